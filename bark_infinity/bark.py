@@ -1,0 +1,255 @@
+"""Bark: loaded models. A batch of segments goes in, generations come out; files and long texts are for others."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoints import STAGES, Hub
+from .codec import Codec
+from .decoding import cache_bytes_per_row
+from .devices import at_work, free_memory
+from .errors import TextError, VoiceError
+from .gpt import CausalGPT
+from .loading import ModelChoice, Models, load_models
+from .options import Options
+from .sampling import RowRandom
+from .seeds import Seeds
+from .spec import BarkSpec
+from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
+from .stages.fine import FineRow, FineSettings, generate_fine
+from .stages.semantic import SemanticRow, SemanticSettings, generate_semantic
+from .voice import Voice, find_voice, voice_folders
+from .voice_history import History
+
+StageProgress = Callable[[str, int, int], None]
+"""(stage, tokens made, most tokens that can still come out) of the batch at work."""
+
+_STAGE_FUNCTIONS = {"semantic": generate_semantic, "coarse": generate_coarse, "fine": generate_fine}
+_MAX_AUTO_ROWS = 16  # beyond it a step on a CPU costs more than the rows it serves
+_FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine stage in float32
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """What is to be said in one go (at most 256 WordPiece ids), what it goes on from, and its seeds."""
+
+    text: str
+    history: History = field(default_factory=lambda: History.of_voice(None))
+    seeds: Seeds = Seeds()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tokens are drawn in each stage."""
+
+    semantic: SemanticSettings = SemanticSettings()
+    coarse: CoarseSettings = CoarseSettings()
+    fine: FineSettings = FineSettings()
+
+    @classmethod
+    def from_options(cls, options: Options) -> Settings:
+        """The settings that resolved options ask for."""
+        semantic = SemanticSettings(
+            temperature=options.semantic_temp,
+            top_k=options.semantic_top_k,
+            top_p=options.semantic_top_p,
+            min_eos_p=options.semantic_min_eos_p,
+            max_gen_duration_s=options.semantic_max_gen_duration_s,
+            allow_early_stop=options.semantic_allow_early_stop,
+            use_kv_caching=options.semantic_use_kv_caching,
+            history_limit=options.semantic_history_oversize_limit,
+        )
+        coarse = CoarseSettings(
+            temperature=options.coarse_temp,
+            top_k=options.coarse_top_k,
+            top_p=options.coarse_top_p,
+            max_coarse_history=options.coarse_max_coarse_history,
+            sliding_window_len=options.coarse_sliding_window_len,
+            alignment=options.coarse_history_time_alignment_hack,
+            use_kv_caching=options.coarse_kv_caching,
+        )
+        return cls(semantic, coarse, FineSettings(options.fine_temp))
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """A spoken segment: its tokens as a voice, and float32 samples in -1..1 at 24 kHz."""
+
+    voice: Voice
+    audio: np.ndarray
+    cut_ids: int  # WordPiece ids beyond the 256 that the model reads, left unsaid
+    seconds_taken: dict[str, float]  # per stage, the segment's share of its batch
+
+    @property
+    def silent(self) -> bool:
+        """The model ended the speech at once."""
+        return not len(self.audio)
+
+
+class Bark:
+    """The three stages and the codec, loaded. Nothing is kept between calls but the models."""
+
+    def __init__(self, models: Models):
+        self.name = models.name
+        self.tokenizer = models.tokenizer
+        self.stages = models.stages
+        self._codec = models.codec
+        self._codec_placement = models.codec_placement
+
+    @classmethod
+    def load(cls, model: str = "large", device: str = "auto", dtype: str = "auto", **choices) -> Bark:
+        """Load a model: large, small, demo, a hub repository or a folder. `choices` are the other fields of ModelChoice.
+
+        Raises CheckpointError for a model that is missing, damaged or foreign, UsageError for a device that is absent.
+        """
+        return cls(load_models(ModelChoice(model, device, dtype, **choices)))
+
+    @property
+    def spec(self) -> BarkSpec:
+        """Numbers of the semantic stage's checkpoint; the other stages read their own."""
+        return self.stages["semantic"].spec
+
+    @property
+    def codec(self) -> Codec:
+        """The codec, waited for where it is still loading."""
+        return self._codec.result()
+
+    def rows_at_once(self) -> int:
+        """Segments that fit side by side into half of the free memory of the tightest stage, 1 to 16."""
+        rows = _MAX_AUTO_ROWS
+        for stage in self.stages.values():
+            causal = isinstance(stage.model, CausalGPT)
+            per_row = cache_bytes_per_row(stage.model) if causal else _FINE_BYTES_PER_ROW
+            rows = min(rows, free_memory(stage.placement.device) // 2 // per_row)
+        return max(1, rows)
+
+    def speak(
+        self,
+        text: str,
+        voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
+        seed: int | None = None,
+        settings: Settings = Settings(),
+    ) -> Generation:
+        """One segment of up to 256 ids in one go; for longer texts see `long_form`. `voice`: what `load_voice` takes.
+
+        Raises TextError for an empty text and VoiceError for an unusable voice.
+        """
+        history = History.of_voice(load_voice(voice))
+        return self.generate([Segment(text, history, Seeds(seed))], settings)[0]
+
+    def generate(
+        self, segments: Sequence[Segment], settings: Settings = Settings(), progress: StageProgress = lambda *_: None
+    ) -> list[Generation]:
+        """All segments side by side through the stages; each has the tokens it gets alone.
+
+        Raises TextError for an empty text and VoiceError for a history this model cannot hear.
+        """
+        ids = [self.encode(segment.text) for segment in segments]
+        for segment in segments:
+            self.check_history(segment.history)
+        limit = self.spec.max_text_ids
+        randoms = [_row_randoms(segment.seeds) for segment in segments]
+        watch = _StopWatch(len(segments))
+
+        with watch("semantic"):
+            rows = [
+                SemanticRow(i[:limit], s.history.semantic, r["semantic"])
+                for i, s, r in zip(ids, segments, randoms, strict=True)
+            ]
+            semantic = self.run_stage("semantic", rows, settings.semantic, progress)
+        with watch("coarse"):
+            rows = [
+                CoarseRow(tokens, s.history.coarse_semantic, s.history.coarse, r["coarse"])
+                for tokens, s, r in zip(semantic, segments, randoms, strict=True)
+            ]
+            coarse = self.run_stage("coarse", rows, settings.coarse, progress)
+        with watch("fine"):
+            rows = [
+                FineRow(codes, s.history.fine, r["fine"]) for codes, s, r in zip(coarse, segments, randoms, strict=True)
+            ]
+            fine = self.run_stage("fine", rows, settings.fine, progress)
+        with watch("codec"):
+            audio = self.decode(fine)
+        voices = [Voice(*tokens) for tokens in zip(semantic, coarse, fine, strict=True)]
+        cut = [max(0, len(i) - limit) for i in ids]
+        return [Generation(v, a, n, dict(watch.seconds)) for v, a, n in zip(voices, audio, cut, strict=True)]
+
+    def run_stage(
+        self, name: str, rows: Sequence, settings: object, progress: StageProgress = lambda *_: None
+    ) -> list[np.ndarray]:
+        """One stage alone: its rows and settings in, its tokens out. The model is on its device for that long."""
+        stage = self.stages[name]
+        with at_work(stage.model, stage.placement):
+            generate = _STAGE_FUNCTIONS[name]
+            return generate(stage.model, stage.spec, rows, settings, lambda done, total: progress(name, done, total))
+
+    def encode(self, text: str) -> list[int]:
+        """WordPiece ids of a text. Raises TextError if there are none."""
+        ids = self.tokenizer.encode(text)
+        if not ids:
+            raise TextError(f"the text {text!r} has nothing to say; give it words")
+        return ids
+
+    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Codes (8, frames) of several segments to float32 samples (frames * 320,) each."""
+        with at_work(self.codec, self._codec_placement):
+            return [self.codec.decode(c) for c in codes]
+
+    def check_history(self, history: History) -> None:
+        """Raise VoiceError for tokens beyond the vocabulary: the voice of another model."""
+        limits = {
+            "semantic": self.spec.semantic_vocab_size,
+            "coarse_semantic": self.stages["coarse"].spec.semantic_vocab_size,
+        }
+        limits |= {"coarse": self.stages["coarse"].spec.codebook_size, "fine": self.stages["fine"].spec.codebook_size}
+        for name, limit in limits.items():
+            tokens = getattr(history, name)
+            if tokens.size and tokens.max() >= limit:
+                raise VoiceError(
+                    f"the voice was made for another model: it has the {name} token {tokens.max()}, and {self.name} knows "
+                    f"{limit} of them; use a voice that was made with {self.name}"
+                )
+
+
+def load_voice(
+    voice: Voice | str | Path | Mapping[str, np.ndarray] | None,
+    folders: Sequence[Path] = voice_folders("bark_samples"),
+    hub: Hub = Hub(),
+) -> Voice | None:
+    """A voice from what a program may have: a Voice, the original's dict, a path, or a name of --list_speakers.
+
+    Raises VoiceError for one that is not there, is malformed, or cannot be downloaded.
+    """
+    if voice is None or isinstance(voice, Voice):
+        return voice
+    if isinstance(voice, Mapping):
+        return Voice.from_prompts(voice, "the history prompt")
+    path = find_voice(str(voice), folders)
+    return Voice.load(path) if path else hub.preset(str(voice).removesuffix(".npz"))
+
+
+class _StopWatch:
+    """Seconds a stage, shared out evenly among the rows of a batch."""
+
+    def __init__(self, rows: int):
+        self.rows = rows
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = (time.perf_counter() - start) / self.rows
+
+
+def _row_randoms(seeds: Seeds) -> dict[str, RowRandom]:
+    """The randomness of a segment in each stage: its own, or the segment's going on from the stage before."""
+    segment = RowRandom(seeds.segment)
+    own = {stage: getattr(seeds, stage) for stage in STAGES}
+    return {stage: segment if seed is None else RowRandom(seed) for stage, seed in own.items()}

@@ -1,0 +1,167 @@
+"""The layout of transformers: `config.json`, `generation_config.json`, tokenizer files and all weights in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..codec import CodecWeights
+from ..errors import CheckpointError
+from ..spec import BarkSpec
+from ..tokenizer import Tokenizer
+from .reading import Safetensors, StageWeights, load_pickled, make_config, rename
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
+INDEX_FILES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)  # of weights in several files
+_PREFIXES = {"semantic": "semantic", "coarse": "coarse_acoustics", "fine": "fine_acoustics"}
+_NAMES = {  # theirs -> ours
+    "input_embeds_layers.": "token_embeddings.",
+    "input_embeds_layer.": "token_embedding.",
+    "position_embeds_layer.": "position_embedding.",
+    "layers.": "blocks.",
+    ".layernorm_1.": ".attention_norm.",
+    ".attn.att_proj.": ".qkv.",
+    ".attn.out_proj.": ".attention_out.",
+    ".layernorm_2.": ".mlp_norm.",
+    ".mlp.in_proj.": ".mlp_in.",
+    ".mlp.out_proj.": ".mlp_out.",
+    "layernorm_final.": "norm.",
+    "lm_heads.": "heads.",
+    "lm_head.": "head.",
+}
+_SPEC = {  # (section of generation_config.json, its name): BarkSpec's
+    ("semantic", "semantic_vocab_size"): "semantic_vocab_size",
+    ("semantic", "semantic_rate_hz"): "semantic_rate_hz",
+    ("semantic", "semantic_pad_token"): "semantic_pad_token",
+    ("semantic", "semantic_infer_token"): "semantic_infer_token",
+    ("semantic", "text_encoding_offset"): "text_encoding_offset",
+    ("semantic", "text_pad_token"): "text_pad_token",
+    ("semantic", "max_input_semantic_length"): "max_text_ids",
+    ("semantic", "max_new_tokens"): "max_semantic_tokens",
+    ("coarse_acoustics", "coarse_semantic_pad_token"): "coarse_semantic_pad_token",
+    ("coarse_acoustics", "coarse_infer_token"): "coarse_infer_token",
+    ("coarse_acoustics", "coarse_rate_hz"): "coarse_rate_hz",
+    ("coarse_acoustics", "n_coarse_codebooks"): "n_coarse_codebooks",
+    ("coarse_acoustics", "max_coarse_input_length"): "max_coarse_semantic",
+    ("fine_acoustics", "n_fine_codebooks"): "n_fine_codebooks",
+    ("fine_acoustics", "max_fine_history_length"): "fine_history",
+    ("fine_acoustics", "max_fine_input_length"): "fine_window",
+}
+
+
+class HuggingFaceCheckpoint:
+    """Configuration and tensors in transformers' layout, from a folder or made on the fly."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Mapping[str, object],
+        generation: Mapping[str, object],
+        tensors: Mapping[str, torch.Tensor],
+        tokenizer: Tokenizer,
+    ):
+        self.name = name
+        self.spec = _spec(generation, name)
+        self._config, self._tensors, self._tokenizer = config, tensors, tokenizer
+
+    @classmethod
+    def open(cls, folder: Path, name: str | None = None) -> HuggingFaceCheckpoint:
+        """A folder with the files of a hub repository or of `save_pretrained`. Raises CheckpointError."""
+        generation = folder / "generation_config.json"
+        return cls(
+            name or str(folder),
+            read_json(folder / "config.json"),
+            read_json(generation) if generation.is_file() else {},
+            read_tensors(folder),
+            Tokenizer.from_folder(folder),
+        )
+
+    def has(self, stage: str) -> bool:
+        return any(name.startswith(f"{_PREFIXES[stage]}.") for name in self._tensors)
+
+    def stage(self, stage: str) -> StageWeights:
+        prefix = f"{_PREFIXES[stage]}."
+        state = {
+            rename(_NAMES, name.removeprefix(prefix)): self._tensors[name]
+            for name in self._tensors
+            if name.startswith(prefix) and not name.endswith(".attn.bias")  # causal masks
+        }
+        if not state:
+            raise CheckpointError(f"{self.name} has no weights of the {stage} stage; it is no Bark checkpoint")
+        sizes = _section(self._config, _PREFIXES[stage], self.name)
+        names = {"n_layer": "num_layers", "n_head": "num_heads", "width": "hidden_size", "block_size": "block_size"}
+        names |= {"input_vocab_size": "input_vocab_size", "output_vocab_size": "output_vocab_size"}
+        if stage == "fine":
+            names |= {"n_codes_total": "n_codes_total", "n_codes_given": "n_codes_given"}
+        return StageWeights(make_config({n: sizes.get(theirs) for n, theirs in names.items()}, state, self.name), state)
+
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer
+
+    def codec(self) -> CodecWeights:
+        prefix = "codec_model."
+        names = [name for name in self._tensors if name.startswith(prefix)]
+        return CodecWeights(
+            _section(self._config, "codec", self.name),
+            lambda: {name.removeprefix(prefix): self._tensors[name] for name in names},
+        )
+
+
+def _section(config: Mapping[str, object], name: str, source: str) -> Mapping[str, object]:
+    section = config.get(f"{name}_config")
+    if not isinstance(section, Mapping):
+        raise CheckpointError(f"{source} has no {name}_config in its configuration; it is no Bark checkpoint")
+    return section
+
+
+def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
+    """Special tokens, rates and windows; what the configuration does not say has its published value."""
+    values = {}
+    sections = {
+        name: generation.get(f"{name}_config") or {} for name in ("semantic", "coarse_acoustics", "fine_acoustics")
+    }
+    given = {ours: sections[section].get(theirs) for (section, theirs), ours in _SPEC.items()}
+    given |= {name: generation.get(name) for name in ("codebook_size", "sample_rate")}
+    for name, value in given.items():
+        if value is None:
+            continue
+        whole = isinstance(getattr(BarkSpec, name), int)
+        if type(value) not in ((int,) if whole else (int, float)) or not 0 < value < 10_000_000:
+            raise CheckpointError(
+                f"generation_config.json of {source} gives {name} as {value!r}; use the published file"
+            )
+        values[name] = value
+    return BarkSpec(**values)
+
+
+def read_json(path: Path) -> Mapping[str, object]:
+    """A JSON object. Raises CheckpointError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; copy the whole checkpoint") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); copy or download it again") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object; copy or download it again")
+    return content
+
+
+def read_tensors(folder: Path) -> Mapping[str, torch.Tensor]:
+    """All weights of a folder, from one file or several, safetensors before pickles. Raises CheckpointError."""
+    for name, index in zip(WEIGHT_FILES, INDEX_FILES, strict=True):
+        paths = [folder / name]
+        if (folder / index).is_file():
+            parts = read_json(folder / index).get("weight_map")
+            paths = (
+                [folder / Path(part).name for part in sorted(set(parts.values()))] if isinstance(parts, dict) else []
+            )
+        elif not paths[0].is_file():
+            continue
+        if name.endswith(".safetensors"):
+            return Safetensors(paths)
+        return {k: v for path in paths for k, v in load_pickled(path).items() if isinstance(v, torch.Tensor)}
+    raise CheckpointError(f"{folder} has neither {' nor '.join(WEIGHT_FILES)}; copy the whole checkpoint")

@@ -1,0 +1,178 @@
+"""What both checkpoint layouts share: tensors from files that nothing unpickles, and models built from them strictly."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ..codec import CodecWeights
+from ..constants import MAX_COARSE_INPUT
+from ..errors import CheckpointError
+from ..gpt import CausalGPT, FineGPT, GPTConfig
+from ..spec import BarkSpec
+from ..tokenizer import Tokenizer
+
+STAGES = ("semantic", "coarse", "fine")
+
+
+@dataclass(frozen=True)
+class StageWeights:
+    """One stage as read: its sizes, and its tensors under this program's names."""
+
+    config: GPTConfig
+    state: Mapping[str, torch.Tensor]
+
+
+class Checkpoint(Protocol):
+    """A checkpoint that has been found; its parts are read when asked for, and raise CheckpointError."""
+
+    name: str  # for messages and manifests
+    spec: BarkSpec
+
+    def has(self, stage: str) -> bool: ...
+
+    def stage(self, stage: str) -> StageWeights: ...
+
+    def tokenizer(self) -> Tokenizer: ...
+
+    def codec(self) -> CodecWeights: ...
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+class Safetensors(Mapping[str, torch.Tensor]):
+    """The tensors of one or several `.safetensors` files, mapped into memory, read when asked for."""
+
+    def __init__(self, paths: Sequence[Path]):
+        from safetensors import SafetensorError, safe_open
+
+        self._files = {}
+        for path in paths:
+            try:
+                file = safe_open(path, framework="pt")
+            except (SafetensorError, OSError) as error:
+                raise CheckpointError(
+                    f"{path} is damaged or no safetensors file ({error}); copy or download it again"
+                ) from None
+            self._files.update(dict.fromkeys(file.keys(), file))
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self._files[name].get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def load_pickled(path: Path) -> Mapping[str, object]:
+    """The dict in a `.pt` or `.bin` file, by torch's reader that builds tensors and plain values and runs nothing."""
+    scalars = [np._core.multiarray.scalar, (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype]
+    dtypes = [np.dtypes.Float64DType, np.dtypes.Float32DType]  # Suno's `best_val_loss` can be a NumPy scalar
+    try:
+        with torch.serialization.safe_globals([*scalars, *dtypes]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path} is damaged or holds more than tensors ({reason}); use the published file"
+        ) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}); copy or download it again") from None
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds {type(content).__name__} instead of a checkpoint; use the published file")
+    return content
+
+
+# ---- models ---------------------------------------------------------------------------------------------------------
+
+
+def rename(names: Mapping[str, str], name: str) -> str:
+    """A checkpoint's name for a tensor, as this program calls it."""
+    for theirs, ours in names.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+def make_config(sizes: Mapping[str, object], state: Mapping[str, torch.Tensor], source: str) -> GPTConfig:
+    """GPTConfig from a checkpoint's sizes; whether there are biases is read off the tensors. Raises CheckpointError."""
+    for name, value in sizes.items():
+        if type(value) is not int or not 0 < value < 10_000_000:
+            raise CheckpointError(f"{source} gives {name} as {value!r}, not a usable size; it is no Bark checkpoint")
+    config = GPTConfig(**sizes, bias="blocks.0.qkv.bias" in state, norm_bias="blocks.0.attention_norm.bias" in state)
+    if config.width % config.n_head:
+        raise CheckpointError(
+            f"{source} gives a width of {config.width} for {config.n_head} heads; it is no Bark checkpoint"
+        )
+    return config
+
+
+def build(
+    weights: StageWeights, stage: str, dtype: torch.dtype, device: torch.device, source: str
+) -> CausalGPT | FineGPT:
+    """The model of one stage, every tensor of it from the checkpoint. Raises CheckpointError naming the first misfit."""
+    with torch.device("meta"):
+        model = (FineGPT if stage == "fine" else CausalGPT)(weights.config)
+    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    state = dict(weights.state)
+    for i in range(weights.config.n_codes_total - weights.config.n_codes_given if stage == "fine" else 0):
+        # Heads are tied to the next codebook's embedding, and files may hold such a pair once.
+        if f"heads.{i}.weight" not in state and f"token_embeddings.{i + 1}.weight" in state:
+            state[f"heads.{i}.weight"] = state[f"token_embeddings.{i + 1}.weight"]
+    _check_names(wanted, state, stage, source)
+    state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in state.items()}
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def _check_names(wanted: Mapping[str, torch.Size], state: Mapping[str, torch.Tensor], stage: str, source: str) -> None:
+    missing, foreign = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    if missing or foreign:
+        what = f"lacks {missing[0]}" if missing else f"has an unknown {foreign[0]}"
+        more = len(missing) + len(foreign) - 1
+        raise CheckpointError(
+            f"the {stage} stage in {source} {what}{f' (and {more} more misfits)' if more else ''}; it is no Bark checkpoint"
+        )
+    for name, shape in wanted.items():
+        if state[name].shape != shape:
+            raise CheckpointError(
+                f"the {stage} stage in {source} has {name} of shape {tuple(state[name].shape)} where its configuration "
+                f"says {tuple(shape)}; the file and its configuration do not belong together"
+            )
+
+
+def check_spec(spec: BarkSpec, stage: str, config: GPTConfig, source: str) -> None:
+    """Raise CheckpointError if special tokens lie outside a stage's vocabulary, or its windows outside its context."""
+    n_coarse = spec.semantic_vocab_size + spec.n_coarse_codebooks * spec.codebook_size
+    inputs, outputs, positions = {
+        "semantic": (
+            max(spec.semantic_infer_token, spec.text_pad_token, spec.semantic_pad_token) + 1,
+            max(spec.semantic_pad_token + 1, spec.semantic_vocab_size),
+            spec.max_text_ids + 1,
+        ),
+        "coarse": (
+            max(spec.coarse_infer_token + 1, spec.coarse_semantic_pad_token + 1, n_coarse),
+            n_coarse,
+            spec.max_coarse_semantic + MAX_COARSE_INPUT,  # the last token of a window is drawn, not read
+        ),
+        "fine": (spec.codebook_size + 1, spec.codebook_size, spec.fine_window),
+    }[stage]
+    sizes = config.input_vocab_size, config.output_vocab_size, config.block_size
+    for what, has, needs in zip(
+        ("input ids", "output ids", "positions"), sizes, (inputs, outputs, positions), strict=True
+    ):
+        if has < needs:
+            raise CheckpointError(
+                f"the {stage} stage in {source} has {has} {what} where its configuration needs {needs}; "
+                "the weights and the configuration do not belong together"
+            )

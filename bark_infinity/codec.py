@@ -1,0 +1,62 @@
+"""EnCodec's decoder: codes to waveform. The network is transformers' EncodecModel without its encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .errors import CheckpointError
+
+_TRAINING_ONLY = ("inited", "cluster_size", "embed_avg")  # buffers of the codebooks that decoding never reads
+
+
+@dataclass(frozen=True)
+class CodecWeights:
+    """The codec as found: EncodecConfig's fields; `read` gives the tensors under EncodecModel's names, when it is built."""
+
+    config: Mapping[str, object]
+    read: Callable[[], Mapping[str, torch.Tensor]]
+
+
+class Codec:
+    """Codes (8, frames) -> float32 samples (frames * 320,). Always in float32."""
+
+    def __init__(self, weights: CodecWeights, device: torch.device, source: str):
+        """Raises CheckpointError, naming `source`, where weights and configuration do not fit."""
+        # The slowest import of a run (2 to 4 s), so bark.py builds the codec in a thread beside the first stage.
+        from transformers.models.encodec.configuration_encodec import EncodecConfig
+        from transformers.models.encodec.modeling_encodec import EncodecModel
+
+        model = EncodecModel(EncodecConfig.from_dict(dict(weights.config)))
+        del model.encoder
+        wanted = {name for name in model.state_dict() if not name.endswith(_TRAINING_ONLY)}
+        found = {name: tensor for name, tensor in _modern_names(weights.read()).items() if name in wanted}
+        if missing := sorted(wanted - set(found)):
+            raise CheckpointError(f"the codec in {source} lacks {len(missing)} arrays, {missing[0]} for one")
+        try:
+            model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
+        except RuntimeError as error:
+            raise CheckpointError(f"the codec in {source} does not fit its configuration: {error}") from None
+        self.model = model.eval().to(device)
+
+    def to(self, device: torch.device) -> None:
+        self.model.to(device)
+
+    @torch.inference_mode()
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """One segment at a time: the decoder's LSTM would carry one row's padding into its sound."""
+        if not codes.shape[1]:
+            return np.zeros(0, np.float32)
+        device = next(self.model.decoder.parameters()).device
+        latents = self.model.quantizer.decode(torch.from_numpy(codes.copy()).to(device)[:, None])  # (1, width, frames)
+        return self.model.decoder(latents)[0, 0].cpu().numpy()
+
+
+def _modern_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weight norm's old names, `weight_g` and `weight_v`, as today's torch calls them."""
+    modern = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+    split = ((name.rpartition("."), tensor) for name, tensor in state.items())
+    return {f"{module}{dot}{modern.get(leaf, leaf)}": tensor for (module, dot, leaf), tensor in split}

@@ -1,0 +1,170 @@
+"""What people see in the terminal: progress, warnings and tables, on stderr; stdout is for result paths alone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from . import constants as c
+from .options import Options
+from .planning import ClipPlan
+from .voice import HUB_PRESETS, FoundVoice
+
+if TYPE_CHECKING:
+    from .long_form import RunProgress
+
+
+class _Share(NamedTuple):
+    """The part of a segment's time that a stage takes, and that those before it take."""
+
+    before: float
+    own: float
+
+
+# Large model, two CPU cores. Only the smoothness of the bar depends on it.
+_STAGE_SHARES = {"semantic": _Share(0.0, 0.3), "coarse": _Share(0.3, 0.5), "fine": _Share(0.8, 0.2)}
+
+
+def make_console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=False)
+
+
+def warn(console: Console, message: str) -> None:
+    """One warning, whatever brackets it holds."""
+    console.print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
+
+
+def report_error(console: Console, message: str) -> None:
+    """One sentence that says what is wrong."""
+    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+
+
+def print_result(path: Path) -> None:
+    """A result's path on stdout, at once, for whoever reads a pipe."""
+    print(path, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """0:07, 12:34 or 1:02:03."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+class RunDisplay:
+    """A bar over all segments of a run, with the stage at work, its speed and the time left. For a `with` block."""
+
+    def __init__(self, console: Console):
+        self._segments = 0
+        self._start = time.monotonic()
+        self._stage, self._stage_start = "", self._start
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[segments]}"),
+            BarColumn(None),
+            TextColumn("{task.fields[status]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            refresh_per_second=8,
+        )
+        self._task = self._bar.add_task("", total=None, segments="loading the model", status="")
+
+    def __enter__(self) -> RunDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+    def start_run(self, segments: int) -> None:
+        """The model is there, and so many segments are to be made: time counts from here."""
+        self._segments, self._start = segments, time.monotonic()
+        self._bar.update(self._task, total=segments, segments=f"0/{segments} segments")
+
+    def update(self, run: RunProgress) -> None:
+        """Show what the run is doing."""
+        now = time.monotonic()
+        if run.stage != self._stage:
+            self._stage, self._stage_start = run.stage, now
+        share = _STAGE_SHARES[run.stage]
+        completed = run.segments_done + run.rows * (share.before + share.own * run.tokens / max(1, run.tokens_total))
+        left = (now - self._start) * (self._segments - completed) / completed if completed else 0.0
+        speed = run.tokens / max(now - self._stage_start, 1e-3)
+        self._bar.update(
+            self._task,
+            completed=completed,
+            segments=f"{run.segments_done}/{self._segments} segments",
+            status=f"{run.stage} {speed:,.0f} tokens/s, {clock(left)} left",
+        )
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> None:
+    """The table of --dry_run."""
+    table = Table(title="dry run: nothing is loaded or written", title_justify="left", expand=False)
+    table.add_column("clip", justify="right")
+    table.add_column("file", overflow="fold")
+    table.add_column("segments", justify="right")
+    table.add_column("about", justify="right")
+    table.add_column("seed", justify="right")
+    for number, clip in enumerate(clips, 1):
+        stem = escape(f"{options.output_dir}/{clip.stem}.wav")
+        table.add_row(str(number), stem, str(len(clip.segments)), clock(clip.seconds(options)), str(clip.seed))
+    console.print(table)
+    if len(clips) <= 20:
+        show_splits(console, clips)
+    total = sum(clip.seconds(options) for clip in clips)
+    segments = sum(len(clip.segments) for clip in clips)
+    console.print(f"{len(clips)} clips, {segments} segments, about {clock(total)} of sound")
+
+
+def show_splits(console: Console, clips: Sequence[ClipPlan]) -> None:
+    """Every segment's text, numbered."""
+    for number, clip in enumerate(clips, 1):
+        console.print(Text(f"clip {number}", style="bold"))
+        for k, segment in enumerate(clip.segments, 1):
+            console.print(Text.assemble((f"{k:4} ", "cyan"), segment.text))
+
+
+def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
+    """The table of --list_speakers; on a pipe the names go to stdout as well."""
+    table = Table(title="voices on this machine", title_justify="left")
+    for column in ("language", "name", "path"):
+        table.add_column(column, overflow="fold")
+    table.add_column("seconds", justify="right")
+    for voice in voices:
+        length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
+        table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), escape(str(voice.path)), length)
+    console.print(table)
+    languages = ", ".join(c.LANGUAGES)
+    console.print(
+        f"and {len(HUB_PRESETS)} presets, downloaded when first used: announcer, v2/LANG_speaker_0 to _9 and "
+        f"LANG_speaker_0 to _9, where LANG is one of {languages}",
+        soft_wrap=False,
+    )
+    if not sys.stdout.isatty():
+        for voice in voices:
+            print(voice.name)
+
+
+def show_made(console: Console, path: Path, seconds: float, taken: float, seed: int) -> None:
+    """One line for a finished clip."""
+    speed = f"{seconds / taken:.2f}x real time" if taken else ""
+    console.print(
+        Text.assemble(
+            ("made ", "green"), str(path), f"  {seconds:.1f} s of sound in {taken:.1f} s ({speed}), seed {seed}"
+        ),
+        soft_wrap=True,
+    )

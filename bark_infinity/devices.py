@@ -1,0 +1,75 @@
+"""Where each stage computes and in which type: `auto` resolved, and models moved on to the GPU for their work alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from .errors import UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Device and type of one stage. With `offload` its weights rest on the CPU between batches."""
+
+    device: torch.device
+    dtype: torch.dtype
+    offload: bool = False
+
+    @property
+    def resting(self) -> torch.device:
+        return torch.device("cpu") if self.offload else self.device
+
+
+class Movable(Protocol):
+    def to(self, device: torch.device) -> object: ...
+
+
+def choose_device(name: str, enable_mps: bool | None = None) -> torch.device:
+    """`auto`: CUDA, else Apple's GPU unless `enable_mps` is false, else the CPU. Raises UsageError for what is not there."""
+    mps = torch.backends.mps.is_available() and enable_mps is not False
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda: this torch sees no CUDA GPU; install a CUDA build of torch or use --device cpu"
+        )
+    if name == "mps" and not mps:
+        raise UsageError("--device mps: Apple's GPU is absent or switched off by --global_enable_mps; use --device cpu")
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto`: bfloat16 on CUDA cards that multiply it, float32 elsewhere."""
+    if name != "auto":
+        return DTYPES[name]
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+@contextlib.contextmanager
+def at_work(model: Movable, placement: Placement) -> Iterator[None]:
+    """The model on its device for the length of a block; where it is offloaded, back to the CPU behind it."""
+    if not placement.offload:
+        yield
+        return
+    model.to(placement.device)
+    try:
+        yield
+    finally:
+        model.to(placement.resting)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be taken on `device`; for MPS and systems that do not tell, a cautious 4 GiB."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    return 4 * 2**30

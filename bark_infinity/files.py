@@ -1,0 +1,76 @@
+"""Files that appear whole or not at all, under names that every file system takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import OutputError
+
+_MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.segments.npz` and for temporary suffixes
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # device names on Windows
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool = True) -> None:
+    """Call `write` on a file beside `path`, flush it to disk, then give it its name.
+
+    With `overwrite=False` a file that already has the name stays and FileExistsError is raised.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    except OSError as error:
+        raise OutputError(f"cannot write in {path.parent} ({error.strerror}); choose another --output_dir") from None
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; results are ordinary ones
+        if overwrite:
+            os.replace(temporary, path)
+        else:
+            _rename_to_new(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror or error}); free space or choose another --output_dir"
+        ) from None
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _rename_to_new(temporary: str, path: Path) -> None:
+    """Rename, or raise FileExistsError: a hard link is the one portable step that does both at once."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def safe_stem(text: str, max_bytes: int = _MAX_STEM_BYTES) -> str:
+    """`text` as a file name without ending: any script, nothing that Linux, macOS or Windows refuses, never empty."""
+    text = unicodedata.normalize("NFC", text)
+    kept = "".join(ch if ch in "-._()'" or unicodedata.category(ch)[0] in "LMN" else "_" for ch in text)
+    kept = re.sub(r"__+", "_", kept).encode()[:max_bytes].decode(errors="ignore")
+    kept = kept.strip("_. ").lstrip("-")
+    if _RESERVED.fullmatch(kept):
+        kept += "_"
+    return kept or "bark"

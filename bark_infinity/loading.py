@@ -1,0 +1,117 @@
+"""A choice of model and devices -> models in place, ready to work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from .checkpoints import STAGES, Hub, StageWeights, build, check_spec, find_checkpoints
+from .codec import Codec
+from .devices import Placement, choose_device, choose_dtype, free_memory
+from .gpt import CausalGPT, FineGPT
+from .options import Options
+from .spec import BarkSpec
+from .tokenizer import Tokenizer
+
+_WORKING_BYTES = 2 * 2**30  # caches and activations of a few rows on a GPU, beside the weights
+
+
+@dataclass(frozen=True)
+class LoadedStage:
+    """One stage's model with the numbers of the checkpoint it came from."""
+
+    model: CausalGPT | FineGPT
+    spec: BarkSpec
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model, where, and in which type; the flags of the same names say more. Small stages come from `small`."""
+
+    model: str = "large"
+    device: str = "auto"
+    dtype: str = "auto"
+    small_stages: frozenset[str] = frozenset()
+    cpu_stages: frozenset[str] = frozenset()  # of semantic, coarse, fine and codec
+    offload: bool | None = None
+    enable_mps: bool | None = None
+    model_dir: str | None = None
+    offline: bool = False
+    force_reload: bool = False
+
+    @classmethod
+    def from_options(cls, options: Options) -> ModelChoice:
+        """The choice that resolved options ask for."""
+        small = {"semantic": options.text_use_small, "coarse": options.coarse_use_small, "fine": options.fine_use_small}
+        gpu = {
+            "semantic": options.text_use_gpu,
+            "coarse": options.coarse_use_gpu,
+            "fine": options.fine_use_gpu,
+            "codec": options.codec_use_gpu,
+        }
+        return cls(
+            options.model,
+            options.device,
+            options.dtype,
+            small_stages=frozenset(stage for stage, use in small.items() if use),
+            cpu_stages=frozenset(stage for stage, use in gpu.items() if not use),
+            offload=options.offload_cpu,
+            enable_mps=options.global_enable_mps,
+            model_dir=options.model_dir,
+            offline=options.offline,
+            force_reload=options.force_reload,
+        )
+
+
+@dataclass(frozen=True)
+class Models:
+    """All parts of a Bark, each on its device; the codec may still be loading."""
+
+    name: str
+    tokenizer: Tokenizer
+    stages: Mapping[str, LoadedStage]
+    codec: Future[Codec]
+    codec_placement: Placement
+
+
+def load_models(choice: ModelChoice) -> Models:
+    """Find, read and place a model. The codec is built in a thread: its library takes seconds to import, and it is
+    needed last.
+
+    Raises CheckpointError for a model that is missing, damaged or foreign, UsageError for a device that is absent.
+    """
+    hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
+    models = {stage: "small" if stage in choice.small_stages else choice.model for stage in STAGES}
+    checkpoints = find_checkpoints(models, hub)
+    weights = {stage: checkpoint.stage(stage) for stage, checkpoint in checkpoints.items()}
+    placements = _place(weights, choice)
+    tokenizer = checkpoints["semantic"].tokenizer()
+    stages = {}
+    for stage, checkpoint in checkpoints.items():
+        check_spec(checkpoint.spec, stage, weights[stage].config, checkpoint.name)
+        place = placements[stage]
+        model = build(weights[stage], stage, place.dtype, place.resting, checkpoint.name)
+        stages[stage] = LoadedStage(model, checkpoint.spec, place)
+    loader = ThreadPoolExecutor(1)
+    codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
+    loader.shutdown(wait=False)
+    return Models(choice.model, tokenizer, stages, codec, placements["codec"])
+
+
+def _place(weights: Mapping[str, StageWeights], choice: ModelChoice) -> dict[str, Placement]:
+    """Device, type and offloading of each stage and the codec."""
+    device, cpu = choose_device(choice.device, choice.enable_mps), torch.device("cpu")
+    on = {stage: cpu if stage in choice.cpu_stages else device for stage in (*STAGES, "codec")}
+    if device.type == "mps":
+        on["codec"] = cpu  # Apple's GPU has no convolutions of the codec's size
+    dtypes = {stage: choose_dtype(choice.dtype, on[stage]) for stage in STAGES} | {"codec": torch.float32}
+    moved = [stage for stage in STAGES if on[stage] != cpu]
+    offload = choice.offload
+    if offload is None and moved:
+        size = sum(t.numel() * dtypes[stage].itemsize for stage in moved for t in weights[stage].state.values())
+        offload = size + _WORKING_BYTES > free_memory(device)
+    return {stage: Placement(on[stage], dtypes[stage], bool(offload) and on[stage] != cpu) for stage in on}

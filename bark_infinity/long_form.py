@@ -1,0 +1,188 @@
+"""A run: segments in batches as soon as the history they are due is known, stitched into clips as these are complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from . import audio
+from . import constants as c
+from .bark import Bark, Generation, Segment, Settings
+from .errors import BarkError, TextError
+from .options import Options
+from .planning import ClipPlan, history_plan
+from .voice import Voice
+from .voice_history import History, HistoryPlan
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A finished clip: float32 samples at 24 kHz, where each segment stands in them, and what made it."""
+
+    plan: ClipPlan
+    generations: Sequence[Generation]
+    histories: Sequence[History]
+    audio: np.ndarray
+    spans: Sequence[audio.Span]
+
+    @property
+    def seconds(self) -> float:
+        return len(self.audio) / c.SAMPLE_RATE
+
+    @property
+    def voice(self) -> Voice | None:
+        """The clip's voice: its first segments, as many as fill the longest history window. None if too short for one."""
+        spoken = [generation.voice for generation in self.generations if not generation.silent]
+        enough = next(
+            (i for i in range(1, len(spoken)) if sum(v.seconds for v in spoken[:i]) >= _VOICE_SECONDS), len(spoken)
+        )
+        return Voice.concatenate(spoken[:enough]).aligned() if spoken else None
+
+
+_VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
+
+
+@dataclass(frozen=True)
+class FailedClip:
+    """A clip that could not be made, while the others go on."""
+
+    plan: ClipPlan
+    error: BarkError
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """What a run is doing: `stage` of a batch of `rows` segments, `tokens` made of at most `tokens_total`."""
+
+    segments_done: int
+    rows: int
+    stage: str
+    tokens: int
+    tokens_total: int
+
+
+@dataclass
+class LongForm:
+    """How the segments of all clips of a run are made."""
+
+    bark: Bark
+    rule: HistoryPlan
+    voice: Voice | None = None
+    settings: Settings = field(default_factory=Settings)
+    silence_seconds: float = 0.25
+    rows: int | None = None  # segments side by side; None: as memory allows
+    progress: Callable[[RunProgress], None] = lambda _: None
+
+    @classmethod
+    def from_options(cls, options: Options, bark: Bark, voice: Voice | None) -> LongForm:
+        """What resolved options ask for."""
+        return cls(
+            bark,
+            history_plan(options),
+            voice,
+            Settings.from_options(options),
+            options.add_silence_between_segments,
+            options.batch_size,
+        )
+
+    def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
+        """Every clip as soon as it is complete. Plans are taken when there is room for their segments in a batch.
+
+        Not asking for the next clip ends the run. Raises VoiceError if the model cannot hear the voice.
+        """
+        rows = self.rows or self.bark.rows_at_once()
+        waiting, runs, segments_done = iter(plans), [], 0
+        while True:
+            failed = list(self._take_plans(waiting, runs, rows))
+            yield from failed
+            batch = list(islice(((run, index) for run in runs for index in run.ready()), rows))
+            if not batch:
+                return
+            self._generate(batch, segments_done)
+            segments_done += len(batch)
+            for run in [run for run in runs if run.complete]:
+                runs.remove(run)
+                yield run.clip(self.silence_seconds)
+
+    def _take_plans(self, waiting: Iterator[ClipPlan], runs: list[_ClipRun], rows: int) -> Iterator[FailedClip]:
+        """Start plans until the ready segments fill a batch."""
+        while sum(1 for run in runs for _ in islice(run.ready(), rows)) < rows and (plan := next(waiting, None)):
+            mute = next((s.text for s in plan.segments if not self.bark.tokenizer.encode(s.text)), None)
+            if mute is None:
+                runs.append(_ClipRun(plan, self.rule, self.voice))
+            else:
+                yield FailedClip(plan, TextError(f"the model cannot read any of the text {mute[:40]!r}; give it words"))
+
+    def _generate(self, batch: Sequence[tuple[_ClipRun, int]], segments_done: int) -> None:
+        segments = [run.segment(index, self.bark) for run, index in batch]
+
+        def report(stage: str, tokens: int, total: int) -> None:
+            self.progress(RunProgress(segments_done, len(batch), stage, tokens, total))
+
+        made = self.bark.generate(segments, self.settings, report)
+        for (run, index), segment, generation in zip(batch, segments, made, strict=True):
+            run.put(index, segment.history, generation)
+
+
+class _ClipRun:
+    """A clip under way: which segments are made, and which can be made next."""
+
+    def __init__(self, plan: ClipPlan, rule: HistoryPlan, voice: Voice | None):
+        self.plan, self.rule, self.voice = plan, rule, voice
+        self.generations: list[Generation | None] = [None] * len(plan.segments)
+        self.histories: list[History | None] = [None] * len(plan.segments)
+        self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
+        self._needs_starting = [rule.needs_starting(k) for k in self._open]
+        self._needs_previous = [rule.needs_previous(k) for k in self._open]
+
+    @property
+    def complete(self) -> bool:
+        return not self._open
+
+    def ready(self) -> Iterator[int]:
+        """Segments not made yet whose history is known."""
+        return filter(self._history_known, self._open)
+
+    def segment(self, index: int, bark: Bark) -> Segment:
+        """What the model is given for a ready segment."""
+        plan = self.plan.segments[index]
+        starting = self._starting(index)
+        previous = self.generations[index - 1] if index else None
+        # A segment that came out silent leaves nothing to go on from: back to the starting voice.
+        before = starting if previous is None or previous.silent else previous.voice
+        return Segment(plan.text, self.rule.history(index, starting, before, bark.spec), plan.seeds)
+
+    def put(self, index: int, history: History, generation: Generation) -> None:
+        self.histories[index], self.generations[index] = history, generation
+        del self._open[index]
+
+    def clip(self, silence_seconds: float) -> Clip:
+        whole, spans = audio.join([generation.audio for generation in self.generations], silence_seconds)
+        return Clip(self.plan, self.generations, self.histories, whole, spans)
+
+    def _history_known(self, index: int) -> bool:
+        if index == 0:
+            return True
+        if self._needs_previous[index]:
+            previous = self.generations[index - 1]
+            if previous is None or (previous.silent and not self._starting_known(index)):
+                return False
+        return not self._needs_starting[index] or self._starting_known(index)
+
+    def _starting(self, index: int) -> Voice | None:
+        """The given voice, or that of the first segment before `index` that is not silent."""
+        if self.voice is not None or self.rule.separate:
+            return self.voice
+        return next((g.voice for g in self.generations[:index] if g is not None and not g.silent), None)
+
+    def _starting_known(self, index: int) -> bool:
+        """Whether no segment still to be made can become the starting voice of segment `index`."""
+        if self.voice is not None or self.rule.separate:
+            return True
+        for generation in self.generations[:index]:
+            if generation is None or not generation.silent:
+                return generation is not None
+        return True

@@ -1,0 +1,111 @@
+"""The files of one finished clip: audio, voice, manifest, and the tokens of its segments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from . import audio
+from .bark import Bark
+from .errors import OutputError
+from .files import write_whole
+from .long_form import Clip
+from .manifest import seconds, versions, write_manifest
+from .options import Options
+from .planning import numbered, taken_stems
+
+_TAG_BYTES = 1500  # libsndfile drops all tags of a WAV that are longer than 2 KB together
+
+
+def make_output_folder(name: str) -> Path:
+    """The output folder, created if missing. Raises OutputError."""
+    folder = Path(name).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder"
+        ) from None
+    return folder
+
+
+def save_clip(clip: Clip, folder: Path, options: Options, bark: Bark) -> Path:
+    """Write all files of a clip under a name that is free, and return the audio's path. Raises OutputError."""
+    tags = {"title": clip.plan.text.strip()[:200], "software": "Bark Infinity", "comment": _comment(clip, options)}
+    taken = {stem.casefold() for stem in taken_stems(folder)}
+    for stem in numbered(clip.plan.stem):
+        if stem.casefold() in taken:
+            continue
+        try:
+            audio.write_wav(folder / f"{stem}.wav", clip.audio, tags)
+            break
+        except FileExistsError:  # another run was faster
+            continue
+    if options.always_save_speaker and clip.voice is not None:
+        clip.voice.save(folder / f"{stem}.npz")
+    if len(clip.generations) > 1:
+        _save_segments(folder / f"{stem}.segments.npz", clip)
+    write_manifest(folder / f"{stem}.json", _manifest(clip, options, bark))
+    return folder / f"{stem}.wav"
+
+
+def _save_segments(path: Path, clip: Clip) -> None:
+    """All tokens of all segments, as `<array of a voice file>_<segment>`."""
+    arrays = {
+        f"{name}_{k}": tokens
+        for k, made in enumerate(clip.generations)
+        for name, tokens in made.voice.prompts().items()
+    }
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _comment(clip: Clip, options: Options) -> str:
+    settings = " ".join(f"--{name} {value}" for name, value in options.changed().items() if "prompt" not in name)
+    return f"seed {clip.plan.seed}; {settings}".encode()[:_TAG_BYTES].decode(errors="ignore")
+
+
+def _manifest(clip: Clip, options: Options, bark: Bark) -> dict[str, object]:
+    return {
+        "text": clip.plan.text,
+        "model": bark.name,
+        "stages": {
+            name: {"dtype": str(s.placement.dtype).removeprefix("torch."), "device": s.placement.device.type}
+            for name, s in bark.stages.items()
+        },
+        "seed": clip.plan.seed,
+        "prompt": clip.plan.prompt_index,
+        "take": clip.plan.take,
+        "settings": options.changed(),
+        "sample_rate": bark.spec.sample_rate,
+        "seconds": round(clip.seconds, 6),
+        "seconds_taken": round(sum(sum(made.seconds_taken.values()) for made in clip.generations), 3),
+        "segments": [_segment(clip, index) for index in range(len(clip.generations))],
+        "versions": versions(),
+    }
+
+
+def _segment(clip: Clip, index: int) -> Mapping[str, object]:
+    plan, made, span, history = (
+        clip.plan.segments[index],
+        clip.generations[index],
+        clip.spans[index],
+        clip.histories[index],
+    )
+    return {
+        "text": plan.text,
+        "seeds": {name: seed for name, seed in dataclasses.asdict(plan.seeds).items() if seed is not None},
+        "start": seconds(span.start),
+        "end": seconds(span.stop),
+        "semantic_tokens": len(made.voice.semantic),
+        "frames": made.voice.fine.shape[1],
+        "ids_cut": made.cut_ids,
+        "history": {
+            "semantic_tokens": len(history.semantic),
+            "coarse_frames": history.coarse.shape[1],
+            "fine_frames": history.fine.shape[1],
+        },
+        "seconds_taken": {stage: round(taken, 3) for stage, taken in made.seconds_taken.items()},
+    }

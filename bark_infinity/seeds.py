@@ -1,0 +1,47 @@
+"""Where randomness starts: one seed a run, from it one a clip, from that one a segment. The same for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from .options import MAX_SEED, Options
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Where a segment's randomness starts. A stage without a seed of its own goes on with the segment's.
+
+    Without any, torch's default generator is drawn from.
+    """
+
+    segment: int | None = None
+    semantic: int | None = None
+    coarse: int | None = None
+    fine: int | None = None
+
+
+def draw_seed() -> int:
+    """A seed for a run that was given none."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+def derive_seed(seed: int, what: str, index: int) -> int:
+    """The seed of the `index`-th "prompt", "take" or "segment" below `seed`; the one of index 0 is `seed` itself."""
+    if index == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed} {what} {index}".encode()).digest()[:4], "big")
+
+
+def clip_seed(options: Options, drawn: int, prompt: int, take: int) -> int:
+    """The seed of one take of one prompt. A given seed is the same for every prompt; a drawn one differs."""
+    given = options.seed if options.seed is not None else options.single_starting_seed
+    start = given if given is not None else derive_seed(drawn, "prompt", prompt)
+    return derive_seed(start, "take", take)
+
+
+def segment_seeds(options: Options, seed: int, index: int) -> Seeds:
+    """The seeds of segment `index` of a clip: the clip's own under --seed, else derived from it."""
+    own = seed if options.seed is not None else derive_seed(seed, "segment", index)
+    return Seeds(own, options.semantic_seed, options.coarse_seed, options.fine_seed)

@@ -1,0 +1,98 @@
+"""Stage 3: the first two codebooks to all eight, one codebook at a time over windows of 1024 frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..gpt import FineGPT
+from ..sampling import RowRandom, probabilities
+from ..spec import BarkSpec
+from . import Progress, no_progress
+
+
+@dataclass(frozen=True)
+class FineSettings:
+    """How fine codes are drawn; 0 or None takes the likeliest."""
+
+    temperature: float | None = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FineRow:
+    """One segment: coarse codes (2, frames), fine history (8, f), its randomness."""
+
+    coarse: np.ndarray
+    history: np.ndarray
+    random: RowRandom
+
+
+class _Run:
+    """A row under way: codes (frames, 8) of history, segment and padding, and where its windows lie."""
+
+    def __init__(self, row: FineRow, spec: BarkSpec):
+        self.random = row.random
+        self.frames = row.coarse.shape[1]
+        history = row.history[:, max(0, row.history.shape[1] - spec.fine_history) :]
+        self.n_history = history.shape[1]
+        total = max(self.n_history + self.frames, spec.fine_window)
+        codes = np.full((spec.n_fine_codebooks, total), spec.codebook_size)  # one past the last code marks what is open
+        codes[:, : self.n_history] = history
+        codes[: len(row.coarse), self.n_history : self.n_history + self.frames] = row.coarse
+        self.codes = torch.from_numpy(codes.T.copy())
+        hops = math.ceil((self.frames - (spec.fine_window - self.n_history)) / spec.fine_history)
+        self.loops = max(0, hops) + 1 if self.frames else 0
+
+    def window(self, loop: int, spec: BarkSpec) -> tuple[int, int]:
+        """First frame of a window, and the first frame in it that is drawn (counted from the window's start)."""
+        start = min(loop * spec.fine_history, len(self.codes) - spec.fine_window)
+        fill = min(self.n_history + loop * spec.fine_history, len(self.codes) - spec.fine_history)
+        return start, fill - start
+
+    def result(self) -> np.ndarray:
+        return self.codes[self.n_history : self.n_history + self.frames].numpy().T
+
+
+@torch.inference_mode()
+def generate_fine(
+    model: FineGPT,
+    spec: BarkSpec,
+    rows: Sequence[FineRow],
+    settings: FineSettings,
+    progress: Progress = no_progress,
+) -> list[np.ndarray]:
+    """Codes (8, frames) of each row."""
+    runs = [_Run(row, spec) for row in rows]
+    device = model.position_embedding.weight.device
+    codebooks = range(spec.n_coarse_codebooks, spec.n_fine_codebooks)
+    total = sum(run.loops for run in runs) * len(codebooks) * spec.fine_history
+    done = 0
+    for loop in range(max((run.loops for run in runs), default=0)):
+        at_work = [run for run in runs if run.loops > loop]
+        spans = [run.window(loop, spec) for run in at_work]
+        # Windows are copies on the device; what is drawn goes back at the end of the loop.
+        codes = torch.stack(
+            [run.codes[start : start + spec.fine_window] for run, (start, _) in zip(at_work, spans, strict=True)]
+        ).to(device)  # (B, 1024, 8)
+        for codebook in codebooks:
+            hidden = model(codes, codebook)
+            for i, (run, (_, fill)) in enumerate(zip(at_work, spans, strict=True)):
+                logits = model.logits(hidden[i, fill:], codebook, spec.codebook_size)
+                codes[i, fill:, codebook] = _draw_frames(logits, settings, run.random).to(device)
+            done += len(at_work) * spec.fine_history
+            progress(done, total)
+        for run, (start, fill), window in zip(at_work, spans, codes.cpu(), strict=True):
+            run.codes[start + fill : start + spec.fine_window] = window[fill:]
+    return [run.result() for run in runs]
+
+
+def _draw_frames(logits: torch.Tensor, settings: FineSettings, random: RowRandom) -> torch.Tensor:
+    """A code for every frame of one row: (F, 1024) -> (F,), in one draw, as the original does."""
+    if not settings.temperature:
+        return logits.argmax(dim=-1)
+    probs = probabilities(logits, settings.temperature, None, None)
+    return torch.multinomial(probs, 1, generator=random.generator(probs.device))[:, 0]

@@ -1,0 +1,62 @@
+"""Text to WordPiece ids, as the multilingual cased BERT tokenizer makes them. Reading the vocabulary takes 0.05 s."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import CheckpointError
+
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # either will do
+TOKENIZER_FILES = (*VOCABULARY_FILES, "tokenizer_config.json")
+
+
+class Tokenizer:
+    """`encode` gives the ids of a text without special tokens and without Bark's offset."""
+
+    def __init__(self, backend):
+        self._backend = backend  # a tokenizers.Tokenizer
+        self.vocab_size = backend.get_vocab_size()
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Tokenizer:
+        """Read `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`. Raises CheckpointError."""
+        whole, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
+        try:
+            if whole.is_file():
+                from tokenizers import Tokenizer as Backend
+
+                return cls(Backend.from_file(str(whole)))
+            if vocabulary.is_file():
+                words = vocabulary.read_text(encoding="utf-8").split("\n")
+                return cls.from_vocabulary(words, lowercase=_lowercase(folder / "tokenizer_config.json"))
+        except Exception as error:  # the backend raises bare Exception for whatever is wrong with a file
+            raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from None
+        raise CheckpointError(
+            f"{folder} has no tokenizer (tokenizer.json or vocab.txt); copy it from the model's repository"
+        )
+
+    @classmethod
+    def from_vocabulary(cls, words: Sequence[str], lowercase: bool = False) -> Tokenizer:
+        """A WordPiece tokenizer of BERT's kind from the words of a `vocab.txt`, in order."""
+        from tokenizers import Tokenizer as Backend
+        from tokenizers import models, normalizers, pre_tokenizers
+
+        ids = {word.rstrip("\r"): i for i, word in enumerate(words) if word.strip()}
+        backend = Backend(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+        backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        backend.add_special_tokens([word for word in ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]") if word in ids])
+        return cls(backend)
+
+    def encode(self, text: str) -> list[int]:
+        """White space collapsed and composed characters joined (NFC), as the original's tokenizer does."""
+        text = unicodedata.normalize("NFC", re.sub(r"\s+", " ", text).strip())
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+
+def _lowercase(config: Path) -> bool:
+    return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("do_lower_case", False))

@@ -1,0 +1,217 @@
+"""Voices: the tokens of a few seconds of speech that Bark goes on from ("history prompts").
+
+Shapes: n semantic tokens, m acoustic frames, m / n = 1.503.
+"""
+
+from __future__ import annotations
+
+import difflib
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import constants as c
+from .errors import VoiceError
+from .files import write_whole
+
+_RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames a semantic token
+_MAX_TOKENS = 16_000_000  # a day of speech; a header that promises more is damage or malice
+_ARRAYS = {  # name in the file: (dimensions, first dimension, ids, dtype in published files)
+    "semantic_prompt": (1, None, c.SEMANTIC_VOCAB_SIZE, np.int64),
+    "coarse_prompt": (2, c.N_COARSE_CODEBOOKS, c.CODEBOOK_SIZE, np.int64),
+    "fine_prompt": (2, c.N_FINE_CODEBOOKS, c.CODEBOOK_SIZE, np.int32),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """Tokens of one recording or generation: semantic (n,), coarse (2, m), fine (8, m)."""
+
+    semantic: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
+
+    @property
+    def seconds(self) -> float:
+        return self.fine.shape[1] / c.FRAME_RATE_HZ
+
+    def prompts(self) -> dict[str, np.ndarray]:
+        """The three arrays under the names and types of a published voice file."""
+        arrays = (self.semantic, self.coarse, self.fine)
+        return {name: a.astype(_ARRAYS[name][3]) for name, a in zip(_ARRAYS, arrays, strict=True)}
+
+    @classmethod
+    def from_prompts(cls, prompts: Mapping[str, np.ndarray], source: str) -> Voice:
+        """Check and take the arrays of a voice file or of the original's dict. `source` names them in a VoiceError."""
+        faults = list(_faults(prompts))
+        if faults:
+            raise VoiceError(f"{source} is no usable voice: {'; '.join(faults)}; make it again or choose another")
+        return cls(*(np.asarray(prompts[name]).astype(np.int64) for name in _ARRAYS))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Voice:
+        """Read an `.npz` voice file. Nothing is unpickled, and no array larger than a day of speech is opened."""
+        return cls.from_prompts(_read_npz(Path(path)), str(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write an `.npz` that every Bark program reads; the file appears whole or not at all."""
+        write_whole(Path(path), lambda file: np.savez(file, **self.prompts()))
+
+    def aligned(self) -> Voice | None:
+        """This voice, its start trimmed where needed to the published ratio of frames to semantic tokens (1.5, rounded).
+
+        Generations of a few tokens miss the ratio by rounding, and other programs refuse such files. None if nothing
+        usable is left.
+        """
+        if len(self.semantic) and round(self.fine.shape[1] / len(self.semantic), 1) == 1.5:
+            return self
+        pairs = min(len(self.semantic) // 2, int(self.fine.shape[1] / (2 * _RATIO)))
+        n, m = 2 * pairs, int(2 * pairs * _RATIO)
+        return Voice(self.semantic[-n:], self.coarse[:, -m:], self.fine[:, -m:]) if n else None
+
+    @classmethod
+    def concatenate(cls, voices: Sequence[Voice]) -> Voice:
+        """One voice of several generations, in order."""
+        return cls(
+            np.concatenate([v.semantic for v in voices]),
+            np.concatenate([v.coarse for v in voices], axis=1),
+            np.concatenate([v.fine for v in voices], axis=1),
+        )
+
+
+def _faults(prompts: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Everything that is wrong with these arrays, each in a few words."""
+    sound = True
+    for name, (dims, rows, n_ids, _) in _ARRAYS.items():
+        if name not in prompts:
+            sound = False
+            yield f"it has no '{name}' array (a voice needs semantic_prompt, coarse_prompt and fine_prompt)"
+            continue
+        array = np.asarray(prompts[name])
+        shape = f"({rows}, frames)" if rows else "(tokens,)"
+        if array.ndim != dims or (rows and array.shape[0] != rows) or not array.size:
+            sound = False
+            yield f"'{name}' has shape {array.shape} instead of {shape}"
+        elif array.dtype.kind not in "iu":
+            sound = False
+            yield f"'{name}' holds {array.dtype} instead of integers"
+        elif array.min() < 0 or array.max() >= n_ids:
+            yield f"'{name}' has values {array.min()}..{array.max()} outside 0..{n_ids - 1}"
+    if not sound:
+        return
+    n, m = np.size(prompts["semantic_prompt"]), np.shape(prompts["fine_prompt"])[1]
+    if np.shape(prompts["coarse_prompt"])[1] != m:
+        yield f"'coarse_prompt' has {np.shape(prompts['coarse_prompt'])[1]} frames and 'fine_prompt' {m}"
+    if round(m / n, 1) != 1.5:
+        yield f"{m} frames to {n} semantic tokens is {m / n:.2f} to 1 instead of 1.5"
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The voice arrays of an `.npz`, those that are there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+            return {name: _read_npy(archive, f"{name}.npy") for name in _ARRAYS if f"{name}.npy" in members}
+    except FileNotFoundError:
+        raise VoiceError(
+            f"there is no voice file {path}; give a path that exists or a name of --list_speakers"
+        ) from None
+    except zipfile.BadZipFile:
+        raise VoiceError(f"{path} is damaged or no .npz voice file; copy or download it again") from None
+    except (OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise VoiceError(f"{path} cannot be read ({error}); copy or download it again") from None
+    except (ValueError, SyntaxError) as error:  # both come from a malformed or forbidden array header
+        raise VoiceError(f"{path} holds an array that cannot be read safely ({error}); choose another voice") from None
+
+
+def _read_npy(archive: zipfile.ZipFile, member: str) -> np.ndarray:
+    """One array, once its header has promised plain numbers of a bounded size."""
+    with archive.open(member) as file:
+        shape, dtype = read_npy_header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{member} holds Python objects, which could run code")
+        if np.prod(shape, dtype=float) > _MAX_TOKENS:
+            raise ValueError(f"{member} claims the shape {shape}")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def read_npy_header(file) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an `.npy` stream, without reading the array. Raises ValueError if it is none."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+# ---- finding by name ------------------------------------------------------------------------------------------------
+
+HUB_PRESETS = ("announcer",) + tuple(
+    f"{folder}{language}_speaker_{i}" for folder in ("v2/", "") for language in c.LANGUAGES for i in range(10)
+)
+
+
+def voice_folders(output_dir: str | Path) -> tuple[Path, ...]:
+    """Where voices are looked up by name, in order."""
+    return Path("prompts"), Path("custom_speakers"), Path(output_dir)
+
+
+def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of a voice given as path or name; None for the name of a hub preset.
+
+    Raises VoiceError with the nearest known names if there is neither.
+    """
+    wanted = Path(name).expanduser()
+    if wanted.is_file():
+        return wanted
+    for folder in folders:
+        for candidate in (folder / name, folder / f"{name}.npz"):
+            if candidate.is_file():
+                return candidate
+    if name.removesuffix(".npz") in HUB_PRESETS:
+        return None
+    if wanted.is_absolute() or (wanted.parent != Path(".") and wanted.suffix == ".npz"):
+        raise VoiceError(f"there is no voice file {name}; give a path that exists or a name of --list_speakers")
+    known = sorted({*HUB_PRESETS, *(v.name for v in list_voices(folders))})
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else "--list_speakers shows those there are"
+    raise VoiceError(f"there is no voice '{name}' in {', '.join(map(str, folders))} or among Bark's presets; {hint}")
+
+
+@dataclass(frozen=True)
+class FoundVoice:
+    """One line of --list_speakers; `seconds` is None for a file that is no voice."""
+
+    name: str
+    path: Path
+    seconds: float | None
+
+    @property
+    def language(self) -> str:
+        """Language code from the usual form of the name (`v2/en_speaker_6`), or an empty string."""
+        code = Path(self.name).name.split("_")[0]
+        return code if code in c.LANGUAGES else ""
+
+
+def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
+    """All voices below these folders, by name; only array headers are read. `.npz` files of other kinds are left out."""
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*.npz")):
+            if path.name.endswith(".segments.npz"):
+                continue
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            found.setdefault(name, FoundVoice(name, path, _seconds(path)))
+    return sorted(found.values(), key=lambda voice: (voice.language, voice.name))
+
+
+def _seconds(path: Path) -> float | None:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("fine_prompt.npy") as file:
+            shape, _ = read_npy_header(file)
+        return shape[1] / c.FRAME_RATE_HZ
+    except (OSError, KeyError, ValueError, SyntaxError, IndexError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,112 @@
+"""Which history the next segment of a clip hears: interval, weights, and the arrays that follow from them.
+
+Two sources: the *starting voice* (the given one, or the first segment's own) and the *segment before*. A history is the
+end of the first followed by the end of the second, each cut to its share of the stage's window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import constants as c
+from .spec import BarkSpec
+from .voice import Voice
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What the three stages hear before a segment; empty arrays where a stage gets none.
+
+    semantic (n,); coarse (2, m) with coarse_semantic (k,), the semantic tokens spoken in the same time; fine (8, f).
+    """
+
+    semantic: np.ndarray
+    coarse_semantic: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
+
+    @classmethod
+    def of_voice(cls, voice: Voice | None) -> History:
+        """The whole voice for every stage, as the original does; the stages cut it to their windows."""
+        if voice is None:
+            none = np.zeros(0, np.int64)
+            return cls(none, none, none.reshape(c.N_COARSE_CODEBOOKS, 0), none.reshape(c.N_FINE_CODEBOOKS, 0))
+        return cls(voice.semantic, voice.semantic, voice.coarse, voice.fine)
+
+
+@dataclass(frozen=True)
+class StageWeights:
+    """Shares (0..1) of one stage's window. None follows the interval."""
+
+    starting: float = 1.0  # of the starting voice, for the first segment
+    future: float | None = None  # of the starting voice, for later segments
+    previous: float | None = None  # of the segment before, for later segments
+
+    def at(self, index: int, returns: bool) -> tuple[float, float]:
+        """Shares of (starting voice, segment before) for segment `index`; `returns`: the interval names the starting voice."""
+        if index == 0:
+            return self.starting, 0.0
+        future = self.future if self.future is not None else float(returns)
+        previous = self.previous if self.previous is not None else float(not returns)
+        return future, previous
+
+
+@dataclass(frozen=True)
+class HistoryPlan:
+    """The rule for all segments of a clip. `interval` is --stable_mode_interval."""
+
+    interval: int = 1
+    semantic: StageWeights = StageWeights()
+    coarse: StageWeights = StageWeights()
+    fine: StageWeights = StageWeights()
+    separate: bool = False  # no history between segments: each hears the given voice alone, or none
+
+    def weights(self, index: int) -> dict[str, tuple[float, float]]:
+        """Per stage, the shares of (starting voice, segment before) that segment `index` hears."""
+        returns = self.separate or (self.interval > 0 and index % self.interval == 0)
+        shares = {stage: getattr(self, stage).at(index, returns) for stage in ("semantic", "coarse", "fine")}
+        return {stage: (future, 0.0) for stage, (future, _) in shares.items()} if self.separate else shares
+
+    def needs_starting(self, index: int) -> bool:
+        """Whether segment `index` hears the starting voice at all."""
+        return any(future > 0 for future, _ in self.weights(index).values())
+
+    def needs_previous(self, index: int) -> bool:
+        """Whether segment `index` must wait for the one before."""
+        return any(previous > 0 for _, previous in self.weights(index).values())
+
+    def history(self, index: int, starting: Voice | None, previous: Voice | None, spec: BarkSpec) -> History:
+        """The arrays segment `index` hears. The coarse stage's semantic tokens are cut in time with its frames."""
+        starting, previous = starting or _SILENT, previous or _SILENT
+        shares = self.weights(index)
+
+        n_start, n_previous = _lengths(
+            shares["semantic"], c.SEMANTIC_HISTORY_WINDOW, starting.semantic, previous.semantic
+        )
+        semantic = np.concatenate([_last(starting.semantic, n_start), _last(previous.semantic, n_previous)])
+
+        n_start, n_previous = _lengths(shares["coarse"], c.COARSE_HISTORY_WINDOW, starting.coarse, previous.coarse)
+        coarse = np.concatenate([_last(starting.coarse, n_start), _last(previous.coarse, n_previous)], axis=1)
+        beside = (spec.semantic_of_frames(n_start), spec.semantic_of_frames(n_previous))
+        coarse_semantic = np.concatenate([_last(starting.semantic, beside[0]), _last(previous.semantic, beside[1])])
+
+        n_start, n_previous = _lengths(shares["fine"], c.FINE_HISTORY_WINDOW, starting.fine, previous.fine)
+        fine = np.concatenate([_last(starting.fine, n_start), _last(previous.fine, n_previous)], axis=1)
+        return History(semantic, coarse_semantic, coarse, fine)
+
+
+_SILENT = Voice(*(np.zeros(shape, np.int64) for shape in (0, (c.N_COARSE_CODEBOOKS, 0), (c.N_FINE_CODEBOOKS, 0))))
+
+
+def _lengths(shares: tuple[float, float], window: int, starting: np.ndarray, previous: np.ndarray) -> tuple[int, int]:
+    """Tokens of each source; what does not fit the window beside the segment before is taken off the starting voice."""
+    n_previous = min(round(shares[1] * window), previous.shape[-1])
+    n_starting = min(round(shares[0] * window), starting.shape[-1], window - n_previous)
+    return n_starting, n_previous
+
+
+def _last(tokens: np.ndarray, n: int) -> np.ndarray:
+    """The last n of the last axis; unlike `[-n:]`, none for 0."""
+    return tokens[..., max(0, tokens.shape[-1] - n) :]
