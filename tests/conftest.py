@@ -1,0 +1,80 @@
+"""Shared fixtures: tiny checkpoints in both layouts, the oracle they were saved from, real voices where there are some."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach the network
+
+SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"
+
+
+@pytest.fixture(autouse=True)
+def _away_from_home(tmp_path, monkeypatch):
+    """Every test works in a folder and with caches of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("SUNO_USE_SMALL_MODELS", "SUNO_OFFLOAD_CPU", "SUNO_ENABLE_MPS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    import tiny
+
+    return tiny.make_oracle()
+
+
+@pytest.fixture(scope="session")
+def huggingface_folder(oracle, tmp_path_factory) -> Path:
+    import tiny
+
+    return tiny.save_huggingface(oracle, tmp_path_factory.mktemp("checkpoints") / "huggingface")
+
+
+@pytest.fixture(scope="session")
+def suno_folder(oracle, tmp_path_factory) -> Path:
+    import tiny
+
+    return tiny.save_suno(oracle, tmp_path_factory.mktemp("checkpoints") / "suno")
+
+
+@pytest.fixture(scope="session")
+def bark(huggingface_folder):
+    """Our Bark with the oracle's weights."""
+    from bark_infinity import Bark
+
+    return Bark.load(str(huggingface_folder), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def demo():
+    from bark_infinity import Bark
+
+    return Bark.load("demo", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shared_voices() -> Path:
+    if not SHARED_VOICES.is_dir():
+        pytest.skip("the published voices are not beside this checkout")
+    return SHARED_VOICES
+
+
+@pytest.fixture
+def make_voice():
+    """Random voices of a given length in seconds."""
+
+    def make(seconds: float = 7.0, seed: int = 0):
+        from bark_infinity import Voice
+
+        rng = np.random.default_rng(seed)
+        n, m = int(seconds * 49.9), int(int(seconds * 49.9) * 75 / 49.9)
+        fine = rng.integers(0, 1024, (8, m))
+        return Voice(rng.integers(0, 10_000, n), fine[:2], fine)
+
+    return make
