@@ -220,7 +220,7 @@ class Bark:
 def load_voice(
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None,
     folders: Sequence[Path] = voice_folders("bark_samples"),
-    hub: Hub = Hub(),
+    hub: Hub | None = None,
 ) -> Voice | None:
     """A voice from what a program may have: a Voice, the original's dict, a path, or a name of --list_speakers.
 
@@ -231,7 +231,7 @@ def load_voice(
     if isinstance(voice, Mapping):
         return Voice.from_prompts(voice, "the history prompt")
     path = find_voice(str(voice), folders)
-    return Voice.load(path) if path else hub.preset(str(voice).removesuffix(".npz"))
+    return Voice.load(path) if path else (hub or Hub()).preset(str(voice).removesuffix(".npz"))
 
 
 class _StopWatch:

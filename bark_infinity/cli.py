@@ -6,7 +6,6 @@ import argparse
 import difflib
 import re
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,14 +161,14 @@ def perform(options: Options, plans: Sequence[ClipPlan], drawn_seed: int, consol
     from .long_form import LongForm
     from .results import make_output_folder
 
-    if options.model == "demo":
-        view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
     with view.RunDisplay(console) as display:
         hub = Hub(options.model_dir, options.offline)
         voice = load_voice(options.history_prompt, voice_folders(options.output_dir), hub)
         bark = Bark(load_models(ModelChoice.from_options(options)))
         plans = plan_clips(options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
         folder = make_output_folder(options.output_dir)
+        if options.model == "demo":
+            view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
         display.start_run(sum(len(plan.segments) for plan in plans))
         run = LongForm.from_options(options, bark, voice)
         run.progress = display.update
@@ -186,7 +185,7 @@ def save_all(
     from .long_form import FailedClip
     from .results import save_clip
 
-    failures, start = [], time.monotonic()
+    failures = []
     for clip in clips:
         if isinstance(clip, FailedClip):
             failures.append((clip.plan, clip.error))
@@ -199,7 +198,7 @@ def save_all(
             failures.append((clip.plan, error))
             continue
         view.print_result(path)
-        view.show_made(console, path, clip.seconds, time.monotonic() - start, clip.plan.seed)
+        view.show_made(console, path, clip.seconds, clip.seconds_taken, clip.plan.seed)
     return failures
 
 

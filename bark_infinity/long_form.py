@@ -33,6 +33,11 @@ class Clip:
         return len(self.audio) / c.SAMPLE_RATE
 
     @property
+    def seconds_taken(self) -> float:
+        """Seconds of work, each segment's share of its batches."""
+        return sum(sum(made.seconds_taken.values()) for made in self.generations)
+
+    @property
     def voice(self) -> Voice | None:
         """The clip's voice: its first segments, as many as fill the longest history window. None if too short for one."""
         spoken = [generation.voice for generation in self.generations if not generation.silent]

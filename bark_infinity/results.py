@@ -81,7 +81,7 @@ def _manifest(clip: Clip, options: Options, bark: Bark) -> dict[str, object]:
         "settings": options.changed(),
         "sample_rate": bark.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
-        "seconds_taken": round(sum(sum(made.seconds_taken.values()) for made in clip.generations), 3),
+        "seconds_taken": round(clip.seconds_taken, 3),
         "segments": [_segment(clip, index) for index in range(len(clip.generations))],
         "versions": versions(),
     }

@@ -84,11 +84,12 @@ class Voice:
 
 def _faults(prompts: Mapping[str, np.ndarray]) -> Iterator[str]:
     """Everything that is wrong with these arrays, each in a few words."""
-    sound = True
+    missing = [name for name in _ARRAYS if name not in prompts]
+    if missing:
+        yield f"it has no {' and no '.join(missing)} (a voice needs {', '.join(_ARRAYS)})"
+    sound = not missing
     for name, (dims, rows, n_ids, _) in _ARRAYS.items():
-        if name not in prompts:
-            sound = False
-            yield f"it has no '{name}' array (a voice needs semantic_prompt, coarse_prompt and fine_prompt)"
+        if name in missing:
             continue
         array = np.asarray(prompts[name])
         shape = f"({rows}, frames)" if rows else "(tokens,)"

@@ -13,6 +13,8 @@ from ..voice import Voice
 from .huggingface import INDEX_FILES, WEIGHT_FILES, read_json
 
 _PRESET_REPO = "suno/bark"
+_MEND = "connect once to download it, give --model a folder with a checkpoint, or use --model demo"
+_VOICE_MEND = "connect once to download this voice, or give --history_prompt an .npz file"
 
 
 class Hub:
@@ -28,14 +30,15 @@ class Hub:
         found = try_to_load_from_cache(repo, name, cache_dir=self._cache)
         return Path(found) if isinstance(found, str) else None
 
-    def file(self, repo: str, name: str, required: bool = True) -> Path | None:
+    def file(self, repo: str, name: str, required: bool = True, mend: str = _MEND) -> Path | None:
         """A file of a repository, downloaded where needed. None if the repository does not have it and need not.
 
-        Raises CheckpointError if it is not there or cannot be reached.
+        Raises CheckpointError if it is not there or cannot be reached, saying that `mend` would help.
         """
         if not self._force and (path := self.cached(repo, name)):
             return path
         from huggingface_hub import hf_hub_download
+        from huggingface_hub import logging as hub_logging
         from huggingface_hub.errors import (
             EntryNotFoundError,
             HfHubHTTPError,
@@ -43,6 +46,7 @@ class Hub:
             RepositoryNotFoundError,
         )
 
+        hub_logging.set_verbosity_error()  # it retries by itself; what comes of it is said once, below
         try:
             return Path(
                 hf_hub_download(
@@ -51,7 +55,7 @@ class Hub:
             )
         except LocalEntryNotFoundError as error:  # offline, or no connection; not that the repository lacks the file
             why = "--offline is set" if self._offline else f"the hub cannot be reached ({_reason(error)})"
-            raise CheckpointError(_unreachable(repo, name, why)) from None
+            raise CheckpointError(_unreachable(repo, name, why, mend)) from None
         except EntryNotFoundError:
             if not required:
                 return None
@@ -61,7 +65,7 @@ class Hub:
         except RepositoryNotFoundError:
             raise CheckpointError(f"there is no hub repository {repo}, or it is private; check the name") from None
         except (HfHubHTTPError, OSError) as error:
-            raise CheckpointError(_unreachable(repo, name, f"the download broke ({_reason(error)})")) from None
+            raise CheckpointError(_unreachable(repo, name, f"the download broke ({_reason(error)})", mend)) from None
 
     def tokenizer_folder(self, repo: str) -> Path:
         """The folder with a repository's tokenizer. Raises CheckpointError."""
@@ -100,22 +104,17 @@ class Hub:
         arrays = {}
         for kind in ("semantic_prompt", "coarse_prompt", "fine_prompt"):
             try:
-                path = self.file(_PRESET_REPO, f"speaker_embeddings/{name}_{kind}.npy")
+                path = self.file(_PRESET_REPO, f"speaker_embeddings/{name}_{kind}.npy", mend=_VOICE_MEND)
                 arrays[kind] = np.load(path, allow_pickle=False)
             except CheckpointError as error:
-                raise VoiceError(
-                    f"the voice {name} is a preset to be downloaded once, and that failed: {error}"
-                ) from None
+                raise VoiceError(f"the voice {name} cannot be had: {error}") from None
             except (ValueError, OSError, EOFError) as error:
                 raise VoiceError(f"{path} is damaged ({error}); delete it, and it is downloaded again") from None
         return Voice.from_prompts(arrays, name)
 
 
-def _unreachable(repo: str, name: str, why: str) -> str:
-    return (
-        f"{name} of {repo} is not on this machine and {why}: connect once to download it, give --model a folder with "
-        "a checkpoint, or use --model demo"
-    )
+def _unreachable(repo: str, name: str, why: str, mend: str) -> str:
+    return f"{name} of {repo} is not on this machine and {why}: {mend}"
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,10 +83,9 @@ def load_pickled(path: Path) -> Mapping[str, object]:
         with torch.serialization.safe_globals([*scalars, *dtypes]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{path} is damaged or holds more than tensors ({reason}); use the published file"
-        ) from None
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"asks to run {asked[1]}, which no checkpoint needs" if asked else "is damaged or holds more than tensors"
+        raise CheckpointError(f"{path} {what}; use the published file") from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}); copy or download it again") from None

@@ -1,0 +1,169 @@
+"""File names that every file system takes, and files that are whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bark_infinity.errors import OutputError
+from bark_infinity.files import safe_stem, write_whole
+
+ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)  # lone surrogates too, as argv may hold them
+FORBIDDEN = set('<>:"/\\|?*\x7f') | {chr(code) for code in range(32)}  # on Windows; Linux and macOS forbid less
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(ANY_TEXT)
+@example("x" * 159 + "... and more")
+@example("ö" * 300)
+@example("\ud800")
+@example("a\u0301" * 100)
+def test_any_text_becomes_a_legal_name(text):
+    stem = safe_stem(text)
+    assert stem and not FORBIDDEN & set(stem)
+    assert not stem.startswith((" ", "-")) and not stem.endswith((" ", "."))
+    assert len(stem.encode()) <= 160
+    assert stem == unicodedata.normalize("NFC", stem)  # macOS would find it under another name
+    Path(f"{stem}.segments.npz").touch()
+    assert Path(f"{stem}.segments.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello, my name is Suno.", "Hello_my_name_is_Suno"),
+        ("नमस्ते दुनिया", "नमस्ते_दुनिया"),
+        ("你好，世界！", "你好_世界"),
+        ("مرحبا بالعالم", "مرحبا_بالعالم"),
+        ("สวัสดีชาวโลก", "สวัสดีชาวโลก"),
+        ("Привет, мир — ёж", "Привет_мир_ёж"),
+        ("e\u0301te\u0301", "été"),
+        ("v2/en_speaker_6", "v2_en_speaker_6"),
+        ("O'Brien (live) 3.14-a", "O'Brien_(live)_3.14-a"),
+        ("../../etc/passwd", "etc_passwd"),
+        (r"C:\temp\x", "C_temp_x"),
+        ("-rf", "rf"),
+        ("a\0b\nc\td", "a_b_c_d"),
+        ("the end...", "the_end"),
+        ("😀🎉", "bark"),
+        ("♪ … ♪", "bark"),
+        (". . .", "bark"),
+        ("", "bark"),
+    ],
+)
+def test_names_keep_letters_of_every_script(text, expected):
+    assert safe_stem(text) == expected
+    assert safe_stem(expected) == expected
+
+
+@pytest.mark.parametrize("device", ["con", "PRN", "Aux", "nul", "COM1", "com9", "lpt1", "LPT9"])
+def test_device_names_of_windows_are_avoided(device):
+    assert safe_stem(device) == safe_stem(f"{device}?") == f"{device}_"
+    assert safe_stem(f"{device}_") == f"{device}_"
+    assert safe_stem(f"{device}sole") == f"{device}sole"
+
+
+def test_long_names_are_cut_between_characters():
+    assert safe_stem("世" * 200) == "世" * 53
+    assert safe_stem("नमस्ते", max_bytes=10) == "नमस"
+    assert safe_stem("abc_def", max_bytes=4) == "abc"
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_appears_once_it_is_whole():
+    def write(file):
+        file.write(b"half")
+        file.flush()
+        assert not Path("a").exists()
+        file.write(b" and half")
+
+    write_whole(Path("a"), write)
+    assert Path("a").read_bytes() == b"half and half"
+    assert os.listdir() == ["a"]
+
+
+@pytest.mark.parametrize("before", [None, b"before"])
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (ValueError("bad"), ValueError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError),
+    ],
+)
+def test_a_failed_write_leaves_everything_as_it_was(before, failure, raised):
+    if before is not None:
+        Path("a").write_bytes(before)
+
+    def write(file):
+        file.write(b"half")
+        raise failure
+
+    with pytest.raises(raised) as caught:
+        write_whole(Path("a"), write)
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == ({} if before is None else {"a": before})
+    if raised is OutputError:
+        assert "write a " in str(caught.value) and "No space left" in str(caught.value)
+
+
+def test_an_existing_file_is_replaced():
+    Path("a").write_bytes(b"a much longer file than the new one")
+    write_whole(Path("a"), lambda file: file.write(b"new"))
+    assert Path("a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_an_existing_file_is_kept_where_overwriting_is_forbidden(monkeypatch, hard_links):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_links)
+    write_whole(Path("a"), lambda file: file.write(b"first"), overwrite=False)
+    with pytest.raises(FileExistsError):
+        write_whole(Path("a"), lambda file: file.write(b"second"), overwrite=False)
+    assert Path("a").read_bytes() == b"first"
+    assert os.listdir() == ["a"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_permissions_follow_the_umask(overwrite, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_whole(Path("a"), lambda file: file.write(b"x"), overwrite)
+        assert os.umask(umask) == umask  # as it was
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path("a").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("missing/a", "missing (No such file"), ("file/a", "file (Not a directory"), ("x" * 300, "name too long")],
+)
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_folders_that_cannot_be_written_are_named(path, named, overwrite):
+    Path("file").touch()
+    with pytest.raises(OutputError) as caught:
+        write_whole(Path(path), lambda file: file.write(b"x"), overwrite)
+    assert named in str(caught.value) and "--output_dir" in str(caught.value) and "\n" not in str(caught.value)
+    assert os.listdir() == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes in read-only folders")
+def test_a_read_only_folder_is_named():
+    Path("locked").mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="locked.*Permission denied.*--output_dir"):
+        write_whole(Path("locked/a"), lambda file: file.write(b"x"))

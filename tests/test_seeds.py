@@ -1,0 +1,78 @@
+"""Seeds: what the command line promises of them, and values that must stay the same for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from bark_infinity.options import MAX_SEED, Options
+from bark_infinity.seeds import Seeds, clip_seed, derive_seed, draw_seed, segment_seeds
+
+DRAWN = 77
+
+
+def starts(options: Options, prompt: int = 0, take: int = 0, segments: int = 3) -> list[int | None]:
+    """Where the segments of a clip start."""
+    seed = clip_seed(options, DRAWN, prompt, take)
+    return [segment_seeds(options, seed, k).segment for k in range(segments)]
+
+
+@pytest.mark.parametrize(
+    ("seed", "what", "index", "expected"),
+    [
+        (42, "segment", 0, 42),
+        (42, "segment", 1, 1609950334),
+        (42, "segment", 2, 2193656950),
+        (42, "take", 1, 3504838765),
+        (42, "prompt", 1, 1180825992),
+        (0, "segment", 1, 727250709),
+        (MAX_SEED, "segment", 0, MAX_SEED),
+        (MAX_SEED, "segment", 1000, 3148818358),
+    ],
+)
+def test_derived_seeds_stay_the_same_for_ever(seed, what, index, expected):
+    assert derive_seed(seed, what, index) == expected
+
+
+def test_with_seed_every_segment_starts_from_it():
+    assert starts(Options(seed=0)) == [0, 0, 0]
+    assert starts(Options(seed=5), prompt=3) == [5, 5, 5]
+    takes = [starts(Options(seed=5), take=take) for take in range(20)]
+    assert all(len(set(take)) == 1 for take in takes) and len({take[0] for take in takes}) == 20
+
+
+def test_with_single_starting_seed_segments_and_takes_are_derived_from_it():
+    options = Options(single_starting_seed=0)
+    assert starts(options) == [derive_seed(0, "segment", k) for k in range(3)]
+    assert starts(options)[0] == 0
+    assert starts(options, prompt=3) == starts(options)
+    second = derive_seed(0, "take", 1)
+    assert starts(options, take=1) == [derive_seed(second, "segment", k) for k in range(3)]
+
+
+def test_without_seed_everything_follows_from_the_drawn_one():
+    assert starts(Options()) == starts(Options(single_starting_seed=DRAWN))
+    assert starts(Options(), prompt=2, take=1) == starts(
+        Options(single_starting_seed=derive_seed(DRAWN, "prompt", 2)), take=1
+    )
+
+
+def test_stages_start_from_their_own_seeds_in_every_segment():
+    options = Options(seed=1, semantic_seed=0, fine_seed=9)
+    assert segment_seeds(options, 1, 0) == segment_seeds(options, 1, 7) == Seeds(1, semantic=0, coarse=None, fine=9)
+    assert segment_seeds(Options(coarse_seed=4), 1, 7) == Seeds(derive_seed(1, "segment", 7), coarse=4)
+
+
+@pytest.mark.parametrize(
+    "options", [Options(), Options(single_starting_seed=0), Options(single_starting_seed=MAX_SEED)]
+)
+def test_no_two_segments_start_alike(options):
+    prompts = 5 if options.single_starting_seed is None else 1
+    seeds = [s for p in range(prompts) for take in range(20) for s in starts(options, p, take, segments=100)]
+    assert len(set(seeds)) == len(seeds) == prompts * 2000
+    assert min(seeds) >= 0 and max(seeds) <= MAX_SEED
+
+
+def test_drawn_seeds_are_usable_and_differ():
+    seeds = [draw_seed() for _ in range(50)]
+    assert all(Options(seed=seed).resolved().seed == seed for seed in seeds)
+    assert len(set(seeds)) == 50
