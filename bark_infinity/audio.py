@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +48,10 @@ def write_wav(path: Path, audio: np.ndarray, tags: Mapping[str, str]) -> None:
     """
     import soundfile
 
-    def write(file) -> None:
-        with soundfile.SoundFile(file, "w", c.SAMPLE_RATE, 1, "PCM_16", format="WAV") as sound:
-            for name, value in tags.items():
+    encoded = io.BytesIO()  # not straight into the file: libsndfile loses what the system says of a full disk
+    with soundfile.SoundFile(encoded, "w", c.SAMPLE_RATE, 1, "PCM_16", format="WAV") as sound:
+        for name, value in tags.items():
+            if value:
                 setattr(sound, name, value)
-            sound.write(audio)
-
-    write_whole(path, write, overwrite=False)
+        sound.write(np.nan_to_num(audio))
+    write_whole(path, lambda file: file.write(encoded.getbuffer()), overwrite=False)

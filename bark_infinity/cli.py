@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from . import __version__
 from . import console as view
 from .errors import BarkError, OutputError, UsageError
 from .options import Flag, Options, flags
-from .planning import ClipPlan, plan_clips
+from .planning import ClipPlan, plan_clips, read_prompts
 from .seeds import draw_seed
 from .voice import find_voice, list_voices, voice_folders
 
@@ -25,22 +26,22 @@ if TYPE_CHECKING:  # these import torch
     from .long_form import Clip, FailedClip
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-_EPILOG = "Flags take _ or -, in either case. A flag that is true or false takes nothing (true) or the word."
+_EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    console = view.make_console()
     try:
-        options = parse(arguments).resolved()
-        return run(options)
+        options = parse(sys.argv[1:] if argv is None else argv).resolved()
+        view.start_logging(console, options.loglevel)
+        return run(options, console)
     except BarkError as error:
-        if "DEBUG" in arguments:
-            raise
-        view.report_error(view.make_console(), str(error))
+        logging.getLogger(__package__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
+        view.report_error(console, str(error))
         return EXIT_USAGE
     except KeyboardInterrupt:
-        print("interrupted; finished clips are kept", file=sys.stderr)
+        view.report_error(console, "interrupted; finished clips are kept")
         return EXIT_INTERRUPTED
 
 
@@ -49,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
+        if message.endswith("expected one argument"):
+            name = re.search(r"--\w+", message)[0]
+            raise UsageError(f"{name} needs a value; one that begins with - is written {name}=-value")
         raise UsageError(f"{message}; --help lists what there is")
 
 
@@ -112,7 +116,10 @@ def _reader(line: Flag):
 def _formatter():
     from rich_argparse import RawDescriptionRichHelpFormatter
 
-    return lambda prog: RawDescriptionRichHelpFormatter(prog, max_help_position=30)
+    class Formatter(RawDescriptionRichHelpFormatter):
+        group_name_formatter = str  # as declared, not in title case
+
+    return lambda prog: Formatter(prog, max_help_position=30)
 
 
 def _normalize(argument: str) -> str:
@@ -133,27 +140,30 @@ def _explain_unknown(argument: str) -> str:
 # ---- running --------------------------------------------------------------------------------------------------------
 
 
-def run(options: Options) -> int:
+def run(options: Options, console: Console) -> int:
     """Do what resolved options ask for; the exit status. Raises BarkError for what makes the whole run impossible."""
-    console = view.make_console()
     folders = voice_folders(options.output_dir)
     if options.list_speakers:
-        view.show_voices(console, list_voices(folders))
+        voices = list_voices(folders)
+        view.show_voices(console, voices)
+        view.print_for_pipes(voice.name for voice in voices)
         return 0
     drawn_seed = draw_seed()
-    plans = plan_clips(options, drawn_seed)
+    prompts = read_prompts(options)
+    plans = plan_clips(prompts, options, drawn_seed)
     if options.history_prompt is not None:
         find_voice(options.history_prompt, folders)  # an unknown one is told before anything is loaded
     if options.text_splits_only:
         view.show_splits(console, plans)
+        view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
     elif options.dry_run:
         view.show_plan(console, plans, options)
     else:
-        return perform(options, plans, drawn_seed, console)
+        return perform(options, prompts, drawn_seed, console)
     return 0
 
 
-def perform(options: Options, plans: Sequence[ClipPlan], drawn_seed: int, console: Console) -> int:
+def perform(options: Options, prompts: Sequence[str], drawn_seed: int, console: Console) -> int:
     """Make the sound. Whatever of a user's mistakes can be known is raised before the first second of it."""
     from .bark import Bark, load_voice
     from .checkpoints import Hub
@@ -165,7 +175,7 @@ def perform(options: Options, plans: Sequence[ClipPlan], drawn_seed: int, consol
         hub = Hub(options.model_dir, options.offline)
         voice = load_voice(options.history_prompt, voice_folders(options.output_dir), hub)
         bark = Bark(load_models(ModelChoice.from_options(options)))
-        plans = plan_clips(options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
+        plans = plan_clips(prompts, options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
         folder = make_output_folder(options.output_dir)
         if options.model == "demo":
             view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -36,6 +38,13 @@ _STAGE_SHARES = {"semantic": _Share(0.0, 0.3), "coarse": _Share(0.3, 0.5), "fine
 
 def make_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=False)
+
+
+def start_logging(console: Console, level: str) -> None:
+    """Send the program's log, from `level` on, to the console. DEBUG has the tracebacks of reported errors."""
+    handler = RichHandler(console=console, show_path=False, rich_tracebacks=True)
+    logging.basicConfig(level="WARNING", handlers=[handler], force=True)
+    logging.getLogger(__package__).setLevel(level)
 
 
 def warn(console: Console, message: str) -> None:
@@ -89,7 +98,7 @@ class RunDisplay:
     def start_run(self, segments: int) -> None:
         """The model is there, and so many segments are to be made: time counts from here."""
         self._segments, self._start = segments, time.monotonic()
-        self._bar.update(self._task, total=segments, segments=f"0/{segments} segments")
+        self._bar.update(self._task, total=segments, segments=f"0/{count(segments, 'segment')}")
 
     def update(self, run: RunProgress) -> None:
         """Show what the run is doing."""
@@ -103,9 +112,12 @@ class RunDisplay:
         self._bar.update(
             self._task,
             completed=completed,
-            segments=f"{run.segments_done}/{self._segments} segments",
+            segments=f"{run.segments_done}/{count(self._segments, 'segment')}",
             status=f"{run.stage} {speed:,.0f} tokens/s, {clock(left)} left",
         )
+
+
+_MOST_TEXTS = 20  # clips whose texts a dry run shows
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -113,50 +125,72 @@ class RunDisplay:
 
 def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> None:
     """The table of --dry_run."""
-    table = Table(title="dry run: nothing is loaded or written", title_justify="left", expand=False)
+    table = Table(title="dry run: nothing is loaded or written", title_justify="left")
     table.add_column("clip", justify="right")
     table.add_column("file", overflow="fold")
-    table.add_column("segments", justify="right")
-    table.add_column("about", justify="right")
-    table.add_column("seed", justify="right")
+    for column in ("segments", "about", "seed"):
+        table.add_column(column, justify="right", no_wrap=True)
+    seeded = options.seed is not None or options.single_starting_seed is not None
     for number, clip in enumerate(clips, 1):
-        stem = escape(f"{options.output_dir}/{clip.stem}.wav")
-        table.add_row(str(number), stem, str(len(clip.segments)), clock(clip.seconds(options)), str(clip.seed))
+        file = escape(f"{options.output_dir}/{clip.stem}.wav")
+        seed = str(clip.seed) if seeded else "drawn"
+        table.add_row(str(number), file, str(len(clip.segments)), clock(clip.seconds(options)), seed)
     console.print(table)
-    if len(clips) <= 20:
+    if len(clips) <= _MOST_TEXTS:
         show_splits(console, clips)
-    total = sum(clip.seconds(options) for clip in clips)
-    segments = sum(len(clip.segments) for clip in clips)
-    console.print(f"{len(clips)} clips, {segments} segments, about {clock(total)} of sound")
+    else:
+        console.print("--text_splits_only shows the texts of all segments")
+    total = clock(sum(clip.seconds(options) for clip in clips))
+    segments = count(sum(len(clip.segments) for clip in clips), "segment")
+    console.print(f"{count(len(clips), 'clip')}, {segments}, about {total} of sound")
 
 
 def show_splits(console: Console, clips: Sequence[ClipPlan]) -> None:
-    """Every segment's text, numbered."""
+    """Every segment's text, numbered; a take that is split like the one before is not shown again."""
+    before: ClipPlan | None = None
     for number, clip in enumerate(clips, 1):
+        same = before is not None and [s.text for s in clip.segments] == [s.text for s in before.segments]
+        if same and clip.take:
+            continue
+        before = clip
         console.print(Text(f"clip {number}", style="bold"))
+        lines = Table.grid(padding=(0, 1))
+        lines.add_column(justify="right", style="cyan", min_width=4)
+        lines.add_column(overflow="fold")
         for k, segment in enumerate(clip.segments, 1):
-            console.print(Text.assemble((f"{k:4} ", "cyan"), segment.text))
+            lines.add_row(str(k), Text(segment.text))
+        console.print(lines)
 
 
 def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
-    """The table of --list_speakers; on a pipe the names go to stdout as well."""
-    table = Table(title="voices on this machine", title_justify="left")
-    for column in ("language", "name", "path"):
-        table.add_column(column, overflow="fold")
-    table.add_column("seconds", justify="right")
-    for voice in voices:
-        length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
-        table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), escape(str(voice.path)), length)
-    console.print(table)
-    languages = ", ".join(c.LANGUAGES)
-    console.print(
-        f"and {len(HUB_PRESETS)} presets, downloaded when first used: announcer, v2/LANG_speaker_0 to _9 and "
-        f"LANG_speaker_0 to _9, where LANG is one of {languages}",
-        soft_wrap=False,
-    )
-    if not sys.stdout.isatty():
+    """The table of --list_speakers."""
+    if voices:
+        table = Table(title="voices on this machine", title_justify="left")
+        for column in ("language", "name", "path"):
+            table.add_column(column, overflow="fold")
+        table.add_column("seconds", justify="right", no_wrap=True)
         for voice in voices:
-            print(voice.name)
+            length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
+            table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), escape(str(voice.path)), length)
+        console.print(table)
+    else:
+        console.print("no voices on this machine yet; every clip saves its own as an .npz file")
+    console.print(
+        f"and {len(HUB_PRESETS)} presets, downloaded when first used: announcer, v2/LANG_speaker_0 to 9 and "
+        f"LANG_speaker_0 to 9, where LANG is one of {', '.join(c.LANGUAGES)}"
+    )
+
+
+def print_for_pipes(lines: Iterable[str]) -> None:
+    """What was asked for, a line each on stdout, where a program and no person reads it."""
+    if not sys.stdout.isatty():
+        for line in lines:
+            print(line)
+
+
+def count(n: int, what: str) -> str:
+    """1 clip, 2 clips."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def show_made(console: Console, path: Path, seconds: float, taken: float, seed: int) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from .errors import OutputError
 
 _MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.segments.npz` and for temporary suffixes
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # device names on Windows
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)  # device names on Windows
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool = True) -> None:
@@ -66,11 +66,10 @@ def _umask() -> int:
 
 
 def safe_stem(text: str, max_bytes: int = _MAX_STEM_BYTES) -> str:
-    """`text` as a file name without ending: any script, nothing that Linux, macOS or Windows refuses, never empty."""
+    """`text` as a file name without ending: any script, nothing that a file system or a shell minds, never empty."""
     text = unicodedata.normalize("NFC", text)
-    kept = "".join(ch if ch in "-._()'" or unicodedata.category(ch)[0] in "LMN" else "_" for ch in text)
-    kept = re.sub(r"__+", "_", kept).encode()[:max_bytes].decode(errors="ignore")
-    kept = kept.strip("_. ").lstrip("-")
-    if _RESERVED.fullmatch(kept):
-        kept += "_"
-    return kept or "bark"
+    kept = "".join(ch if ch == "-" or unicodedata.category(ch)[0] in "LMN" else "_" for ch in text)
+    kept = re.sub(r"__+", "_", kept).encode()[:max_bytes].decode(errors="ignore").strip("_-")
+    if not any(character.isalnum() for character in kept):
+        return "bark"
+    return f"{kept}_" if _RESERVED.fullmatch(kept) else kept

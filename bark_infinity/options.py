@@ -41,8 +41,11 @@ class Flag:
         """The value that `text` stands for. Raises UsageError, naming what is allowed."""
         if self.kind is bool:
             return self._parse_bool(text)
-        if self.choices and text not in self.choices:
-            raise UsageError(f"--{self.name} {text!r} is not one of {', '.join(self.choices)}")
+        if self.choices:
+            canonical = {choice.lower(): choice for choice in self.choices}
+            if text.lower() not in canonical:
+                raise UsageError(f"--{self.name} {text!r} is not one of {', '.join(self.choices)}")
+            return canonical[text.lower()]
         if self.kind is str:
             return text
         try:
@@ -74,7 +77,7 @@ def flag(default: object, group: str, help: str, **details) -> typing.Any:
     return field(default=default, metadata={"flag": Flag(group, help, default=default, **details)})
 
 
-_SPLIT = "/".join(SPLIT_UNITS)
+_GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,13 @@ class Options:
     coarse_seed: int | None = flag(None, SEEDS, "The coarse stage likewise.", low=0, high=MAX_SEED, metavar="N")
     fine_seed: int | None = flag(None, SEEDS, "The fine stage likewise.", low=0, high=MAX_SEED, metavar="N")
 
-    split_character_goal_length: int = flag(110, LONG_CLIPS, "Characters a segment should have.", low=1, metavar="N")
+    split_character_goal_length: int | None = flag(
+        None,
+        LONG_CLIPS,
+        "Characters a segment should have; unset: 110, or the maximum. Chinese, Japanese and Korean ones count three.",
+        low=1,
+        metavar="N",
+    )
     split_character_max_length: int = flag(170, LONG_CLIPS, "Characters a segment may have.", low=1, metavar="N")
     split_character_jitter: int = flag(
         0, LONG_CLIPS, "Vary both by up to so many characters, differently in each take.", low=0, metavar="N"
@@ -250,20 +259,36 @@ class Options:
         metavar="N",
     )
     semantic_history_starting_weight: float = flag(
-        1.0, LONG_CLIPS, "Share of the semantic history that the first segment gets of the voice.", low=0.0, high=1.0
+        1.0,
+        LONG_CLIPS,
+        "Share of the semantic stage's history that the first segment gets of the starting voice.",
+        low=0.0,
+        high=1.0,
     )
-    coarse_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The coarse stage's.", low=0.0, high=1.0)
-    fine_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The fine stage's.", low=0.0, high=1.0)
+    coarse_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0)
+    fine_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
     semantic_history_future_weight: float | None = flag(
-        None, LONG_CLIPS, "Share that later segments get of the starting voice; unset: by interval.", low=0.0, high=1.0
+        None,
+        LONG_CLIPS,
+        "Share of the semantic stage's history that later segments get of the starting voice; unset: by interval.",
+        low=0.0,
+        high=1.0,
     )
-    coarse_history_future_weight: float | None = flag(None, LONG_CLIPS, "The coarse stage's.", low=0.0, high=1.0)
-    fine_history_future_weight: float | None = flag(None, LONG_CLIPS, "The fine stage's.", low=0.0, high=1.0)
+    coarse_history_future_weight: float | None = flag(
+        None, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0
+    )
+    fine_history_future_weight: float | None = flag(None, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
     semantic_prev_segment_weight: float | None = flag(
-        None, LONG_CLIPS, "Share that later segments get of the segment before; unset: by interval.", low=0.0, high=1.0
+        None,
+        LONG_CLIPS,
+        "Share of the semantic stage's history that later segments get of the segment before; unset: by interval.",
+        low=0.0,
+        high=1.0,
     )
-    coarse_prev_segment_weight: float | None = flag(None, LONG_CLIPS, "The coarse stage's.", low=0.0, high=1.0)
-    fine_prev_segment_weight: float | None = flag(None, LONG_CLIPS, "The fine stage's.", low=0.0, high=1.0)
+    coarse_prev_segment_weight: float | None = flag(
+        None, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0
+    )
+    fine_prev_segment_weight: float | None = flag(None, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
     add_silence_between_segments: float = flag(
         0.25, LONG_CLIPS, "Seconds of silence between segments.", low=0.0, high=3600.0, metavar="SECONDS"
     )
@@ -296,6 +321,8 @@ class Options:
             self,
             semantic_temp=self.text_temp if self.semantic_temp is None else self.semantic_temp,
             coarse_temp=self.waveform_temp if self.coarse_temp is None else self.coarse_temp,
+            split_character_goal_length=self.split_character_goal_length
+            or min(_GOAL_LENGTH, self.split_character_max_length),
             text_use_small=small or self.text_use_small,
             coarse_use_small=small or self.coarse_use_small,
             fine_use_small=small or self.fine_use_small,
@@ -312,7 +339,7 @@ class Options:
             raise UsageError("--text_prompt and --prompt_file exclude each other; give one of them")
         if self.seed is not None and self.single_starting_seed is not None:
             raise UsageError("--seed and --single_starting_seed exclude each other; give one of them")
-        if self.split_character_goal_length > self.split_character_max_length:
+        if (self.split_character_goal_length or 1) > self.split_character_max_length:
             raise UsageError(
                 f"--split_character_goal_length {self.split_character_goal_length} is over "
                 f"--split_character_max_length {self.split_character_max_length}; lower it or raise the other"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ CountIds = Callable[[str], int]
 
 SAMPLE_PROMPTS = (
     "Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
-    "♪ In the jungle, the mighty jungle, the lion barks tonight ♪",
+    "♪ The rain came down on the tin roof tonight, and it played us a song till the morning light ♪",
 )
 RESULT_SUFFIXES = (".wav", ".npz", ".json", ".segments.npz")
 _TEXT_CHARACTERS_IN_NAME = 60
@@ -82,14 +82,16 @@ def _read_text(name: str) -> str:
         ) from None
 
 
-def plan_clips(options: Options, drawn_seed: int, count_ids: CountIds | None = None) -> list[ClipPlan]:
-    """All clips of a run, in order. `count_ids` counts with the model's tokenizer; without it lengths are estimated.
+def plan_clips(
+    prompts: Sequence[str], options: Options, drawn_seed: int, count_ids: CountIds | None = None
+) -> list[ClipPlan]:
+    """All clips of these prompts, in order. `count_ids` counts with the model's tokenizer; without it lengths are estimated.
 
-    Raises UsageError or TextError for a text that cannot be spoken.
+    Raises TextError for a text that cannot be spoken.
     """
     names = _FreeNames(Path(options.output_dir).expanduser())
     clips = []
-    for prompt_index, text in enumerate(read_prompts(options)):
+    for prompt_index, text in enumerate(prompts):
         for take in range(options.output_iterations):
             seed = clip_seed(options, drawn_seed, prompt_index, take)
             texts = split_segments(text, options, derive_seed(0, "take", take), count_ids)
@@ -135,10 +137,12 @@ def history_plan(options: Options) -> HistoryPlan:
 
 def _stem(text: str, options: Options) -> str:
     """`<start of the text>-SPK-<voice or random>`, cut between words."""
-    start = " ".join(text.split())[:_TEXT_CHARACTERS_IN_NAME]
+    words = " ".join(text.split())
+    if len(words) > _TEXT_CHARACTERS_IN_NAME:
+        words = words[:_TEXT_CHARACTERS_IN_NAME].rpartition(" ")[0] or words[:_TEXT_CHARACTERS_IN_NAME]
     voice = options.history_prompt or "random"
     name = Path(voice).stem if voice.endswith(".npz") else voice.replace("/", "_")
-    return f"{safe_stem(start)}-SPK-{name}"
+    return f"{safe_stem(words)}-SPK-{name}"
 
 
 class _FreeNames:

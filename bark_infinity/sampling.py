@@ -30,6 +30,11 @@ class RowRandom:
         return self._generators[device]
 
 
+def is_greedy(temperature: float | None) -> bool:
+    """Whether the likeliest token is taken without a draw: at 0, and where a division would overflow float32."""
+    return temperature is None or temperature < 1e-6
+
+
 def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
     """-inf for all but the likeliest tokens whose probabilities together exceed p; the one that crosses it stays. (..., V)"""
     ordered, order = logits.sort(dim=-1, descending=True)
@@ -53,7 +58,7 @@ def probabilities(logits: torch.Tensor, temperature: float, top_k: int | None, t
         logits = keep_top_p(logits, top_p)
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
-    if temperature == 0:
+    if is_greedy(temperature):
         return torch.zeros_like(logits).scatter(-1, logits.argmax(dim=-1, keepdim=True), 1.0)
     return (logits / temperature).softmax(dim=-1)
 

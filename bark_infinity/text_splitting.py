@@ -201,21 +201,24 @@ def _breaks(text: str, lengths: list[int], goal: int, limit: int) -> dict[int, B
         start, end = paragraph.span()
         if lengths[end] - lengths[start] > goal:  # else it stays whole, and nltk need not be imported
             breaks.update((start + place, Break.SENTENCE) for place in sentence_ends(paragraph.group()))
-    for place in _turns(text):
+    for place, grade in _turns(text):
         if place in breaks:
-            breaks[place] = max(breaks[place], Break.SENTENCE)
+            breaks[place] = max(breaks[place], grade)
     for start, end in _whole(text, lengths, limit):
         for place in range(start + 1, end):
             breaks.pop(place, None)
     return _between_spoken(text, breaks)
 
 
-def _turns(text: str) -> Iterator[int]:
-    """Where somebody begins or ceases to speak or to sing, as good as the end of a sentence."""
+def _turns(text: str) -> Iterator[tuple[int, Break]]:
+    """Where somebody else speaks, as good as a paragraph: a segment that begins with the tag has the speaker's voice.
+
+    And where somebody begins or ceases to sing, as good as the end of a sentence.
+    """
     for match in _SPEAKER.finditer(text):
-        yield match.start() - 1
+        yield match.start() - 1, Break.PARAGRAPH
     for match in _LYRICS.finditer(text):
-        yield from (match.start() - 1, match.end())
+        yield from ((match.start() - 1, Break.SENTENCE), (match.end(), Break.SENTENCE))
 
 
 def _whole(text: str, lengths: list[int], limit: int) -> Iterator[tuple[int, int]]:

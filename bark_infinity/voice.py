@@ -5,7 +5,10 @@ Shapes: n semantic tokens, m acoustic frames, m / n = 1.503.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import math
+import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from .errors import VoiceError
 from .files import write_whole
 
 _RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames a semantic token
-_MAX_TOKENS = 16_000_000  # a day of speech; a header that promises more is damage or malice
+_MAX_TOKENS = 16_000_000  # 7 hours of fine codes; a header that promises more is damage or malice
 _ARRAYS = {  # name in the file: (dimensions, first dimension, ids, dtype in published files)
     "semantic_prompt": (1, None, c.SEMANTIC_VOCAB_SIZE, np.int64),
     "coarse_prompt": (2, c.N_COARSE_CODEBOOKS, c.CODEBOOK_SIZE, np.int64),
@@ -53,7 +56,7 @@ class Voice:
 
     @classmethod
     def load(cls, path: str | Path) -> Voice:
-        """Read an `.npz` voice file. Nothing is unpickled, and no array larger than a day of speech is opened."""
+        """Read an `.npz` voice file. Nothing is unpickled, and no array of more than 7 hours is opened."""
         return cls.from_prompts(_read_npz(Path(path)), str(path))
 
     def save(self, path: str | Path) -> None:
@@ -122,10 +125,11 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         ) from None
     except zipfile.BadZipFile:
         raise VoiceError(f"{path} is damaged or no .npz voice file; copy or download it again") from None
-    except (OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise VoiceError(f"{path} cannot be read ({error}); copy or download it again") from None
-    except (ValueError, SyntaxError) as error:  # both come from a malformed or forbidden array header
-        raise VoiceError(f"{path} holds an array that cannot be read safely ({error}); choose another voice") from None
+    except Exception as error:  # zip, zlib and Python's parser, which reads array headers, raise whatever they like
+        reason = str(error) or type(error).__name__
+        raise VoiceError(
+            f"{path} cannot be read safely ({reason[:200]}); copy it again or choose another voice"
+        ) from None
 
 
 def _read_npy(archive: zipfile.ZipFile, member: str) -> np.ndarray:
@@ -134,8 +138,8 @@ def _read_npy(archive: zipfile.ZipFile, member: str) -> np.ndarray:
         shape, dtype = read_npy_header(file)
         if dtype.hasobject:
             raise ValueError(f"{member} holds Python objects, which could run code")
-        if np.prod(shape, dtype=float) > _MAX_TOKENS:
-            raise ValueError(f"{member} claims the shape {shape}")
+        if dtype.itemsize > 8 or math.prod(n or 1 for n in shape) > _MAX_TOKENS:
+            raise ValueError(f"{member} claims the shape {shape} of {dtype}")
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
@@ -165,11 +169,9 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
 
     Raises VoiceError with the nearest known names if there is neither.
     """
-    wanted = Path(name).expanduser()
-    if wanted.is_file():
-        return wanted
-    for folder in folders:
-        for candidate in (folder / name, folder / f"{name}.npz"):
+    wanted = Path(os.path.expanduser(name))
+    for candidate in (wanted, *(folder / n for folder in folders for n in (name, f"{name}.npz"))):
+        with contextlib.suppress(OSError, ValueError):  # names that no file can have
             if candidate.is_file():
                 return candidate
     if name.removesuffix(".npz") in HUB_PRESETS:
@@ -198,7 +200,7 @@ class FoundVoice:
 
 
 def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
-    """All voices below these folders, by name; only array headers are read. `.npz` files of other kinds are left out."""
+    """All `.npz` files below these folders, by name, but for the tokens of clips; only array headers are read."""
     found = {}
     for folder in folders:
         for path in sorted(folder.rglob("*.npz")):
@@ -214,5 +216,5 @@ def _seconds(path: Path) -> float | None:
         with zipfile.ZipFile(path) as archive, archive.open("fine_prompt.npy") as file:
             shape, _ = read_npy_header(file)
         return shape[1] / c.FRAME_RATE_HZ
-    except (OSError, KeyError, ValueError, SyntaxError, IndexError, zipfile.BadZipFile):
+    except Exception:  # as in `_read_npz`
         return None

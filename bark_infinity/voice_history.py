@@ -89,7 +89,7 @@ class HistoryPlan:
 
         n_start, n_previous = _lengths(shares["coarse"], c.COARSE_HISTORY_WINDOW, starting.coarse, previous.coarse)
         coarse = np.concatenate([_last(starting.coarse, n_start), _last(previous.coarse, n_previous)], axis=1)
-        beside = (spec.semantic_of_frames(n_start), spec.semantic_of_frames(n_previous))
+        beside = (_beside(starting, n_start, spec), _beside(previous, n_previous, spec))
         coarse_semantic = np.concatenate([_last(starting.semantic, beside[0]), _last(previous.semantic, beside[1])])
 
         n_start, n_previous = _lengths(shares["fine"], c.FINE_HISTORY_WINDOW, starting.fine, previous.fine)
@@ -105,6 +105,11 @@ def _lengths(shares: tuple[float, float], window: int, starting: np.ndarray, pre
     n_previous = min(round(shares[1] * window), previous.shape[-1])
     n_starting = min(round(shares[0] * window), starting.shape[-1], window - n_previous)
     return n_starting, n_previous
+
+
+def _beside(voice: Voice, frames: int, spec: BarkSpec) -> int:
+    """Semantic tokens of a source beside its last `frames` frames: all beside all, though the ratio varies by rounding."""
+    return len(voice.semantic) if frames == voice.coarse.shape[1] else spec.semantic_of_frames(frames)
 
 
 def _last(tokens: np.ndarray, n: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import wave
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.audio import Span, join, write_wav
+from bark_infinity.errors import OutputError
 
 
 def tone(n: int, value: float = 0.5) -> np.ndarray:
@@ -90,3 +93,19 @@ def test_wav_is_whole_or_absent(monkeypatch, failure):
     with pytest.raises(failure):
         write_wav(Path("clip.wav"), tone(100_000), {"title": "half"})
     assert list(Path().iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence():
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OutputError, match="a.wav"):
+            write_wav(Path("a.wav"), np.zeros(100_000, np.float32), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir() == []
+
+
+def test_an_empty_tag_and_a_sample_that_is_no_number():
+    write_wav(Path("a.wav"), np.array([0.5, np.nan], np.float32), {"title": ""})
+    assert soundfile.read("a.wav")[0].tolist() == [0.5, 0.0]

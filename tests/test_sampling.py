@@ -92,14 +92,14 @@ def test_top_p_comes_before_top_k_and_both_before_temperature():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("temperature", [0, 0.7])
-def test_arithmetic_is_float32_and_leaves_the_logits_as_they_were(dtype, temperature):
+@pytest.mark.parametrize("how", [(0.7, 20, None), (0.7, None, 0.8), (0, 20, 0.8)])
+def test_arithmetic_is_float32_and_leaves_the_logits_as_they_were(dtype, how):
     logits = (torch.randn(50, generator=torch.Generator().manual_seed(0)) * 4).to(dtype)
     before = logits.clone()
-    probs = probabilities(logits, temperature, 20, 0.8)
-    assert probs.dtype == torch.float32
-    assert torch.equal(probs, probabilities(before.float(), temperature, 20, 0.8))
+    probs = probabilities(logits, *how)
     assert torch.equal(logits, before)
+    assert probs.dtype == torch.float32
+    assert torch.equal(probs, probabilities(before.float(), *how))
 
 
 @settings(deadline=None)
@@ -175,3 +175,7 @@ def test_only_possible_tokens_are_drawn_in_their_proportion():
     probs = torch.tensor([[0.0, 0.75, 0.0, 0.25]])
     counts = draws(probs, [RowRandom(0)], 2000)[:, 0].bincount(minlength=4)
     assert counts[0] == counts[2] == 0 and 1400 < counts[1] < 1600
+
+
+def test_tiny_temperatures_are_greedy_and_finite():
+    assert probabilities(torch.tensor([1.0, 20.0, 3.0]), 1e-38, None, None).tolist() == [0, 1, 0]

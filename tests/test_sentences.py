@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,8 @@ LANGUAGES = {
     "tr": "Prof. Dr. Yılmaz geldi.| 2. Dünya Savaşı 1945'te bitti.| Örn. Ankara güzel.| Evet.",
     "zh": "今天天气很好。|我们去公园吧！|价格是3.14元。|真的吗?|我不信。",
 }
+
+ROOT = Path(__file__).parents[1]
 
 
 def check(marked: str) -> None:
@@ -106,12 +109,12 @@ def test_no_sentence_ends_inside_a_word() -> None:
 
 def test_one_sentence_does_not_import_nltk() -> None:
     code = "import sys; from bark_infinity.sentences import sentence_ends as e; e('Hi! One. '); sys.exit('nltk' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
 @given(st.text(alphabet="aB1. !?…。」\"'»“-।\n ", max_size=60))
 def test_sentences_cover_the_text_and_are_spoken(text: str) -> None:
     assert "".join("".join(split_sentences(text)).split()) == "".join(text.split())
     ends = sentence_ends(text)
-    for start, end in zip([0, *ends], [*ends, len(text)]):
+    for start, end in zip([0, *ends], [*ends, len(text)], strict=True):
         assert not ends or any(char.isalnum() for char in text[start:end])

@@ -119,7 +119,7 @@ def test_dialogue() -> None:
         "OLD MAN: I know a place downtown where you can get the same for half, if you do not mind waiting\nin line for it\n"
         "[WOMAN] No thanks, I am fine."
     )
-    assert [part.split()[0] for part in parts] == ["WOMAN:", "OLD", "[WOMAN]"]
+    assert [part.split()[0] for part in parts] == ["WOMAN:", "MAN:", "OLD", "[WOMAN]"]
 
 
 @given(st.integers(5, 60))

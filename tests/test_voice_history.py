@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.spec import BarkSpec
@@ -13,7 +13,7 @@ from bark_infinity.voice import Voice
 from bark_infinity.voice_history import History, HistoryPlan, StageWeights
 
 SPEC = BarkSpec()
-ALIGNMENT_S = 0.5 / 49.9 + 1e-9  # half a semantic token, in seconds
+ALIGNMENT_S = 1 / 49.9  # a semantic token: half by rounding, a whole one where a source is heard to its start
 STAGES = ("semantic", "coarse", "fine")
 SHAPES = {"semantic": (0,), "coarse_semantic": (0,), "coarse": (2, 0), "fine": (8, 0)}
 
@@ -97,6 +97,16 @@ def test_weights_of_one_and_nothing_are_the_whole_voice(n, extra, interval):
     assert_same_after_trimming(heard(HistoryPlan(interval), 0, source, None), History.of_voice(source))
 
 
+@settings(deadline=None)
+@given(st.integers(1, 700), st.floats(0, 1))
+@example(102, 0.35)
+def test_the_whole_voice_is_heard_whatever_its_ratio(n, share):
+    lengths = [m for m in range(n, 2 * n + 1) if round(m / n, 1) == 1.5]
+    if lengths:
+        source = voice(n, lengths[int(share * (len(lengths) - 1))])
+        assert_same_after_trimming(heard(HistoryPlan(), 3, source), History.of_voice(source))
+
+
 def test_published_voices_are_heard_as_by_the_original(shared_voices):
     for path in shared_voices.rglob("*.npz"):
         source = Voice.load(path)
@@ -175,10 +185,11 @@ def test_starting_weight_is_for_the_first_segment_alone():
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("interval", [0, 1])
-def test_a_weight_replaces_only_its_own(stage, interval):
+@pytest.mark.parametrize("share", [0.25, 0.0])
+def test_a_weight_replaces_only_its_own(stage, interval, share):
     by_interval = (1.0, 0.0) if interval else (0.0, 1.0)
-    for given_weight, changed in (("future", (0.25, by_interval[1])), ("previous", (by_interval[0], 0.25))):
-        weights = HistoryPlan(interval, **{stage: StageWeights(**{given_weight: 0.25})}).weights(1)
+    for given_weight, changed in (("future", (share, by_interval[1])), ("previous", (by_interval[0], share))):
+        weights = HistoryPlan(interval, **{stage: StageWeights(**{given_weight: share})}).weights(1)
         assert weights == dict.fromkeys(STAGES, by_interval) | {stage: changed}
 
 
@@ -213,9 +224,10 @@ def test_coarse_history_is_aligned_in_time(future, previous, n_starting, n_previ
     assert history.coarse.shape[1] <= 315
 
 
-def test_coarse_history_follows_the_coarse_weights_not_the_semantic_ones():
-    plan = HistoryPlan(1, semantic=StageWeights(future=0.0), coarse=StageWeights(future=0.5))
+def test_each_stage_follows_its_own_weights_and_the_coarse_semantic_tokens_the_coarse_ones():
+    plan = HistoryPlan(1, StageWeights(future=0.0), StageWeights(future=0.5), StageWeights(future=0.25))
     history = heard(plan, 1)
     assert len(history.semantic) == 0
     np.testing.assert_array_equal(history.coarse_semantic, STARTING.semantic[-105:])  # 158 frames are 105.1 tokens
     np.testing.assert_array_equal(history.coarse, STARTING.coarse[:, -158:])
+    np.testing.assert_array_equal(history.fine, STARTING.fine[:, -128:])

@@ -84,7 +84,9 @@ def load_pickled(path: Path) -> Mapping[str, object]:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"asks to run {asked[1]}, which no checkpoint needs" if asked else "is damaged or holds more than tensors"
+        what = (
+            f"asks to run {asked[1]}, which no checkpoint needs" if asked else "is damaged or holds more than tensors"
+        )
         raise CheckpointError(f"{path} {what}; use the published file") from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]

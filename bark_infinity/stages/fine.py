@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..gpt import FineGPT
-from ..sampling import RowRandom, probabilities
+from ..sampling import RowRandom, is_greedy, probabilities
 from ..spec import BarkSpec
 from . import Progress, no_progress
 
@@ -92,7 +92,7 @@ def generate_fine(
 
 def _draw_frames(logits: torch.Tensor, settings: FineSettings, random: RowRandom) -> torch.Tensor:
     """A code for every frame of one row: (F, 1024) -> (F,), in one draw, as the original does."""
-    if not settings.temperature:
+    if is_greedy(settings.temperature):
         return logits.argmax(dim=-1)
     probs = probabilities(logits, settings.temperature, None, None)
     return torch.multinomial(probs, 1, generator=random.generator(probs.device))[:, 0]

@@ -1,0 +1,225 @@
+"""Bark: segments of a batch keep to themselves, seeds start where they are told to, and the original's functions agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import plain
+import pytest
+import torch
+
+import bark_infinity
+from bark_infinity import Seeds, Segment, Settings, Voice
+from bark_infinity.devices import Placement, at_work
+from bark_infinity.errors import TextError, UsageError, VoiceError
+from bark_infinity.stages.semantic import SemanticSettings
+from bark_infinity.voice_history import History
+
+TEXT = "Hello there, General."
+
+
+@pytest.fixture
+def drop_in(huggingface_folder):
+    """The original's functions on the tiny model."""
+    bark_infinity.preload_models(model=str(huggingface_folder), device="cpu", dtype="float32")
+    return bark_infinity
+
+
+def plain_clip(oracle, ids, voice: Voice | None, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All three stages of the plain loop from one seed, as the original runs them."""
+    torch.manual_seed(seed)
+    semantic = plain.semantic(oracle, ids, None if voice is None else voice.semantic)
+    coarse = plain.coarse(oracle, semantic, *(() if voice is None else (voice.semantic, voice.coarse)))
+    return semantic, coarse, plain.fine(oracle, coarse, None if voice is None else voice.fine)
+
+
+@pytest.mark.parametrize("seconds", [None, 8.0])
+def test_seeded_tokens_equal_the_originals(bark, oracle, drop_in, make_voice, seconds):
+    voice = seconds and make_voice(seconds)
+    expected = plain_clip(oracle, bark.encode(TEXT), voice, seed=11)
+
+    torch.manual_seed(11)
+    tokens, audio = drop_in.generate_audio(TEXT, voice, silent=True, output_full=True)
+    for name, array in zip(("semantic_prompt", "coarse_prompt", "fine_prompt"), expected, strict=True):
+        np.testing.assert_array_equal(tokens[name], array)
+    made = bark.speak(TEXT, voice, seed=11)
+    np.testing.assert_array_equal(made.voice.fine, expected[2])
+    np.testing.assert_array_equal(made.audio, audio)
+
+
+def test_segments_of_a_batch_say_what_they_say_alone(bark, make_voice):
+    texts = ["One.", "A second segment that is longer than the first.", "Three?", "The fourth one, with a voice."]
+    voices = [None, make_voice(2.0), None, make_voice(8.0, seed=3)]
+    segments = [Segment(t, History.of_voice(v), Seeds(k)) for k, (t, v) in enumerate(zip(texts, voices, strict=True))]
+    for segment, together in zip(segments, bark.generate(segments), strict=True):
+        alone = bark.generate([segment])[0]
+        np.testing.assert_array_equal(together.voice.fine, alone.voice.fine)
+        np.testing.assert_allclose(together.audio, alone.audio, atol=1e-6)
+
+
+def test_stage_seeds_start_their_stage_alone(bark):
+    say = lambda **seeds: bark.generate([Segment(TEXT, seeds=Seeds(**seeds))])[0].voice  # noqa: E731
+    plain_run, coarse_run = say(segment=1), say(segment=1, coarse=9)
+    np.testing.assert_array_equal(plain_run.semantic, coarse_run.semantic)
+    assert not np.array_equal(plain_run.coarse, coarse_run.coarse)
+    np.testing.assert_array_equal(say(segment=5, semantic=2).semantic, say(segment=6, semantic=2).semantic)
+    one, other = say(segment=1, fine=3), say(segment=1, fine=4)
+    np.testing.assert_array_equal(one.coarse, other.coarse)
+    assert not np.array_equal(one.fine, other.fine)
+
+
+def test_long_texts_are_cut_and_counted(bark):
+    long = "a" + " b" * 300
+    made = bark.speak(long, seed=1)
+    assert made.cut_ids == 301 - 256
+    np.testing.assert_array_equal(made.voice.semantic, bark.speak("a" + " b" * 255, seed=1).voice.semantic)
+
+
+def test_a_speech_that_ends_at_once_is_silent_and_harmless(bark):
+    at_once = Settings(SemanticSettings(min_eos_p=0.0))
+    silent, spoken = bark.generate([Segment("Hi")], at_once)[0], bark.speak("Hi", seed=1)
+    assert silent.silent and silent.audio.shape == (0,) and silent.voice.fine.shape == (8, 0)
+    assert not spoken.silent
+
+
+def test_empty_text_is_refused(bark):
+    with pytest.raises(TextError):
+        bark.speak("  \n ")
+
+
+# ---- the original's functions ---------------------------------------------------------------------------------------
+
+
+def test_functions_have_the_originals_types(drop_in, tmp_path):
+    semantic = drop_in.text_to_semantic(TEXT, silent=True)
+    coarse = drop_in.generate_coarse(semantic, silent=True, use_kv_caching=True)
+    fine = drop_in.generate_fine(coarse)
+    audio = drop_in.codec_decode(fine)
+    assert (semantic.dtype, coarse.dtype, fine.dtype, audio.dtype) == (np.int64, np.int64, np.int32, np.float32)
+    assert semantic.ndim == 1 and coarse.shape[0] == 2 and fine.shape[0] == 8 and audio.shape == (fine.shape[1] * 320,)
+    full = {"semantic_prompt": semantic, "coarse_prompt": coarse, "fine_prompt": fine}
+    drop_in.save_as_prompt(tmp_path / "mine.npz", full)
+    torch.manual_seed(1)
+    from_path = drop_in.generate_audio("Go on", str(tmp_path / "mine.npz"), silent=True)
+    for same in (full, Voice.load(tmp_path / "mine.npz")):
+        torch.manual_seed(1)
+        np.testing.assert_array_equal(drop_in.generate_audio("Go on", same, silent=True), from_path)
+
+
+def test_semantic_to_waveform_takes_tokens_from_elsewhere(drop_in):
+    tokens, audio = drop_in.semantic_to_waveform(np.arange(60), silent=True, output_full=True)
+    assert tokens["fine_prompt"].shape == (8, 90) and audio.shape == (90 * 320,)
+
+
+def test_no_end_by_probability_where_the_caller_says_none(drop_in):
+    torch.manual_seed(1)
+    long = drop_in.generate_text_semantic(TEXT, min_eos_p=None, silent=True, use_kv_caching=True)
+    torch.manual_seed(1)
+    assert len(drop_in.generate_text_semantic(TEXT, min_eos_p=0.001, silent=True, use_kv_caching=True)) < len(long)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda b: b.generate_coarse(np.array([10_000])),
+        lambda b: b.generate_coarse(np.arange(20), max_coarse_history=700),
+        lambda b: b.generate_coarse(np.arange(20), sliding_window_len=200),
+        lambda b: b.generate_fine(np.zeros((2, 0), int)),
+        lambda b: b.codec_decode(np.full((8, 4), 1024)),
+        lambda b: b.save_as_prompt("voice.txt", {}),
+    ],
+)
+def test_wrong_arguments_are_refused(drop_in, call):
+    with pytest.raises(UsageError):
+        call(drop_in)
+
+
+def test_wrong_voices_are_refused(drop_in):
+    with pytest.raises(VoiceError):
+        drop_in.generate_audio("Hi", {"semantic_prompt": np.arange(5)}, silent=True)
+
+
+def test_progress_is_shown_unless_silent(drop_in, capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich draws on terminals alone
+    drop_in.generate_fine(np.zeros((2, 5), int), silent=True)
+    assert capfd.readouterr().err == ""
+    drop_in.generate_fine(np.zeros((2, 5), int), silent=False)
+    assert "fine" in capfd.readouterr().err
+
+
+# ---- devices --------------------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """A model that only remembers where it was moved."""
+
+    def __init__(self):
+        self.moves: list[str] = []
+
+    def to(self, device: torch.device) -> None:
+        self.moves.append(device.type)
+
+
+def test_an_offloaded_model_is_on_the_gpu_for_its_work_alone():
+    model, gpu = Recorder(), torch.device("cuda")
+    with pytest.raises(ZeroDivisionError), at_work(model, Placement(gpu, torch.float32, offload=True)):
+        assert model.moves == ["cuda"]
+        _ = 1 / 0
+    assert model.moves == ["cuda", "cpu"]
+    with at_work(model, Placement(gpu, torch.float32)):
+        pass
+    assert len(model.moves) == 2
+
+
+def test_placement_follows_the_flags(monkeypatch):
+    from bark_infinity import loading
+    from bark_infinity.checkpoints import STAGES, StageWeights
+    from bark_infinity.gpt import GPTConfig
+
+    weights = {s: StageWeights(GPTConfig(1, 1, 1, 1, 1, 1), {"x": torch.empty(2**30, device="meta")}) for s in STAGES}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    for free, offloads in ((16 * 2**30, False), (4 * 2**30, True)):
+        monkeypatch.setattr(loading, "free_memory", lambda _, free=free: free)
+        places = loading._place(weights, loading.ModelChoice(cpu_stages=frozenset({"fine", "codec"})))
+        assert {stage: place.device.type for stage, place in places.items()} == {
+            "semantic": "cuda",
+            "coarse": "cuda",
+            "fine": "cpu",
+            "codec": "cpu",
+        }
+        assert places["semantic"].dtype == torch.bfloat16 and places["fine"].dtype == torch.float32
+        assert places["semantic"].offload is offloads and places["fine"].offload is False
+    forced = loading._place(weights, loading.ModelChoice(offload=True))
+    assert forced["coarse"].offload and forced["coarse"].resting.type == "cpu"
+
+
+def test_absent_devices_are_refused():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA GPU here")
+    from bark_infinity.devices import choose_device
+
+    assert choose_device("auto", enable_mps=False).type == "cpu"
+    with pytest.raises(UsageError, match="--device cuda"):
+        choose_device("cuda")
+
+
+def test_batches_shrink_with_memory(bark, monkeypatch):
+    from bark_infinity import bark as module
+
+    monkeypatch.setattr(module, "free_memory", lambda _: 2**40)
+    assert bark.rows_at_once() == 16
+    monkeypatch.setattr(module, "free_memory", lambda _: 0)
+    assert bark.rows_at_once() == 1
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_says_the_same_greedily(huggingface_folder, bark):
+    from bark_infinity.stages.coarse import CoarseSettings
+    from bark_infinity.stages.fine import FineSettings
+
+    greedy = Settings(SemanticSettings(0), CoarseSettings(0), FineSettings(0))
+    gpu = bark_infinity.Bark.load(str(huggingface_folder), device="cuda", dtype="float32", offload=True)
+    np.testing.assert_array_equal(
+        gpu.speak(TEXT, settings=greedy).voice.fine, bark.speak(TEXT, settings=greedy).voice.fine
+    )
