@@ -49,12 +49,17 @@ def start_logging(console: Console, level: str) -> None:
 
 def warn(console: Console, message: str) -> None:
     """One warning, whatever brackets it holds."""
-    console.print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
+    _say(console, Text.assemble(("warning: ", "yellow"), message))
 
 
 def report_error(console: Console, message: str) -> None:
     """One sentence that says what is wrong."""
-    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    _say(console, Text.assemble(("error: ", "bold red"), message))
+
+
+def _say(console: Console, text: Text) -> None:
+    """Wrapped between words for a person, on one line for a program."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def print_result(path: Path) -> None:
@@ -195,10 +200,6 @@ def count(n: int, what: str) -> str:
 
 def show_made(console: Console, path: Path, seconds: float, taken: float, seed: int) -> None:
     """One line for a finished clip."""
-    speed = f"{seconds / taken:.2f}x real time" if taken else ""
-    console.print(
-        Text.assemble(
-            ("made ", "green"), str(path), f"  {seconds:.1f} s of sound in {taken:.1f} s ({speed}), seed {seed}"
-        ),
-        soft_wrap=True,
-    )
+    speed = f" ({seconds / taken:.2f}x real time)" if taken else ""
+    details = f"  {seconds:.1f} s of sound in {taken:.1f} s{speed}, seed {seed}"
+    _say(console, Text.assemble(("made ", "green"), str(path), details))

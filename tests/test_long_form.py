@@ -48,7 +48,7 @@ class Recorder:
 
 
 def plan(texts: list[str]) -> ClipPlan:
-    return plan_clips(Options(text_prompt="\n".join(texts), split_each_text_prompt_by="line"), 0)[0]
+    return plan_clips(["\n".join(texts)], Options(split_each_text_prompt_by="line").resolved(), 0)[0]
 
 
 def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, **options) -> Clip:
@@ -146,13 +146,11 @@ def test_the_voice_of_a_clip_is_its_beginning():
 
 @pytest.mark.parametrize("options", [{"stable_mode_interval": 0}, {"stable_mode_interval": 2}, {}])
 def test_rows_at_once_change_nothing(bark: Bark, options):
-    options = Options(
-        text_prompt=STORY, single_starting_seed=4, split_each_text_prompt_by="sentence", **options
-    ).resolved()
+    options = Options(single_starting_seed=4, split_each_text_prompt_by="sentence", **options).resolved()
     made = []
     for rows in (1, 3):
         (clip,) = dataclasses.replace(LongForm.from_options(options, bark, None), rows=rows).clips(
-            plan_clips(options, 0)
+            plan_clips([STORY], options, 0)
         )
         made.append(clip)
     assert len(made[0].generations) > 3
