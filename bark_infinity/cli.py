@@ -171,15 +171,16 @@ def perform(options: Options, prompts: Sequence[str], drawn_seed: int, console: 
     from .long_form import LongForm
     from .results import make_output_folder
 
-    with view.RunDisplay(console) as display:
-        hub = Hub(options.model_dir, options.offline)
-        voice = load_voice(options.history_prompt, voice_folders(options.output_dir), hub)
-        bark = Bark(load_models(ModelChoice.from_options(options)))
-        plans = plan_clips(prompts, options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
-        folder = make_output_folder(options.output_dir)
-        if options.model == "demo":
-            view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
-        display.start_run(sum(len(plan.segments) for plan in plans))
+    view.say_loading(console, options.model)
+    voice = load_voice(
+        options.history_prompt, voice_folders(options.output_dir), Hub(options.model_dir, options.offline)
+    )
+    bark = Bark(load_models(ModelChoice.from_options(options)))
+    plans = plan_clips(prompts, options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
+    folder = make_output_folder(options.output_dir)
+    if options.model == "demo":
+        view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
+    with view.RunDisplay(console, sum(len(plan.segments) for plan in plans)) as display:
         run = LongForm.from_options(options, bark, voice)
         run.progress = display.update
         failures = save_all(run.clips(plans), options, bark, folder, console)

@@ -62,6 +62,12 @@ def _say(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
+def say_loading(console: Console, model: str) -> None:
+    """Tell a person why nothing moves yet."""
+    if console.is_terminal:
+        _say(console, Text(f"loading the model {model}", style="dim"))
+
+
 def print_result(path: Path) -> None:
     """A result's path on stdout, at once, for whoever reads a pipe."""
     print(path, flush=True)
@@ -75,10 +81,13 @@ def clock(seconds: float) -> str:
 
 
 class RunDisplay:
-    """A bar over all segments of a run, with the stage at work, its speed and the time left. For a `with` block."""
+    """A bar over all segments of a run, with the stage at work, its speed and the time left. For a `with` block.
 
-    def __init__(self, console: Console):
-        self._segments = 0
+    It starts when the model is there: until then the hub's own bars show downloads.
+    """
+
+    def __init__(self, console: Console, segments: int):
+        self._segments = segments
         self._start = time.monotonic()
         self._stage, self._stage_start = "", self._start
         self._bar = Progress(
@@ -91,7 +100,7 @@ class RunDisplay:
             disable=not console.is_terminal,
             refresh_per_second=8,
         )
-        self._task = self._bar.add_task("", total=None, segments="loading the model", status="")
+        self._task = self._bar.add_task("", total=segments, segments=f"0/{count(segments, 'segment')}", status="")
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -99,11 +108,6 @@ class RunDisplay:
 
     def __exit__(self, *_) -> None:
         self._bar.stop()
-
-    def start_run(self, segments: int) -> None:
-        """The model is there, and so many segments are to be made: time counts from here."""
-        self._segments, self._start = segments, time.monotonic()
-        self._bar.update(self._task, total=segments, segments=f"0/{count(segments, 'segment')}")
 
     def update(self, run: RunProgress) -> None:
         """Show what the run is doing."""
