@@ -36,6 +36,13 @@ class GPTConfig:
         return self.width // self.n_head
 
 
+class Embedding(nn.Embedding):
+    """Without random weights at first: they come from a checkpoint, and drawing them on `meta` imports a second of torch."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 class Block(nn.Module):
     """Pre-norm GPT-2 block."""
 
@@ -64,8 +71,8 @@ class CausalGPT(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(config.input_vocab_size, config.width)
-        self.position_embedding = nn.Embedding(config.block_size, config.width)
+        self.token_embedding = Embedding(config.input_vocab_size, config.width)
+        self.position_embedding = Embedding(config.block_size, config.width)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
         self.head = nn.Linear(config.width, config.output_vocab_size, bias=False)
@@ -89,8 +96,8 @@ class FineGPT(nn.Module):
         super().__init__()
         self.config = config
         codebooks = range(config.n_codes_total)
-        self.token_embeddings = nn.ModuleList(nn.Embedding(config.input_vocab_size, config.width) for _ in codebooks)
-        self.position_embedding = nn.Embedding(config.block_size, config.width)
+        self.token_embeddings = nn.ModuleList(Embedding(config.input_vocab_size, config.width) for _ in codebooks)
+        self.position_embedding = Embedding(config.block_size, config.width)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
         heads = range(config.n_codes_total - config.n_codes_given)
