@@ -99,16 +99,30 @@ class Bark:
         self.name = models.name
         self.tokenizer = models.tokenizer
         self.stages = models.stages
+        self.hub = models.hub
         self._codec = models.codec
         self._codec_placement = models.codec_placement
 
     @classmethod
-    def load(cls, model: str = "large", device: str = "auto", dtype: str = "auto", **choices) -> Bark:
-        """Load a model: large, small, demo, a hub repository or a folder. `choices` are the other fields of ModelChoice.
+    def load(
+        cls,
+        model: str = "large",
+        device: str = "auto",
+        dtype: str = "auto",
+        *,
+        offload: bool | None = None,
+        model_dir: str | None = None,
+        offline: bool = False,
+    ) -> Bark:
+        """Load a model: large, small, demo, a hub repository or a folder. What is not given follows the environment.
 
-        Raises CheckpointError for a model that is missing, damaged or foreign, UsageError for a device that is absent.
+        For more choices there is `Bark(load_models(ModelChoice(...)))`. Raises CheckpointError for a model that is
+        missing, damaged or foreign, UsageError for a device that is absent.
         """
-        return cls(load_models(ModelChoice(model, device, dtype, **choices)))
+        options = Options(
+            model=model, device=device, dtype=dtype, offload_cpu=offload, model_dir=model_dir, offline=offline
+        )
+        return cls(load_models(ModelChoice.from_options(options.resolved())))
 
     @property
     def spec(self) -> BarkSpec:
@@ -140,7 +154,7 @@ class Bark:
 
         Raises TextError for an empty text and VoiceError for an unusable voice.
         """
-        history = History.of_voice(load_voice(voice))
+        history = History.of_voice(load_voice(voice, self.hub))
         return self.generate([Segment(text, history, Seeds(seed))], settings)[0]
 
     def generate(
@@ -163,6 +177,7 @@ class Bark:
                 for i, s, r in zip(ids, segments, randoms, strict=True)
             ]
             semantic = self.run_stage("semantic", rows, settings.semantic, progress)
+        _ = self.codec  # it has loaded beside the first stage: what is wrong with it is told before hours of work
         with watch("coarse"):
             rows = [
                 CoarseRow(tokens, s.history.coarse_semantic, s.history.coarse, r["coarse"])
@@ -219,8 +234,8 @@ class Bark:
 
 def load_voice(
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None,
-    folders: Sequence[Path] = voice_folders("bark_samples"),
-    hub: Hub | None = None,
+    hub: Hub,
+    folders: Sequence[Path] = voice_folders(Options.output_dir),
 ) -> Voice | None:
     """A voice from what a program may have: a Voice, the original's dict, a path, or a name of --list_speakers.
 
@@ -231,7 +246,7 @@ def load_voice(
     if isinstance(voice, Mapping):
         return Voice.from_prompts(voice, "the history prompt")
     path = find_voice(str(voice), folders)
-    return Voice.load(path) if path else (hub or Hub()).preset(str(voice).removesuffix(".npz"))
+    return Voice.load(path) if path else hub.preset(str(voice).removesuffix(".npz"))
 
 
 class _StopWatch:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,7 @@ from . import __version__
 from . import console as view
 from .errors import BarkError, OutputError, UsageError
 from .options import Flag, Options, flags
-from .planning import ClipPlan, plan_clips, read_prompts
+from .planning import plan_clips, read_prompts
 from .seeds import draw_seed
 from .voice import find_voice, list_voices, voice_folders
 
@@ -32,6 +34,8 @@ _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false take
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit status."""
     console = view.make_console()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths in any script, whatever the locale
     try:
         options = parse(sys.argv[1:] if argv is None else argv).resolved()
         view.start_logging(console, options.loglevel)
@@ -40,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(__package__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
         view.report_error(console, str(error))
         return EXIT_USAGE
+    except BrokenPipeError:  # whoever read our results has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except KeyboardInterrupt:
         view.report_error(console, "interrupted; finished clips are kept")
         return EXIT_INTERRUPTED
@@ -150,16 +157,18 @@ def run(options: Options, console: Console) -> int:
         return 0
     drawn_seed = draw_seed()
     prompts = read_prompts(options)
-    plans = plan_clips(prompts, options, drawn_seed)
+    plans, failed = plan_clips(prompts, options, drawn_seed)
     if options.history_prompt is not None:
         find_voice(options.history_prompt, folders)  # an unknown one is told before anything is loaded
+    if not options.text_splits_only and not options.dry_run:
+        return perform(options, prompts, drawn_seed, console)
+    for prompt in failed:
+        view.warn(console, f"{prompt.error}; this prompt is left out")
     if options.text_splits_only:
         view.show_splits(console, plans)
         view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
-    elif options.dry_run:
-        view.show_plan(console, plans, options)
     else:
-        return perform(options, prompts, drawn_seed, console)
+        view.show_plan(console, plans, options)
     return 0
 
 
@@ -169,44 +178,44 @@ def perform(options: Options, prompts: Sequence[str], drawn_seed: int, console: 
     from .checkpoints import Hub
     from .loading import ModelChoice, load_models
     from .long_form import LongForm
-    from .results import make_output_folder
+    from .results import check_output_folder
 
+    folder = check_output_folder(options.output_dir)
     view.say_loading(console, options.model)
-    voice = load_voice(
-        options.history_prompt, voice_folders(options.output_dir), Hub(options.model_dir, options.offline)
-    )
+    hub = Hub(options.model_dir, options.offline)
+    voice = load_voice(options.history_prompt, hub, voice_folders(options.output_dir))
     bark = Bark(load_models(ModelChoice.from_options(options)))
-    plans = plan_clips(prompts, options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
-    folder = make_output_folder(options.output_dir)
+    plans, failed = plan_clips(prompts, options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
     if options.model == "demo":
         view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
     with view.RunDisplay(console, sum(len(plan.segments) for plan in plans)) as display:
         run = LongForm.from_options(options, bark, voice)
         run.progress = display.update
-        failures = save_all(run.clips(plans), options, bark, folder, console)
-    for plan, error in failures:
-        view.report_error(console, f"{plan.stem}: {error}")
+        failures = [(prompt.text, prompt.error) for prompt in failed]
+        failures += save_all(run.clips(plans), options, bark, folder, console)
+    for text, error in failures:
+        view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
     return EXIT_FAILED if failures else 0
 
 
 def save_all(
     clips: Iterator[Clip | FailedClip], options: Options, bark: Bark, folder: Path, console: Console
-) -> list[tuple[ClipPlan, BarkError]]:
-    """Write every clip as it comes and print its path; those that failed."""
+) -> list[tuple[str, BarkError]]:
+    """Write every clip as it comes and print its path; the texts of those that failed, and why."""
     from .long_form import FailedClip
     from .results import save_clip
 
     failures = []
     for clip in clips:
         if isinstance(clip, FailedClip):
-            failures.append((clip.plan, clip.error))
+            failures.append((clip.plan.text, clip.error))
             continue
         for number, made in enumerate(clip.generations, 1):
             _warn_of(made, f"{clip.plan.stem}, segment {number}", console)
         try:
             path = save_clip(clip, folder, options, bark)
         except OutputError as error:
-            failures.append((clip.plan, error))
+            failures.append((clip.plan.text, error))
             continue
         view.print_result(path)
         view.show_made(console, path, clip.seconds, clip.seconds_taken, clip.plan.seed)

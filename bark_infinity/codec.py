@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from .errors import CheckpointError
 
@@ -30,7 +31,11 @@ class Codec:
         from transformers.models.encodec.configuration_encodec import EncodecConfig
         from transformers.models.encodec.modeling_encodec import EncodecModel
 
-        model = EncodecModel(EncodecConfig.from_dict(dict(weights.config)))
+        try:
+            with _NoDraws():
+                model = EncodecModel(EncodecConfig.from_dict(dict(weights.config)))
+        except Exception as error:  # the library checks values in its own ways
+            raise CheckpointError(f"the codec's configuration in {source} is no EnCodec's: {_line(error)}") from None
         del model.encoder
         wanted = {name for name in model.state_dict() if not name.endswith(_TRAINING_ONLY)}
         found = {name: tensor for name, tensor in _modern_names(weights.read()).items() if name in wanted}
@@ -39,7 +44,7 @@ class Codec:
         try:
             model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
         except RuntimeError as error:
-            raise CheckpointError(f"the codec in {source} does not fit its configuration: {error}") from None
+            raise CheckpointError(f"the codec in {source} does not fit its configuration: {_line(error)}") from None
         self.model = model.eval().to(device)
 
     def to(self, device: torch.device) -> None:
@@ -53,6 +58,19 @@ class Codec:
         device = next(self.model.decoder.parameters()).device
         latents = self.model.quantizer.decode(torch.from_numpy(codes.copy()).to(device)[:, None])  # (1, width, frames)
         return self.model.decoder(latents)[0, 0].cpu().numpy()
+
+
+class _NoDraws(TorchFunctionMode):
+    """Leaves weights undrawn, in this thread alone: the main thread may be drawing tokens from the same generator."""
+
+    def __torch_function__(self, function, _, args=(), kwargs=None):
+        if getattr(function, "__name__", "") in ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_"):
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _modern_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

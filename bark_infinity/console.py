@@ -97,6 +97,7 @@ class RunDisplay:
             TextColumn("{task.fields[status]}"),
             console=console,
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # else rich would send result paths to stderr
             disable=not console.is_terminal,
             refresh_per_second=8,
         )

@@ -36,8 +36,9 @@ class CachedDecoder:
         weight = model.head.weight
         shape = (config.n_layer, rows, config.n_head, length, config.head_width)
         self.model = model
-        self.keys = torch.empty(shape, dtype=weight.dtype, device=weight.device)  # (L, B, H, S, D)
-        self.values = torch.empty_like(self.keys)
+        # Zeros, for steps read what is masked beyond a shorter row's end, and even masked a NaN would spread.
+        self.keys = torch.zeros(shape, dtype=weight.dtype, device=weight.device)  # (L, B, H, S, D)
+        self.values = torch.zeros_like(self.keys)
         self.lengths = torch.zeros(0, dtype=torch.long)  # (B,) on the CPU: positions written so far
 
     def prefill(self, prefixes: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -65,6 +65,11 @@ def at_work(model: Movable, placement: Placement) -> Iterator[None]:
         model.to(placement.resting)
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory; on the CPU it says so in words alone."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on `device`; for MPS and systems that do not tell, a cautious 4 GiB."""
     if device.type == "cuda":

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .bark import Bark, load_voice
 from .constants import MAX_COARSE_HISTORY, MAX_COARSE_INPUT, MIN_COARSE_HISTORY
 from .errors import UsageError
 from .loading import ModelChoice, load_models
+from .options import Options
 from .sampling import RowRandom
 from .stages.coarse import CoarseRow, CoarseSettings
 from .stages.fine import FineRow, FineSettings
@@ -34,17 +34,19 @@ class _Session:
 
     def __init__(self):
         self._bark: Bark | None = None
+        self._choice: ModelChoice | None = None
 
-    def load(self, choice: ModelChoice) -> None:
-        """Load, leaving torch's default generator where it was: the caller's seed is for the tokens."""
-        with torch.random.fork_rng(devices=[]):
-            self._bark = Bark(load_models(choice))
-            _ = self._bark.codec  # waits for its thread
+    def load(self, options: Options) -> None:
+        """Load what is not loaded yet, leaving torch's default generator alone: the caller's seed is for the tokens."""
+        choice = ModelChoice.from_options(options.resolved())
+        if choice != self._choice or choice.force_reload:
+            self._bark = None  # before the new one takes its memory
+            self._bark, self._choice = Bark(load_models(choice)), choice
 
     @property
     def bark(self) -> Bark:
         if self._bark is None:
-            self.load(ModelChoice())
+            self.load(Options())
         return self._bark
 
 
@@ -66,16 +68,19 @@ def preload_models(
     dtype: str = "auto",
 ) -> None:
     """Load the models that the other functions use; `model`, `device` and `dtype` as on the command line."""
-    gpu = {"semantic": text_use_gpu, "coarse": coarse_use_gpu, "fine": fine_use_gpu, "codec": codec_use_gpu}
-    small = {"semantic": text_use_small, "coarse": coarse_use_small, "fine": fine_use_small}
     _session.load(
-        ModelChoice(
-            model,
-            device,
-            dtype,
-            small_stages=frozenset(stage for stage, use in small.items() if use),
-            cpu_stages=frozenset(stage for stage, use in gpu.items() if not use),
+        Options(
+            text_use_gpu=text_use_gpu,
+            text_use_small=text_use_small,
+            coarse_use_gpu=coarse_use_gpu,
+            coarse_use_small=coarse_use_small,
+            fine_use_gpu=fine_use_gpu,
+            fine_use_small=fine_use_small,
+            codec_use_gpu=codec_use_gpu,
             force_reload=force_reload,
+            model=model,
+            device=device,
+            dtype=dtype,
         )
     )
 
@@ -181,8 +186,11 @@ def generate_coarse(
 def generate_fine(
     x_coarse_gen: np.ndarray, history_prompt: HistoryPrompt = None, temp: float | None = 0.5, silent: bool = True
 ) -> np.ndarray:
-    """Stage 3: codes (8, frames) int32 of coarse codes (2, frames). Raises UsageError for codes out of range."""
-    coarse = _checked(x_coarse_gen, "x_coarse_gen", 2, _session.bark.stages["fine"].spec.codebook_size)
+    """Stage 3: codes (8, frames) int32 of the first 1 to 7 codebooks, usually 2. Raises UsageError for other codes."""
+    spec = _session.bark.stages["fine"].spec
+    coarse = _checked(x_coarse_gen, "x_coarse_gen", 2, spec.codebook_size)
+    if len(coarse) >= spec.n_fine_codebooks:
+        raise UsageError(f"x_coarse_gen has {len(coarse)} codebooks; the fine stage goes on from 1 to 7")
     row = FineRow(coarse, _history(history_prompt).fine, RowRandom())
     with _bar(silent) as progress:
         return _session.bark.run_stage("fine", [row], FineSettings(temp), progress)[0].astype(np.int32)
@@ -195,7 +203,7 @@ def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
 
 
 def _history(history_prompt: HistoryPrompt) -> History:
-    history = History.of_voice(load_voice(history_prompt))
+    history = History.of_voice(load_voice(history_prompt, _session.bark.hub))
     _session.bark.check_history(history)
     return history
 
@@ -203,7 +211,8 @@ def _history(history_prompt: HistoryPrompt) -> History:
 def _checked(tokens: np.ndarray, name: str, dimensions: int, limit: int) -> np.ndarray:
     """Tokens as int64, if there are any of the right shape and range."""
     tokens = np.asarray(tokens)
-    if tokens.ndim != dimensions or not tokens.size or tokens.min() < 0 or tokens.max() >= limit:
+    whole = tokens.dtype.kind in "iu" and tokens.ndim == dimensions and tokens.size
+    if not whole or tokens.min() < 0 or tokens.max() >= limit:
         raise UsageError(f"{name} must be a {dimensions}-dimensional array of tokens 0..{limit - 1}, and not empty")
     return tokens.astype(np.int64)
 

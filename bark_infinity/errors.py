@@ -21,5 +21,9 @@ class CheckpointError(BarkError):
     """A model that is missing, damaged or not a Bark."""
 
 
+class DeviceError(BarkError):
+    """A device without the memory for the work."""
+
+
 class OutputError(BarkError):
     """A result that cannot be written."""

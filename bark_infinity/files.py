@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
-_MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.segments.npz` and for temporary suffixes
+MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.segments.npz` and for temporary suffixes
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)  # device names on Windows
 
 
@@ -65,7 +65,7 @@ def _umask() -> int:
     return mask
 
 
-def safe_stem(text: str, max_bytes: int = _MAX_STEM_BYTES) -> str:
+def safe_stem(text: str, max_bytes: int = MAX_STEM_BYTES) -> str:
     """`text` as a file name without ending: any script, nothing that a file system or a shell minds, never empty."""
     text = unicodedata.normalize("NFC", text)
     kept = "".join(ch if ch == "-" or unicodedata.category(ch)[0] in "LMN" else "_" for ch in text)

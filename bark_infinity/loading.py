@@ -11,6 +11,7 @@ import torch
 from .checkpoints import STAGES, Hub, StageWeights, build, check_spec, find_checkpoints
 from .codec import Codec
 from .devices import Placement, choose_device, choose_dtype, free_memory
+from .errors import CheckpointError
 from .gpt import CausalGPT, FineGPT
 from .options import Options
 from .spec import BarkSpec
@@ -26,6 +27,7 @@ class LoadedStage:
     model: CausalGPT | FineGPT
     spec: BarkSpec
     placement: Placement
+    source: str  # folder or repository
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Models:
     """All parts of a Bark, each on its device; the codec may still be loading."""
 
     name: str
+    hub: Hub
     tokenizer: Tokenizer
     stages: Mapping[str, LoadedStage]
     codec: Future[Codec]
@@ -95,11 +98,31 @@ def load_models(choice: ModelChoice) -> Models:
         check_spec(checkpoint.spec, stage, weights[stage].config, checkpoint.name)
         place = placements[stage]
         model = build(weights[stage], stage, place.dtype, place.resting, checkpoint.name)
-        stages[stage] = LoadedStage(model, checkpoint.spec, place)
+        stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name)
+    _check_together(stages)
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
     loader.shutdown(wait=False)
-    return Models(choice.model, tokenizer, stages, codec, placements["codec"])
+    return Models(choice.model, hub, tokenizer, stages, codec, placements["codec"])
+
+
+def _check_together(stages: Mapping[str, LoadedStage]) -> None:
+    """Raise CheckpointError if one stage's tokens are not the next one's."""
+    first = stages["semantic"]
+    for name, stage in stages.items():
+        for number in (
+            "semantic_vocab_size",
+            "semantic_rate_hz",
+            "coarse_rate_hz",
+            "codebook_size",
+            "n_coarse_codebooks",
+        ):
+            ours, theirs = getattr(first.spec, number), getattr(stage.spec, number)
+            if ours != theirs:
+                raise CheckpointError(
+                    f"the semantic stage of {first.source} and the {name} stage of {stage.source} cannot work together: "
+                    f"{number} is {ours} and {theirs}; take all stages from one model"
+                )
 
 
 def _place(weights: Mapping[str, StageWeights], choice: ModelChoice) -> dict[str, Placement]:

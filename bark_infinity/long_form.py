@@ -11,7 +11,8 @@ import numpy as np
 from . import audio
 from . import constants as c
 from .bark import Bark, Generation, Segment, Settings
-from .errors import BarkError, TextError
+from .devices import is_out_of_memory
+from .errors import BarkError, DeviceError, TextError
 from .options import Options
 from .planning import ClipPlan, history_plan
 from .voice import Voice
@@ -47,6 +48,7 @@ class Clip:
         return Voice.concatenate(spoken[:enough]).aligned() if spoken else None
 
 
+_TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
 _VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
 
 
@@ -106,7 +108,17 @@ class LongForm:
             batch = list(islice(((run, index) for run in runs for index in run.ready()), rows))
             if not batch:
                 return
-            self._generate(batch, segments_done)
+            try:
+                self._generate(batch, segments_done)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                rows = len(batch) // 2
+                if not rows:  # not even one fits; the next clip may be shorter
+                    rows, (run, _) = 1, batch[0]
+                    runs.remove(run)
+                    yield FailedClip(run.plan, DeviceError(_TOO_LITTLE_MEMORY))
+                continue
             segments_done += len(batch)
             for run in [run for run in runs if run.complete]:
                 runs.remove(run)

@@ -302,7 +302,7 @@ class Options:
 
     def resolved(self) -> Options:
         """These options with environment and inherited defaults filled in, checked. Raises UsageError."""
-        options = dataclasses.replace(self, **self._from_environment())
+        options = dataclasses.replace(self, **self._from_environment(), **self._expanded())
         for line in flags():
             line.check(getattr(options, line.name))
         options._check_pairs()
@@ -333,10 +333,18 @@ class Options:
         unset = (line for line in flags() if line.env and getattr(self, line.name) == line.default)
         return {line.name: line.parse(os.environ[line.env]) for line in unset if os.environ.get(line.env)}
 
+    def _expanded(self) -> dict[str, str]:
+        """Paths from the home folder written out; the shell does not do it behind a `=`."""
+        names = ("prompt_file", "history_prompt", "output_dir", "model", "model_dir")
+        given = ((name, getattr(self, name)) for name in names)
+        return {name: os.path.expanduser(value) for name, value in given if value is not None}
+
     def _check_pairs(self) -> None:
         """Raise UsageError for values that exclude each other."""
         if self.text_prompt is not None and self.prompt_file is not None:
             raise UsageError("--text_prompt and --prompt_file exclude each other; give one of them")
+        if self.offline and self.force_reload:
+            raise UsageError("--offline and --force_reload exclude each other; give one of them")
         if self.seed is not None and self.single_starting_seed is not None:
             raise UsageError("--seed and --single_starting_seed exclude each other; give one of them")
         if (self.split_character_goal_length or 1) > self.split_character_max_length:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from . import constants as c
 from .errors import TextError, UsageError
-from .files import safe_stem
+from .files import MAX_STEM_BYTES, safe_stem
 from .options import Options
 from .seeds import Seeds, clip_seed, derive_seed, segment_seeds
 from .text_splitting import estimate_seconds, normalize_text, split_by, split_text
@@ -23,6 +24,7 @@ SAMPLE_PROMPTS = (
 )
 RESULT_SUFFIXES = (".wav", ".npz", ".json", ".segments.npz")
 _TEXT_CHARACTERS_IN_NAME = 60
+_VOICE_BYTES_IN_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class ClipPlan:
         return speech + options.add_silence_between_segments * (len(self.segments) - 1)
 
 
+@dataclass(frozen=True)
+class FailedPrompt:
+    """A prompt of a run that cannot be spoken, while the others can."""
+
+    text: str
+    error: TextError
+
+
 def read_prompts(options: Options) -> list[str]:
     """The texts to speak, one a clip. Raises UsageError or TextError."""
     if options.prompt_file is not None:
@@ -60,6 +70,8 @@ def read_prompts(options: Options) -> list[str]:
         where, text = "--text_prompt", options.text_prompt
     else:
         return list(SAMPLE_PROMPTS)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise TextError(f"{where} is not UTF-8; set the terminal to UTF-8 or use a --prompt_file")
     text = normalize_text(text)
     if not text.strip():
         raise TextError(f"{where} has no text; give it words to speak")
@@ -70,7 +82,9 @@ def read_prompts(options: Options) -> list[str]:
 def _read_text(name: str) -> str:
     """A UTF-8 text file, or standard input for `-`."""
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
+        if name == "-" and sys.stdin is None:
+            raise UsageError("--prompt_file - has no standard input to read; give the path of a text file")
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"--prompt_file {name} does not exist; give the path of a text file") from None
@@ -84,23 +98,28 @@ def _read_text(name: str) -> str:
 
 def plan_clips(
     prompts: Sequence[str], options: Options, drawn_seed: int, count_ids: CountIds | None = None
-) -> list[ClipPlan]:
-    """All clips of these prompts, in order. `count_ids` counts with the model's tokenizer; without it lengths are estimated.
+) -> tuple[list[ClipPlan], list[FailedPrompt]]:
+    """All clips of these prompts, in order, and the prompts that cannot be spoken.
 
-    Raises TextError for a text that cannot be spoken.
+    `count_ids` counts with the model's tokenizer; without it lengths are estimated.
+    Raises TextError if none can be spoken.
     """
-    names = _FreeNames(Path(options.output_dir).expanduser())
-    clips = []
+    names = _FreeNames(Path(options.output_dir))
+    clips, failed = [], []
     for prompt_index, text in enumerate(prompts):
         for take in range(options.output_iterations):
             seed = clip_seed(options, drawn_seed, prompt_index, take)
-            texts = split_segments(text, options, derive_seed(0, "take", take), count_ids)
+            try:
+                texts = split_segments(text, options, derive_seed(0, "take", take), count_ids)
+            except TextError as error:
+                failed.append(FailedPrompt(text, error))
+                break
             segments = tuple(SegmentPlan(t, segment_seeds(options, seed, k)) for k, t in enumerate(texts))
-            stem = names.take(
-                options.output_filename.removesuffix(".wav") if options.output_filename else _stem(text, options)
-            )
+            stem = names.take(*_stem(text, options))
             clips.append(ClipPlan(text, segments, seed, prompt_index, take, stem))
-    return clips
+    if failed and not clips:
+        raise failed[0].error
+    return clips, failed
 
 
 def split_segments(text: str, options: Options, jitter_seed: int = 0, count_ids: CountIds | None = None) -> list[str]:
@@ -135,14 +154,16 @@ def history_plan(options: Options) -> HistoryPlan:
     return HistoryPlan(options.stable_mode_interval, **weights, separate=options.separate_prompts)
 
 
-def _stem(text: str, options: Options) -> str:
-    """`<start of the text>-SPK-<voice or random>`, cut between words."""
+def _stem(text: str, options: Options) -> tuple[str, str]:
+    """The two parts of a clip's name: what is wanted, and what has to stand behind it whatever its length."""
+    if options.output_filename is not None:
+        return options.output_filename.removesuffix(".wav"), ""
     words = " ".join(text.split())
     if len(words) > _TEXT_CHARACTERS_IN_NAME:
         words = words[:_TEXT_CHARACTERS_IN_NAME].rpartition(" ")[0] or words[:_TEXT_CHARACTERS_IN_NAME]
     voice = options.history_prompt or "random"
-    name = Path(voice).stem if voice.endswith(".npz") else voice.replace("/", "_")
-    return f"{safe_stem(words)}-SPK-{name}"
+    name = Path(voice).stem if voice.endswith(".npz") else voice
+    return words, f"-SPK-{safe_stem(name, _VOICE_BYTES_IN_NAME)}"
 
 
 class _FreeNames:
@@ -150,19 +171,26 @@ class _FreeNames:
 
     def __init__(self, folder: Path):
         self._taken = {stem.casefold() for stem in taken_stems(folder)}
+        self._numbers: dict[str, Iterator[str]] = {}  # goes on counting where the last clip of the same name stopped
 
-    def take(self, wanted: str) -> str:
-        stem = next(s for s in numbered(safe_stem(wanted)) if s.casefold() not in self._taken)
+    def take(self, wanted: str, ending: str) -> str:
+        base = safe_stem(wanted, MAX_STEM_BYTES - len(ending.encode())) + ending
+        candidates = self._numbers.setdefault(base, numbered(base))
+        stem = next(stem for stem in candidates if stem.casefold() not in self._taken)
         self._taken.add(stem.casefold())
         return stem
 
 
 def taken_stems(folder: Path) -> Iterator[str]:
     """The names of all results in a folder, without suffix."""
-    for path in folder.iterdir() if folder.is_dir() else ():
+    try:
+        names = os.listdir(folder)
+    except OSError:  # not there yet, or never: whoever writes will say so
+        return
+    for name in names:
         for suffix in RESULT_SUFFIXES:
-            if path.name.endswith(suffix):
-                yield path.name.removesuffix(suffix)
+            if name.endswith(suffix):
+                yield name.removesuffix(suffix)
 
 
 def numbered(stem: str) -> Iterator[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,39 +20,62 @@ from .manifest import seconds, versions, write_manifest
 from .options import Options
 from .planning import numbered, taken_stems
 
+_IN_TITLE = ("text_prompt", "prompt_file")
 _TAG_BYTES = 1500  # libsndfile drops all tags of a WAV that are longer than 2 KB together
 
 
-def make_output_folder(name: str) -> Path:
-    """The output folder, created if missing. Raises OutputError."""
-    folder = Path(name).expanduser()
+def check_output_folder(name: str) -> Path:
+    """The output folder, if files can be made in it; it is created with the first of them. Raises OutputError."""
+    folder = there = Path(name).absolute()
+    while not os.path.exists(there) and there != there.parent:
+        there = there.parent
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(folder)  # is its name possible?
+        with tempfile.TemporaryFile(dir=there):
+            return folder
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"--output_dir {name} cannot be written to ({reason}); choose another folder") from None
+
+
+def save_clip(clip: Clip, folder: Path, options: Options, bark: Bark) -> Path:
+    """Write all files of a clip under a name that is free, and return the audio's path. All of them or none.
+
+    Raises OutputError.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder"
         ) from None
-    return folder
-
-
-def save_clip(clip: Clip, folder: Path, options: Options, bark: Bark) -> Path:
-    """Write all files of a clip under a name that is free, and return the audio's path. Raises OutputError."""
-    tags = {"title": clip.plan.text.strip()[:200], "software": "Bark Infinity", "comment": _comment(clip, options)}
     taken = {stem.casefold() for stem in taken_stems(folder)}
     for stem in numbered(clip.plan.stem):
-        if stem.casefold() in taken:
-            continue
-        try:
-            audio.write_wav(folder / f"{stem}.wav", clip.audio, tags)
-            break
-        except FileExistsError:  # another run was faster
-            continue
+        if stem.casefold() not in taken:
+            with contextlib.suppress(FileExistsError):  # another run was faster
+                return _write_files(clip, folder / stem, options, bark)
+
+
+def _write_files(clip: Clip, stem: Path, options: Options, bark: Bark) -> Path:
+    tags = {"title": clip.plan.text.strip()[:200], "software": "Bark Infinity", "comment": _comment(clip, options)}
+    writers: dict[str, Callable[[Path], None]] = {".wav": lambda path: audio.write_wav(path, clip.audio, tags)}
     if options.always_save_speaker and clip.voice is not None:
-        clip.voice.save(folder / f"{stem}.npz")
+        writers[".npz"] = lambda path: clip.voice.save(path, overwrite=False)
     if len(clip.generations) > 1:
-        _save_segments(folder / f"{stem}.segments.npz", clip)
-    write_manifest(folder / f"{stem}.json", _manifest(clip, options, bark))
-    return folder / f"{stem}.wav"
+        writers[".segments.npz"] = lambda path: _save_segments(path, clip)
+    writers[".json"] = lambda path: write_manifest(path, _manifest(clip, options, bark))
+    written: list[Path] = []
+    try:
+        for suffix, write in writers.items():
+            path = stem.with_name(f"{stem.name}{suffix}")
+            write(path)
+            written.append(path)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    return written[0]
 
 
 def _save_segments(path: Path, clip: Clip) -> None:
@@ -59,11 +85,11 @@ def _save_segments(path: Path, clip: Clip) -> None:
         for k, made in enumerate(clip.generations)
         for name, tokens in made.voice.prompts().items()
     }
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays), overwrite=False)
 
 
 def _comment(clip: Clip, options: Options) -> str:
-    settings = " ".join(f"--{name} {value}" for name, value in options.changed().items() if "prompt" not in name)
+    settings = " ".join(f"--{name} {value}" for name, value in options.changed().items() if name not in _IN_TITLE)
     return f"seed {clip.plan.seed}; {settings}".encode()[:_TAG_BYTES].decode(errors="ignore")
 
 
@@ -72,7 +98,11 @@ def _manifest(clip: Clip, options: Options, bark: Bark) -> dict[str, object]:
         "text": clip.plan.text,
         "model": bark.name,
         "stages": {
-            name: {"dtype": str(s.placement.dtype).removeprefix("torch."), "device": s.placement.device.type}
+            name: {
+                "source": s.source,
+                "dtype": str(s.placement.dtype).removeprefix("torch."),
+                "device": s.placement.device.type,
+            }
             for name, s in bark.stages.items()
         },
         "seed": clip.plan.seed,

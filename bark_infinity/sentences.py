@@ -100,7 +100,8 @@ SPACELESS = "々〇〻\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaffぁ-ゖァ-ヺー\U
 _CLOSERS = "\"'”’»›)\\]}*_♪"
 _WIDE_CLOSERS = "」』）】》〉］｝"
 _END = re.compile(
-    rf"""(?P<mark> [.!?…]+ (?:\ [.!?…]+)* )             # also "Quoi ? !" and ". . ."
+    rf"""(?P<mark> (?<![.!?…])(?<![.!?…]\ )             # from the first mark on: a long row of them is tried once
+                   [.!?…]+ (?:\ [.!?…]+)* )             # also "Quoi ? !" and ". . ."
          [{_CLOSERS}“]* (?:\ »(?!\S))?                  # “ closes a German quotation: „…“
          (?=\s|$|(?<=[{SPACELESS}][.!?])(?![.!?…]))      # Chinese typed with ASCII marks has no space after them
       |  (?P<danda> [।॥]+ ) [{_CLOSERS}]*

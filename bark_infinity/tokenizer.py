@@ -29,7 +29,10 @@ class Tokenizer:
             if whole.is_file():
                 from tokenizers import Tokenizer as Backend
 
-                return cls(Backend.from_file(str(whole)))
+                backend = Backend.from_file(str(whole))
+                backend.no_padding()  # `save_pretrained` keeps both as they were last used
+                backend.no_truncation()
+                return cls(backend)
             if vocabulary.is_file():
                 words = vocabulary.read_text(encoding="utf-8").split("\n")
                 return cls.from_vocabulary(words, lowercase=_lowercase(folder / "tokenizer_config.json"))

@@ -59,9 +59,9 @@ class Voice:
         """Read an `.npz` voice file. Nothing is unpickled, and no array of more than 7 hours is opened."""
         return cls.from_prompts(_read_npz(Path(path)), str(path))
 
-    def save(self, path: str | Path) -> None:
-        """Write an `.npz` that every Bark program reads; the file appears whole or not at all."""
-        write_whole(Path(path), lambda file: np.savez(file, **self.prompts()))
+    def save(self, path: str | Path, overwrite: bool = True) -> None:
+        """Write an `.npz` that every Bark program reads; whole or not at all. Raises OutputError, FileExistsError."""
+        write_whole(Path(path), lambda file: np.savez(file, **self.prompts()), overwrite)
 
     def aligned(self) -> Voice | None:
         """This voice, its start trimmed where needed to the published ratio of frames to semantic tokens (1.5, rounded).

@@ -82,9 +82,7 @@ class HistoryPlan:
         starting, previous = starting or _SILENT, previous or _SILENT
         shares = self.weights(index)
 
-        n_start, n_previous = _lengths(
-            shares["semantic"], c.SEMANTIC_HISTORY_WINDOW, starting.semantic, previous.semantic
-        )
+        n_start, n_previous = _lengths(shares["semantic"], spec.max_text_ids, starting.semantic, previous.semantic)
         semantic = np.concatenate([_last(starting.semantic, n_start), _last(previous.semantic, n_previous)])
 
         n_start, n_previous = _lengths(shares["coarse"], c.COARSE_HISTORY_WINDOW, starting.coarse, previous.coarse)
@@ -92,7 +90,7 @@ class HistoryPlan:
         beside = (_beside(starting, n_start, spec), _beside(previous, n_previous, spec))
         coarse_semantic = np.concatenate([_last(starting.semantic, beside[0]), _last(previous.semantic, beside[1])])
 
-        n_start, n_previous = _lengths(shares["fine"], c.FINE_HISTORY_WINDOW, starting.fine, previous.fine)
+        n_start, n_previous = _lengths(shares["fine"], spec.fine_history, starting.fine, previous.fine)
         fine = np.concatenate([_last(starting.fine, n_start), _last(previous.fine, n_previous)], axis=1)
         return History(semantic, coarse_semantic, coarse, fine)
 

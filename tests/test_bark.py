@@ -117,9 +117,67 @@ def test_no_end_by_probability_where_the_caller_says_none(drop_in):
     assert len(drop_in.generate_text_semantic(TEXT, min_eos_p=0.001, silent=True, use_kv_caching=True)) < len(long)
 
 
+def test_loading_leaves_the_default_generator_alone(huggingface_folder):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    assert bark_infinity.Bark.load(str(huggingface_folder), device="cpu").codec
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_model_that_is_there_is_not_loaded_again(drop_in, huggingface_folder, monkeypatch):
+    from bark_infinity import drop_in as module
+
+    loaded = []
+    monkeypatch.setattr(module, "load_models", loaded.append)
+    drop_in.preload_models(model=str(huggingface_folder), device="cpu", dtype="float32")
+    assert not loaded
+
+
+def test_python_follows_the_environment(monkeypatch):
+    from bark_infinity import drop_in as module
+
+    choices = []
+    monkeypatch.setattr(module, "load_models", choices.append)
+    monkeypatch.setattr(module, "Bark", lambda models: "a Bark")
+    monkeypatch.setattr(module, "_session", module._Session())
+    monkeypatch.setenv("SUNO_USE_SMALL_MODELS", "1")
+    monkeypatch.setenv("SUNO_OFFLOAD_CPU", "true")
+    bark_infinity.preload_models(coarse_use_gpu=False)
+    assert choices[0].small_stages == {"semantic", "coarse", "fine"} and choices[0].offload is True
+    assert choices[0].cpu_stages == {"coarse"} and choices[0].model == "large"
+
+
+def test_fine_goes_on_from_any_number_of_codebooks(drop_in):
+    given = np.random.default_rng(1).integers(0, 1024, (5, 40))
+    fine = drop_in.generate_fine(given)
+    np.testing.assert_array_equal(fine[:5], given)
+    assert fine.shape == (8, 40) and fine.max() < 1024
+    one = drop_in.generate_fine(given[:1])
+    np.testing.assert_array_equal(one[:1], given[:1])
+    assert one.max() < 1024
+
+
+def test_presets_follow_the_loaded_models_settings(huggingface_folder, monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def download(*_, local_files_only, cache_dir, **__):
+        asked.append((local_files_only, cache_dir))
+        raise huggingface_hub.errors.LocalEntryNotFoundError("not here")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    bark = bark_infinity.Bark.load(str(huggingface_folder), device="cpu", offline=True, model_dir="mine")
+    with pytest.raises(VoiceError, match="--offline is set"):
+        bark.speak("Hi", voice="v2/en_speaker_6")
+    assert asked == [(True, "mine")]
+
+
 @pytest.mark.parametrize(
     "call",
     [
+        lambda b: b.generate_coarse(np.array([1.5, 2.5])),
+        lambda b: b.generate_fine(np.zeros((8, 4), int)),
         lambda b: b.generate_coarse(np.array([10_000])),
         lambda b: b.generate_coarse(np.arange(20), max_coarse_history=700),
         lambda b: b.generate_coarse(np.arange(20), sliding_window_len=200),

@@ -199,6 +199,40 @@ def test_broken_folders(copied, file, content, message):
     assert message in complaint(copied)
 
 
+@pytest.mark.parametrize("change", [{"num_filters": "x"}, {"upsampling_ratios": 7}, {"hidden_size": 24}])
+def test_a_codec_configuration_that_does_not_fit(copied, change):
+    config = json.loads((copied / "config.json").read_text())
+    config["codec_config"] |= change
+    (copied / "config.json").write_text(json.dumps(config))
+    assert "codec" in complaint(copied)
+
+
+def test_another_sample_rate_is_refused_and_not_ignored(copied):
+    generation = json.loads((copied / "generation_config.json").read_text())
+    (copied / "generation_config.json").write_text(json.dumps(generation | {"sample_rate": 48_000}))
+    assert "48000 Hz" in complaint(copied)
+
+
+def test_an_index_that_names_no_files(copied):
+    (copied / "model.safetensors.index.json").write_text('{"weight_map": {"a": 1}}')
+    assert "does not say where the weights are" in complaint(copied)
+
+
+def test_stages_that_do_not_belong_together(oracle, tmp_path, monkeypatch):
+    from bark_infinity import loading
+
+    spec = {"text_vocab": 1_000, "semantic_outputs": 520, "coarse_vocab": 2_600, "semantic_end": 500}
+    spec["semantic"] = {"eos_token_id": 500, "semantic_vocab_size": 500, "text_encoding_offset": 510}
+    spec["semantic"] |= {"text_pad_token": 990, "semantic_infer_token": 991}
+    spec["coarse"] = {"coarse_semantic_pad_token": 2_560, "coarse_infer_token": 2_561}
+    other = tiny.save_huggingface(tiny.make_oracle(spec=spec), tmp_path / "other")
+    original = tmp_path / "cache" / "suno" / "bark_v0"
+    tiny.save_suno(oracle, original, size="")
+    choice = loading.ModelChoice(str(other), "cpu", small_stages=frozenset({"semantic"}), offline=True)
+    with pytest.raises(CheckpointError, match="cannot work together"):
+        loading.load_models(choice)
+
+
 def test_sizes_that_are_none(copied):
     config = json.loads((copied / "config.json").read_text())
     config["coarse_acoustics_config"]["num_heads"] = 0
@@ -268,6 +302,23 @@ def test_offline_with_nothing_there_names_the_three_ways_out():
         Bark.load("large", device="cpu", offline=True)
     for way in ("connect once", "--model a folder", "--model demo"):
         assert way in str(error.value)
+
+
+def test_offline_opens_no_connection(monkeypatch):
+    """Where nothing else forbids it."""
+    import socket
+
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    opened = []
+    monkeypatch.setattr(socket.socket, "connect", lambda *a: opened.append(a))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: opened.append(a) or [])
+    hub = Hub(cache="empty", offline=True)
+    for model in ("large", "small", "someone/else"):
+        with pytest.raises(CheckpointError, match="--offline is set"):
+            find_checkpoints({"semantic": model}, hub)
+    assert not opened
 
 
 def test_presets_come_from_the_models_repository(tmp_path, make_voice):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -16,6 +18,8 @@ import soundfile
 from bark_infinity import Voice
 from bark_infinity.cli import main, parse
 from bark_infinity.errors import UsageError
+from bark_infinity.options import Options
+from bark_infinity.planning import plan_clips
 
 START = Path(__file__).parents[1] / "bark_perform.py"
 
@@ -52,6 +56,39 @@ def test_one_command_gives_a_path_that_exists(tmp_path):
     stem = tmp_path / "bark_samples" / "hi-SPK-random"
     assert {p.name for p in stem.parent.iterdir()} == {f"{stem.name}{end}" for end in (".wav", ".npz", ".json")}
     assert Voice.load(f"{stem}.npz").seconds == pytest.approx(soundfile.info(f"{stem}.wav").duration)
+
+
+def test_the_path_comes_through_a_pipe_while_a_person_watches_the_bar(tmp_path):
+    """stderr is a terminal, stdout is not: `wav=$(python bark_perform.py ...)`."""
+    master, terminal = pty.openpty()
+    command = [sys.executable, str(START), "--model", "demo", "--text_prompt", "hi"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
+        while piece := os.read(master, 4096):
+            shown += piece
+    out, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert process.returncode == 0 and (tmp_path / out.decode().strip()).is_file()
+    assert b"0/1 segment" in shown
+
+
+def test_paths_in_any_script_whatever_the_locale(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, str(START), "--model", "demo", "--text_prompt", "你好世界"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / result.stdout.decode("utf-8").strip()).is_file()
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    command = f"{sys.executable} {START} --list_speakers 2>/dev/null | true; echo ${{PIPESTATUS[0]}}"
+    (tmp_path / "prompts").mkdir()
+    for n in range(3000):
+        (tmp_path / "prompts" / f"{n:0100}.npz").touch()
+    result = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in result.stderr and result.stdout.strip() in ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -225,6 +262,10 @@ BAD = [
     (["loose"], "belongs to no flag"),
     (["--output_filename", "-x"], "--output_filename=-value"),
     (["--output_dir", "latin.txt/x"], "--output_dir"),
+    (["--output_dir", "x" * 300], "--output_dir"),
+    (["--prompt_file", "~nobody_here/x"], "does not exist"),
+    (["--text_prompt", "caf\udce9"], "is not UTF-8"),
+    (["--offline", "--force_reload"], "exclude each other"),
 ]
 
 
@@ -244,7 +285,7 @@ def test_debug_shows_the_traceback(perform):
     assert "Traceback" not in perform("--text_prompt", "", "--loglevel", "info")[2]
 
 
-@pytest.mark.parametrize("model", ["absent-model", "folder", "."])
+@pytest.mark.parametrize("model", ["absent-model", "folder", ".", "x" * 300, "é/x", "a..b/-c", "~nobody_here/x"])
 def test_bad_models_are_one_sentence(perform, tmp_path, model):
     (tmp_path / "folder").mkdir()
     status, out, err = perform("--text_prompt", "Hello", "--offline", model=model)
@@ -272,6 +313,51 @@ def test_one_failing_prompt_does_not_stop_the_others(perform, monkeypatch):
     Path("three.txt").write_text("One.\nTwo.\nThree.\n")
     status, out, err = perform("--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line")
     assert status == 1 and len(out) == 2 and "No space left" in err
+
+
+def test_a_prompt_that_cannot_be_spoken_is_left_out_and_listed(perform):
+    Path("three.txt").write_text("One line.\n***\nThree lines.\n")
+    arguments = ["--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line"]
+    status, out, err = perform(*arguments)
+    assert status == 1 and [Path(w).name for w in out] == ["One_line-SPK-random.wav", "Three_lines-SPK-random.wav"]
+    assert "'***'" in err
+    assert perform(*arguments, "--dry_run")[0] == 0
+
+
+def test_a_clip_that_cannot_be_saved_whole_leaves_nothing(perform, monkeypatch):
+    from bark_infinity import results
+    from bark_infinity.errors import OutputError
+
+    def full_disk(*_):
+        raise OutputError("cannot write (No space left on device); free space")
+
+    monkeypatch.setattr(results, "write_manifest", full_disk)
+    status, out, err = perform("--text_prompt", "Hello")
+    assert status == 1 and not out and "No space left" in err
+    assert not list(Path("bark_samples").iterdir())
+
+
+def test_settings_with_prompt_in_their_name_are_in_the_metadata(perform):
+    _, (wav,), _ = perform("--text_prompt", "Hello", "--prompt_text_prefix", "[music]", "--separate_prompts")
+    with soundfile.SoundFile(wav) as sound:
+        assert "--prompt_text_prefix [music]" in sound.comment and "--separate_prompts" in sound.comment
+    assert manifest(wav)["segments"][0]["text"] == "[music] Hello"
+    assert manifest(wav)["stages"]["fine"]["source"] == "the built-in demo model"
+
+
+@pytest.mark.parametrize("text", ["नमस्ते दुनिया, यह एक लंबा वाक्य है जो बहुत लंबा है।" * 3, "你好世界" * 60, "Hello"])
+def test_names_keep_the_voice_in_any_script(text):
+    stem = plan_clips([text], Options(history_prompt="v2/en_speaker_6").resolved(), 0)[0][0].stem
+    assert stem.endswith("-SPK-v2_en_speaker_6") and len(stem.encode()) <= 160
+
+
+def test_the_home_folder_is_one_for_writing_and_looking_up(perform, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _, (wav,), _ = perform(
+        "--text_prompt", "Hello there", "--output_dir=~/out", "--output_filename", "mine", "--seed", "5"
+    )
+    assert Path(wav).parent == tmp_path / "out"
+    assert perform("--text_prompt", "Again", "--output_dir=~/out", "--history_prompt", "mine")[0] == 0
 
 
 # ---- parsing --------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Recorder:
 
 
 def plan(texts: list[str]) -> ClipPlan:
-    return plan_clips(["\n".join(texts)], Options(split_each_text_prompt_by="line").resolved(), 0)[0]
+    return plan_clips(["\n".join(texts)], Options(split_each_text_prompt_by="line").resolved(), 0)[0][0]
 
 
 def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, **options) -> Clip:
@@ -150,10 +150,46 @@ def test_rows_at_once_change_nothing(bark: Bark, options):
     made = []
     for rows in (1, 3):
         (clip,) = dataclasses.replace(LongForm.from_options(options, bark, None), rows=rows).clips(
-            plan_clips([STORY], options, 0)
+            plan_clips([STORY], options, 0)[0]
         )
         made.append(clip)
     assert len(made[0].generations) > 3
     for one, other in zip(made[0].generations, made[1].generations, strict=True):
         np.testing.assert_array_equal(one.voice.fine, other.voice.fine)
     np.testing.assert_allclose(made[0].audio, made[1].audio, atol=1e-6)
+
+
+class Cramped(Recorder):
+    """Has memory for two segments, and for none whose text is in `too_long`."""
+
+    def __init__(self, too_long: frozenset[str] = frozenset()):
+        super().__init__()
+        self.too_long = too_long
+
+    def generate(self, segments, settings, progress):
+        if len(segments) > 2 or self.too_long & {segment.text for segment in segments}:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return super().generate(segments, settings, progress)
+
+
+def test_batches_shrink_when_memory_runs_out():
+    recorder = Cramped()
+    assert len(run(recorder, 5, VOICE).generations) == 5
+    assert [len(batch) for batch in recorder.batches] == [2, 2, 1]
+
+
+def test_a_segment_without_memory_fails_its_clip_alone():
+    recorder = Cramped(too_long=frozenset({"s2"}))
+    plans = [plan(["s1"]), plan(["s2"]), plan(["s3"])]
+    results = list(LongForm.from_options(Options(), recorder, None).clips(plans))
+    assert [type(r) for r in results].count(FailedClip) == 1
+    assert sorted(r.plan.text for r in results if isinstance(r, Clip)) == ["s1", "s3"]
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    class Broken(Recorder):
+        def generate(self, *_):
+            raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        run(Broken(), 2)

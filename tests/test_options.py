@@ -13,6 +13,7 @@ import pytest
 from bark_infinity.cli import make_parser
 from bark_infinity.errors import UsageError
 from bark_infinity.options import Options, flags
+from bark_infinity.planning import history_plan
 
 PACKAGE = Path(__file__).parents[1] / "bark_infinity"
 LAYERS = [
@@ -75,17 +76,84 @@ def test_imports_go_downwards_only():
 
 
 def test_every_flag_is_read_by_live_code():
-    """Each option's name stands as an attribute, or in a pattern that getattr reads, outside the table itself."""
-    code = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.name != "options.py")
-    table = (PACKAGE / "options.py").read_text(encoding="utf-8")
-    inherited = set(re.findall(r"self\.(\w+)", table))
-    patterned = {
-        f"{s}_{w}"
-        for s in ("semantic", "coarse", "fine")
-        for w in ("history_starting_weight", "history_future_weight", "prev_segment_weight")
-    }
-    unread = [f.name for f in flags() if f"options.{f.name}" not in code and f.name not in inherited | patterned]
-    assert unread == []
+    """Each option stands as an attribute of `options` outside the table, or is what another one inherits or becomes."""
+    read = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            on_options = (
+                isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "options"
+            )
+            if on_options and path.name != "options.py":
+                read.add(node.attr)
+    handed_on = {"text_temp", "waveform_temp", "use_smaller_models", "confused_travolta_mode"}  # tested below
+    weights = {line.name for line in flags() if line.name.endswith("_weight")}  # tested in test_weights_are_the_flags
+    assert {line.name for line in flags()} - read - handed_on - weights == set()
+
+
+def test_weights_are_the_flags():
+    names = [line.name for line in flags() if line.name.endswith("_weight")]
+    assert len(names) == 9
+    for name in names:
+        stage, which = name.split("_")[0], name.removesuffix("_weight").split("_")[-1]
+        plan = history_plan(Options(**{name: 0.125}))
+        field = {"weight": "starting", "starting": "starting", "future": "future", "segment": "previous"}[which]
+        assert getattr(getattr(plan, stage), field) == 0.125
+        assert plan != history_plan(Options())
+
+
+SETTINGS = {
+    "semantic_temp": 0.3,
+    "semantic_top_k": 5,
+    "semantic_top_p": 0.5,
+    "semantic_min_eos_p": 0.9,
+    "semantic_max_gen_duration_s": 3.0,
+    "semantic_allow_early_stop": False,
+    "semantic_use_kv_caching": False,
+    "semantic_history_oversize_limit": 9,
+    "coarse_temp": 0.3,
+    "coarse_top_k": 5,
+    "coarse_top_p": 0.5,
+    "coarse_max_coarse_history": 99,
+    "coarse_sliding_window_len": 9,
+    "coarse_history_time_alignment_hack": -4,
+    "coarse_kv_caching": False,
+    "fine_temp": 0.3,
+}
+CHOICES = {
+    "model": "small",
+    "model_dir": "here",
+    "offline": True,
+    "force_reload": True,
+    "device": "cpu",
+    "dtype": "bfloat16",
+    "text_use_gpu": False,
+    "coarse_use_gpu": False,
+    "fine_use_gpu": False,
+    "codec_use_gpu": False,
+    "text_use_small": True,
+    "coarse_use_small": True,
+    "fine_use_small": True,
+    "offload_cpu": True,
+    "global_enable_mps": False,
+}
+
+
+def differences(make, values: dict[str, object]) -> list[str]:
+    """What `make` gives for each option changed alone, as text."""
+    return [repr(make(Options(**{name: value}).resolved())) for name, value in values.items()]
+
+
+def test_every_sampling_and_model_flag_reaches_its_setting():
+    """Each changed alone gives something else than the default, and than any other."""
+    from bark_infinity.bark import Settings
+    from bark_infinity.loading import ModelChoice
+
+    for make, values in ((Settings.from_options, SETTINGS), (ModelChoice.from_options, CHOICES)):
+        seen = [repr(make(Options().resolved())), *differences(make, values)]
+        assert len(set(seen)) == len(values) + 1
+        for name, text in zip(values, seen[1:], strict=True):
+            value = values[name]
+            assert value in (True, False) or repr(value) in text, name
 
 
 def test_every_flag_explains_itself():

@@ -270,3 +270,24 @@ def test_progress_counts_to_its_total(bark):
     rows = [coarse_row(random_semantic(n)) for n in (30, 5)]
     bark.run_stage("coarse", rows, CoarseSettings(), lambda stage, done, total: seen.append((stage, done, total)))
     assert seen[-1] == ("coarse", 104, 104) and [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+def test_memory_that_was_used_before_is_not_heard(bark, make_voice, monkeypatch):
+    """Allocators hand out old memory: rows of unequal length must not read what others left there."""
+    rows = [coarse_row(random_semantic(20), voice, seed=1) for voice in (None, make_voice(5.0))]
+    expected = bark.run_stage("coarse", rows, CoarseSettings())
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).fill_(torch.nan))
+    rows = [coarse_row(random_semantic(20), voice, seed=1) for voice in (None, make_voice(5.0))]
+    for ours, theirs in zip(bark.run_stage("coarse", rows, CoarseSettings()), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_long_clip_with_a_voice_equals_transformers(bark, oracle, make_voice):
+    voice, semantic = make_voice(9.0), random_semantic(1_010)  # 20 s
+    ours = bark.run_stage("coarse", [coarse_row(semantic, voice)], CoarseSettings(temperature=0))[0]
+    g = oracle.generation_config
+    theirs = oracle.coarse_acoustics.generate(
+        torch.from_numpy(semantic)[None], g.semantic_config, g.coarse_acoustics_config, history_prompt=prompt_of(voice)
+    )
+    np.testing.assert_array_equal(ours, theirs.reshape(-1, 2).T.numpy() - np.array([[10_000], [11_024]]))

@@ -73,3 +73,15 @@ def test_a_damaged_tokenizer_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match="tokenizer in .* cannot be read"):
         Tokenizer.from_folder(tmp_path)
+
+
+def test_padding_and_truncation_of_a_saved_tokenizer_are_not_obeyed(tmp_path):
+    from transformers import BertTokenizerFast
+
+    tiny.write_tokenizer(tmp_path)
+    saved = BertTokenizerFast(str(tmp_path / "vocab.txt"), do_lower_case=False)
+    saved("Hello", padding="max_length", max_length=256, truncation=True)
+    saved.save_pretrained(tmp_path / "json")
+    assert '"Fixed": 256' in (tmp_path / "json" / "tokenizer.json").read_text()
+    tokenizer = Tokenizer.from_folder(tmp_path / "json")
+    assert len(tokenizer.encode("Hello")) == 5 and len(tokenizer.encode("a " * 300)) == 300

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,10 +39,9 @@ def _find(model: str, stage: str, hub: Hub) -> Checkpoint:
         if stage_file(folder, stage, model):
             return SunoCheckpoint(folder, hub, model)
         return _open_repo(PUBLISHED[model], hub)
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return _open_folder(folder, hub)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.startswith("."):
+    if os.path.isdir(model):  # unlike Path's, it takes any name
+        return _open_folder(Path(model), hub)
+    if hub.is_repo_name(model):
         return _open_repo(model, hub)
     raise CheckpointError(
         f"--model {model} is no folder here, and neither large, small, demo nor a hub repository (owner/name)"

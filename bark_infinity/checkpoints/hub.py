@@ -23,6 +23,18 @@ class Hub:
     def __init__(self, cache: str | None = None, offline: bool = False, force: bool = False):
         self._cache, self._offline, self._force = cache, offline, force
 
+    @staticmethod
+    def is_repo_name(name: str) -> bool:
+        """Whether a hub repository could have this name, as owner/name."""
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id
+
+        try:
+            validate_repo_id(name)
+        except HFValidationError:
+            return False
+        return "/" in name
+
     def cached(self, repo: str, name: str) -> Path | None:
         """A file that is on this machine already."""
         from huggingface_hub import try_to_load_from_cache

@@ -134,7 +134,12 @@ def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
                 f"generation_config.json of {source} gives {name} as {value!r}; use the published file"
             )
         values[name] = value
-    return BarkSpec(**values)
+    spec = BarkSpec(**values)
+    if spec.sample_rate != BarkSpec.sample_rate:
+        raise CheckpointError(
+            f"{source} makes sound at {spec.sample_rate} Hz; only {BarkSpec.sample_rate} Hz is supported"
+        )
+    return spec
 
 
 def read_json(path: Path) -> Mapping[str, object]:
@@ -156,9 +161,9 @@ def read_tensors(folder: Path) -> Mapping[str, torch.Tensor]:
         paths = [folder / name]
         if (folder / index).is_file():
             parts = read_json(folder / index).get("weight_map")
-            paths = (
-                [folder / Path(part).name for part in sorted(set(parts.values()))] if isinstance(parts, dict) else []
-            )
+            if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
+                raise CheckpointError(f"{folder / index} does not say where the weights are; copy or download it again")
+            paths = [folder / Path(part).name for part in sorted(set(parts.values()))]
         elif not paths[0].is_file():
             continue
         if name.endswith(".safetensors"):

@@ -24,7 +24,7 @@ class FineSettings:
 
 @dataclass(frozen=True, eq=False)
 class FineRow:
-    """One segment: coarse codes (2, frames), fine history (8, f), its randomness."""
+    """One segment: given codes (2, frames), or (1..7, frames) of which all are kept; fine history (8, f); randomness."""
 
     coarse: np.ndarray
     history: np.ndarray
@@ -44,6 +44,7 @@ class _Run:
         codes[:, : self.n_history] = history
         codes[: len(row.coarse), self.n_history : self.n_history + self.frames] = row.coarse
         self.codes = torch.from_numpy(codes.T.copy())
+        self.n_given = len(row.coarse)
         hops = math.ceil((self.frames - (spec.fine_window - self.n_history)) / spec.fine_history)
         self.loops = max(0, hops) + 1 if self.frames else 0
 
@@ -68,7 +69,7 @@ def generate_fine(
     """Codes (8, frames) of each row."""
     runs = [_Run(row, spec) for row in rows]
     device = model.position_embedding.weight.device
-    codebooks = range(spec.n_coarse_codebooks, spec.n_fine_codebooks)
+    codebooks = range(min((run.n_given for run in runs), default=0), spec.n_fine_codebooks)
     total = sum(run.loops for run in runs) * len(codebooks) * spec.fine_history
     done = 0
     for loop in range(max((run.loops for run in runs), default=0)):
@@ -81,8 +82,9 @@ def generate_fine(
         for codebook in codebooks:
             hidden = model(codes, codebook)
             for i, (run, (_, fill)) in enumerate(zip(at_work, spans, strict=True)):
-                logits = model.logits(hidden[i, fill:], codebook, spec.codebook_size)
-                codes[i, fill:, codebook] = _draw_frames(logits, settings, run.random).to(device)
+                if codebook >= run.n_given:
+                    logits = model.logits(hidden[i, fill:], codebook, spec.codebook_size)
+                    codes[i, fill:, codebook] = _draw_frames(logits, settings, run.random).to(device)
             done += len(at_work) * spec.fine_history
             progress(done, total)
         for run, (start, fill), window in zip(at_work, spans, codes.cpu(), strict=True):
