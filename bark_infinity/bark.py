@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from .voice_history import History
 StageProgress = Callable[[str, int, int], None]
 """(stage, tokens made, most tokens that can still come out) of the batch at work."""
 
+_log = logging.getLogger(__name__)
 _STAGE_FUNCTIONS = {"semantic": generate_semantic, "coarse": generate_coarse, "fine": generate_fine}
 _MAX_AUTO_ROWS = 16  # beyond it a step on a CPU costs more than the rows it serves
 _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine stage in float32
@@ -155,7 +157,10 @@ class Bark:
         Raises TextError for an empty text and VoiceError for an unusable voice.
         """
         history = History.of_voice(load_voice(voice, self.hub))
-        return self.generate([Segment(text, history, Seeds(seed))], settings)[0]
+        made = self.generate([Segment(text, history, Seeds(seed))], settings)[0]
+        if made.cut_ids:
+            _log.warning("the text is too long for one segment: its last %d tokens stay unsaid", made.cut_ids)
+        return made
 
     def generate(
         self, segments: Sequence[Segment], settings: Settings = Settings(), progress: StageProgress = lambda *_: None

@@ -52,6 +52,16 @@ _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model sm
 _VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
 
 
+@dataclass(frozen=True, eq=False)
+class SegmentMade:
+    """Segment `index` of a clip, what it heard before and what became of it."""
+
+    plan: ClipPlan
+    index: int
+    history: History
+    generation: Generation
+
+
 @dataclass(frozen=True)
 class FailedClip:
     """A clip that could not be made, while the others go on."""
@@ -96,12 +106,29 @@ class LongForm:
         )
 
     def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
-        """Every clip as soon as it is complete. Plans are taken when there is room for their segments in a batch.
+        """Every clip as soon as it is complete. Not asking for the next one ends the run.
 
-        Not asking for the next clip ends the run. Raises VoiceError if the model cannot hear the voice.
+        Raises VoiceError if the model cannot hear the voice.
+        """
+        parts: dict[int, dict[int, SegmentMade]] = {}  # of clips under way, by the identity of their plans
+        for made in self.segments(plans):
+            if isinstance(made, FailedClip):
+                parts.pop(id(made.plan), None)
+                yield made
+                continue
+            own = parts.setdefault(id(made.plan), {})
+            own[made.index] = made
+            if len(own) == len(made.plan.segments):
+                del parts[id(made.plan)]
+                yield self._stitch(made.plan, [own[k] for k in range(len(own))])
+
+    def segments(self, plans: Iterable[ClipPlan]) -> Iterator[SegmentMade | FailedClip]:
+        """Every segment as soon as it is made, in no order but that of its history.
+
+        Plans are taken when there is room for their segments in a batch.
         """
         rows = self.rows or self.bark.rows_at_once()
-        waiting, runs, segments_done = iter(plans), [], 0
+        waiting, runs, done = iter(plans), [], 0
         while True:
             failed = list(self._take_plans(waiting, runs, rows))
             yield from failed
@@ -109,7 +136,7 @@ class LongForm:
             if not batch:
                 return
             try:
-                self._generate(batch, segments_done)
+                made = self._generate(batch, done)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -119,10 +146,14 @@ class LongForm:
                     runs.remove(run)
                     yield FailedClip(run.plan, DeviceError(_TOO_LITTLE_MEMORY))
                 continue
-            segments_done += len(batch)
-            for run in [run for run in runs if run.complete]:
-                runs.remove(run)
-                yield run.clip(self.silence_seconds)
+            done += len(batch)
+            runs = [run for run in runs if not run.complete]
+            yield from made
+
+    def _stitch(self, plan: ClipPlan, parts: Sequence[SegmentMade]) -> Clip:
+        generations, histories = [part.generation for part in parts], [part.history for part in parts]
+        whole, spans = audio.join([generation.audio for generation in generations], self.silence_seconds)
+        return Clip(plan, generations, histories, whole, spans)
 
     def _take_plans(self, waiting: Iterator[ClipPlan], runs: list[_ClipRun], rows: int) -> Iterator[FailedClip]:
         """Start plans until the ready segments fill a batch."""
@@ -133,15 +164,18 @@ class LongForm:
             else:
                 yield FailedClip(plan, TextError(f"the model cannot read any of the text {mute[:40]!r}; give it words"))
 
-    def _generate(self, batch: Sequence[tuple[_ClipRun, int]], segments_done: int) -> None:
+    def _generate(self, batch: Sequence[tuple[_ClipRun, int]], done: int) -> list[SegmentMade]:
         segments = [run.segment(index, self.bark) for run, index in batch]
 
         def report(stage: str, tokens: int, total: int) -> None:
-            self.progress(RunProgress(segments_done, len(batch), stage, tokens, total))
+            self.progress(RunProgress(done, len(batch), stage, tokens, total))
 
-        made = self.bark.generate(segments, self.settings, report)
-        for (run, index), segment, generation in zip(batch, segments, made, strict=True):
-            run.put(index, segment.history, generation)
+        generations = self.bark.generate(segments, self.settings, report)
+        made = []
+        for (run, index), segment, generation in zip(batch, segments, generations, strict=True):
+            run.put(index, generation)
+            made.append(SegmentMade(run.plan, index, segment.history, generation))
+        return made
 
 
 class _ClipRun:
@@ -150,7 +184,6 @@ class _ClipRun:
     def __init__(self, plan: ClipPlan, rule: HistoryPlan, voice: Voice | None):
         self.plan, self.rule, self.voice = plan, rule, voice
         self.generations: list[Generation | None] = [None] * len(plan.segments)
-        self.histories: list[History | None] = [None] * len(plan.segments)
         self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
         self._needs_starting = [rule.needs_starting(k) for k in self._open]
         self._needs_previous = [rule.needs_previous(k) for k in self._open]
@@ -172,13 +205,9 @@ class _ClipRun:
         before = starting if previous is None or previous.silent else previous.voice
         return Segment(plan.text, self.rule.history(index, starting, before, bark.spec), plan.seeds)
 
-    def put(self, index: int, history: History, generation: Generation) -> None:
-        self.histories[index], self.generations[index] = history, generation
+    def put(self, index: int, generation: Generation) -> None:
+        self.generations[index] = generation
         del self._open[index]
-
-    def clip(self, silence_seconds: float) -> Clip:
-        whole, spans = audio.join([generation.audio for generation in self.generations], silence_seconds)
-        return Clip(self.plan, self.generations, self.histories, whole, spans)
 
     def _history_known(self, index: int) -> bool:
         if index == 0:

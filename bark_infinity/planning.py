@@ -124,21 +124,27 @@ def plan_clips(
 
 def split_segments(text: str, options: Options, jitter_seed: int = 0, count_ids: CountIds | None = None) -> list[str]:
     """The texts of one prompt's segments, with prefix and suffix. Raises TextError if there is nothing to say."""
+
+    def around(part: str) -> str:
+        return " ".join(
+            filter(None, map(str.strip, (options.prompt_text_prefix or "", part, options.prompt_text_suffix or "")))
+        )
+
     if options.split_each_text_prompt_by:
-        texts = split_by(text, options.split_each_text_prompt_by, options.split_each_text_prompt_by_value)
+        parts = split_by(text, options.split_each_text_prompt_by, options.split_each_text_prompt_by_value)
     else:
-        texts = split_text(
+        parts = split_text(
             text,
             goal_length=options.split_character_goal_length,
             max_length=options.split_character_max_length,
             jitter=options.split_character_jitter,
             seed=jitter_seed,
-            count_ids=count_ids,
+            count_ids=count_ids and (lambda part: count_ids(around(part))),
         )
-    if not any(character.isalnum() or character == "♪" for t in texts for character in t):
+    spoken = [part for part in parts if any(character.isalnum() or character == "♪" for character in part)]
+    if not spoken:
         raise TextError(f"the text {text.strip()[:40]!r} has nothing to say; give it words")
-    around = (options.prompt_text_prefix or "", options.prompt_text_suffix or "")
-    return [" ".join(filter(None, (around[0].strip(), t, around[1].strip()))) for t in texts]
+    return [around(part) for part in spoken]
 
 
 def history_plan(options: Options) -> HistoryPlan:

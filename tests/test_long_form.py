@@ -159,6 +159,19 @@ def test_rows_at_once_change_nothing(bark: Bark, options):
     np.testing.assert_allclose(made[0].audio, made[1].audio, atol=1e-6)
 
 
+def test_prefix_and_suffix_count_towards_the_ids_a_segment_may_have():
+    options = Options(
+        prompt_text_prefix="a " * 200, split_character_goal_length=400, split_character_max_length=400
+    ).resolved()
+    (clip,), _ = plan_clips(["b " * 190], options, 0, count_ids=lambda text: len(text.split()))
+    assert len(clip.segments) > 1 and max(len(segment.text.split()) for segment in clip.segments) <= 256
+
+
+def test_lines_without_words_are_no_segments():
+    (clip,), _ = plan_clips(["One.\n* * *\nTwo."], Options(split_each_text_prompt_by="line").resolved(), 0)
+    assert [segment.text for segment in clip.segments] == ["One.", "Two."]
+
+
 class Cramped(Recorder):
     """Has memory for two segments, and for none whose text is in `too_long`."""
 
