@@ -19,6 +19,11 @@ from .voice import Voice
 from .voice_history import History, HistoryPlan
 
 
+_TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
+_NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
+_VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A finished clip: float32 samples at 24 kHz, where each segment stands in them, and what made it."""
@@ -46,10 +51,6 @@ class Clip:
             (i for i in range(1, len(spoken)) if sum(v.seconds for v in spoken[:i]) >= _VOICE_SECONDS), len(spoken)
         )
         return Voice.concatenate(spoken[:enough]).aligned() if spoken else None
-
-
-_TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
-_VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +151,10 @@ class LongForm:
             runs = [run for run in runs if not run.complete]
             yield from made
 
-    def _stitch(self, plan: ClipPlan, parts: Sequence[SegmentMade]) -> Clip:
+    def _stitch(self, plan: ClipPlan, parts: Sequence[SegmentMade]) -> Clip | FailedClip:
         generations, histories = [part.generation for part in parts], [part.history for part in parts]
+        if all(generation.silent for generation in generations):
+            return FailedClip(plan, TextError(_NO_SOUND))
         whole, spans = audio.join([generation.audio for generation in generations], self.silence_seconds)
         return Clip(plan, generations, histories, whole, spans)
 

@@ -138,7 +138,12 @@ def test_an_unreadable_clip_does_not_stop_the_others():
 def test_the_voice_of_a_clip_is_its_beginning():
     clip = run(Recorder(), 4, VOICE)  # 4 s each
     assert set(clip.voice.semantic) == {0, 1} and clip.voice.fine.shape == (8, 600)
-    assert run(Recorder(silent=frozenset({"s0"})), 1).voice is None
+
+
+def test_a_clip_without_any_sound_has_failed():
+    recorder = Recorder(silent=frozenset({"s0", "s1"}))
+    (failed,) = LongForm.from_options(Options(), recorder, None).clips([plan(["s0", "s1"])])
+    assert isinstance(failed, FailedClip) and "--semantic_min_eos_p" in str(failed.error)
 
 
 # ---- on a real (tiny) model -----------------------------------------------------------------------------------------
