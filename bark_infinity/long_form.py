@@ -18,7 +18,6 @@ from .planning import ClipPlan, history_plan
 from .voice import Voice
 from .voice_history import History, HistoryPlan
 
-
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
 _NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
 _VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s

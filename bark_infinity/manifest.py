@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from . import __version__
 from . import constants as c
 from .files import write_whole
 
@@ -17,15 +18,8 @@ _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
 
 def versions() -> dict[str, str]:
     """Versions of this program and of what its sound depends on."""
-    found = {"bark_infinity": _version("bark-infinity"), "python": platform.python_version()}
-    return found | {name: _version(name) for name in _LIBRARIES}
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:  # run from a checkout
-        return "not installed"
+    own = {"bark_infinity": __version__, "python": platform.python_version()}
+    return own | {name: metadata.version(name) for name in _LIBRARIES}
 
 
 def seconds(samples: int) -> float:

@@ -26,7 +26,8 @@ _TAG_BYTES = 1500  # libsndfile drops all tags of a WAV that are longer than 2 K
 
 def check_output_folder(name: str) -> Path:
     """The output folder, if files can be made in it; it is created with the first of them. Raises OutputError."""
-    folder = there = Path(name).absolute()
+    folder = Path(name)
+    there = folder.absolute()
     while not os.path.exists(there) and there != there.parent:
         there = there.parent
     try:
