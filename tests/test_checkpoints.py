@@ -199,6 +199,16 @@ def test_broken_folders(copied, file, content, message):
     assert message in complaint(copied)
 
 
+def test_sizes_that_transformers_leaves_out_are_its_defaults(copied):
+    config = json.loads((copied / "config.json").read_text())
+    for section in ("semantic_config", "coarse_acoustics_config", "fine_acoustics_config"):
+        config[section] = {
+            k: v for k, v in config[section].items() if k not in ("block_size", "n_codes_total", "n_codes_given")
+        }
+    (copied / "config.json").write_text(json.dumps(config))
+    assert load(copied).stages["fine"].model.config.n_codes_total == 8
+
+
 @pytest.mark.parametrize("change", [{"num_filters": "x"}, {"upsampling_ratios": 7}, {"hidden_size": 24}])
 def test_a_codec_configuration_that_does_not_fit(copied, change):
     config = json.loads((copied / "config.json").read_text())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -60,6 +59,7 @@ def test_one_command_gives_a_path_that_exists(tmp_path):
 
 def test_the_path_comes_through_a_pipe_while_a_person_watches_the_bar(tmp_path):
     """stderr is a terminal, stdout is not: `wav=$(python bark_perform.py ...)`."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals of this kind")
     master, terminal = pty.openpty()
     command = [sys.executable, str(START), "--model", "demo", "--text_prompt", "hi"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=terminal)

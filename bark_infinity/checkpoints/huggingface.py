@@ -32,6 +32,15 @@ _NAMES = {  # theirs -> ours
     "lm_heads.": "heads.",
     "lm_head.": "head.",
 }
+_SIZES = {  # GPTConfig's: (theirs, the value where config.json leaves it out, as transformers may)
+    "n_layer": ("num_layers", 12),
+    "n_head": ("num_heads", 12),
+    "width": ("hidden_size", 768),
+    "block_size": ("block_size", 1024),
+    "input_vocab_size": ("input_vocab_size", 10_048),
+    "output_vocab_size": ("output_vocab_size", 10_048),
+}
+_FINE_SIZES = {"n_codes_total": ("n_codes_total", 8), "n_codes_given": ("n_codes_given", 1)}
 _SPEC = {  # (section of generation_config.json, its name): BarkSpec's
     ("semantic", "semantic_vocab_size"): "semantic_vocab_size",
     ("semantic", "semantic_rate_hz"): "semantic_rate_hz",
@@ -91,12 +100,10 @@ class HuggingFaceCheckpoint:
         }
         if not state:
             raise CheckpointError(f"{self.name} has no weights of the {stage} stage; it is no Bark checkpoint")
-        sizes = _section(self._config, _PREFIXES[stage], self.name)
-        names = {"n_layer": "num_layers", "n_head": "num_heads", "width": "hidden_size", "block_size": "block_size"}
-        names |= {"input_vocab_size": "input_vocab_size", "output_vocab_size": "output_vocab_size"}
-        if stage == "fine":
-            names |= {"n_codes_total": "n_codes_total", "n_codes_given": "n_codes_given"}
-        return StageWeights(make_config({n: sizes.get(theirs) for n, theirs in names.items()}, state, self.name), state)
+        section = _section(self._config, _PREFIXES[stage], self.name)
+        names = _SIZES | (_FINE_SIZES if stage == "fine" else {})
+        sizes = {ours: section.get(theirs, default) for ours, (theirs, default) in names.items()}
+        return StageWeights(make_config(sizes, state, self.name), state)
 
     def tokenizer(self) -> Tokenizer:
         return self._tokenizer
