@@ -16,6 +16,7 @@ from .huggingface import HuggingFaceCheckpoint
 _SEED = 20_230_420  # the day Bark was published
 _WIDTH, _HEADS, _LAYERS = 64, 4, 2
 _MEAN_TOKENS = 100  # semantic tokens until the end of speech: 2 s of babble a segment
+_FEWEST_TOKENS = 20
 _LETTERS = string.ascii_letters + string.digits + string.punctuation
 _VOCABULARY = ["[PAD]", "[UNK]", *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
 _TEXT_OFFSET = 10_048
@@ -102,13 +103,22 @@ def _block_tensors(normal) -> dict[str, torch.Tensor]:
 
 
 def _end_speech(tensors: dict[str, torch.Tensor]) -> None:
-    """Make the end of speech come after `_MEAN_TOKENS` on average, whatever is said: one constant channel carries it."""
-    tensors["semantic.layernorm_final.weight"][0], tensors["semantic.layernorm_final.bias"][0] = 0.0, 1.0
+    """Let speech end after `_MEAN_TOKENS` on average and never before `_FEWEST_TOKENS`, whatever is said.
+
+    Channel 0 is kept for it: only the position writes it, and only the end-of-speech logit reads it.
+    """
+    for i in range(_LAYERS):
+        for name in ("attn.out_proj", "mlp.out_proj"):
+            tensors[f"semantic.layers.{i}.{name}.weight"][0] = 0.0
+    tensors["semantic.input_embeds_layer.weight"][:, 0] = 0.0
+    positions = tensors["semantic.position_embeds_layer.weight"]
+    positions[:, 0] = 0.0
+    positions[c.MAX_TEXT_IDS : c.MAX_TEXT_IDS + _FEWEST_TOKENS, 0] = -8.0  # too early
+    tensors["semantic.layernorm_final.bias"][0] = 1.0
     head = tensors["semantic.lm_head.weight"]
-    head[c.SEMANTIC_VOCAB_SIZE] = 0.0
-    head[:, 0] = 0.0
+    head[:, 0], head[c.SEMANTIC_VOCAB_SIZE] = 0.0, 0.0
     temperature = 0.7  # the default; others babble longer or shorter
-    head[c.SEMANTIC_VOCAB_SIZE, 0] = temperature * math.log(c.SEMANTIC_VOCAB_SIZE / _MEAN_TOKENS)
+    head[c.SEMANTIC_VOCAB_SIZE, 0] = temperature * math.log(c.SEMANTIC_VOCAB_SIZE / (_MEAN_TOKENS - _FEWEST_TOKENS))
 
 
 def _codec_tensors() -> Mapping[str, torch.Tensor]:
