@@ -98,26 +98,17 @@ def _add_flag(group: argparse._ArgumentGroup, line: Flag) -> None:
     if line.kind is bool:
         words = "true|false|auto" if line.default is None else "true|false"
         group.add_argument(
-            *names, nargs="?", const=True, type=_reader(line), metavar=words, help=_with_default(text, line)
+            *names, nargs="?", const=True, type=line.parse, metavar=words, help=_with_default(text, line)
         )
     else:
         metavar = line.metavar or ("|".join(line.choices) if line.choices else line.kind.__name__.upper())
-        group.add_argument(*names, type=_reader(line), metavar=metavar, help=_with_default(text, line))
+        group.add_argument(*names, type=line.parse, metavar=metavar, help=_with_default(text, line))
 
 
 def _with_default(text: str, line: Flag) -> str:
     if line.default is None or line.default is False:
         return text
     return f"{text} \\[{str(line.default).lower() if line.default is True else line.default}]"
-
-
-def _reader(line: Flag):
-    """`line.parse` for argparse, which would hide a UsageError's text behind its own."""
-
-    def read(text: str) -> object:
-        return line.parse(text)
-
-    return read
 
 
 def _formatter():

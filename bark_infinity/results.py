@@ -18,7 +18,7 @@ from .files import write_whole
 from .long_form import Clip
 from .manifest import seconds, versions, write_manifest
 from .options import Options
-from .planning import numbered, taken_stems
+from .planning import RESULT_SUFFIXES, numbered
 
 _IN_TITLE = ("text_prompt", "prompt_file")
 _TAG_BYTES = 1500  # libsndfile drops all tags of a WAV that are longer than 2 KB together
@@ -51,9 +51,8 @@ def save_clip(clip: Clip, folder: Path, options: Options, bark: Bark) -> Path:
         raise OutputError(
             f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder"
         ) from None
-    taken = {stem.casefold() for stem in taken_stems(folder)}
     for stem in numbered(clip.plan.stem):
-        if stem.casefold() not in taken:
+        if not any(os.path.exists(folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
             with contextlib.suppress(FileExistsError):  # another run was faster
                 return _write_files(clip, folder / stem, options, bark)
 
@@ -61,8 +60,8 @@ def save_clip(clip: Clip, folder: Path, options: Options, bark: Bark) -> Path:
 def _write_files(clip: Clip, stem: Path, options: Options, bark: Bark) -> Path:
     tags = {"title": clip.plan.text.strip()[:200], "software": "Bark Infinity", "comment": _comment(clip, options)}
     writers: dict[str, Callable[[Path], None]] = {".wav": lambda path: audio.write_wav(path, clip.audio, tags)}
-    if options.always_save_speaker and clip.voice is not None:
-        writers[".npz"] = lambda path: clip.voice.save(path, overwrite=False)
+    if options.always_save_speaker and (voice := clip.voice):
+        writers[".npz"] = lambda path: voice.save(path, overwrite=False)
     if len(clip.generations) > 1:
         writers[".segments.npz"] = lambda path: _save_segments(path, clip)
     writers[".json"] = lambda path: write_manifest(path, _manifest(clip, options, bark))

@@ -19,7 +19,6 @@ class Tokenizer:
 
     def __init__(self, backend):
         self._backend = backend  # a tokenizers.Tokenizer
-        self.vocab_size = backend.get_vocab_size()
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tokenizer:
