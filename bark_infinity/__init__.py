@@ -29,6 +29,8 @@ _HOMES = dict.fromkeys(_DROP_IN, ".drop_in") | {
     "Generation": ".bark",
     "Seeds": ".seeds",
     "Voice": ".voice",
+    "Weights": ".voice_history",
+    "HistoryContext": ".custom_history",
     "Options": ".options",
     "BarkError": ".errors",
 }

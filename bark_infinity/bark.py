@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from .seeds import Seeds
 from .spec import BarkSpec
 from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
 from .stages.fine import FineRow, FineSettings, generate_fine
-from .stages.semantic import SemanticRow, SemanticSettings, generate_semantic
+from .stages.semantic import SemanticMade, SemanticRow, SemanticSettings, Statistics, generate_semantic
 from .voice import Voice, find_voice, voice_folders
 from .voice_history import History
 
@@ -39,11 +40,16 @@ _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What is to be said in one go (at most 256 WordPiece ids), what it goes on from, and its seeds."""
+    """What is to be said in one go (at most 256 WordPiece ids), what it goes on from, and its seeds.
 
-    text: str
+    Without a text it goes on from its history until the window is full. With `semantic` (n,) the first stage is left
+    out, and these tokens are said.
+    """
+
+    text: str | None
     history: History = field(default_factory=lambda: History.of_voice(None))
     seeds: Seeds = Seeds()
+    semantic: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Settings:
     semantic: SemanticSettings = SemanticSettings()
     coarse: CoarseSettings = CoarseSettings()
     fine: FineSettings = FineSettings()
+    negative_text: str | None = None  # that the semantic stage moves away from
 
     @classmethod
     def from_options(cls, options: Options) -> Settings:
@@ -66,6 +73,14 @@ class Settings:
             allow_early_stop=options.semantic_allow_early_stop,
             use_kv_caching=options.semantic_use_kv_caching,
             history_limit=options.semantic_history_oversize_limit,
+            inverted_p=options.semantic_inverted_p,
+            bottom_k=options.semantic_bottom_k,
+            repeat_penalty=options.semantic_token_repeat_penalty,
+            mirostat_tau=options.semantic_mirostat_tau,
+            mirostat_learning_rate=options.semantic_mirostat_learning_rate,
+            negative_logits_scale=options.negative_text_prompt_logits_scale,
+            negative_divergence_scale=options.negative_text_prompt_divergence_scale,
+            statistics=options.extra_stats,
         )
         coarse = CoarseSettings(
             temperature=options.coarse_temp,
@@ -76,7 +91,7 @@ class Settings:
             alignment=options.coarse_history_time_alignment_hack,
             use_kv_caching=options.coarse_kv_caching,
         )
-        return cls(semantic, coarse, FineSettings(options.fine_temp))
+        return cls(semantic, coarse, FineSettings(options.fine_temp), options.negative_text_prompt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +102,7 @@ class Generation:
     audio: np.ndarray
     cut_ids: int  # WordPiece ids beyond the 256 that the model reads, left unsaid
     seconds_taken: dict[str, float]  # per stage, the segment's share of its batch
+    statistics: Statistics | None = None  # of the semantic stage, where they were asked for
 
     @property
     def silent(self) -> bool:
@@ -169,19 +185,16 @@ class Bark:
 
         Raises TextError for an empty text and VoiceError for a history this model cannot hear.
         """
-        ids = [self.encode(segment.text) for segment in segments]
+        said = [s.text is not None and s.semantic is None for s in segments]  # not: no words, or tokens instead
+        ids = [self.encode(s.text) if has_text else [] for s, has_text in zip(segments, said, strict=True)]
         for segment in segments:
             self.check_history(segment.history)
-        limit = self.spec.max_text_ids
         randoms = [_row_randoms(segment.seeds) for segment in segments]
         watch = _StopWatch(len(segments))
 
         with watch("semantic"):
-            rows = [
-                SemanticRow(i[:limit], s.history.semantic, r["semantic"])
-                for i, s, r in zip(ids, segments, randoms, strict=True)
-            ]
-            semantic = self.run_stage("semantic", rows, settings.semantic, progress)
+            made = self._semantic(segments, ids, randoms, settings, progress)
+        semantic = [m.tokens for m in made]
         _ = self.codec  # it has loaded beside the first stage: what is wrong with it is told before hours of work
         with watch("coarse"):
             rows = [
@@ -197,13 +210,47 @@ class Bark:
         with watch("codec"):
             audio = self.decode(fine)
         voices = [Voice(*tokens) for tokens in zip(semantic, coarse, fine, strict=True)]
-        cut = [max(0, len(i) - limit) for i in ids]
-        return [Generation(v, a, n, dict(watch.seconds)) for v, a, n in zip(voices, audio, cut, strict=True)]
+        cut = [max(0, len(i) - self.spec.max_text_ids) for i in ids]
+        return [
+            Generation(v, a, n, dict(watch.seconds), m.statistics)
+            for v, a, n, m in zip(voices, audio, cut, made, strict=True)
+        ]
 
-    def run_stage(
-        self, name: str, rows: Sequence, settings: object, progress: StageProgress = lambda *_: None
-    ) -> list[np.ndarray]:
-        """One stage alone: its rows and settings in, its tokens out. The model is on its device for that long."""
+    def _semantic(
+        self,
+        segments: Sequence[Segment],
+        ids: Sequence[Sequence[int]],
+        randoms: Sequence[Mapping[str, RowRandom]],
+        settings: Settings,
+        progress: StageProgress,
+    ) -> list[SemanticMade]:
+        """The first stage: segments with a text side by side, then those without, which do not stop early."""
+        limit = self.spec.max_text_ids
+        negative = self.encode(settings.negative_text)[:limit] if settings.negative_text is not None else ()
+        made = {k: SemanticMade(self._checked(s.semantic)) for k, s in enumerate(segments) if s.semantic is not None}
+        with_text = [k for k, i in enumerate(ids) if i]
+        without = [k for k, i in enumerate(ids) if not i and k not in made]
+        endless = dataclasses.replace(settings.semantic, allow_early_stop=False)
+        for group, how, unwanted in ((with_text, settings.semantic, negative), (without, endless, ())):
+            rows = [
+                SemanticRow(ids[k][:limit], segments[k].history.semantic, randoms[k]["semantic"], unwanted)
+                for k in group
+            ]
+            if rows:
+                made |= zip(group, self.run_stage("semantic", rows, how, progress), strict=True)
+        return [made[k] for k in range(len(segments))]
+
+    def _checked(self, semantic: np.ndarray) -> np.ndarray:
+        """Semantic tokens to be said. Raises VoiceError for those of another model."""
+        if semantic.size and semantic.max() >= self.spec.semantic_vocab_size:
+            raise VoiceError(
+                f"the tokens to be said are another model's: {semantic.max()} is beyond the "
+                f"{self.spec.semantic_vocab_size} of {self.name}; take a voice that was made with {self.name}"
+            )
+        return semantic
+
+    def run_stage(self, name: str, rows: Sequence, settings: object, progress: StageProgress = lambda *_: None) -> list:
+        """One stage alone: its rows and settings in, what it makes of each out. The model is on its device for that long."""
         stage = self.stages[name]
         with at_work(stage.model, stage.placement):
             generate = _STAGE_FUNCTIONS[name]

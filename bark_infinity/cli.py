@@ -9,25 +9,18 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from rich.console import Console
-
-from . import __version__
+from . import __version__, commands
 from . import console as view
-from .errors import BarkError, OutputError, UsageError
-from .options import Flag, Options, flags
-from .planning import plan_clips, read_prompts
-from .seeds import draw_seed
-from .voice import find_voice, list_voices, voice_folders
+from .config import config_text, read_config
+from .errors import BarkError, UsageError
+from .flags import Flag
+from .manifest import read_manifest
+from .options import Options, flags
 
-if TYPE_CHECKING:  # these import torch
-    from .bark import Bark, Generation
-    from .long_form import Clip, FailedClip
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+_LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
 
 
@@ -37,16 +30,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths in any script, whatever the locale
     try:
-        options = parse(sys.argv[1:] if argv is None else argv).resolved()
+        given = parse(sys.argv[1:] if argv is None else argv)
+        options = given.resolved()
         view.start_logging(console, options.loglevel)
-        return run(options, console)
+        if options.print_config:
+            print(
+                config_text(given), end=""
+            )  # not the resolved ones: what follows another flag is to go on following it
+        elif options.print_completion is not None:
+            print(completion(options.print_completion))
+        else:
+            return commands.run(options, console)
+        return 0
     except BarkError as error:
         logging.getLogger(__package__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
         view.report_error(console, str(error))
         return EXIT_USAGE
     except BrokenPipeError:  # whoever read our results has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return commands.EXIT_FAILED
     except KeyboardInterrupt:
         view.report_error(console, "interrupted; finished clips are kept")
         return EXIT_INTERRUPTED
@@ -64,11 +66,31 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Options from a command line. Raises UsageError; --help and --version print and exit."""
-    given, unknown = make_parser().parse_known_args([_normalize(a) for a in arguments])
+    """Options from a command line, and below it a manifest and a settings file. Raises UsageError.
+
+    --help and --version print and exit.
+    """
+    known, unknown = make_parser().parse_known_args([_normalize(a) for a in arguments])
     if unknown:
         raise UsageError(_explain_unknown(unknown[0]))
-    return Options(**vars(given))
+    given = vars(known)
+    settings = read_config(os.path.expanduser(given["config"])) if "config" in given else {}
+    manifest = given.get("from_manifest", settings.get("from_manifest"))
+    if manifest is not None:
+        settings |= read_manifest(os.path.expanduser(manifest)).settings
+    return Options(**settings | given)
+
+
+def completion(shell: str) -> str:
+    """A script for `shell` that completes the flags of the installed command."""
+    import shtab
+
+    parser = make_parser()
+    parser.prog = "bark-infinity"
+    for action in parser._actions:
+        if action.metavar in ("FILE", "DIR", "VOICE"):
+            action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+    return shtab.complete(parser, shell)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -101,8 +123,12 @@ def _add_flag(group: argparse._ArgumentGroup, line: Flag) -> None:
             *names, nargs="?", const=True, type=line.parse, metavar=words, help=_with_default(text, line)
         )
     else:
-        metavar = line.metavar or ("|".join(line.choices) if line.choices else line.kind.__name__.upper())
-        group.add_argument(*names, type=line.parse, metavar=metavar, help=_with_default(text, line))
+        listed = "|".join(line.choices)
+        if len(listed) > _LONGEST_METAVAR:
+            text, listed = f"{text} One of {', '.join(line.choices)}.", "NAME"
+        metavar = line.metavar or listed or line.kind.__name__.upper()
+        choices = line.choices or None
+        group.add_argument(*names, type=line.parse, choices=choices, metavar=metavar, help=_with_default(text, line))
 
 
 def _with_default(text: str, line: Flag) -> str:
@@ -133,90 +159,3 @@ def _explain_unknown(argument: str) -> str:
     known = [n for line in flags() for n in (line.name, *line.aliases)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"there is no flag --{name}; {f'did you mean --{near[0]}?' if near else '--help lists what there is'}"
-
-
-# ---- running --------------------------------------------------------------------------------------------------------
-
-
-def run(options: Options, console: Console) -> int:
-    """Do what resolved options ask for; the exit status. Raises BarkError for what makes the whole run impossible."""
-    folders = voice_folders(options.output_dir)
-    if options.list_speakers:
-        voices = list_voices(folders)
-        view.show_voices(console, voices)
-        view.print_for_pipes(voice.name for voice in voices)
-        return 0
-    drawn_seed = draw_seed()
-    prompts = read_prompts(options)
-    plans, failed = plan_clips(prompts, options, drawn_seed)
-    if options.history_prompt is not None:
-        find_voice(options.history_prompt, folders)  # an unknown one is told before anything is loaded
-    if not options.text_splits_only and not options.dry_run:
-        return perform(options, prompts, drawn_seed, console)
-    for prompt in failed:
-        view.warn(console, f"{prompt.error}; this prompt is left out")
-    if options.text_splits_only:
-        view.show_splits(console, plans)
-        view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
-    else:
-        view.show_plan(console, plans, options)
-    return 0
-
-
-def perform(options: Options, prompts: Sequence[str], drawn_seed: int, console: Console) -> int:
-    """Make the sound. Whatever of a user's mistakes can be known is raised before the first second of it."""
-    from .bark import Bark, load_voice
-    from .checkpoints import Hub
-    from .loading import ModelChoice, load_models
-    from .long_form import LongForm
-    from .results import check_output_folder
-
-    folder = check_output_folder(options.output_dir)
-    view.say_loading(console, options.model)
-    hub = Hub(options.model_dir, options.offline)
-    voice = load_voice(options.history_prompt, hub, voice_folders(options.output_dir))
-    bark = Bark(load_models(ModelChoice.from_options(options)))
-    plans, failed = plan_clips(prompts, options, drawn_seed, count_ids=lambda text: len(bark.tokenizer.encode(text)))
-    if options.model == "demo":
-        view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
-    with view.RunDisplay(console, sum(len(plan.segments) for plan in plans)) as display:
-        run = LongForm.from_options(options, bark, voice)
-        run.progress = display.update
-        failures = [(prompt.text, prompt.error) for prompt in failed]
-        failures += save_all(run.clips(plans), options, bark, folder, console)
-    for text, error in failures:
-        view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
-    return EXIT_FAILED if failures else 0
-
-
-def save_all(
-    clips: Iterator[Clip | FailedClip], options: Options, bark: Bark, folder: Path, console: Console
-) -> list[tuple[str, BarkError]]:
-    """Write every clip as it comes and print its path; the texts of those that failed, and why."""
-    from .long_form import FailedClip
-    from .results import save_clip
-
-    failures = []
-    for clip in clips:
-        if isinstance(clip, FailedClip):
-            failures.append((clip.plan.text, clip.error))
-            continue
-        for number, made in enumerate(clip.generations, 1):
-            _warn_of(made, f"{clip.plan.stem}, segment {number}", console)
-        try:
-            path = save_clip(clip, folder, options, bark)
-        except OutputError as error:
-            failures.append((clip.plan.text, error))
-            continue
-        view.print_result(path)
-        view.show_made(console, path, clip.seconds, clip.seconds_taken, clip.plan.seed)
-    return failures
-
-
-def _warn_of(made: Generation, where: str, console: Console) -> None:
-    if made.cut_ids:
-        view.warn(
-            console, f"{where}: {made.cut_ids} of the text's tokens are beyond the 256 the model reads and stay unsaid"
-        )
-    if made.silent:
-        view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")

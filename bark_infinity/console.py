@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,7 @@ from .planning import ClipPlan
 from .voice import HUB_PRESETS, FoundVoice
 
 if TYPE_CHECKING:
-    from .long_form import RunProgress
+    from .long_form import Clip, RunProgress
 
 
 class _Share(NamedTuple):
@@ -62,6 +63,11 @@ def _say(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
+def say(console: Console, message: str) -> None:
+    """One sentence of news, whatever brackets it holds."""
+    _say(console, Text(message))
+
+
 def say_loading(console: Console, model: str) -> None:
     """Tell a person why nothing moves yet."""
     if console.is_terminal:
@@ -86,7 +92,7 @@ class RunDisplay:
     It starts when the model is there: until then the hub's own bars show downloads.
     """
 
-    def __init__(self, console: Console, segments: int):
+    def __init__(self, console: Console, segments: int, silent: bool = False):
         self._segments = segments
         self._start = time.monotonic()
         self._stage, self._stage_start = "", self._start
@@ -98,7 +104,7 @@ class RunDisplay:
             console=console,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # else rich would send result paths to stderr
-            disable=not console.is_terminal,
+            disable=silent or not console.is_terminal,
             refresh_per_second=8,
         )
         self._task = self._bar.add_task("", total=segments, segments=f"0/{count(segments, 'segment')}", status="")
@@ -128,6 +134,7 @@ class RunDisplay:
 
 
 _MOST_TEXTS = 20  # clips whose texts a dry run shows
+_MOST_ROWS = 100  # clips of the closing table
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -142,7 +149,7 @@ def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> 
         table.add_column(column, justify="right", no_wrap=True)
     seeded = options.seed is not None or options.single_starting_seed is not None
     for number, clip in enumerate(clips, 1):
-        file = escape(f"{options.output_dir}/{clip.stem}.wav")
+        file = escape(f"{options.output_dir}/{clip.stem}.{options.output_format}")
         seed = str(clip.seed) if seeded else "drawn"
         table.add_row(str(number), file, str(len(clip.segments)), clock(clip.seconds(options)), seed)
     console.print(table)
@@ -168,7 +175,7 @@ def show_splits(console: Console, clips: Sequence[ClipPlan]) -> None:
         lines.add_column(justify="right", style="cyan", min_width=4)
         lines.add_column(overflow="fold")
         for k, segment in enumerate(clip.segments, 1):
-            lines.add_row(str(k), Text(segment.text))
+            lines.add_row(str(k), Text(segment.text) if segment.text else Text("goes on without words", style="italic"))
         console.print(lines)
 
 
@@ -203,8 +210,60 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def show_made(console: Console, path: Path, seconds: float, taken: float, seed: int) -> None:
+@dataclass(frozen=True)
+class MadeClip:
+    """A finished clip: its file, seconds of sound, seconds of work, seed."""
+
+    path: Path
+    seconds: float
+    seconds_taken: float
+    seed: int
+
+
+def show_made(console: Console, clip: MadeClip) -> None:
     """One line for a finished clip."""
-    speed = f" ({seconds / taken:.2f}x real time)" if taken else ""
-    details = f"  {seconds:.1f} s of sound in {taken:.1f} s{speed}, seed {seed}"
-    _say(console, Text.assemble(("made ", "green"), str(path), details))
+    speed = f" ({times(clip.seconds, clip.seconds_taken)} real time)" if clip.seconds_taken else ""
+    details = f"  {clip.seconds:.1f} s of sound in {clip.seconds_taken:.1f} s{speed}, seed {clip.seed}"
+    _say(console, Text.assemble(("made ", "green"), str(clip.path), details))
+
+
+def times(seconds: float, taken: float) -> str:
+    """How fast against real time: 0.42x, 12x."""
+    ratio = seconds / taken if taken else 0.0
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
+
+
+def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, seconds_taken: float) -> None:
+    """The table at the end of a run of several clips; `seconds_taken` is all that the user waited."""
+    title = f"{count(len(clips), 'clip')} made" + (f", {failed} failed" if failed else "")
+    table = Table(title=title, title_justify="left", show_footer=True)
+    shown = clips[-_MOST_ROWS:]
+    hidden = len(clips) - len(shown)
+    table.add_column("file", footer=f"all, with {hidden} shown above" if hidden else "all", overflow="fold")
+    sound = sum(clip.seconds for clip in clips)
+    footers = {"sound": f"{sound:.1f} s", "taken": f"{seconds_taken:.1f} s", "speed": times(sound, seconds_taken)}
+    for name, footer in footers.items():
+        table.add_column(name, footer=footer, justify="right", no_wrap=True)
+    table.add_column("seed", justify="right", no_wrap=True)
+    for clip in shown:
+        speed = times(clip.seconds, clip.seconds_taken)
+        row = (f"{clip.seconds:.1f} s", f"{clip.seconds_taken:.1f} s", speed, str(clip.seed))
+        table.add_row(escape(str(clip.path)), *row)
+    console.print(table)
+
+
+def show_times(console: Console, clip: Clip) -> None:
+    """The table of --show_generation_times: seconds of each stage for each segment of a clip."""
+    stages = list(clip.generations[0].seconds_taken)
+    table = Table(title="seconds taken", title_justify="left", show_footer=len(clip.generations) > 1)
+    totals = [sum(made.seconds_taken[stage] for made in clip.generations) for stage in stages]
+    spoken = sum(len(made.audio) for made in clip.generations) / c.SAMPLE_RATE
+    footers = [f"{total:.2f}" for total in totals] + [f"{spoken:.2f} s", times(spoken, sum(totals))]
+    table.add_column("segment", footer="all", justify="right")
+    for name, footer in zip([*stages, "sound", "speed"], footers, strict=True):
+        table.add_column(name, footer=footer, justify="right", no_wrap=True)
+    for number, made in enumerate(clip.generations, 1):
+        seconds = len(made.audio) / c.SAMPLE_RATE
+        cells = [f"{made.seconds_taken[stage]:.2f}" for stage in stages]
+        table.add_row(str(number), *cells, f"{seconds:.2f} s", times(seconds, sum(made.seconds_taken.values())))
+    console.print(table)

@@ -45,11 +45,27 @@ def choose_device(name: str, enable_mps: bool | None = None) -> torch.device:
     return torch.device(name)
 
 
+def directml_device() -> torch.device:
+    """Microsoft's DirectML, for GPUs on Windows. Raises UsageError where torch-directml is not installed."""
+    try:
+        import torch_directml
+    except ImportError:
+        raise UsageError(
+            "--suno_use_directml needs the package torch-directml, which is not installed; "
+            "install it (pip install torch-directml) or leave the flag out"
+        ) from None
+    return torch_directml.device()
+
+
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """`auto`: bfloat16 on CUDA cards that multiply it, float32 elsewhere."""
     if name != "auto":
         return DTYPES[name]
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return (
+        torch.bfloat16
+        if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        else torch.float32
+    )
 
 
 @contextlib.contextmanager

@@ -151,7 +151,7 @@ def generate_text_semantic(
         temp or 0, top_k, top_p, min_eos_p, max_gen_duration_s, allow_early_stop, use_kv_caching
     )
     with _bar(silent) as progress:
-        return bark.run_stage("semantic", [row], settings, progress)[0]
+        return bark.run_stage("semantic", [row], settings, progress)[0].tokens
 
 
 def generate_coarse(

@@ -25,7 +25,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool =
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     except OSError as error:
-        raise OutputError(f"cannot write in {path.parent} ({error.strerror}); choose another --output_dir") from None
+        raise OutputError(f"cannot write in {path.parent} ({error.strerror}); choose another folder") from None
     try:
         with os.fdopen(descriptor, "w+b") as file:
             write(file)
@@ -40,7 +40,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool =
         raise
     except OSError as error:
         raise OutputError(
-            f"cannot write {path} ({error.strerror or error}); free space or choose another --output_dir"
+            f"cannot write {path} ({error.strerror or error}); free space or choose another folder"
         ) from None
     finally:
         with suppress(FileNotFoundError):

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from .checkpoints import STAGES, Hub, StageWeights, build, check_spec, find_checkpoints
+from .checkpoints import PUBLISHED, STAGES, Hub, StageWeights, build, check_spec, find_checkpoints
+from .checkpoints.huggingface import WEIGHT_FILES
+from .checkpoints.suno import SunoCheckpoint, original_cache
 from .codec import Codec
-from .devices import Placement, choose_device, choose_dtype, free_memory
+from .devices import Placement, choose_device, choose_dtype, directml_device, free_memory
 from .errors import CheckpointError
 from .gpt import CausalGPT, FineGPT
 from .options import Options
@@ -41,6 +43,7 @@ class ModelChoice:
     cpu_stages: frozenset[str] = frozenset()  # of semantic, coarse, fine and codec
     offload: bool | None = None
     enable_mps: bool | None = None
+    directml: bool = False
     model_dir: str | None = None
     offline: bool = False
     force_reload: bool = False
@@ -63,6 +66,7 @@ class ModelChoice:
             cpu_stages=frozenset(stage for stage, use in gpu.items() if not use),
             offload=options.offload_cpu,
             enable_mps=options.global_enable_mps,
+            directml=options.suno_use_directml,
             model_dir=options.model_dir,
             offline=options.offline,
             force_reload=options.force_reload,
@@ -106,6 +110,22 @@ def load_models(choice: ModelChoice) -> Models:
     return Models(choice.model, hub, tokenizer, stages, codec, placements["codec"])
 
 
+def load_codec(choice: ModelChoice) -> Codec:
+    """The codec alone of the model that is chosen, on its device. Raises CheckpointError, UsageError for an absent device.
+
+    Where a published model is not on this machine yet, only its codec is downloaded, a fiftieth of it.
+    """
+    device = _devices(choice)["codec"]
+    hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
+    model = "small" if "fine" in choice.small_stages else choice.model  # the codec comes with the fine stage
+    repo = PUBLISHED.get(model)
+    if repo and not any(hub.cached(repo, name) for name in WEIGHT_FILES):
+        checkpoint = SunoCheckpoint(original_cache(), hub)
+    else:
+        checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
+    return Codec(checkpoint.codec(), device, checkpoint.name)
+
+
 def _check_together(stages: Mapping[str, LoadedStage]) -> None:
     """Raise CheckpointError if one stage's tokens are not the next one's."""
     first = stages["semantic"]
@@ -125,12 +145,23 @@ def _check_together(stages: Mapping[str, LoadedStage]) -> None:
                 )
 
 
-def _place(weights: Mapping[str, StageWeights], choice: ModelChoice) -> dict[str, Placement]:
-    """Device, type and offloading of each stage and the codec."""
-    device, cpu = choose_device(choice.device, choice.enable_mps), torch.device("cpu")
+def _devices(choice: ModelChoice) -> dict[str, torch.device]:
+    """Where each stage and the codec compute."""
+    device, cpu = main_device(choice), torch.device("cpu")
     on = {stage: cpu if stage in choice.cpu_stages else device for stage in (*STAGES, "codec")}
     if device.type == "mps":
         on["codec"] = cpu  # Apple's GPU has no convolutions of the codec's size
+    return on
+
+
+def main_device(choice: ModelChoice) -> torch.device:
+    """The device that is chosen for whatever is not kept on the CPU. Raises UsageError for one that is absent."""
+    return directml_device() if choice.directml else choose_device(choice.device, choice.enable_mps)
+
+
+def _place(weights: Mapping[str, StageWeights], choice: ModelChoice) -> dict[str, Placement]:
+    """Device, type and offloading of each stage and the codec."""
+    on, device, cpu = _devices(choice), main_device(choice), torch.device("cpu")
     dtypes = {stage: choose_dtype(choice.dtype, on[stage]) for stage in STAGES} | {"codec": torch.float32}
     moved = [stage for stage in STAGES if on[stage] != cpu]
     offload = choice.offload

@@ -11,12 +11,13 @@ import numpy as np
 from . import audio
 from . import constants as c
 from .bark import Bark, Generation, Segment, Settings
+from .custom_history import HistoryContext, HistoryFunction, ask, load_function
 from .devices import is_out_of_memory
 from .errors import BarkError, DeviceError, TextError
 from .options import Options
 from .planning import ClipPlan, history_plan
 from .voice import Voice
-from .voice_history import History, HistoryPlan
+from .voice_history import GOES_ON, History, HistoryPlan, Weights
 
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
 _NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
@@ -32,6 +33,8 @@ class Clip:
     histories: Sequence[History]
     audio: np.ndarray
     spans: Sequence[audio.Span]
+    starting_voice: Voice | None = None  # the given one
+    spoken_voice: Voice | None = None  # whose tokens are said
 
     @property
     def seconds(self) -> float:
@@ -91,11 +94,14 @@ class LongForm:
     settings: Settings = field(default_factory=Settings)
     silence_seconds: float = 0.25
     rows: int | None = None  # segments side by side; None: as memory allows
+    spoken: Voice | None = None  # whose semantic tokens are said in place of every text
+    function: HistoryFunction | None = None  # decides what each segment hears, in place of the rule
     progress: Callable[[RunProgress], None] = lambda _: None
 
     @classmethod
-    def from_options(cls, options: Options, bark: Bark, voice: Voice | None) -> LongForm:
-        """What resolved options ask for."""
+    def from_options(cls, options: Options, bark: Bark, voice: Voice | None, spoken: Voice | None = None) -> LongForm:
+        """What resolved options ask for. Raises UsageError for a custom function that cannot be loaded."""
+        name = options.custom_audio_processing_function
         return cls(
             bark,
             history_plan(options),
@@ -103,6 +109,8 @@ class LongForm:
             Settings.from_options(options),
             options.add_silence_between_segments,
             options.batch_size,
+            spoken,
+            None if name is None else load_function(name),
         )
 
     def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
@@ -135,6 +143,11 @@ class LongForm:
             batch = list(islice(((run, index) for run in runs for index in run.ready()), rows))
             if not batch:
                 return
+            failed = [failure for run, index in batch if (failure := run.prepare(index))]
+            if failed:
+                runs = [run for run in runs if all(run.plan is not failure.plan for failure in failed)]
+                yield from failed
+                continue
             try:
                 made = self._generate(batch, done)
             except RuntimeError as error:
@@ -155,19 +168,20 @@ class LongForm:
         if all(generation.silent for generation in generations):
             return FailedClip(plan, TextError(_NO_SOUND))
         whole, spans = audio.join([generation.audio for generation in generations], self.silence_seconds)
-        return Clip(plan, generations, histories, whole, spans)
+        return Clip(plan, generations, histories, whole, spans, self.voice, self.spoken)
 
     def _take_plans(self, waiting: Iterator[ClipPlan], runs: list[_ClipRun], rows: int) -> Iterator[FailedClip]:
         """Start plans until the ready segments fill a batch."""
         while sum(1 for run in runs for _ in islice(run.ready(), rows)) < rows and (plan := next(waiting, None)):
-            mute = next((s.text for s in plan.segments if not self.bark.tokenizer.encode(s.text)), None)
+            texts = [] if self.spoken else [segment.text for segment in plan.segments if segment.text]
+            mute = next((text for text in texts if not self.bark.tokenizer.encode(text)), None)
             if mute is None:
-                runs.append(_ClipRun(plan, self.rule, self.voice))
+                runs.append(_ClipRun(plan, self))
             else:
                 yield FailedClip(plan, TextError(f"the model cannot read any of the text {mute[:40]!r}; give it words"))
 
     def _generate(self, batch: Sequence[tuple[_ClipRun, int]], done: int) -> list[SegmentMade]:
-        segments = [run.segment(index, self.bark) for run, index in batch]
+        segments = [run.prepared[index] for run, index in batch]
 
         def report(stage: str, tokens: int, total: int) -> None:
             self.progress(RunProgress(done, len(batch), stage, tokens, total))
@@ -183,12 +197,12 @@ class LongForm:
 class _ClipRun:
     """A clip under way: which segments are made, and which can be made next."""
 
-    def __init__(self, plan: ClipPlan, rule: HistoryPlan, voice: Voice | None):
-        self.plan, self.rule, self.voice = plan, rule, voice
+    def __init__(self, plan: ClipPlan, form: LongForm):
+        self.plan, self.form, self.voice = plan, form, form.voice
         self.generations: list[Generation | None] = [None] * len(plan.segments)
+        self.prepared: dict[int, Segment] = {}  # ready segments as the model will be given them
         self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
-        self._needs_starting = [rule.needs_starting(k) for k in self._open]
-        self._needs_previous = [rule.needs_previous(k) for k in self._open]
+        self._weights = [GOES_ON if k and not s.text else form.rule.weights(k) for k, s in enumerate(plan.segments)]
 
     @property
     def complete(self) -> bool:
@@ -198,37 +212,59 @@ class _ClipRun:
         """Segments not made yet whose history is known."""
         return filter(self._history_known, self._open)
 
-    def segment(self, index: int, bark: Bark) -> Segment:
-        """What the model is given for a ready segment."""
-        plan = self.plan.segments[index]
+    def prepare(self, index: int) -> FailedClip | None:
+        """Put a ready segment among the prepared ones, once: a user's function is not asked twice, even if memory fails."""
+        if index in self.prepared:
+            return None
+        plan, bark, spoken = self.plan.segments[index], self.form.bark, self.form.spoken
+        try:
+            history = self._history(index)
+            bark.check_history(history)
+        except BarkError as error:
+            return FailedClip(self.plan, error)
+        semantic = spoken.semantic if spoken and plan.text else None
+        self.prepared[index] = Segment(plan.text or None, history, plan.seeds, semantic)
+        return None
+
+    def put(self, index: int, generation: Generation) -> None:
+        self.generations[index] = generation
+        del self._open[index], self.prepared[index]
+
+    def _history(self, index: int) -> History:
         starting = self._starting(index)
         previous = self.generations[index - 1] if index else None
         # A segment that came out silent leaves nothing to go on from: back to the starting voice.
         before = starting if previous is None or previous.silent else previous.voice
-        return Segment(plan.text, self.rule.history(index, starting, before, bark.spec), plan.seeds)
+        wanted: Weights | Voice = self._weights[index]
+        if self.form.function is not None:
+            wanted = ask(self.form.function, self._context(index, starting))
+        if isinstance(wanted, Voice):
+            wanted, starting = Weights(), wanted
+        return wanted.history(starting, before, self.form.bark.spec)
 
-    def put(self, index: int, generation: Generation) -> None:
-        self.generations[index] = generation
-        del self._open[index]
+    def _context(self, index: int, starting: Voice | None) -> HistoryContext:
+        spoken = [made.voice for made in self.generations[:index] if made is not None and not made.silent]
+        text = self.plan.segments[index].text
+        return HistoryContext(index, len(self.generations), text, starting, spoken, self._weights[index])
 
     def _history_known(self, index: int) -> bool:
         if index == 0:
             return True
-        if self._needs_previous[index]:
+        if self._weights[index].of_previous or self.form.function is not None:
             previous = self.generations[index - 1]
             if previous is None or (previous.silent and not self._starting_known(index)):
                 return False
-        return not self._needs_starting[index] or self._starting_known(index)
+        return not self._weights[index].of_starting or self._starting_known(index)
 
     def _starting(self, index: int) -> Voice | None:
         """The given voice, or that of the first segment before `index` that is not silent."""
-        if self.voice is not None or self.rule.separate:
+        if self.voice is not None or self.form.rule.separate:
             return self.voice
         return next((g.voice for g in self.generations[:index] if g is not None and not g.silent), None)
 
     def _starting_known(self, index: int) -> bool:
         """Whether no segment still to be made can become the starting voice of segment `index`."""
-        if self.voice is not None or self.rule.separate:
+        if self.voice is not None or self.form.rule.separate:
             return True
         for generation in self.generations[:index]:
             if generation is None or not generation.silent:

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from . import __version__
 from . import constants as c
+from .errors import UsageError
 from .files import write_whole
+from .options import MAX_SEED, Options, flags
+from .seeds import Seeds
 
 FORMAT_VERSION = 1
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
+_MAX_BYTES = 100_000_000  # of a manifest: a week of speech has less
+_DECIDES = ("voice", "spoken_voice", "stages", "versions", "machine")  # what the sound depends on beside settings
+_RUNS_CODE = "custom_audio_processing_function"
 
 
 def versions() -> dict[str, str]:
     """Versions of this program and of what its sound depends on."""
     own = {"bark_infinity": __version__, "python": platform.python_version()}
     return own | {name: metadata.version(name) for name in _LIBRARIES}
+
+
+def machine() -> dict[str, object]:
+    """What of the machine decides how sums are rounded."""
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"processor": platform.machine(), "instructions": capability, "threads": torch.get_num_threads()}
 
 
 def seconds(samples: int) -> float:
@@ -31,3 +46,116 @@ def write_manifest(path: Path, content: Mapping[str, object]) -> None:
     """Readable JSON; the file appears whole or not at all. Raises FileExistsError where the name is taken."""
     text = json.dumps({"format": FORMAT_VERSION, **content}, indent=1, ensure_ascii=False)
     write_whole(path, lambda file: file.write(text.encode() + b"\n"), overwrite=False)
+
+
+# ---- making a clip again --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """What a manifest asks for. `settings` are those the sound depends on; `options` has them resolved."""
+
+    text: str
+    seed: int
+    prompt: int
+    take: int
+    segments: tuple[tuple[str, Seeds], ...]
+    settings: Mapping[str, object]
+    content: Mapping[str, object]
+
+    @property
+    def options(self) -> Options:
+        return Options(**self.settings).resolved()
+
+
+def read_manifest(name: str) -> Manifest:
+    """A manifest from anybody: nothing in it names a file to write or code to run. Raises UsageError."""
+    content = read_content(name)
+    try:
+        if content["format"] != FORMAT_VERSION:
+            raise UsageError(
+                f"--from_manifest {name} has format {content['format']}; this program reads {FORMAT_VERSION}"
+            )
+        segments = tuple((_typed(s, "text", str), _seeds(s)) for s in _typed(content, "segments", list))
+        if not segments:
+            raise ValueError("no segments")
+        return Manifest(
+            _typed(content, "text", str),
+            _seed(content["seed"]),
+            _typed(content, "prompt", int),
+            _typed(content, "take", int),
+            segments,
+            _sound_settings(_typed(content, "settings", dict)),
+            content,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"--from_manifest {name} is no manifest of a clip ({error}); give the .json that stands beside its audio"
+        ) from None
+
+
+def read_content(name: str) -> Mapping[str, object]:
+    """The JSON object in a file. Raises UsageError."""
+    try:
+        with open(name, "rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        content = json.loads(data) if len(data) <= _MAX_BYTES else None
+    except OSError as error:
+        raise UsageError(f"--from_manifest {name} cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--from_manifest {name} is not JSON ({str(error)[:100]}); give a clip's .json") from None
+    if not isinstance(content, dict):
+        raise UsageError(
+            f"--from_manifest {name} is no manifest of a clip; give the .json that stands beside its audio"
+        )
+    return content
+
+
+def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings that shape the sound. What names folders to write in, or code to run, the user has to say himself."""
+    table = {line.name: line for line in flags() if line.sound and line.name != _RUNS_CODE}
+    return {name: table[name].read(value) for name, value in settings.items() if name in table}
+
+
+def function_of(content: Mapping[str, object]) -> str | None:
+    """The custom function that a clip was made with, if any."""
+    return content["settings"].get(_RUNS_CODE)
+
+
+def _typed(content: Mapping[str, object], name: str, kind: type):
+    value = content[name]
+    if type(value) is not kind:
+        raise TypeError(f"{name} is not a {kind.__name__}")
+    return value
+
+
+def _seeds(segment: Mapping[str, object]) -> Seeds:
+    return Seeds(**{name: _seed(seed) for name, seed in _typed(segment, "seeds", dict).items()})
+
+
+def _seed(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_SEED:
+        raise ValueError(f"the seed {value!r} is not a number from 0 to {MAX_SEED}")
+    return value
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """What the sound depends on and is not the same in two manifests, each in a few words."""
+    settings = [_sound_settings(_defaults() | content["settings"]) for content in (old, new)]
+    found = list(_unlike((), *settings))
+    for part in _DECIDES:
+        found += _unlike((part,), old.get(part), new.get(part))
+    return [f"{' '.join(where)} was {was} and is {now}" for where, was, now in found]
+
+
+def _defaults() -> dict[str, object]:
+    default = Options().resolved()
+    return {line.name: value for line in flags() if (value := getattr(default, line.name)) is not None}
+
+
+def _unlike(where: tuple[str, ...], was: object, now: object) -> Iterator[tuple[tuple[str, ...], object, object]]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for name in sorted(was.keys() | now.keys()):
+            yield from _unlike((*where, name), was.get(name), now.get(name))
+    elif was != now:
+        yield where, was, now

@@ -10,89 +10,92 @@ import functools
 import os
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from . import constants as c
+from .audio import FORMATS
 from .errors import UsageError
-from .text_splitting import SPLIT_UNITS
+from .flags import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, flag
+from .text_units import PATTERN_UNITS, SPLIT_UNITS
 
-INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
-SAMPLING, SEEDS, LONG_CLIPS, MORE = "Sampling", "Seeds", "Long clips", "More"
 MAX_SEED = 2**32 - 1  # torch's CPU generator keeps no more bits than these
 
 
-@dataclass(frozen=True)
-class Flag:
-    """What the table says of one flag beside its name, type and default."""
-
-    group: str
-    help: str
-    aliases: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    metavar: str | None = None
-    env: str | None = None  # environment variable that sets it where the command line does not
-    name: str = ""
-    kind: type = str
-    default: object = None
-
-    def parse(self, text: str) -> object:
-        """The value that `text` stands for. Raises UsageError, naming what is allowed."""
-        if self.kind is bool:
-            return self._parse_bool(text)
-        if self.choices:
-            canonical = {choice.lower(): choice for choice in self.choices}
-            if text.lower() not in canonical:
-                raise UsageError(f"--{self.name} {text!r} is not one of {', '.join(self.choices)}")
-            return canonical[text.lower()]
-        if self.kind is str:
-            return text
-        try:
-            return self.kind(text)
-        except ValueError:
-            what = "a whole number" if self.kind is int else "a number"
-            raise UsageError(f"--{self.name} takes {what}, not {text!r}") from None
-
-    def check(self, value: object) -> None:
-        """Raise UsageError if a number is out of range."""
-        if value is None or self.kind not in (int, float):
-            return
-        low, high = self.low, self.high
-        if (low is not None and not value >= low) or (high is not None and not value <= high):  # NaN fails both
-            wanted = f"between {low} and {high}" if None not in (low, high) else f"{low} or more"
-            raise UsageError(f"--{self.name} must be {wanted}, not {value}")
-
-    def _parse_bool(self, text: str) -> bool | None:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if self.default is None:
-            words["auto"] = None
-        if text.lower() not in words:
-            raise UsageError(f"--{self.name} takes {', '.join(words)}, not {text!r}")
-        return words[text.lower()]
-
-
-def flag(default: object, group: str, help: str, **details) -> typing.Any:
-    """A field of Options with its line of the table; `details` are fields of Flag."""
-    return field(default=default, metadata={"flag": Flag(group, help, default=default, **details)})
-
-
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
+_NEGATIVE_SCALE = 0.5
+_MIROSTAT_TAU = 5.0  # bits
+
+REPORTS = (
+    "detailed_gpu_report",
+    "detailed_cuda_report",
+    "detailed_hugging_face_cache_report",
+    "detailed_numpy_report",
+    "run_numpy_benchmark",
+)
+_PATHS = (
+    "prompt_file",
+    "from_manifest",
+    "history_prompt",
+    "audio_file_as_history_prompt",
+    "bark_speaker_as_the_prompt",
+    "output_dir",
+    "render_npz_samples",
+    "model",
+    "model_dir",
+    "custom_audio_processing_function",
+    "config",
+)
+_EXCLUSIVE = (
+    ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt"),
+    ("history_prompt", "audio_file_as_history_prompt"),
+    ("offline", "force_reload"),
+    ("seed", "single_starting_seed"),
+    ("device", "suno_use_directml"),
+    ("semantic_top_p", "semantic_inverted_p"),
+    ("semantic_top_k", "semantic_bottom_k"),
+)
+_SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
+_NEEDED = {  # flag: those that it says more about, of which one must be given
+    "split_input_into_separate_prompts_by_value": _SPLITTERS[1:],
+    "split_each_text_prompt_by_value": _SPLITTERS[:1],
+    "group_text_by_counting": _SPLITTERS,
+    "split_type_string": _SPLITTERS,
+    "negative_text_prompt_logits_scale": ("negative_text_prompt",),
+    "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
+    "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
+}
 
 
 @dataclass(frozen=True)
 class Options:
     """All settings of a run. Construct with keywords, or from a command line through `cli`."""
 
-    text_prompt: str | None = flag(None, INPUT, "Text to speak, of any length.", aliases=("prompt",), metavar="TEXT")
+    text_prompt: str | None = flag(
+        None, INPUT, "Text to speak, of any length.", aliases=("prompt",), metavar="TEXT", sound=False
+    )
     prompt_file: str | None = flag(
-        None, INPUT, "UTF-8 text file to speak instead; `-` reads standard input.", metavar="FILE"
+        None,
+        INPUT,
+        "UTF-8 text file or `.srt` subtitles to speak instead; `-` reads standard input.",
+        metavar="FILE",
+        sound=False,
+    )
+    from_manifest: str | None = flag(
+        None,
+        INPUT,
+        "Make a clip again from its `.json`: its text, voice, settings and seeds.",
+        metavar="FILE",
+        sound=False,
     )
     split_input_into_separate_prompts_by: str | None = flag(
-        None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS
+        None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS, sound=False
     )
-    split_input_into_separate_prompts_by_value: int = flag(
-        1, INPUT, "Size of those groups: so many lines, sentences or words a prompt.", low=1, metavar="N"
+    split_input_into_separate_prompts_by_value: str | None = flag(
+        None,
+        INPUT,
+        "Size of those groups, so many lines, words, ...; or the string, pattern or tags to cut at.",
+        metavar="N|TEXT",
+        sound=False,
     )
     history_prompt: str | None = flag(
         None,
@@ -101,16 +104,44 @@ class Options:
         "(v2/en_speaker_6, announcer, ...).",
         metavar="VOICE",
     )
-    list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.")
-    dry_run: bool = flag(False, INPUT, "Show prompts, segments, times, file names and seeds; load and write nothing.")
-    text_splits_only: bool = flag(False, INPUT, "Show only how the text is split, and stop.")
+    audio_file_as_history_prompt: str | None = flag(
+        None, INPUT, "Clone the voice of this recording, save it as `.npz`, and use it.", metavar="FILE"
+    )
+    bark_speaker_as_the_prompt: str | None = flag(
+        None, INPUT, "Say again what this voice says, its semantic tokens instead of a text.", metavar="VOICE"
+    )
+    list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", sound=False)
+    dry_run: bool = flag(
+        False, INPUT, "Show prompts, segments, times, file names and seeds; load and write nothing.", sound=False
+    )
+    text_splits_only: bool = flag(False, INPUT, "Show only how the text is split, and stop.", sound=False)
 
     output_dir: str = flag("bark_samples", OUTPUT, "Folder for results; created if missing.", metavar="DIR")
     output_filename: str | None = flag(
         None, OUTPUT, "Base name of the clip; unset: start of the text and the voice. Never overwrites.", metavar="NAME"
     )
+    output_format: str | None = flag(
+        None,
+        OUTPUT,
+        "Kind of audio file; unset: by the ending of --output_filename, else wav. mp4 and m4a need ffmpeg.",
+        choices=FORMATS,
+    )
+    output_format_ffmpeg_parameters: str | None = flag(
+        None, OUTPUT, 'Further arguments for ffmpeg (mp4, m4a), as in "-b:a 96k".', metavar="TEXT"
+    )
     always_save_speaker: bool = flag(True, OUTPUT, "Save the clip's voice as `<name>.npz` beside the audio.")
     output_iterations: int = flag(1, OUTPUT, "Takes of each prompt, each with its own seed.", low=1, metavar="N")
+    hoarder_mode: bool = flag(
+        False, OUTPUT, "Keep a folder beside each clip with every segment's audio, voice and parameters."
+    )
+    extra_stats: bool = flag(
+        False, OUTPUT, "Seed, temperatures, and the semantic tokens' mean entropy and perplexity in the file name."
+    )
+    show_generation_times: bool = flag(False, OUTPUT, "Show seconds and speed of every stage and segment.")
+    silent: bool = flag(False, OUTPUT, "No progress bar.")
+    render_npz_samples: str | None = flag(
+        None, OUTPUT, "Turn every voice of this folder into an audio file beside it, and stop.", metavar="DIR"
+    )
 
     model: str = flag(
         "large",
@@ -118,9 +149,9 @@ class Options:
         "large, small, demo (tiny, built in, needs no download), a hub repository, or a folder with a checkpoint.",
         metavar="NAME",
     )
-    model_dir: str | None = flag(None, MODEL, "Where downloads go; unset: the hub's cache.", metavar="DIR")
-    offline: bool = flag(False, MODEL, "Never touch the network.")
-    force_reload: bool = flag(False, MODEL, "Download the model again.")
+    model_dir: str | None = flag(None, MODEL, "Where downloads go; unset: the hub's cache.", metavar="DIR", sound=False)
+    offline: bool = flag(False, MODEL, "Never touch the network.", sound=False)
+    force_reload: bool = flag(False, MODEL, "Download the model again.", sound=False)
     device: str = flag("auto", MODEL, "Where to compute.", choices=("auto", "cpu", "cuda", "mps"))
     dtype: str = flag(
         "auto",
@@ -148,8 +179,16 @@ class Options:
     global_enable_mps: bool | None = flag(
         None, MODEL, "Allow Apple's GPU; auto: where the processor has one.", env="SUNO_ENABLE_MPS"
     )
+    suno_use_directml: bool = flag(
+        False, MODEL, "Compute through DirectML, where torch-directml is installed.", env="SUNO_USE_DIRECTML"
+    )
     batch_size: int | None = flag(
-        None, MODEL, "Segments generated side by side; unset: by free memory, at most 16.", low=1, metavar="N"
+        None,
+        MODEL,
+        "Segments generated side by side; unset: by free memory, at most 16.",
+        low=1,
+        metavar="N",
+        sound=False,
     )
 
     text_temp: float = flag(0.7, SAMPLING, "Randomness of the semantic stage (what is said); 0 is greedy.", low=0.0)
@@ -178,6 +217,14 @@ class Options:
     )
     semantic_allow_early_stop: bool = flag(True, SAMPLING, "Let the model end a segment; false fills the whole window.")
     confused_travolta_mode: bool = flag(False, SAMPLING, "No early stop: it goes on until the window is full.")
+    extra_confused_travolta_mode: int | None = flag(
+        None,
+        SAMPLING,
+        "After the text, so many segments without any text, each going on from the one before.",
+        aliases=("additional_unconditional_segments",),
+        low=0,
+        metavar="N",
+    )
     semantic_use_kv_caching: bool = flag(True, SAMPLING, "false recomputes every semantic step: slower, same tokens.")
     coarse_kv_caching: bool = flag(
         True, SAMPLING, "false recomputes every coarse step: slower, same tokens.", aliases=("coarse_use_kv_caching",)
@@ -216,6 +263,72 @@ class Options:
         metavar="-N",
     )
 
+    absolute_semantic_history_only: bool = flag(
+        False, SAMPLING, "History for the semantic stage alone: the manner of the voice, in another one."
+    )
+    absolute_semantic_history_only_every_x: int | None = flag(
+        None, SAMPLING, "The same in every x-th segment alone.", low=1, metavar="X"
+    )
+    negative_text_prompt: str | None = flag(
+        None, SAMPLING, "Move away from how this text would be said in place of the segment's.", metavar="TEXT"
+    )
+    negative_text_prompt_logits_scale: float | None = flag(
+        None,
+        SAMPLING,
+        "How much of the negative text's logits is taken off; unset: 0.5, or none with the other scale.",
+        low=0.0,
+        metavar="SCALE",
+    )
+    negative_text_prompt_divergence_scale: float | None = flag(
+        None,
+        SAMPLING,
+        "How much is taken off for each bit that the two predictions diverge.",
+        low=0.0,
+        metavar="SCALE",
+    )
+    semantic_use_mirostat_sampling: bool = flag(
+        False,
+        SAMPLING,
+        "Hold the surprise of semantic tokens at a level (mirostat).",
+        aliases=("use_mirostat_sampling",),
+    )
+    semantic_mirostat_tau: float | None = flag(
+        None,
+        SAMPLING,
+        "That level in bits; switches mirostat on. Unset: 5.",
+        aliases=("mirostat_tau",),
+        low=0.0,
+        metavar="BITS",
+    )
+    semantic_mirostat_learning_rate: float = flag(
+        1.0,
+        SAMPLING,
+        "How fast mirostat corrects itself.",
+        aliases=("mirostat_learning_rate",),
+        low=0.0,
+        metavar="RATE",
+    )
+    semantic_token_repeat_penalty: float | None = flag(
+        None,
+        SAMPLING,
+        "Weigh a semantic token by this for every time it was said: below 1 avoids repeats, above 1 seeks them.",
+        aliases=("token_repeat_penalty",),
+        low=0.0,
+        metavar="FACTOR",
+    )
+    semantic_inverted_p: float | None = flag(
+        None,
+        SAMPLING,
+        "Draw among the unlikeliest semantic tokens that together exceed p.",
+        aliases=("inverted_p",),
+        low=0.0,
+        high=1.0,
+        metavar="P",
+    )
+    semantic_bottom_k: int | None = flag(
+        None, SAMPLING, "Draw among the k unlikeliest semantic tokens.", aliases=("bottom_k",), low=1, metavar="K"
+    )
+
     seed: int | None = flag(None, SEEDS, "Every segment starts from this seed.", low=0, high=MAX_SEED, metavar="N")
     single_starting_seed: int | None = flag(
         None, SEEDS, "Each segment starts from a seed derived from this one.", low=0, high=MAX_SEED, metavar="N"
@@ -244,8 +357,21 @@ class Options:
         choices=SPLIT_UNITS,
         aliases=("process_text_by_each",),
     )
-    split_each_text_prompt_by_value: int = flag(
-        1, LONG_CLIPS, "Size of those groups.", low=1, aliases=("in_groups_of_size",), metavar="N"
+    split_each_text_prompt_by_value: str | None = flag(
+        None,
+        LONG_CLIPS,
+        "Size of those groups; or the string, pattern or tags to cut at.",
+        aliases=("in_groups_of_size",),
+        metavar="N|TEXT",
+    )
+    group_text_by_counting: str | None = flag(
+        None,
+        LONG_CLIPS,
+        "Group sizes count these instead: sentences in groups of at most 30 words, say.",
+        choices=tuple(unit for unit in SPLIT_UNITS if unit not in PATTERN_UNITS),
+    )
+    split_type_string: str | None = flag(
+        None, LONG_CLIPS, "The string, pattern or tags to cut at, beside a group size.", metavar="TEXT"
     )
     prompt_text_prefix: str | None = flag(None, LONG_CLIPS, "Put before every segment's text.", metavar="TEXT")
     prompt_text_suffix: str | None = flag(None, LONG_CLIPS, "Put behind every segment's text.", metavar="TEXT")
@@ -289,10 +415,29 @@ class Options:
         None, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0
     )
     fine_prev_segment_weight: float | None = flag(None, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
+    custom_audio_processing_function: str | None = flag(
+        None,
+        LONG_CLIPS,
+        "Python function that decides what history each segment hears; see the README. It runs as you.",
+        metavar="FILE.py:NAME",
+    )
     add_silence_between_segments: float = flag(
         0.25, LONG_CLIPS, "Seconds of silence between segments.", low=0.0, high=3600.0, metavar="SECONDS"
     )
 
+    config: str | None = flag(
+        None, MORE, "TOML file with settings by the names of these flags; the command line wins.", metavar="FILE"
+    )
+    print_config: bool = flag(False, MORE, "Print all settings as such a file, and stop.")
+    print_completion: str | None = flag(
+        None, MORE, "Print what makes this shell complete the flags, and stop.", choices=("bash", "zsh", "tcsh")
+    )
+    detailed_gpu_report: bool = flag(False, MORE, "Show processors, memory and what `auto` chooses.")
+    detailed_cuda_report: bool = flag(False, MORE, "Show what is known of CUDA.")
+    detailed_hugging_face_cache_report: bool = flag(False, MORE, "Show what the hub's cache holds.")
+    detailed_numpy_report: bool = flag(False, MORE, "Show how NumPy and libsndfile were built.")
+    run_numpy_benchmark: bool = flag(False, MORE, "Measure the processor for a few seconds.")
+    show_all_reports: bool = flag(False, MORE, "All of these reports.")
     loglevel: str = flag(
         "WARNING",
         MORE,
@@ -305,8 +450,9 @@ class Options:
         options = dataclasses.replace(self, **self._from_environment(), **self._expanded())
         for line in flags():
             line.check(getattr(options, line.name))
+        options = options._inherited()
         options._check_pairs()
-        return options._inherited()
+        return options
 
     def changed(self) -> dict[str, object]:
         """The settings of resolved options that differ from their defaults."""
@@ -317,6 +463,7 @@ class Options:
     def _inherited(self) -> Options:
         """With every default that follows another flag filled in; nowhere else are they."""
         small = bool(self.use_smaller_models)
+        no_scale = self.negative_text_prompt_logits_scale is None and self.negative_text_prompt_divergence_scale is None
         return dataclasses.replace(
             self,
             semantic_temp=self.text_temp if self.semantic_temp is None else self.semantic_temp,
@@ -326,6 +473,20 @@ class Options:
             text_use_small=small or self.text_use_small,
             coarse_use_small=small or self.coarse_use_small,
             fine_use_small=small or self.fine_use_small,
+            # the original separates ffmpeg's arguments by QQQQQ
+            output_format_ffmpeg_parameters=self.output_format_ffmpeg_parameters
+            and self.output_format_ffmpeg_parameters.replace("QQQQQ", " "),
+            output_format=self.output_format or _ending(self.output_filename) or "wav",
+            negative_text_prompt_logits_scale=_NEGATIVE_SCALE
+            if self.negative_text_prompt is not None and no_scale
+            else self.negative_text_prompt_logits_scale,
+            semantic_mirostat_tau=_MIROSTAT_TAU
+            if self.semantic_use_mirostat_sampling and self.semantic_mirostat_tau is None
+            else self.semantic_mirostat_tau,
+            absolute_semantic_history_only_every_x=1
+            if self.absolute_semantic_history_only
+            else self.absolute_semantic_history_only_every_x,
+            **{name: self.show_all_reports or getattr(self, name) for name in REPORTS},
             semantic_allow_early_stop=self.semantic_allow_early_stop and not self.confused_travolta_mode,
         )
 
@@ -335,18 +496,21 @@ class Options:
 
     def _expanded(self) -> dict[str, str]:
         """Paths from the home folder written out; the shell does not do it behind a `=`."""
-        names = ("prompt_file", "history_prompt", "output_dir", "model", "model_dir")
-        given = ((name, getattr(self, name)) for name in names)
+        given = ((name, getattr(self, name)) for name in _PATHS)
         return {name: os.path.expanduser(value) for name, value in given if value is not None}
 
     def _check_pairs(self) -> None:
         """Raise UsageError for values that exclude each other."""
-        if self.text_prompt is not None and self.prompt_file is not None:
-            raise UsageError("--text_prompt and --prompt_file exclude each other; give one of them")
-        if self.offline and self.force_reload:
-            raise UsageError("--offline and --force_reload exclude each other; give one of them")
-        if self.seed is not None and self.single_starting_seed is not None:
-            raise UsageError("--seed and --single_starting_seed exclude each other; give one of them")
+        for names in _EXCLUSIVE:
+            given = [f"--{name}" for name in names if getattr(self, name) not in (None, False, "auto")]
+            if len(given) > 1:
+                raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one of them")
+        default = Options()
+        for name, needed in _NEEDED.items():
+            if getattr(self, name) != getattr(default, name) and all(getattr(self, n) in (None, False) for n in needed):
+                raise UsageError(f"--{name} does nothing without --{needed[0]}; give that too or leave it out")
+        if self.semantic_mirostat_tau is not None and not self.semantic_temp:
+            raise UsageError("mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp")
         if (self.split_character_goal_length or 1) > self.split_character_max_length:
             raise UsageError(
                 f"--split_character_goal_length {self.split_character_goal_length} is over "
@@ -374,3 +538,9 @@ def _kind(hint: object) -> type:
     if isinstance(hint, types.UnionType):
         return next(t for t in hint.__args__ if t is not types.NoneType)
     return hint
+
+
+def _ending(name: str | None) -> str | None:
+    """The audio format that a file name ends in, if it does."""
+    ending = (name or "").rpartition(".")[2].lower()
+    return ending if ending in FORMATS else None

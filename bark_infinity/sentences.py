@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -136,13 +135,6 @@ def sentence_ends(text: str) -> list[int]:
     if ends and not _SPOKEN.search(text, ends[-1]):
         ends.pop()  # only punctuation is left: it belongs to the last sentence
     return ends
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of one paragraph, stripped."""
-    bounds = [0, *sentence_ends(text), len(text)]
-    sentences = (text[start:end].strip() for start, end in pairwise(bounds))
-    return [sentence for sentence in sentences if sentence]
 
 
 def _is_end(match: re.Match[str], start: int) -> bool:

@@ -10,13 +10,14 @@ import random
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 from math import ceil
 from typing import NamedTuple
 
-from .sentences import SPACELESS, sentence_ends, split_sentences
+from .sentences import SPACELESS, sentence_ends
+from .text_units import BLANK_LINE, characters
 
 CHARACTERS_PER_S = 14.0  # of Bark's speech in scripts that write sounds, spaces included; a rule of thumb for English
 SYLLABLES_PER_S = 4.5  # Chinese, Japanese and Korean characters, each a syllable or more
@@ -24,6 +25,7 @@ SYLLABLE_LENGTH = 3  # what such a character adds to a length, rounded from the 
 LETTERS_PER_ID = 2  # of a word, for Bark's multilingual BERT vocabulary: cautious, English has about 4
 SHORT_WORDS = 2  # Bark babbles on a segment of no more words than this
 MIN_LENGTH = 20  # characters that jitter leaves of a length
+VERSE_LINE_LENGTH = 60  # characters; prose is hardly ever wrapped to lines as short as those of verse
 
 
 class Break(IntEnum):
@@ -67,27 +69,14 @@ def split_text(
     goal = max(min(goal_length, MIN_LENGTH), goal_length + shift)
     limit = max(min(max_length, MIN_LENGTH), goal, max_length + shift)
 
-    text = "\n".join(_paragraphs(text))
+    text, verse_ends = _collapsed(text)
     if not _SPOKEN.search(text):
         return [text.replace("\n", " ")] if text else []
     count = _estimate_ids if count_ids is None else count_ids
-    segments = _MarkedText(text, goal, limit).segments()
+    segments = _MarkedText(text, goal, limit, verse_ends).segments()
     return [
         part for start, end, _ in segments for part in _within_ids(text[start:end].replace("\n", " "), count, max_ids)
     ]
-
-
-def split_by(text: str, unit: str, group_size: int = 1) -> list[str]:
-    """Words, lines or sentences, `group_size` to a segment, joined with a space.
-
-    Raises ValueError on an unknown unit and on a group size below 1.
-    """
-    if unit not in _UNITS:
-        raise ValueError(f"no unit '{unit}' to split by; there are {', '.join(SPLIT_UNITS)}")
-    if group_size < 1:
-        raise ValueError(f"group size {group_size} must be 1 or more")
-    units = _UNITS[unit](text)
-    return [" ".join(units[i : i + group_size]) for i in range(0, len(units), group_size)]
 
 
 def estimate_seconds(text: str) -> float:
@@ -107,30 +96,11 @@ _LINE_END = re.compile("\r\n|[\r\v\f\x85]")
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
 
 
-# ---- units of split_by -----------------------------------------------------------------------------------------------
-
-
-def _lines(text: str) -> list[str]:
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-
-
-def _sentences(text: str) -> list[str]:
-    return [sentence for paragraph in _paragraphs(text) for sentence in split_sentences(paragraph)]
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [" ".join(paragraph.split()) for paragraph in _BLANK_LINE.split(text) if paragraph.strip()]
-
-
-_UNITS: dict[str, Callable[[str], list[str]]] = {"word": str.split, "line": _lines, "sentence": _sentences}
-SPLIT_UNITS: tuple[str, ...] = tuple(_UNITS)
-
-
 # ---- places where the text may be cut --------------------------------------------------------------------------------
 
-_BLANK_LINE = re.compile(r"\n\s*\n")
 _PARAGRAPH = re.compile(r"[^\n]+")  # of a collapsed text
 _SPOKEN = re.compile(r"[^\W_]")
+_LETTER = re.compile(r"[^\W\d_]")
 _SYLLABLE = re.compile(rf"[{SPACELESS}가-힣]")
 _CLOSERS = "[\"'”’»)\\]]*(?: »(?!\\S))?"
 _WIDE_CLOSERS = "」』”’）】》"
@@ -154,10 +124,11 @@ _PLACES: tuple[tuple[Break, re.Pattern[str]], ...] = (
     (Break.WORD, re.compile(r"(?= )")),
     (Break.PHRASE, re.compile(rf"(?= (?:{'|'.join(_CONJUNCTIONS.split())}) )")),
     # Marks that end a clause, and those of a sentence that goes on: "What?" he asked.
-    (Break.CLAUSE, re.compile(rf"(?:[,;:!?…]|\.\.|\.(?=[\"'”’»)])){_CLOSERS}(?= )")),
+    (Break.CLAUSE, re.compile(rf"(?:[,;:!?…،؛]|\.\.|\.(?=[\"'”’»)])){_CLOSERS}(?= )")),
     (Break.CLAUSE, re.compile(rf"(?:[，、；：,;:…—]+[{_WIDE_CLOSERS}]*|[{_WIDE_CLOSERS}]+){_WIDE_NEXT}")),
     # Dashes: "a - b", "a—b" and, before the second one, the Spanish "—¿Qué? —preguntó".
     (Break.CLAUSE, re.compile(r" (?:--?|[–—])(?= )|(?<=[\w\"'”’»)])(?:--|—)(?=[^\W\d])|(?= [—–(][\w¿¡])")),
+    (Break.SENTENCE, re.compile(rf"[؟۔]+{_CLOSERS}(?= )")),  # Arabic and Urdu; `sentence_ends` knows Bark's languages
     (Break.PARAGRAPH, re.compile(r"(?=\n)")),
 )
 
@@ -192,7 +163,31 @@ _SPEAKER = re.compile(
 )
 
 
-def _breaks(text: str, lengths: list[int], goal: int, limit: int) -> dict[int, Break]:
+def _collapsed(text: str) -> tuple[str, list[int]]:
+    """The paragraphs, one a line and without other white space than single spaces, and the offsets of line ends in verse.
+
+    Verse is a paragraph of short lines none of which begins with a small letter. Elsewhere a line end says nothing.
+    """
+    paragraphs: list[str] = []
+    verse_ends: list[int] = []
+    start = 0
+    for paragraph in BLANK_LINE.split(text):
+        lines = [" ".join(line.split()) for line in paragraph.splitlines() if line.strip()]
+        if all(map(_is_verse_line, lines)):
+            verse_ends += islice(accumulate((len(line) + 1 for line in lines), initial=start - 1), 1, len(lines))
+        if lines:
+            paragraphs.append(" ".join(lines))
+            start += len(paragraphs[-1]) + 1
+    return "\n".join(paragraphs), verse_ends
+
+
+def _is_verse_line(line: str) -> bool:
+    first = _LETTER.search(line)
+    length = len(line) + (SYLLABLE_LENGTH - 1) * len(_SYLLABLE.findall(line))
+    return length <= VERSE_LINE_LENGTH and not (first and first.group().islower())
+
+
+def _breaks(text: str, lengths: list[int], goal: int, limit: int, verse_ends: Iterable[int]) -> dict[int, Break]:
     """The places where a text may be cut, ascending, and how good they are."""
     breaks: dict[int, Break] = {}
     for grade, pattern in _PLACES:
@@ -201,7 +196,7 @@ def _breaks(text: str, lengths: list[int], goal: int, limit: int) -> dict[int, B
         start, end = paragraph.span()
         if lengths[end] - lengths[start] > goal:  # else it stays whole, and nltk need not be imported
             breaks.update((start + place, Break.SENTENCE) for place in sentence_ends(paragraph.group()))
-    for place, grade in _turns(text):
+    for place, grade in [*((place, Break.CLAUSE) for place in verse_ends), *_turns(text)]:
         if place in breaks:
             breaks[place] = max(breaks[place], grade)
     for start, end in _whole(text, lengths, limit):
@@ -268,7 +263,7 @@ class Piece(NamedTuple):
 class _MarkedText:
     """A text with the places where it may be cut, and the lengths that its segments are to have."""
 
-    def __init__(self, text: str, goal: int, limit: int) -> None:
+    def __init__(self, text: str, goal: int, limit: int, verse_ends: Iterable[int] = ()) -> None:
         weights = bytearray(b"\1") * len(text)
         for match in _SYLLABLE.finditer(text):
             weights[match.start()] = SYLLABLE_LENGTH
@@ -276,7 +271,7 @@ class _MarkedText:
         self.goal = goal
         self.limit = limit
         self.lengths = list(accumulate(weights, initial=0))  # of the text before each offset
-        self.breaks = _breaks(text, self.lengths, goal, limit)
+        self.breaks = _breaks(text, self.lengths, goal, limit, verse_ends)
         self.places = list(self.breaks)
 
     def segments(self) -> list[Piece]:
@@ -352,22 +347,28 @@ def _joined(first: Piece, second: Piece) -> Piece:
 
 # ---- token ids -------------------------------------------------------------------------------------------------------
 
-_JOINERS = "\u200d\u094d"  # zero-width joiner, Devanagari virama: the next character belongs to the same sign
-_EMOJI_MODIFIERS = re.compile("[\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
-_FLAG_LETTER = re.compile("[\U0001f1e6-\U0001f1ff]")
-
 
 def _within_ids(segment: str, count_ids: Callable[[str], int], max_ids: int) -> list[str]:
-    """Halve the segment until no part has more than `max_ids` ids."""
-    if len(segment) < 2 or count_ids(segment) <= max_ids:
+    """Cut the segment until no part has more than `max_ids` ids: in halves, or in like parts where it is one word."""
+    ids = count_ids(segment)
+    if len(segment) < 2 or ids <= max_ids:
         return [segment]
     middle = len(segment) // 2
     breaks = _MarkedText(segment, 0, middle).breaks
     central = [place for place in breaks if abs(place - middle) <= middle / 2]
     best = max(central or breaks, key=lambda place: (breaks[place], -abs(place - middle)), default=None)
-    place = _place_in_word(segment) if best is None else best
-    halves = segment[:place].rstrip(), segment[place:].lstrip()
-    return [part for half in halves for part in _within_ids(half, count_ids, max_ids)]
+    places = [best] if best is not None else _places_in_word(segment, ceil(ids / max_ids))
+    pieces = (segment[start:end].strip() for start, end in pairwise([0, *places, len(segment)]))
+    return [part for piece in pieces for part in _within_ids(piece, count_ids, max_ids)]
+
+
+def _places_in_word(word: str, parts: int) -> list[int]:
+    """Where to cut it in like parts; inside a character with its marks or an emoji sequence only if that is all."""
+    ends = [character.end for character in characters(word)]
+    if len(ends) == 1:
+        ends = list(range(1, len(word) + 1))
+    step = ceil(len(ends) / parts)
+    return ends[step - 1 : -1 : step]
 
 
 def _estimate_ids(text: str) -> int:
@@ -375,20 +376,3 @@ def _estimate_ids(text: str) -> int:
     letters = len(_SPOKEN.findall(text)) - len(_SYLLABLE.findall(text))
     others = sum(map(len, text.split())) - letters
     return others + ceil(letters / LETTERS_PER_ID)
-
-
-def _place_in_word(text: str) -> int:
-    """The place nearest to the middle that is not inside a character with its marks or an emoji sequence."""
-    middle = len(text) // 2
-    for distance in range(middle):
-        for place in (middle - distance, middle + distance):
-            if place < len(text) and _is_between_signs(text, place):
-                return place
-    return middle
-
-
-def _is_between_signs(text: str, place: int) -> bool:
-    before, after = text[place - 1], text[place]
-    joined = before in _JOINERS or after in _JOINERS or unicodedata.category(after).startswith("M")
-    flag = _FLAG_LETTER.match(before) and _FLAG_LETTER.match(after)
-    return not (joined or flag or _EMOJI_MODIFIERS.match(after))

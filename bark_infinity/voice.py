@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
 import math
 import os
 import zipfile
@@ -45,6 +46,11 @@ class Voice:
         """The three arrays under the names and types of a published voice file."""
         arrays = (self.semantic, self.coarse, self.fine)
         return {name: a.astype(_ARRAYS[name][3]) for name, a in zip(_ARRAYS, arrays, strict=True)}
+
+    def digest(self) -> str:
+        """SHA-256 of the tokens: the same for the same voice, whatever the file's types."""
+        tokens = (self.semantic, self.coarse, self.fine)
+        return hashlib.sha256(b"".join(np.asarray(t, "<i8").tobytes() for t in tokens)).hexdigest()
 
     @classmethod
     def from_prompts(cls, prompts: Mapping[str, np.ndarray], source: str) -> Voice:

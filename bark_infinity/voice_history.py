@@ -6,7 +6,7 @@ end of the first followed by the end of the second, each cut to its share of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,44 @@ class StageWeights:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What one segment hears: for each stage the shares (0..1) of its window due to (starting voice, segment before)."""
+
+    semantic: tuple[float, float] = (1.0, 0.0)
+    coarse: tuple[float, float] = (1.0, 0.0)
+    fine: tuple[float, float] = (1.0, 0.0)
+
+    @property
+    def of_starting(self) -> bool:
+        """Whether the starting voice is heard at all."""
+        return any(starting > 0 for starting, _ in (self.semantic, self.coarse, self.fine))
+
+    @property
+    def of_previous(self) -> bool:
+        """Whether the segment before is heard at all."""
+        return any(previous > 0 for _, previous in (self.semantic, self.coarse, self.fine))
+
+    def history(self, starting: Voice | None, previous: Voice | None, spec: BarkSpec) -> History:
+        """The arrays the stages hear. The coarse stage's semantic tokens are cut in time with its frames."""
+        starting, previous = starting or _SILENT, previous or _SILENT
+
+        n_start, n_previous = _lengths(self.semantic, spec.max_text_ids, starting.semantic, previous.semantic)
+        semantic = np.concatenate([_last(starting.semantic, n_start), _last(previous.semantic, n_previous)])
+
+        n_start, n_previous = _lengths(self.coarse, c.COARSE_HISTORY_WINDOW, starting.coarse, previous.coarse)
+        coarse = np.concatenate([_last(starting.coarse, n_start), _last(previous.coarse, n_previous)], axis=1)
+        beside = (_beside(starting, n_start, spec), _beside(previous, n_previous, spec))
+        coarse_semantic = np.concatenate([_last(starting.semantic, beside[0]), _last(previous.semantic, beside[1])])
+
+        n_start, n_previous = _lengths(self.fine, spec.fine_history, starting.fine, previous.fine)
+        fine = np.concatenate([_last(starting.fine, n_start), _last(previous.fine, n_previous)], axis=1)
+        return History(semantic, coarse_semantic, coarse, fine)
+
+
+GOES_ON = Weights((0.0, 1.0), (0.0, 1.0), (0.0, 1.0))  # from the segment before alone
+
+
+@dataclass(frozen=True)
 class HistoryPlan:
     """The rule for all segments of a clip. `interval` is --stable_mode_interval."""
 
@@ -62,37 +100,18 @@ class HistoryPlan:
     coarse: StageWeights = StageWeights()
     fine: StageWeights = StageWeights()
     separate: bool = False  # no history between segments: each hears the given voice alone, or none
+    semantic_only_every: int | None = None  # every x-th segment has no history but the semantic stage's
 
-    def weights(self, index: int) -> dict[str, tuple[float, float]]:
-        """Per stage, the shares of (starting voice, segment before) that segment `index` hears."""
+    def weights(self, index: int) -> Weights:
+        """What segment `index` (from 0) hears."""
         returns = self.separate or (self.interval > 0 and index % self.interval == 0)
-        shares = {stage: getattr(self, stage).at(index, returns) for stage in ("semantic", "coarse", "fine")}
-        return {stage: (future, 0.0) for stage, (future, _) in shares.items()} if self.separate else shares
-
-    def needs_starting(self, index: int) -> bool:
-        """Whether segment `index` hears the starting voice at all."""
-        return any(future > 0 for future, _ in self.weights(index).values())
-
-    def needs_previous(self, index: int) -> bool:
-        """Whether segment `index` must wait for the one before."""
-        return any(previous > 0 for _, previous in self.weights(index).values())
-
-    def history(self, index: int, starting: Voice | None, previous: Voice | None, spec: BarkSpec) -> History:
-        """The arrays segment `index` hears. The coarse stage's semantic tokens are cut in time with its frames."""
-        starting, previous = starting or _SILENT, previous or _SILENT
-        shares = self.weights(index)
-
-        n_start, n_previous = _lengths(shares["semantic"], spec.max_text_ids, starting.semantic, previous.semantic)
-        semantic = np.concatenate([_last(starting.semantic, n_start), _last(previous.semantic, n_previous)])
-
-        n_start, n_previous = _lengths(shares["coarse"], c.COARSE_HISTORY_WINDOW, starting.coarse, previous.coarse)
-        coarse = np.concatenate([_last(starting.coarse, n_start), _last(previous.coarse, n_previous)], axis=1)
-        beside = (_beside(starting, n_start, spec), _beside(previous, n_previous, spec))
-        coarse_semantic = np.concatenate([_last(starting.semantic, beside[0]), _last(previous.semantic, beside[1])])
-
-        n_start, n_previous = _lengths(shares["fine"], spec.fine_history, starting.fine, previous.fine)
-        fine = np.concatenate([_last(starting.fine, n_start), _last(previous.fine, n_previous)], axis=1)
-        return History(semantic, coarse_semantic, coarse, fine)
+        shares = [stage.at(index, returns) for stage in (self.semantic, self.coarse, self.fine)]
+        if self.separate:
+            shares = [(starting, 0.0) for starting, _ in shares]
+        weights = Weights(*shares)
+        if self.semantic_only_every is not None and (index + 1) % self.semantic_only_every == 0:
+            weights = replace(weights, coarse=(0.0, 0.0), fine=(0.0, 0.0))
+        return weights
 
 
 _SILENT = Voice(*(np.zeros(shape, np.int64) for shape in (0, (c.N_COARSE_CODEBOOKS, 0), (c.N_FINE_CODEBOOKS, 0))))

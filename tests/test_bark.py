@@ -235,7 +235,7 @@ def test_placement_follows_the_flags(monkeypatch):
 
     weights = {s: StageWeights(GPTConfig(1, 1, 1, 1, 1, 1), {"x": torch.empty(2**30, device="meta")}) for s in STAGES}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     for free, offloads in ((16 * 2**30, False), (4 * 2**30, True)):
         monkeypatch.setattr(loading, "free_memory", lambda _, free=free: free)
         places = loading._place(weights, loading.ModelChoice(cpu_stages=frozenset({"fine", "codec"})))

@@ -106,7 +106,7 @@ def test_special_tokens_and_sizes_come_from_the_configuration(tmp_path):
     bark = load(tiny.save_huggingface(oracle, tmp_path / "other"))
     assert bark.spec.semantic_vocab_size == 500 and bark.spec.max_semantic_tokens == 300
     row = semantic_row(bark, "Hello there")
-    tokens = bark.run_stage("semantic", [row], SemanticSettings(temperature=0, min_eos_p=None))[0]
+    tokens = bark.run_stage("semantic", [row], SemanticSettings(temperature=0, min_eos_p=None))[0].tokens
     np.testing.assert_array_equal(tokens, oracle_semantic(oracle, row.text_ids, None))
     semantic, g = random_semantic(40) % 500, oracle.generation_config
     ours = bark.run_stage("coarse", [coarse_row(semantic)], CoarseSettings(temperature=0))[0]

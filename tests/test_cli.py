@@ -302,14 +302,14 @@ def test_one_failing_prompt_does_not_stop_the_others(perform, monkeypatch):
     from bark_infinity import audio
     from bark_infinity.errors import OutputError
 
-    write = audio.write_wav
+    write = audio.write_audio
 
     def full_disk(path, *more):
         if "Two" in path.name:
             raise OutputError("cannot write Two.wav (No space left on device); free space")
         write(path, *more)
 
-    monkeypatch.setattr(audio, "write_wav", full_disk)
+    monkeypatch.setattr(audio, "write_audio", full_disk)
     Path("three.txt").write_text("One.\nTwo.\nThree.\n")
     status, out, err = perform("--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line")
     assert status == 1 and len(out) == 2 and "No space left" in err
@@ -319,7 +319,7 @@ def test_a_prompt_that_cannot_be_spoken_is_left_out_and_listed(perform):
     Path("three.txt").write_text("One line.\n***\nThree lines.\n")
     arguments = ["--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line"]
     status, out, err = perform(*arguments)
-    assert status == 1 and [Path(w).name for w in out] == ["One_line-SPK-random.wav", "Three_lines-SPK-random.wav"]
+    assert status == 1 and [Path(w).name for w in out] == ["1_One_line-SPK-random.wav", "3_Three_lines-SPK-random.wav"]
     assert "'***'" in err
     assert perform(*arguments, "--dry_run")[0] == 0
 

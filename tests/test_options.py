@@ -12,7 +12,7 @@ import pytest
 
 from bark_infinity.cli import make_parser
 from bark_infinity.errors import UsageError
-from bark_infinity.options import Options, flags
+from bark_infinity.options import REPORTS, Options, flags
 from bark_infinity.planning import history_plan
 
 PACKAGE = Path(__file__).parents[1] / "bark_infinity"
@@ -20,14 +20,22 @@ LAYERS = [
     {"constants", "errors"},
     {
         "spec",
+        "flags",
         "options",
+        "config",
+        "reference",
         "seeds",
         "files",
         "sentences",
+        "subtitles",
         "text_splitting",
+        "text_units",
+        "prompts",
+        "naming",
         "planning",
         "voice",
         "voice_history",
+        "custom_history",
         "audio",
         "manifest",
         "tokenizer",
@@ -35,8 +43,8 @@ LAYERS = [
     {"devices", "decoding", "sampling", "gpt", "codec"},
     {"stages", "checkpoints"},
     {"loading", "bark"},
-    {"long_form", "results", "drop_in"},
-    {"cli", "console", "__main__"},
+    {"long_form", "results", "rendering", "drop_in"},
+    {"cli", "commands", "reports", "console", "__main__"},
 ]
 NO_TORCH = LAYERS[0] | LAYERS[1] | LAYERS[6]
 
@@ -86,6 +94,13 @@ def test_every_flag_is_read_by_live_code():
             if on_options and path.name != "options.py":
                 read.add(node.attr)
     handed_on = {"text_temp", "waveform_temp", "use_smaller_models", "confused_travolta_mode"}  # tested below
+    handed_on |= {
+        "absolute_semantic_history_only",
+        "semantic_use_mirostat_sampling",
+        "show_all_reports",
+        "config",
+        *REPORTS,
+    }
     weights = {line.name for line in flags() if line.name.endswith("_weight")}  # tested in test_weights_are_the_flags
     assert {line.name for line in flags()} - read - handed_on - weights == set()
 
@@ -102,6 +117,12 @@ def test_weights_are_the_flags():
 
 
 SETTINGS = {
+    "semantic_inverted_p": 0.5,
+    "semantic_bottom_k": 5,
+    "semantic_token_repeat_penalty": 0.9,
+    "semantic_mirostat_tau": 4.5,
+    "negative_text_prompt": "shout",
+    "extra_stats": True,
     "semantic_temp": 0.3,
     "semantic_top_k": 5,
     "semantic_top_p": 0.5,
@@ -134,6 +155,7 @@ CHOICES = {
     "coarse_use_small": True,
     "fine_use_small": True,
     "offload_cpu": True,
+    "suno_use_directml": True,
     "global_enable_mps": False,
 }
 

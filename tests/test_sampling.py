@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark_infinity.sampling import RowRandom, draw, keep_top_k, keep_top_p, probabilities
+from bark_infinity.sampling import (
+    Mirostat,
+    RowRandom,
+    divergence_bits,
+    draw,
+    keep_bottom_k,
+    keep_inverted_p,
+    keep_top_k,
+    keep_top_p,
+    move_away,
+    probabilities,
+    weigh_repeats,
+    zipf_exponent,
+)
 
 OUT = -torch.inf
 
@@ -179,3 +194,104 @@ def test_only_possible_tokens_are_drawn_in_their_proportion():
 
 def test_tiny_temperatures_are_greedy_and_finite():
     assert probabilities(torch.tensor([1.0, 20.0, 3.0]), 1e-38, None, None).tolist() == [0, 1, 0]
+
+
+# ---- experiments ----------------------------------------------------------------------------------------------------
+
+
+def shares_of(logits: torch.Tensor) -> list[float]:
+    return [round(p, 5) for p in logits.softmax(dim=-1).tolist()]
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [(0.05, [0, 0, 0, 1]), (0.25, [0, 0, 2 / 3, 1 / 3]), (0.35, [0, 1 / 2, 1 / 3, 1 / 6]), (1.0, [0.4, 0.3, 0.2, 0.1])],
+)
+def test_inverted_p_keeps_the_unlikeliest_that_exceed_p(p, expected):
+    assert shares_of(keep_inverted_p(logits_of(0.4, 0.3, 0.2, 0.1), p)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_bottom_k_keeps_the_k_unlikeliest_and_their_ties():
+    assert shares_of(keep_bottom_k(logits_of(0.4, 0.3, 0.2, 0.1), 2)) == pytest.approx([0, 0, 2 / 3, 1 / 3], abs=1e-5)
+    assert shares_of(keep_bottom_k(logits_of(0.4, 0.2, 0.2, 0.2), 1)) == pytest.approx(
+        [0, 1 / 3, 1 / 3, 1 / 3], abs=1e-5
+    )
+    assert shares_of(keep_bottom_k(logits_of(0.4, 0.6), 9)) == pytest.approx([0.4, 0.6])
+    # of what top-p has left: .4, .3 and .2
+    left = keep_top_p(logits_of(0.4, 0.3, 0.2, 0.1), 0.75)
+    assert shares_of(keep_bottom_k(left, 2)) == pytest.approx([0, 0.6, 0.4, 0])
+    assert shares_of(keep_bottom_k(keep_top_k(logits_of(0.4, 0.6), 1), 2)) == [0, 1]
+
+
+def test_repeats_are_weighed_once_for_every_time():
+    logits, counts = logits_of(0.4, 0.3, 0.2, 0.1), torch.tensor([2.0, 0, 1, 0])
+    assert shares_of(weigh_repeats(logits, counts, 0.5)) == pytest.approx([1 / 6, 3 / 6, 1 / 6, 1 / 6], abs=1e-5)
+    assert shares_of(weigh_repeats(logits, counts, 2.0)) == pytest.approx([16 / 24, 3 / 24, 4 / 24, 1 / 24], abs=1e-5)
+    assert shares_of(weigh_repeats(logits, counts, 0.0)) == pytest.approx([0, 0.75, 0, 0.25])
+    # where all that is possible was said, the least said stays possible
+    assert shares_of(weigh_repeats(keep_top_k(logits, 1), counts, 0.0)) == [1, 0, 0, 0]
+
+
+def test_the_negative_text_divides_odds():
+    logits, negative = logits_of(0.4, 0.3, 0.2, 0.1), logits_of(0.64, 0.12, 0.12, 0.12)
+    full = [0.4 / 0.64, 0.3 / 0.12, 0.2 / 0.12, 0.1 / 0.12]
+    half = [0.4 / 0.8, *(p / math.sqrt(0.12) for p in (0.3, 0.2, 0.1))]
+    for scale, odds in ((1.0, full), (0.5, half), (0.0, [0.4, 0.3, 0.2, 0.1])):
+        moved = move_away(logits, negative, scale, None)
+        assert shares_of(moved) == pytest.approx([o / sum(odds) for o in odds], abs=1e-5)
+
+
+def test_divergence_is_in_bits_and_scales_the_negative_text():
+    nearly_sure, unsure = logits_of(0.9, 0.1), logits_of(0.1, 0.9)
+    # the middle is one bit; H(.9, .1) is .468996 bit, twice
+    assert float(divergence_bits(nearly_sure, unsure)) == pytest.approx(1 - 0.468996, abs=1e-5)
+    assert float(divergence_bits(nearly_sure, nearly_sure)) == 0
+    assert float(divergence_bits(torch.tensor([0.0, -200.0]), torch.tensor([-200.0, 0.0]))) == pytest.approx(1)
+    expected = nearly_sure - (0.25 + 2 * 0.531004) * unsure
+    torch.testing.assert_close(move_away(nearly_sure, unsure, 0.25, 2.0), expected, atol=1e-5, rtol=0)
+    # nothing to move away from where both say the same
+    torch.testing.assert_close(move_away(unsure, unsure, None, 2.0), unsure, atol=1e-6, rtol=0)
+
+
+def zipf(n: int, s: float) -> torch.Tensor:
+    p = torch.arange(1, n + 1, dtype=torch.float64) ** -s
+    return (p / p.sum()).float()
+
+
+@pytest.mark.parametrize("s", [0.5, 1.0, 1.5, 3.0])
+def test_the_exponent_of_zipfs_law_is_found(s):
+    assert zipf_exponent(zipf(100, s)) == pytest.approx(s, rel=1e-3)
+
+
+def test_mirostat_by_hand():
+    """n = 16 and s = 1.5, so epsilon = 0.5 and k = (0.5 * 2 ** mu / (1 - 16 ** -0.5)) ** (1 / 1.5)."""
+    probs, order = zipf(16, 1.5), torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    mirostat = Mirostat(tau=2.0, learning_rate=1.0)  # mu = 4: k = (0.5 * 16 / 0.75) ** (2 / 3) = 4.85
+    kept = mirostat.keep(probs[order])
+    assert sorted(order[kept > 0].tolist()) == [0, 1, 2, 3, 4]
+    torch.testing.assert_close(kept[kept > 0], (probs[:5] / probs[:5].sum())[order[kept > 0]])
+    mirostat.observe(1 / 8)  # 3 bits, one too many: mu = 3 and k = (0.5 * 8 / 0.75) ** (2 / 3) = 3.05
+    assert (mirostat.keep(probs) > 0).tolist() == [True] * 3 + [False] * 13
+    slow = Mirostat(tau=2.0, learning_rate=0.5)
+    slow.observe(1 / 2)  # one bit too few
+    assert slow.limit == 4.5
+
+
+def test_mirostat_holds_the_surprise_it_is_given():
+    row, probs = RowRandom(3), zipf(2000, 1.1)
+    for tau in (3.5, 5.0):  # the likeliest token alone has 2.5 bits
+        mirostat, surprises = Mirostat(tau, 0.2), []
+        for _ in range(800):
+            token = int(draw(mirostat.keep(probs)[None], [row]))
+            mirostat.observe(float(probs[token]))
+            surprises.append(-math.log2(probs[token]))
+        assert sum(surprises[50:]) / 750 == pytest.approx(tau, abs=0.1)
+
+
+@pytest.mark.parametrize("probs", [[1.0, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0], [1.0]])
+def test_mirostat_on_odd_distributions(probs):
+    for limit in (-300.0, 0.0, 300.0, 1e6):
+        kept = Mirostat(1.0, 1.0)
+        kept.limit = limit
+        result = kept.keep(torch.tensor(probs))
+        assert result.isfinite().all() and float(result.sum()) == pytest.approx(1)

@@ -1,12 +1,13 @@
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_infinity.sentences import sentence_ends, split_sentences
+from bark_infinity.sentences import sentence_ends
 
 # Each text is marked with | where its sentences end.
 LANGUAGES = {
@@ -26,6 +27,13 @@ LANGUAGES = {
 }
 
 ROOT = Path(__file__).parents[1]
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of one paragraph, stripped."""
+    bounds = [0, *sentence_ends(text), len(text)]
+    sentences = (text[start:end].strip() for start, end in pairwise(bounds))
+    return [sentence for sentence in sentences if sentence]
 
 
 def check(marked: str) -> None:

@@ -28,6 +28,10 @@ def semantic_row(bark, text, voice=None, seed=None) -> SemanticRow:
     return SemanticRow(bark.encode(text)[:256], History.of_voice(voice).semantic, RowRandom(seed))
 
 
+def semantic_tokens(bark, rows, settings) -> list[np.ndarray]:
+    return [made.tokens for made in bark.run_stage("semantic", rows, settings)]
+
+
 def coarse_row(semantic, voice=None, seed=None) -> CoarseRow:
     history = History.of_voice(voice)
     return CoarseRow(semantic, history.coarse_semantic, history.coarse, RowRandom(seed))
@@ -64,7 +68,7 @@ def oracle_semantic(oracle, ids, voice) -> np.ndarray:
 def test_semantic_tokens_equal_transformers(either, oracle, make_voice, seconds):
     voice = seconds and make_voice(seconds)
     rows = [semantic_row(either, text, voice) for text in TEXTS]
-    ours = either.run_stage("semantic", rows, SemanticSettings(temperature=0, min_eos_p=None))
+    ours = semantic_tokens(either, rows, SemanticSettings(temperature=0, min_eos_p=None))
     for row, tokens in zip(rows, ours, strict=True):
         expected = oracle_semantic(oracle, row.text_ids, voice)
         assert 20 < len(expected) < 700
@@ -147,7 +151,7 @@ def test_semantic_rows_of_a_batch_equal_the_plain_loop(bark, oracle, make_voice,
     voices = [None, make_voice(2.0), make_voice(9.0, seed=1)]
     rows = [semantic_row(bark, text, voice, seed) for seed, (text, voice) in enumerate(zip(TEXTS, voices, strict=True))]
     settings = SemanticSettings(**draws, use_kv_caching=cached, max_gen_duration_s=None if cached else 0.3)
-    batch = bark.run_stage("semantic", rows, settings)
+    batch = semantic_tokens(bark, rows, settings)
     for seed, (row, voice) in enumerate(zip(rows, voices, strict=True)):
         torch.manual_seed(seed)
         history = None if voice is None else voice.semantic
@@ -217,20 +221,18 @@ def test_a_long_clip_in_one_stage_call(bark, oracle):
 
 def test_speech_ends_by_draw_and_by_probability(bark, oracle):
     row = lambda: semantic_row(bark, "Hello there.", seed=3)  # noqa: E731
-    length = {
-        p: len(bark.run_stage("semantic", [row()], SemanticSettings(min_eos_p=p))[0]) for p in (None, 0.9, 0.2, 0.001)
-    }
+    length = {p: len(semantic_tokens(bark, [row()], SemanticSettings(min_eos_p=p))[0]) for p in (None, 0.9, 0.2, 0.001)}
     for p, n in length.items():
         torch.manual_seed(3)
         assert n == len(plain.semantic(oracle, row().text_ids, None, min_eos_p=p))
     assert length[0.001] < length[0.2] <= length[0.9]
-    full = bark.run_stage("semantic", [row()], SemanticSettings(allow_early_stop=False))[0]
+    full = semantic_tokens(bark, [row()], SemanticSettings(allow_early_stop=False))[0]
     assert len(full) == 768
 
 
 def test_max_gen_duration_keeps_the_token_that_exceeds_it(bark):
     settings = SemanticSettings(max_gen_duration_s=0.5, allow_early_stop=False)
-    tokens = bark.run_stage("semantic", [semantic_row(bark, "Hello", seed=1)], settings)[0]
+    tokens = semantic_tokens(bark, [semantic_row(bark, "Hello", seed=1)], settings)[0]
     assert len(tokens) == 25  # 24 tokens are 0.481 s, 25 are 0.501 s
 
 
@@ -238,11 +240,11 @@ def test_history_limit_hears_only_the_end_of_a_voice(bark, make_voice):
     voice = make_voice(9.0)
     row, settings = semantic_row(bark, "Hello", voice, 1), SemanticSettings(history_limit=40)
     cut = SemanticRow(row.text_ids, voice.semantic[-40:], RowRandom(1))
-    limited = bark.run_stage("semantic", [row], settings)[0]
-    np.testing.assert_array_equal(limited, bark.run_stage("semantic", [cut], SemanticSettings())[0])
+    limited = semantic_tokens(bark, [row], settings)[0]
+    np.testing.assert_array_equal(limited, semantic_tokens(bark, [cut], SemanticSettings())[0])
     none = SemanticRow(row.text_ids, voice.semantic[:0], RowRandom(2))
-    unheard = bark.run_stage("semantic", [semantic_row(bark, "Hello", voice, 2)], SemanticSettings(history_limit=0))[0]
-    np.testing.assert_array_equal(unheard, bark.run_stage("semantic", [none], SemanticSettings())[0])
+    unheard = semantic_tokens(bark, [semantic_row(bark, "Hello", voice, 2)], SemanticSettings(history_limit=0))[0]
+    np.testing.assert_array_equal(unheard, semantic_tokens(bark, [none], SemanticSettings())[0])
 
 
 def test_alignment_drops_tokens_from_the_end_of_the_coarse_history(bark, make_voice):

@@ -6,11 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.text_splitting import (
-    SPLIT_UNITS,
     SYLLABLE_LENGTH,
     estimate_seconds,
     normalize_text,
-    split_by,
     split_text,
 )
 
@@ -172,6 +170,62 @@ def test_emoji_and_combined_characters_stay_whole() -> None:
         assert all(part.removeprefix("a").startswith(sign) for part in parts)
 
 
+def test_one_endless_word_is_cut_in_like_parts() -> None:
+    for parts in (split_text("x" * 20_000), split_text("x" * 20_000, count_ids=len)):
+        assert "".join(parts) == "x" * 20_000
+        assert max(map(len, parts)) - min(map(len, parts)) <= len(parts)
+        assert len(parts) in (40, 79)  # of 256 ids each
+
+
+@pytest.mark.parametrize("text", ["😀", "😀 🎉 👩‍👩‍👧‍👦 " * 30, "\u200b", "٭ ٭"])
+def test_signs_alone_are_one_segment(text: str) -> None:
+    assert split_text(text) == [" ".join(text.split())]
+
+
+def test_right_to_left_is_cut_at_its_own_marks() -> None:
+    check(
+        "ذهبت إلى السوق صباح اليوم، واشتريت الخبز والحليب؛ ثم عدت إلى البيت.| هل تريد أن تأكل معي؟ نعم، بكل سرور!",
+        goal_length=60,
+        max_length=70,
+    )
+    check(
+        "ذهبت إلى السوق صباح اليوم الجميل،| واشتريت الخبز والحليب والبيض واللحم؛| ثم عدت إلى البيت مسرعا جدا.",
+        goal_length=36,
+        max_length=45,
+    )
+    check("میں آج بازار گیا۔ وہاں میں نے روٹی خریدی۔| کیا آپ کھانا کھائیں گے؟ جی ہاں۔", goal_length=30, max_length=45)
+    check("הלכתי היום לשוק בבוקר,| וקניתי לחם וחלב טרי מאוד.| האם אתה רוצה לאכול איתי?", goal_length=25, max_length=30)
+
+
+def test_line_ends_count_whatever_the_system_writes() -> None:
+    text = "First line.\nSecond line.\n\nNew paragraph here.\n"
+    for line_end in ("\n", "\r\n", "\r", "\x85"):
+        raw = "\ufeff" + text.replace("\n", line_end).replace("line", "li\x00ne")
+        assert split_text(normalize_text(raw)) == ["First line. Second line.", "New paragraph here."]
+
+
+VERSE = (
+    "|The fog comes in on silent feet/And sits there looking over all/The harbour and the sleeping town|/It waits a \
+while upon its knees/And looks at me with yellow eyes/Then on it goes into the night"
+)
+
+
+def test_verse_is_cut_at_line_ends_and_prose_is_not() -> None:
+    check_verse(VERSE)
+    chinese = "鲁镇的酒店的格局，是和别处不同的都是当街一个曲尺形的大柜台/柜里面预备着热水可以随时温酒，做工的人傍午傍晚散了工每每花四文/铜钱买一碗酒。"
+    for prose in (VERSE.replace("/It", "/it"), VERSE.replace("eyes", "eyes " * 10), chinese):  # wrapped, or too long
+        lines = prose.replace("|", "").replace("/", "\n")
+        assert split_text(lines) == split_text(lines.replace("\n", " "))
+
+
+def check_verse(marked: str) -> None:
+    """Cut in halves at |; the same text in one line is not cut there."""
+    halves = [" ".join(half.split("/")).strip() for half in marked.split("|")[1:]]
+    text = marked.replace("|", "")
+    assert split_text("It is a poem.\n\n" + text.replace("/", "\n"))[-2:] == halves
+    assert split_text(text.replace("/", " ")) != halves
+
+
 def test_ids_are_the_hard_limit() -> None:
     url = "https://example.org/" + "a" * 400
     assert split_text(f"See {url} now, please.", count_ids=lambda text: 1) == ["See", url, "now, please."]
@@ -264,30 +318,6 @@ def test_time_grows_with_the_text(unit: str) -> None:
     start = time.perf_counter()
     split_text("Hello there. " + unit * (100_000 // len(unit)))
     assert time.perf_counter() - start < 5
-
-
-def test_split_by_units() -> None:
-    assert SPLIT_UNITS == ("word", "line", "sentence")
-    text = "Dr. Who, come\there.\n\n  Now! \nPlease do."
-    assert split_by(text, "word", 3) == ["Dr. Who, come", "here. Now! Please", "do."]
-    assert split_by(text, "line") == ["Dr. Who, come here.", "Now!", "Please do."]
-    assert split_by(text, "line", 2) == ["Dr. Who, come here. Now!", "Please do."]
-    assert split_by(text, "sentence") == ["Dr. Who, come here.", "Now!", "Please do."]
-    assert split_by("A title\n\nA text.", "sentence", 5) == ["A title A text."]
-    assert [split_by(" \n ", unit) for unit in SPLIT_UNITS] == [[], [], []]
-
-
-@given(TEXTS, st.sampled_from(SPLIT_UNITS), st.integers(1, 5))
-def test_split_by_loses_nothing(text: str, unit: str, group_size: int) -> None:
-    parts = split_by(text, unit, group_size)
-    assert bare("".join(parts)) == bare(text)
-    assert all(parts)
-
-
-@pytest.mark.parametrize(("unit", "group_size"), [("paragraph", 1), ("word", 0)])
-def test_split_by_wrong_arguments(unit: str, group_size: int) -> None:
-    with pytest.raises(ValueError):
-        split_by("Hello.", unit, group_size)
 
 
 def test_normalize_text() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bark_infinity.spec import BarkSpec
 from bark_infinity.stages.coarse import CoarseSettings, trim_history
 from bark_infinity.voice import Voice
-from bark_infinity.voice_history import History, HistoryPlan, StageWeights
+from bark_infinity.voice_history import History, HistoryPlan, StageWeights, Weights
 
 SPEC = BarkSpec()
 ALIGNMENT_S = 1 / 49.9  # a semantic token: half by rounding, a whole one where a source is heard to its start
@@ -30,7 +30,7 @@ STARTING, PREVIOUS = voice(600, 901), voice(700, 1052, first=5_000)
 def heard(
     plan: HistoryPlan, index: int, starting: Voice | None = STARTING, previous: Voice | None = PREVIOUS
 ) -> History:
-    return plan.history(index, starting, previous, SPEC)
+    return plan.weights(index).history(starting, previous, SPEC)
 
 
 def all_stages(weights: StageWeights, **details) -> HistoryPlan:
@@ -73,7 +73,7 @@ INTERVALS = {
 def test_interval_says_what_a_segment_goes_on_from(interval):
     plan = HistoryPlan(interval)
     for index, source in enumerate(INTERVALS[interval]):
-        assert (plan.needs_starting(index), plan.needs_previous(index)) == (source == "S", source == "P")
+        assert (plan.weights(index).of_starting, plan.weights(index).of_previous) == (source == "S", source == "P")
         expected = History.of_voice(STARTING if source == "S" else PREVIOUS)
         assert_same_after_trimming(heard(plan, index), expected)
 
@@ -82,7 +82,7 @@ def test_interval_says_what_a_segment_goes_on_from(interval):
 def test_separate_segments_hear_the_starting_voice_alone(interval):
     plan = all_stages(StageWeights(previous=1.0), interval=interval, separate=True)
     for index in range(6):
-        assert plan.needs_starting(index) and not plan.needs_previous(index)
+        assert plan.weights(index).of_starting and not plan.weights(index).of_previous
         assert_same_after_trimming(heard(plan, index), History.of_voice(STARTING))
         assert_same_after_trimming(heard(plan, index, starting=None), History.of_voice(None))
 
@@ -179,7 +179,7 @@ def test_starting_weight_is_for_the_first_segment_alone():
     np.testing.assert_array_equal(heard(plan, 0).semantic, STARTING.semantic[-128:])
     assert_same_after_trimming(heard(plan, 1), History.of_voice(STARTING))
     silent = all_stages(StageWeights(starting=0.0))
-    assert not silent.needs_starting(0) and silent.needs_starting(1)
+    assert not silent.weights(0).of_starting and silent.weights(1).of_starting
     assert heard(silent, 0).fine.shape == (8, 0)
 
 
@@ -190,17 +190,17 @@ def test_a_weight_replaces_only_its_own(stage, interval, share):
     by_interval = (1.0, 0.0) if interval else (0.0, 1.0)
     for given_weight, changed in (("future", (share, by_interval[1])), ("previous", (by_interval[0], share))):
         weights = HistoryPlan(interval, **{stage: StageWeights(**{given_weight: share})}).weights(1)
-        assert weights == dict.fromkeys(STAGES, by_interval) | {stage: changed}
+        assert weights == Weights(**dict.fromkeys(STAGES, by_interval) | {stage: changed})
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_one_stage_that_hears_a_source_is_enough_to_need_it(stage):
     back = HistoryPlan(1, **{stage: StageWeights(previous=0.1)})
-    assert back.needs_starting(2) and back.needs_previous(2) and not back.needs_previous(0)
+    assert back.weights(2).of_starting and back.weights(2).of_previous and not back.weights(0).of_previous
     on = HistoryPlan(0, **{stage: StageWeights(future=0.1)})
-    assert on.needs_starting(2) and on.needs_previous(2)
+    assert on.weights(2).of_starting and on.weights(2).of_previous
     nothing = all_stages(StageWeights(future=0.0, previous=0.0))
-    assert not nothing.needs_starting(2) and not nothing.needs_previous(2)
+    assert not nothing.weights(2).of_starting and not nothing.weights(2).of_previous
 
 
 # ---- the coarse stage's two halves ----------------------------------------------------------------------------------

@@ -1,0 +1,210 @@
+"""What a command line can ask for: show, plan, speak, make again, render. Imports torch only to make sound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from . import console as view
+from .audio import check_format
+from .console import MadeClip
+from .errors import BarkError, OutputError, UsageError
+from .manifest import Manifest, differences, function_of, read_content, read_manifest
+from .options import REPORTS, Options
+from .planning import ClipPlan, CountIds, FailedPrompt, plan_again, plan_clips
+from .prompts import read_prompts
+from .seeds import draw_seed
+from .voice import Voice, find_voice, list_voices, voice_folders
+
+if TYPE_CHECKING:  # these import torch
+    from .bark import Bark, Generation
+    from .checkpoints import Hub
+    from .long_form import Clip, FailedClip
+
+EXIT_FAILED = 1
+
+
+def run(options: Options, console: Console) -> int:
+    """Do what resolved options ask for; the exit status. Raises BarkError for what makes the whole run impossible."""
+    if options.list_speakers:
+        voices = list_voices(voice_folders(options.output_dir))
+        view.show_voices(console, voices)
+        view.print_for_pipes(voice.name for voice in voices)
+        return 0
+    if show_reports(options, console) and not _has_input(options):
+        return 0
+    check_format(options.output_format, options.output_format_ffmpeg_parameters or "")
+    if options.render_npz_samples is not None:
+        return render(options, console)
+    task = _Task(options)
+    for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
+        if name is not None:
+            find_voice(name, voice_folders(options.output_dir))  # an unknown one is told before anything is loaded
+    plans, failed = task.plan()
+    if not options.text_splits_only and not options.dry_run:
+        return perform(options, task, console)
+    for prompt in failed:
+        view.warn(console, f"{prompt.error}; this prompt is left out")
+    if options.text_splits_only:
+        view.show_splits(console, plans)
+        view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
+    else:
+        view.show_plan(console, plans, options)
+    return 0
+
+
+def show_reports(options: Options, console: Console) -> bool:
+    """Show the reports that are asked for; whether there were any."""
+    wanted = [name for name in REPORTS if getattr(options, name)]
+    if wanted:
+        from .reports import REPORTS as BUILDERS
+
+        for name in wanted:
+            console.print(BUILDERS[name](), "")
+    return bool(wanted)
+
+
+def _has_input(options: Options) -> bool:
+    sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
+    return any(source is not None for source in (*sources, options.render_npz_samples))
+
+
+class _Task:
+    """The clips of a run: those of the given prompts, or the one of a manifest."""
+
+    def __init__(self, options: Options):
+        self.options, self.drawn_seed = options, draw_seed()
+        self.manifest: Manifest | None = None
+        self.prompts: Sequence[str] = ()
+        if options.from_manifest is None:
+            self.prompts = read_prompts(options, self.drawn_seed)
+            return
+        self.manifest = read_manifest(options.from_manifest)
+        used = function_of(self.manifest.content)
+        if used is not None and options.custom_audio_processing_function is None:
+            raise UsageError(
+                f"--from_manifest {options.from_manifest} was made with the function {used}, which is not run unasked; "
+                f"if you trust it, add --custom_audio_processing_function {used}"
+            )
+
+    def plan(self, count_ids: CountIds | None = None) -> tuple[list[ClipPlan], list[FailedPrompt]]:
+        """All clips, and the prompts that cannot be spoken. Raises TextError if none can."""
+        if self.manifest is not None:
+            return [plan_again(self.manifest, self.options, count_ids)], []
+        return plan_clips(self.prompts, self.options, self.drawn_seed, count_ids)
+
+
+# ---- making sound ---------------------------------------------------------------------------------------------------
+
+
+def perform(options: Options, task: _Task, console: Console) -> int:
+    """Make the sound. Whatever of a user's mistakes can be known is raised before the first second of it."""
+    from .bark import Bark, load_voice
+    from .checkpoints import Hub
+    from .loading import ModelChoice, load_models
+    from .long_form import LongForm
+    from .results import check_output_folder
+
+    start = time.monotonic()
+    folder = check_output_folder(options.output_dir)
+    view.say_loading(console, options.model)
+    hub, folders = Hub(options.model_dir, options.offline), voice_folders(options.output_dir)
+    voice = load_voice(options.history_prompt, hub, folders) or clone(options, hub, folder, console)
+    spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
+    bark = Bark(load_models(ModelChoice.from_options(options)))
+    plans, failed = task.plan(count_ids=lambda text: len(bark.tokenizer.encode(text)))
+    if options.model == "demo":
+        view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
+    form = LongForm.from_options(options, bark, voice, spoken)
+    with view.RunDisplay(console, sum(len(plan.segments) for plan in plans), options.silent) as display:
+        form.progress = display.update
+        made, failures = save_all(form.clips(plans), options, bark, folder, console)
+    failures = [(prompt.text, prompt.error) for prompt in failed] + failures
+    if len(plans) + len(failed) > 1:
+        view.show_closing(console, made, len(failures), time.monotonic() - start)
+    for text, error in failures:
+        view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
+    if task.manifest is not None and made:
+        compare(task.manifest, made[0].path, options, console)
+    return EXIT_FAILED if failures else 0
+
+
+def clone(options: Options, hub: Hub, folder: Path, console: Console) -> Voice | None:
+    """The voice of --audio_file_as_history_prompt, saved; None where there is no such file."""
+    return None
+
+
+def save_all(
+    clips: Iterator[Clip | FailedClip], options: Options, bark: Bark, folder: Path, console: Console
+) -> tuple[list[MadeClip], list[tuple[str, BarkError]]]:
+    """Write every clip as it comes and print its path; those made, and the texts of those that failed with the reason."""
+    from .long_form import FailedClip
+    from .results import save_clip
+
+    finished, failures = [], []
+    for clip in clips:
+        if isinstance(clip, FailedClip):
+            failures.append((clip.plan.text, clip.error))
+            continue
+        for number, made in enumerate(clip.generations, 1):
+            _warn_of(made, f"{clip.plan.stem}, segment {number}", console)
+        try:
+            path = save_clip(clip, folder, options, bark)
+        except OutputError as error:
+            failures.append((clip.plan.text, error))
+            continue
+        finished.append(MadeClip(path, clip.seconds, clip.seconds_taken, clip.plan.seed))
+        view.print_result(path)
+        view.show_made(console, finished[-1])
+        if options.show_generation_times:
+            view.show_times(console, clip)
+    return finished, failures
+
+
+def _warn_of(made: Generation, where: str, console: Console) -> None:
+    if made.cut_ids:
+        view.warn(
+            console, f"{where}: {made.cut_ids} of the text's tokens are beyond the 256 the model reads and stay unsaid"
+        )
+    if made.silent:
+        view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
+
+
+def compare(manifest: Manifest, audio: Path, options: Options, console: Console) -> None:
+    """Say whether a clip made again is the same, and if not, what differs."""
+    again = read_content(str(audio.with_name(f"{audio.name.removesuffix(f'.{options.output_format}')}.json")))
+    if manifest.content.get("audio_sha256") == again["audio_sha256"]:
+        view.say(console, f"the same as that of {options.from_manifest}, bit for bit")
+        return
+    unlike = differences(manifest.content, again) or ["nothing that is known; it may have run in another batch"]
+    view.warn(console, f"the sound is not that of {options.from_manifest}; what differs: {'; '.join(unlike)}")
+
+
+# ---- voices to audio ------------------------------------------------------------------------------------------------
+
+
+def render(options: Options, console: Console) -> int:
+    """--render_npz_samples: every voice of a folder as sound beside it."""
+    from .rendering import Skipped, render, voice_files
+
+    voices = voice_files(options.render_npz_samples)
+    from .loading import ModelChoice, load_codec
+    from .results import write_sound
+
+    view.say_loading(console, f"{options.model}, its codec")
+    codec = load_codec(ModelChoice.from_options(options))
+    skipped, faults = 0, 0
+    for result in render(
+        voices, options.output_format, codec.decode, lambda path, *sound: write_sound(path, *sound, options)
+    ):
+        if isinstance(result, Skipped):
+            skipped, faults = skipped + 1, faults + result.fault
+            view.warn(console, f"skipped: {result.reason}")
+        else:
+            view.print_result(result.audio)
+    view.say(console, f"{view.count(len(voices) - skipped, 'voice')} rendered, {skipped} skipped")
+    return EXIT_FAILED if faults else 0

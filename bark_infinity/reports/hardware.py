@@ -1,0 +1,197 @@
+"""The devices that torch can use, the processor and its memory, and what `--device auto --dtype auto` chooses."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from .tables import UNKNOWN, facts_table, known, never_fails, size, table
+
+_PATIENCE_S = 5  # for other programs; nvidia-smi hangs where the driver is broken
+_INSTRUCTION_SETS = {  # names of torch and Linux without their `_`: ours
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512bf16": "AVX-512 bf16",
+    "amxbf16": "AMX bf16",
+    "neon": "NEON",
+    "asimd": "NEON",
+    "bf16": "bf16",
+    "sve": "SVE",
+}
+_BFLOAT16_SETS = ("avx512bf16", "amxbf16", "bf16")
+
+
+@never_fails
+def gpu_report() -> RenderableType:
+    """All devices of torch, the processor, and what `--device auto --dtype auto` means here."""
+    import torch
+
+    columns = ("device", "name", "memory", "free", "capability", "bfloat16")
+    devices = table("devices that torch can use", columns, _devices(), numbers=("memory", "free"))
+    cpu = cpu_capabilities()
+    facts = {
+        "cores": lambda: f"{cpu.get('numphysicalcores', UNKNOWN)} physical, {os.cpu_count()} logical",
+        "threads torch uses": torch.get_num_threads,
+        "instruction sets": lambda: ", ".join(
+            f"{name} {'yes' if cpu[key] else 'no'}" for key, name in _INSTRUCTION_SETS.items() if key in cpu
+        ),
+    }
+    return Group(devices, facts_table("processor", facts), Text(known(_automatic)))
+
+
+class _Device(NamedTuple):
+    """A row of the table of devices."""
+
+    device: str
+    name: str
+    memory: str
+    free: str
+    capability: str
+    bfloat16: str
+
+
+def _devices() -> Iterator[_Device]:
+    import torch
+
+    for kind in ("cuda", "xpu"):
+        for i in range(device_count(getattr(torch, kind))):
+            yield _gpu(kind, i)
+    cpu = cpu_capabilities()
+    if known(torch.backends.mps.is_available) == "yes":
+        limit, taken = torch.mps.recommended_max_memory, torch.mps.driver_allocated_memory
+        yield _Device(
+            "mps",
+            f"GPU of {_cpu_name(cpu)}",
+            known(lambda: size(limit())),
+            known(lambda: size(limit() - taken())),
+            "Metal",
+            known(lambda: _multiplies_bfloat16("mps")),
+        )
+    yield _Device(
+        "cpu",
+        _cpu_name(cpu),
+        known(lambda: size(memory()[0])),
+        known(lambda: size(memory()[1])),
+        known(torch.backends.cpu.get_cpu_capability),
+        ("yes" if any(cpu.get(name) for name in _BFLOAT16_SETS) else "emulated") if cpu else UNKNOWN,
+    )
+
+
+def device_count(api: ModuleType) -> int:
+    """How many devices `torch.cuda` or `torch.xpu` can use."""
+    number = known(lambda: api.device_count() if api.is_available() else 0)
+    return int(number) if number.isdecimal() else 0
+
+
+def _multiplies_bfloat16(device: str) -> bool:
+    import torch
+
+    ones = torch.ones(2, 2, dtype=torch.bfloat16, device=device)
+    return bool((ones @ ones == 2).all())
+
+
+def _gpu(kind: str, i: int) -> _Device:
+    """A GPU of CUDA, ROCm or XPU."""
+    import torch
+
+    api = getattr(torch, kind)
+    hip = kind == "cuda" and torch.version.hip is not None
+
+    def capability() -> str:
+        if hip:
+            return api.get_device_properties(i).gcnArchName
+        return "{}.{}".format(*api.get_device_capability(i)) if kind == "cuda" else "XPU"
+
+    def bfloat16() -> str:
+        if kind == "cuda":  # from Ampere on; older ones only pretend to
+            return "yes" if hip or api.get_device_capability(i)[0] >= 8 else "emulated"
+        return known(lambda: _multiplies_bfloat16(f"{kind}:{i}"))
+
+    return _Device(
+        f"{kind}:{i}{' (ROCm)' if hip else ''}",
+        known(lambda: api.get_device_name(i)),
+        known(lambda: size(api.get_device_properties(i).total_memory)),
+        known(lambda: size(api.mem_get_info(i)[0])),
+        known(capability),
+        known(bfloat16),
+    )
+
+
+def _automatic() -> str:
+    """What `auto` chooses here, and why."""
+    import torch
+
+    from ..devices import choose_device, choose_dtype
+
+    device = choose_device("auto")
+    dtype = choose_dtype("auto", device)
+    fast = "computes" if dtype == torch.bfloat16 else "does not compute"
+    why = {
+        "cuda": f"torch sees a CUDA GPU, which {fast} in bfloat16",
+        "mps": "torch sees Apple's GPU, and only CUDA GPUs get bfloat16 by themselves",
+    }.get(device.type, "torch sees no GPU that Bark can use, and only CUDA GPUs get bfloat16 by themselves")
+    return f"--device auto --dtype auto computes on {device} in {str(dtype).removeprefix('torch.')}: {why}."
+
+
+def cpu_capabilities() -> Mapping[str, object]:
+    """What torch knows of the processor, or Linux where torch is too old to; names without `_`. Empty: nobody tells."""
+    import torch
+
+    try:
+        found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else _linux_capabilities()
+    except Exception:  # whatever a new processor or an odd system makes of it
+        return {}
+    return {name.replace("_", ""): value for name, value in found.items()}
+
+
+def _linux_capabilities() -> dict[str, object]:
+    """The same from files of the kernel; only the instruction sets that are there. Raises OSError elsewhere."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    info = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines if ":" in line)  # of the last core
+    found: dict[str, object] = dict.fromkeys(info.get("flags", info.get("Features", "")).split(), True)
+    siblings = Path("/sys/devices/system/cpu").glob("cpu*/topology/thread_siblings_list")
+    if cores := {path.read_text(encoding="ascii") for path in siblings}:
+        found["num_physical_cores"] = len(cores)
+    if "model name" in info:
+        found["cpu_name"] = info["model name"]
+    return found
+
+
+def _cpu_name(cpu: Mapping[str, object]) -> str:
+    return str(cpu.get("cpuname") or platform.processor() or platform.machine() or UNKNOWN)
+
+
+def memory() -> tuple[int, int]:
+    """Bytes of memory, and those that are free. Raises whatever the system does where it does not tell."""
+    if sys.platform == "win32":
+        import ctypes
+
+        status = (ctypes.c_uint64 * 8)(64)  # MEMORYSTATUSEX: its length and load, total, available, ...
+        if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+            raise ctypes.WinError()
+        return status[1], status[2]
+    if sys.platform == "darwin":
+        pages = re.findall(r"Pages (?:free|inactive|speculative):\s+(\d+)", output_of("vm_stat"))
+        page = os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_PHYS_PAGES") * page, sum(map(int, pages)) * page
+    info = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    total, free = (int(info[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    return total, free
+
+
+def output_of(*command: str) -> str:
+    """What a program prints. Raises OSError or subprocess.TimeoutExpired."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S, encoding="utf-8", errors="replace"
+    )
+    return done.stdout

@@ -1,0 +1,66 @@
+"""What reports are made of: probes that never raise, sizes in words, tables whose cells wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import ParamSpec
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+UNKNOWN = "unknown"
+_P = ParamSpec("_P")
+
+
+def known(probe: Callable[[], object]) -> str:
+    """What `probe` finds, in words; unknown if it fails or finds nothing."""
+    try:
+        found = probe()
+    except Exception:  # drivers and libraries raise whatever they like
+        return UNKNOWN
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    return UNKNOWN if found is None or found == "" else str(found)
+
+
+def never_fails(build: Callable[_P, RenderableType]) -> Callable[_P, RenderableType]:
+    """Instead of raising, a report says what is broken: that may be why somebody asks for it."""
+
+    @wraps(build)
+    def report(*args: _P.args, **kwargs: _P.kwargs) -> RenderableType:
+        try:
+            return build(*args, **kwargs)
+        except Exception as error:
+            return Text(f"{build.__name__.replace('_', ' ')}: {UNKNOWN} ({type(error).__name__}: {error})")
+
+    return report
+
+
+def size(n_bytes: float) -> str:
+    """12 bytes, 1.5 MiB, 4.2 GiB."""
+    if n_bytes < 1024:
+        return f"{n_bytes:.0f} bytes"
+    for unit in ("KiB", "MiB"):
+        n_bytes /= 1024
+        if n_bytes < 1024:
+            return f"{n_bytes:.1f} {unit}"
+    return f"{n_bytes / 1024:,.1f} GiB"
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], numbers: Iterable[str] = ()) -> Table:
+    """A table of plain text; the columns `numbers` stand to the right and on one line, the others wrap."""
+    made = Table(title=Text(title), title_justify="left")
+    for name in columns:
+        made.add_column(name, overflow="fold", justify="right" if name in numbers else "left", no_wrap=name in numbers)
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
+def facts_table(title: str, facts: Mapping[str, Callable[[], object]]) -> Table:
+    """Two columns: what, and what its probe finds."""
+    made = table(title, ("what", "here"), ((name, known(probe)) for name, probe in facts.items()))
+    made.show_header = False
+    return made
