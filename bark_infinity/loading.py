@@ -66,7 +66,7 @@ class ModelChoice:
             cpu_stages=frozenset(stage for stage, use in gpu.items() if not use),
             offload=options.offload_cpu,
             enable_mps=options.global_enable_mps,
-            directml=options.suno_use_directml,
+            directml=bool(options.suno_use_directml),
             model_dir=options.model_dir,
             offline=options.offline,
             force_reload=options.force_reload,

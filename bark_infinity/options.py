@@ -179,8 +179,8 @@ class Options:
     global_enable_mps: bool | None = flag(
         None, MODEL, "Allow Apple's GPU; auto: where the processor has one.", env="SUNO_ENABLE_MPS"
     )
-    suno_use_directml: bool = flag(
-        False, MODEL, "Compute through DirectML, where torch-directml is installed.", env="SUNO_USE_DIRECTML"
+    suno_use_directml: bool | None = flag(
+        None, MODEL, "Compute through DirectML, where torch-directml is installed; auto: no.", env="SUNO_USE_DIRECTML"
     )
     batch_size: int | None = flag(
         None,
