@@ -1,4 +1,4 @@
-"""EnCodec's decoder: codes to waveform. The network is transformers' EncodecModel without its encoder."""
+"""EnCodec: codes to waveform, and back for cloning. Each way is one half of transformers' EncodecModel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from .errors import CheckpointError
 
+_BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
 _TRAINING_ONLY = ("inited", "cluster_size", "embed_avg")  # buffers of the codebooks that decoding never reads
 
 
@@ -27,25 +28,7 @@ class Codec:
 
     def __init__(self, weights: CodecWeights, device: torch.device, source: str):
         """Raises CheckpointError, naming `source`, where weights and configuration do not fit."""
-        # The slowest import of a run (2 to 4 s), so bark.py builds the codec in a thread beside the first stage.
-        from transformers.models.encodec.configuration_encodec import EncodecConfig
-        from transformers.models.encodec.modeling_encodec import EncodecModel
-
-        try:
-            with _NoDraws():
-                model = EncodecModel(EncodecConfig.from_dict(dict(weights.config)))
-        except Exception as error:  # the library checks values in its own ways
-            raise CheckpointError(f"the codec's configuration in {source} is no EnCodec's: {_line(error)}") from None
-        del model.encoder
-        wanted = {name for name in model.state_dict() if not name.endswith(_TRAINING_ONLY)}
-        found = {name: tensor for name, tensor in _modern_names(weights.read()).items() if name in wanted}
-        if missing := sorted(wanted - set(found)):
-            raise CheckpointError(f"the codec in {source} lacks {len(missing)} arrays, {missing[0]} for one")
-        try:
-            model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
-        except RuntimeError as error:
-            raise CheckpointError(f"the codec in {source} does not fit its configuration: {_line(error)}") from None
-        self.model = model.eval().to(device)
+        self.model = _load_without("encoder", weights, source).to(device)
 
     def to(self, device: torch.device) -> None:
         self.model.to(device)
@@ -58,6 +41,45 @@ class Codec:
         device = next(self.model.decoder.parameters()).device
         latents = self.model.quantizer.decode(torch.from_numpy(codes.copy()).to(device)[:, None])  # (1, width, frames)
         return self.model.decoder(latents)[0, 0].cpu().numpy()
+
+
+class Encoder:
+    """Samples at 24 kHz (n,), at least one -> codes (8, ceil(n / 320)). Always in float32."""
+
+    def __init__(self, weights: CodecWeights, device: torch.device, source: str):
+        """Raises CheckpointError, naming `source`, where weights and configuration do not fit, or hold no encoder."""
+        self.model = _load_without("decoder", weights, source).to(device)
+
+    @torch.inference_mode()
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        wave = torch.from_numpy(samples).to(next(self.model.encoder.parameters()).device)[None, None]  # (1, 1, n)
+        codes = self.model.quantizer.encode(self.model.encoder(wave), _BANDWIDTH)  # (8, 1, frames)
+        return codes[:, 0].cpu().numpy()
+
+
+def _load_without(half: str, weights: CodecWeights, source: str):
+    """EncodecModel with one half left out, in float32. Raises CheckpointError."""
+    # The slowest import of a run (2 to 4 s), so bark.py builds the codec in a thread beside the first stage.
+    from transformers.models.encodec.configuration_encodec import EncodecConfig
+    from transformers.models.encodec.modeling_encodec import EncodecModel
+
+    try:
+        with _NoDraws():
+            model = EncodecModel(EncodecConfig.from_dict(dict(weights.config)))
+    except Exception as error:  # the library checks values in its own ways
+        raise CheckpointError(f"the codec's configuration in {source} is no EnCodec's: {_line(error)}") from None
+    delattr(model, half)
+    wanted = {name for name in model.state_dict() if not name.endswith(_TRAINING_ONLY)}
+    found = {name: tensor for name, tensor in modern_names(weights.read()).items() if name in wanted}
+    if missing := sorted(wanted - set(found)):
+        raise CheckpointError(
+            f"the codec in {source} lacks {len(missing)} arrays, {missing[0]} for one; copy the whole checkpoint"
+        )
+    try:
+        model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(f"the codec in {source} does not fit its configuration: {_line(error)}") from None
+    return model.eval()
 
 
 class _NoDraws(TorchFunctionMode):
@@ -73,7 +95,7 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _modern_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def modern_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weight norm's old names, `weight_g` and `weight_v`, as today's torch calls them."""
     modern = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
     split = ((name.rpartition("."), tensor) for name, tensor in state.items())

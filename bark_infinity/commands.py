@@ -23,6 +23,7 @@ from .voice import Voice, find_voice, list_voices, voice_folders
 if TYPE_CHECKING:  # these import torch
     from .bark import Bark, Generation
     from .checkpoints import Hub
+    from .loading import ModelChoice
     from .long_form import Clip, FailedClip
 
 EXIT_FAILED = 1
@@ -113,9 +114,10 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     folder = check_output_folder(options.output_dir)
     view.say_loading(console, options.model)
     hub, folders = Hub(options.model_dir, options.offline), voice_folders(options.output_dir)
-    voice = load_voice(options.history_prompt, hub, folders) or clone(options, hub, folder, console)
+    choice = ModelChoice.from_options(options)
+    voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
-    bark = Bark(load_models(ModelChoice.from_options(options)))
+    bark = Bark(load_models(choice))
     plans, failed = task.plan(count_ids=lambda text: len(bark.tokenizer.encode(text)))
     if options.model == "demo":
         view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
@@ -133,9 +135,21 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     return EXIT_FAILED if failures else 0
 
 
-def clone(options: Options, hub: Hub, folder: Path, console: Console) -> Voice | None:
-    """The voice of --audio_file_as_history_prompt, saved; None where there is no such file."""
-    return None
+def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:
+    """The voice of --audio_file_as_history_prompt, saved in the output folder; None where it is not given."""
+    if options.audio_file_as_history_prompt is None:
+        return None
+    from .cloning import clone_voice
+    from .loading import main_device
+    from .results import save_voice
+
+    recording = Path(options.audio_file_as_history_prompt)
+    cloned = clone_voice(recording, options.model, hub, main_device(choice))
+    for warning in cloned.warnings:
+        view.warn(console, f"{recording}: {warning}")
+    path = save_voice(cloned.voice, folder, recording.stem)
+    view.say(console, f"cloned {recording} to {path}: {'; '.join(cloned.notes)}")
+    return cloned.voice
 
 
 def save_all(

@@ -223,8 +223,9 @@ class MadeClip:
 def show_made(console: Console, clip: MadeClip) -> None:
     """One line for a finished clip."""
     speed = f" ({times(clip.seconds, clip.seconds_taken)} real time)" if clip.seconds_taken else ""
-    details = f"  {clip.seconds:.1f} s of sound in {clip.seconds_taken:.1f} s{speed}, seed {clip.seed}"
-    _say(console, Text.assemble(("made ", "green"), str(clip.path), details))
+    path = "" if sys.stdout.isatty() else f"{clip.path}  "  # whoever sees stdout too has just read it
+    details = f"{clip.seconds:.1f} s of sound in {clip.seconds_taken:.1f} s{speed}, seed {clip.seed}"
+    _say(console, Text.assemble(("made ", "green"), path, details))
 
 
 def times(seconds: float, taken: float) -> str:
@@ -235,7 +236,8 @@ def times(seconds: float, taken: float) -> str:
 
 def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, seconds_taken: float) -> None:
     """The table at the end of a run of several clips; `seconds_taken` is all that the user waited."""
-    title = f"{count(len(clips), 'clip')} made" + (f", {failed} failed" if failed else "")
+    where = f" in {clips[0].path.parent}" if clips else ""
+    title = escape(f"{count(len(clips), 'clip')} made{where}") + (f", {failed} failed" if failed else "")
     table = Table(title=title, title_justify="left", show_footer=True)
     shown = clips[-_MOST_ROWS:]
     hidden = len(clips) - len(shown)
@@ -248,14 +250,18 @@ def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, secon
     for clip in shown:
         speed = times(clip.seconds, clip.seconds_taken)
         row = (f"{clip.seconds:.1f} s", f"{clip.seconds_taken:.1f} s", speed, str(clip.seed))
-        table.add_row(escape(str(clip.path)), *row)
+        table.add_row(escape(clip.path.name), *row)
     console.print(table)
 
 
 def show_times(console: Console, clip: Clip) -> None:
-    """The table of --show_generation_times: seconds of each stage for each segment of a clip."""
+    """For --show_generation_times: seconds of each stage for each segment of a clip."""
     stages = list(clip.generations[0].seconds_taken)
-    table = Table(title="seconds taken", title_justify="left", show_footer=len(clip.generations) > 1)
+    if len(clip.generations) == 1:
+        taken = clip.generations[0].seconds_taken
+        _say(console, Text(", ".join(f"{stage} {taken[stage]:.2f} s" for stage in stages)))
+        return
+    table = Table(title="seconds taken", title_justify="left", show_footer=True)
     totals = [sum(made.seconds_taken[stage] for made in clip.generations) for stage in stages]
     spoken = sum(len(made.audio) for made in clip.generations) / c.SAMPLE_RATE
     footers = [f"{total:.2f}" for total in totals] + [f"{spoken:.2f} s", times(spoken, sum(totals))]

@@ -46,7 +46,8 @@ _PATHS = (
     "config",
 )
 _EXCLUSIVE = (
-    ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt"),
+    ("text_prompt", "prompt_file", "from_manifest"),
+    ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
     ("offline", "force_reload"),
     ("seed", "single_starting_seed"),

@@ -17,6 +17,7 @@ from .voice_history import HistoryPlan, StageWeights
 
 CountIds = Callable[[str], int]
 
+_SEEDS = ("seed", "single_starting_seed")
 _DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
     "split_each_text_prompt_by",
     "split_each_text_prompt_by_value",
@@ -28,11 +29,11 @@ _DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
     "prompt_text_prefix",
     "prompt_text_suffix",
     "extra_confused_travolta_mode",
-    "seed",
-    "single_starting_seed",
+    "bark_speaker_as_the_prompt",
     "semantic_seed",
     "coarse_seed",
     "fine_seed",
+    *_SEEDS,
 )
 
 
@@ -105,12 +106,15 @@ def _segments(texts: Sequence[str], options: Options, seed: int) -> tuple[Segmen
 
 def plan_again(manifest: Manifest, options: Options, count_ids: CountIds | None = None) -> ClipPlan:
     """The clip of a manifest: its very segments, or other ones where splitting or seeds were asked for otherwise."""
-    if all(getattr(options, name) == getattr(manifest.options, name) for name in _DECIDE_SEGMENTS):
+    seed, before = manifest.seed, manifest.options
+    if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
         segments = tuple(SegmentPlan(text, seeds) for text, seeds in manifest.segments)
     else:
-        segments = _segments(split_segments(manifest.text, options, manifest.seed, count_ids), options, manifest.seed)
-    (stem,) = clip_stems([(manifest.text, 0, manifest.seed)], 1, options)
-    return ClipPlan(manifest.text, segments, manifest.seed, manifest.prompt, manifest.take, stem)
+        if any(getattr(options, name) != getattr(before, name) for name in _SEEDS):
+            seed = clip_seed(options, manifest.seed, 0, 0)
+        segments = _segments(split_segments(manifest.text, options, seed, count_ids), options, seed)
+    (stem,) = clip_stems([(manifest.text, 0, seed)], 1, options)
+    return ClipPlan(manifest.text, segments, seed, manifest.prompt, manifest.take, stem)
 
 
 def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountIds | None = None) -> list[str]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from . import audio
 from .bark import Bark, Generation
-from .errors import OutputError
-from .files import write_whole
+from .errors import OutputError, VoiceError
+from .files import safe_stem, write_whole
 from .long_form import Clip
 from .manifest import machine, seconds, versions, write_manifest
 from .naming import RESULT_SUFFIXES, numbered
@@ -49,16 +49,33 @@ def save_clip(clip: Clip, folder: Path, options: Options, bark: Bark) -> Path:
 
     Raises OutputError.
     """
+    _make_folder(folder)
+    for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
+        if not any(os.path.exists(folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
+            with contextlib.suppress(FileExistsError):  # another run was faster
+                return _write_files(clip, folder / stem, options, bark)
+
+
+def save_voice(voice: Voice, folder: Path, name: str) -> Path:
+    """Save a voice as `<name>.npz`, or under the next free name; one that is there already is not saved twice."""
+    _make_folder(folder)
+    for stem in numbered(safe_stem(name)):
+        path = folder / f"{stem}.npz"
+        with contextlib.suppress(FileExistsError):
+            voice.save(path, overwrite=False)
+            return path
+        with contextlib.suppress(VoiceError):
+            if Voice.load(path).digest() == voice.digest():
+                return path
+
+
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder"
         ) from None
-    for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
-        if not any(os.path.exists(folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
-            with contextlib.suppress(FileExistsError):  # another run was faster
-                return _write_files(clip, folder / stem, options, bark)
 
 
 def write_sound(path: Path, samples: np.ndarray, tags: Mapping[str, str], options: Options) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import plain
 import pytest
@@ -281,3 +283,42 @@ def test_a_gpu_says_the_same_greedily(huggingface_folder, bark):
     np.testing.assert_array_equal(
         gpu.speak(TEXT, settings=greedy).voice.fine, bark.speak(TEXT, settings=greedy).voice.fine
     )
+
+
+# ---- segments without words, or with tokens in place of a text ----------------------------------------------------------
+
+
+def test_a_segment_without_words_fills_its_window(bark, make_voice):
+    history = History.of_voice(make_voice(6.0))
+    segments = [
+        Segment("Hello.", history, Seeds(1)),
+        Segment(None, history, Seeds(2)),
+        Segment("Bye.", history, Seeds(3)),
+    ]
+    settings = Settings(semantic=SemanticSettings(min_eos_p=0.001))
+    together = bark.generate(segments, settings)
+    assert len(together[1].voice.semantic) == 768 > len(together[0].voice.semantic)
+    for segment, made in zip(segments, together, strict=True):
+        np.testing.assert_array_equal(bark.generate([segment], settings)[0].voice.fine, made.voice.fine)
+    other = bark.generate([Segment(None, History.of_voice(make_voice(6.0, seed=1)), Seeds(2))], settings)[0]
+    assert not np.array_equal(other.voice.semantic, together[1].voice.semantic)
+
+
+def test_given_tokens_are_said_as_they_are(bark, make_voice):
+    """As the original's semantic_to_waveform: the coarse stage draws first."""
+    tokens, history = make_voice(2.0).semantic, History.of_voice(make_voice(6.0, seed=1))
+    segments = [Segment("words", history, Seeds(4), tokens), Segment("Hello.", history, Seeds(4))]
+    made, said = bark.generate(segments)
+    np.testing.assert_array_equal(made.voice.semantic, tokens)
+    assert made.voice.fine.shape[1] == int(len(tokens) * 75 / 49.9) and not np.array_equal(said.voice.semantic, tokens)
+    np.testing.assert_array_equal(bark.generate(segments[:1])[0].voice.fine, made.voice.fine)
+    with pytest.raises(VoiceError, match="another model's"):
+        bark.generate([Segment("words", history, Seeds(4), np.array([10_000]))])
+
+
+def test_negative_text_is_read_by_the_tokenizer(bark):
+    settings = Settings(semantic=SemanticSettings(negative_logits_scale=0.5), negative_text="Go away.")
+    made = [bark.generate([Segment("Hello.", seeds=Seeds(4))], s)[0] for s in (settings, Settings())]
+    assert not np.array_equal(made[0].voice.semantic, made[1].voice.semantic)
+    with pytest.raises(TextError):
+        bark.generate([Segment("Hello.")], dataclasses.replace(settings, negative_text=" "))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bark_infinity.text_breaks import SYLLABLE_LENGTH
 from bark_infinity.text_splitting import (
-    SYLLABLE_LENGTH,
     estimate_seconds,
     normalize_text,
     split_text,

@@ -36,8 +36,11 @@ class Hub:
         return "/" in name
 
     def cached(self, repo: str, name: str) -> Path | None:
-        """A file that is on this machine already."""
+        """A file that is on this machine already: in the hub's cache, or put by hand into `<cache>/<owner>/<name>/`."""
         from huggingface_hub import try_to_load_from_cache
+
+        if self._cache and (by_hand := Path(self._cache, repo, name)).is_file():
+            return by_hand
 
         found = try_to_load_from_cache(repo, name, cache_dir=self._cache)
         return Path(found) if isinstance(found, str) else None
@@ -71,9 +74,7 @@ class Hub:
         except EntryNotFoundError:
             if not required:
                 return None
-            raise CheckpointError(
-                f"the hub repository {repo} has no {name}; it is no Bark in a layout known here"
-            ) from None
+            raise CheckpointError(f"the hub repository {repo} has no {name}; it is in no layout known here") from None
         except RepositoryNotFoundError:
             raise CheckpointError(f"there is no hub repository {repo}, or it is private; check the name") from None
         except (HfHubHTTPError, OSError) as error:
@@ -88,23 +89,25 @@ class Hub:
             raise CheckpointError(f"the hub repository {repo} has no tokenizer ({', '.join(VOCABULARY_FILES)})")
         return found[0].parent
 
-    def weights_folder(self, repo: str, beside: Sequence[str] = ()) -> Path:
+    def weights_folder(self, repo: str, beside: Sequence[str] = (), mend: str = _MEND) -> Path:
         """The folder of a repository in transformers' layout: config.json, the files `beside` it, one set of weights."""
         if folder := self._cached_folder(
             repo, [("config.json",), WEIGHT_FILES, *([VOCABULARY_FILES] if beside else [])]
         ):
             return folder
-        folder = self.file(repo, "config.json").parent
+        folder = self.file(repo, "config.json", mend=mend).parent
         for name in beside:
-            self.file(repo, name, required=False)
+            self.file(repo, name, required=False, mend=mend)
         for weights, index in zip(WEIGHT_FILES, INDEX_FILES, strict=True):
-            if self.file(repo, weights, required=False):
+            if self.file(repo, weights, required=False, mend=mend):
                 return folder
-            if parts := self.file(repo, index, required=False):
+            if parts := self.file(repo, index, required=False, mend=mend):
                 for part in sorted(set(read_json(parts).get("weight_map", {}).values())):
-                    self.file(repo, part)
+                    self.file(repo, part, mend=mend)
                 return folder
-        raise CheckpointError(f"the hub repository {repo} has neither {' nor '.join(WEIGHT_FILES)}; it is no Bark")
+        raise CheckpointError(
+            f"the hub repository {repo} has neither {' nor '.join(WEIGHT_FILES)}; it is in no layout known here"
+        )
 
     def _cached_folder(self, repo: str, needed: Sequence[Sequence[str]]) -> Path | None:
         """The cached folder of a repository if it has one file of each group, so that no connection is needed."""

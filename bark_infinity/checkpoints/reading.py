@@ -131,24 +131,23 @@ def build(
         # Heads are tied to the next codebook's embedding, and files may hold such a pair once.
         if f"heads.{i}.weight" not in state and f"token_embeddings.{i + 1}.weight" in state:
             state[f"heads.{i}.weight"] = state[f"token_embeddings.{i + 1}.weight"]
-    _check_names(wanted, state, stage, source)
+    check_tensors(wanted, state, f"the {stage} stage in {source}", "it is no Bark checkpoint")
     state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in state.items()}
     model.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
 
 
-def _check_names(wanted: Mapping[str, torch.Size], state: Mapping[str, torch.Tensor], stage: str, source: str) -> None:
+def check_tensors(wanted: Mapping[str, torch.Size], state: Mapping[str, torch.Tensor], what: str, verdict: str) -> None:
+    """Raise CheckpointError about `what`, with the first misfit, unless `state` has just the names and shapes wanted."""
     missing, foreign = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
     if missing or foreign:
-        what = f"lacks {missing[0]}" if missing else f"has an unknown {foreign[0]}"
+        misfit = f"lacks {missing[0]}" if missing else f"has an unknown {foreign[0]}"
         more = len(missing) + len(foreign) - 1
-        raise CheckpointError(
-            f"the {stage} stage in {source} {what}{f' (and {more} more misfits)' if more else ''}; it is no Bark checkpoint"
-        )
+        raise CheckpointError(f"{what} {misfit}{f' (and {more} more misfits)' if more else ''}; {verdict}")
     for name, shape in wanted.items():
         if state[name].shape != shape:
             raise CheckpointError(
-                f"the {stage} stage in {source} has {name} of shape {tuple(state[name].shape)} where its configuration "
+                f"{what} has {name} of shape {tuple(state[name].shape)} where its configuration "
                 f"says {tuple(shape)}; the file and its configuration do not belong together"
             )
 

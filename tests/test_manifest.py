@@ -1,0 +1,189 @@
+"""Clips made again from their manifest: the same to the last sample, or what differs; and manifests from strangers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bark_infinity.cli import main
+from bark_infinity.errors import UsageError
+from bark_infinity.manifest import differences, read_manifest
+
+STORY = "A dog walks along the river, slowly and alone. It looks for fish in the cold water. There are none today."
+SHORT = ("--semantic_max_gen_duration_s", "0.6")
+
+
+@pytest.fixture
+def perform(capfd, monkeypatch, demo):
+    """Run a command line on the demo model, loaded once: (exit status, stdout lines, stderr on one line)."""
+    from bark_infinity import bark
+
+    monkeypatch.setattr(bark, "Bark", lambda _: demo)
+    monkeypatch.setattr("bark_infinity.loading.load_models", lambda _: None)
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        status = main([*arguments, "--device", "cpu"])
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), " ".join(err.split())
+
+    return run
+
+
+def sound(path: str) -> np.ndarray:
+    return soundfile.read(path)[0]
+
+
+def written(perform, *arguments: str) -> Path:
+    """The manifest of the last clip of a run."""
+    status, wavs, err = perform("--model", "demo", *SHORT, *arguments)
+    assert status == 0, err
+    return Path(wavs[-1]).with_suffix(".json")
+
+
+def rewritten(path: Path, **changes) -> str:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["settings"] |= changes.pop("settings", {})
+    Path("changed.json").write_text(json.dumps(content | changes))
+    return "changed.json"
+
+
+WAYS = [
+    ["--text_prompt", "Hello there.", "--seed", "3"],
+    ["--text_prompt", STORY, "--split_each_text_prompt_by", "sentence", "--output_iterations", "3"],
+    ["--text_prompt", STORY, "--split_each_text_prompt_by", "random", "--single_starting_seed", "5"],
+    ["--text_prompt", STORY, "--history_prompt", "someone.npz", "--stable_mode_interval", "0", "--split_character_jitter", "80", "--output_iterations", "2"],
+    ["--text_prompt", STORY, "--extra_confused_travolta_mode", "1", "--prompt_text_prefix", "Well,", "--semantic_seed", "0"],
+    ["--prompt_file", "lines.txt", "--split_input_into_separate_prompts_by", "line", "--text_temp", "0.4"],
+    ["--bark_speaker_as_the_prompt", "someone.npz", "--fine_temp", "0"],
+    ["--text_prompt", "Hello.", "--negative_text_prompt", "Bye.", "--mirostat_tau", "6", "--absolute_semantic_history_only"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_clip_is_made_again_bit_for_bit(perform, make_voice, way):
+    make_voice(2.0).save("someone.npz")
+    Path("lines.txt").write_text("One line.\nAnother line.\n")
+    manifest = written(perform, *way)
+    status, (again,), err = perform("--from_manifest", str(manifest))
+    assert status == 0 and "bit for bit" in err and again != str(manifest.with_suffix(".wav"))
+    np.testing.assert_array_equal(sound(again), sound(manifest.with_suffix(".wav")))
+    # and from that one's manifest once more
+    _, _, err = perform("--from_manifest", str(Path(again).with_suffix(".json")))
+    assert "bit for bit" in err
+
+
+def test_flags_beside_it_change_what_they_say(perform):
+    manifest = written(perform, "--text_prompt", STORY, "--seed", "3", "--split_each_text_prompt_by", "sentence")
+    status, (other,), err = perform("--from_manifest", str(manifest), "--text_temp", "0.2", "--output_dir", "elsewhere")
+    assert status == 0 and "text_temp was 0.7 and is 0.2" in err and Path(other).parent == Path("elsewhere")
+    _, (seeded,), _ = perform("--from_manifest", str(manifest), "--seed", "4")
+    segments = json.loads(Path(seeded).with_suffix(".json").read_text())["segments"]
+    assert {s["seeds"]["segment"] for s in segments} == {4} and len(segments) == 3
+    _, (cut,), _ = perform("--from_manifest", str(manifest), "--split_each_text_prompt_by", "line")
+    assert len(json.loads(Path(cut).with_suffix(".json").read_text())["segments"]) == 1
+
+
+def test_what_differs_is_said(perform, make_voice):
+    make_voice(2.0).save("someone.npz")
+    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "someone.npz")
+    content = json.loads(manifest.read_text())
+    changed = rewritten(
+        manifest, audio_sha256="0" * 64, versions=content["versions"] | {"torch": "1.0"}, machine={"threads": 99}
+    )
+    make_voice(2.0, seed=1).save("someone.npz")
+    status, wavs, err = perform("--from_manifest", changed)
+    assert status == 0 and len(wavs) == 1
+    for part in ("versions torch was 1.0", "machine threads was 99", "voice sha256 was"):
+        assert part in err, part
+    assert "text_temp" not in err and "transformers was" not in err
+    old = json.loads(manifest.read_text())
+    assert differences(old, old) == []
+
+
+def test_a_dry_run_shows_the_very_segments(perform):
+    manifest = written(perform, "--text_prompt", STORY, "--split_each_text_prompt_by", "random")
+    texts = [segment["text"] for segment in json.loads(manifest.read_text())["segments"]]
+    assert perform("--from_manifest", str(manifest), "--text_splits_only")[1] == texts
+
+
+# ---- strangers ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_in_it_is_run_or_names_a_place_to_write(perform):
+    manifest = written(perform, "--text_prompt", "Hello.")
+    Path("evil.py").write_text("open('ran', 'w')\ndef f(context): pass\n")
+    places = {
+        "output_dir": "climbed",
+        "output_filename": "climbed",
+        "model_dir": "climbed",
+        "render_npz_samples": "climbed",
+    }
+    more = {
+        "output_format": "mp4",
+        "output_format_ffmpeg_parameters": "-y climbed",
+        "hoarder_mode": True,
+        "config": "x",
+    }
+    status, (wav,), _ = perform("--from_manifest", rewritten(manifest, settings=places | more))
+    assert status == 0 and wav.startswith("bark_samples/Hello") and wav.endswith(".wav")
+    assert not [p for p in Path().rglob("*") if "climbed" in p.name]
+    function = rewritten(manifest, settings={"custom_audio_processing_function": "evil.py:f"})
+    status, _, err = perform("--from_manifest", function)
+    assert status == 2 and "add --custom_audio_processing_function evil.py:f" in err and not Path("ran").exists()
+    assert perform("--from_manifest", function, "--custom_audio_processing_function", "evil.py:f")[0] == 0
+    assert Path("ran").exists()
+
+
+CHANGES = [
+    {"format": 2},
+    {"segments": []},
+    {"segments": "none"},
+    {"segments": [{"text": 3, "seeds": {}}]},
+    {"segments": [{"text": "a", "seeds": {"segment": -1}}]},
+    {"segments": [{"text": "a", "seeds": {"segment": True}}]},
+    {"segments": [{"text": "a", "seeds": {"nonsense": 1}}]},
+    {"segments": [["text"]]},
+    {"text": None},
+    {"seed": 2**70},
+    {"seed": "4"},
+    {"take": 1.5},
+    {"settings": {"text_temp": "warm"}},
+    {"settings": {"text_temp": [1]}},
+    {"settings": {"text_temp": -1.0}},
+    {"settings": {"device": "tpu"}},
+    {"settings": {"custom_audio_processing_function": 3}},
+    {"settings": {"history_prompt": 3.5}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_manifest_that_makes_no_sense_is_one_sentence(perform, change):
+    manifest = written(perform, "--text_prompt", "Hello.")
+    status, out, err = perform("--from_manifest", rewritten(manifest, **change))
+    assert status == 2 and not out and err.startswith("error: ") and err.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not JSON"),
+        (b"[1]", "no manifest"),
+        (b"{}", "no manifest"),
+        (b'{"format": 1}', "no manifest"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"format": 1, "text": "\xff"}', "not JSON"),
+        (b'{"format": NaN}', "format nan"),
+        (b'{"format": ' + b"9" * 5000 + b"}", "JSON|format"),
+    ],
+)
+def test_files_that_are_no_manifests(content, message):
+    Path("x.json").write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_manifest("x.json")
+    for name in ("absent.json", "."):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_manifest(name)
