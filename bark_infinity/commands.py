@@ -140,11 +140,12 @@ def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console
     if options.audio_file_as_history_prompt is None:
         return None
     from .cloning import clone_voice
-    from .loading import main_device
+    from .loading import codec_device
     from .results import save_voice
 
     recording = Path(options.audio_file_as_history_prompt)
-    cloned = clone_voice(recording, options.model, hub, main_device(choice))
+    model = "small" if options.fine_use_small else options.model
+    cloned = clone_voice(recording, model, hub, codec_device(choice))
     for warning in cloned.warnings:
         view.warn(console, f"{recording}: {warning}")
     path = save_voice(cloned.voice, folder, recording.stem)

@@ -115,7 +115,7 @@ def load_codec(choice: ModelChoice) -> Codec:
 
     Where a published model is not on this machine yet, only its codec is downloaded, a fiftieth of it.
     """
-    device = _devices(choice)["codec"]
+    device = codec_device(choice)
     hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
     model = "small" if "fine" in choice.small_stages else choice.model  # the codec comes with the fine stage
     repo = PUBLISHED.get(model)
@@ -145,23 +145,21 @@ def _check_together(stages: Mapping[str, LoadedStage]) -> None:
                 )
 
 
-def _devices(choice: ModelChoice) -> dict[str, torch.device]:
-    """Where each stage and the codec compute."""
-    device, cpu = main_device(choice), torch.device("cpu")
-    on = {stage: cpu if stage in choice.cpu_stages else device for stage in (*STAGES, "codec")}
-    if device.type == "mps":
-        on["codec"] = cpu  # Apple's GPU has no convolutions of the codec's size
-    return on
+def codec_device(choice: ModelChoice) -> torch.device:
+    """Where the codec computes. Apple's GPU has no convolutions of its size."""
+    device = _main_device(choice)
+    return torch.device("cpu") if "codec" in choice.cpu_stages or device.type == "mps" else device
 
 
-def main_device(choice: ModelChoice) -> torch.device:
+def _main_device(choice: ModelChoice) -> torch.device:
     """The device that is chosen for whatever is not kept on the CPU. Raises UsageError for one that is absent."""
     return directml_device() if choice.directml else choose_device(choice.device, choice.enable_mps)
 
 
 def _place(weights: Mapping[str, StageWeights], choice: ModelChoice) -> dict[str, Placement]:
     """Device, type and offloading of each stage and the codec."""
-    on, device, cpu = _devices(choice), main_device(choice), torch.device("cpu")
+    device, cpu = _main_device(choice), torch.device("cpu")
+    on = {stage: cpu if stage in choice.cpu_stages else device for stage in STAGES} | {"codec": codec_device(choice)}
     dtypes = {stage: choose_dtype(choice.dtype, on[stage]) for stage in STAGES} | {"codec": torch.float32}
     moved = [stage for stage in STAGES if on[stage] != cpu]
     offload = choice.offload

@@ -86,6 +86,6 @@ def _fill(model: nn.Module, state: Mapping[str, torch.Tensor], what: str) -> Non
 
 def _mend(repo: str) -> str:
     return (
-        f"--audio_file_as_history_prompt needs it: connect once to download it, or put the repository's files into "
-        f"DIR/{repo} and give --model_dir DIR"
+        f"connect once to download it for --audio_file_as_history_prompt, or put the repository's files into DIR/{repo} "
+        "and give --model_dir DIR"
     )
