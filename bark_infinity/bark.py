@@ -268,6 +268,10 @@ class Bark:
         with at_work(self.codec, self._codec_placement):
             return [self.codec.decode(c) for c in codes]
 
+    def check_voice(self, voice: Voice | None) -> None:
+        """Raise VoiceError for the voice of another model."""
+        self.check_history(History.of_voice(voice))
+
     def check_history(self, history: History) -> None:
         """Raise VoiceError for tokens beyond the vocabulary: the voice of another model."""
         limits = {

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from . import __version__, commands
 from . import console as view
@@ -17,7 +17,7 @@ from .config import config_text, read_config
 from .errors import BarkError, UsageError
 from .flags import Flag
 from .manifest import read_manifest
-from .options import Options, flags
+from .options import EXCLUSIVE, Options, flags
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(completion(options.print_completion))
         else:
             return commands.run(options, console)
+        sys.stdout.flush()
         return 0
     except BarkError as error:
         logging.getLogger(__package__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
@@ -48,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except BrokenPipeError:  # whoever read our results has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return commands.EXIT_FAILED
+    except OSError as error:  # of stdout: results have their own
+        view.report_error(
+            console, f"the output cannot be written ({error.strerror or error}); free space or redirect it"
+        )
+        sys.stdout = None  # what is buffered cannot be written at the end either
         return commands.EXIT_FAILED
     except KeyboardInterrupt:
         view.report_error(console, "interrupted; finished clips are kept")
@@ -74,11 +81,17 @@ def parse(arguments: Sequence[str]) -> Options:
     if unknown:
         raise UsageError(_explain_unknown(unknown[0]))
     given = vars(known)
-    settings = read_config(os.path.expanduser(given["config"])) if "config" in given else {}
-    manifest = given.get("from_manifest", settings.get("from_manifest"))
+    settings = _beside(given, read_config(os.path.expanduser(given["config"])) if "config" in given else {})
+    manifest = settings.get("from_manifest")
     if manifest is not None:
-        settings |= read_manifest(os.path.expanduser(manifest)).settings
-    return Options(**settings | given)
+        settings = _beside(settings, read_manifest(os.path.expanduser(manifest)).settings)
+    return Options(**settings)
+
+
+def _beside(given: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
+    """Settings of a file with those given nearer to the user over them, and without what these exclude."""
+    excluded = {name for names in EXCLUSIVE if any(n in given for n in names) for name in names}
+    return {name: value for name, value in settings.items() if name not in excluded} | dict(given)
 
 
 def completion(shell: str) -> str:
@@ -88,6 +101,9 @@ def completion(shell: str) -> str:
     parser = make_parser()
     parser.prog = "bark-infinity"
     for action in parser._actions:
+        action.help = (action.help or "").replace("\\[", "[")  # rich's escape
+        if action.nargs == "?":
+            action.nargs = 0  # a flag that is true alone: what follows is another flag
         if action.metavar in ("FILE", "DIR", "VOICE"):
             action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
     return shtab.complete(parser, shell)

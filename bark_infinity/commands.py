@@ -12,11 +12,13 @@ from rich.console import Console
 from . import console as view
 from .audio import check_format
 from .console import MadeClip
-from .errors import BarkError, OutputError, UsageError
-from .manifest import Manifest, differences, function_of, read_content, read_manifest
+from .custom_history import check_name, load_function
+from .errors import BarkError, OutputError
+from .manifest import Manifest, check_unasked, differences, read_content, read_manifest
 from .options import REPORTS, Options
 from .planning import ClipPlan, CountIds, FailedPrompt, plan_again, plan_clips
 from .prompts import read_prompts
+from .rendering import Skipped, render_voices, voice_files
 from .seeds import draw_seed
 from .voice import Voice, find_voice, list_voices, voice_folders
 
@@ -44,7 +46,9 @@ def run(options: Options, console: Console) -> int:
     task = _Task(options)
     for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
         if name is not None:
-            find_voice(name, voice_folders(options.output_dir))  # an unknown one is told before anything is loaded
+            find_voice(name, _voice_folders(options))  # an unknown one is told before anything is loaded
+    if options.custom_audio_processing_function is not None:
+        check_name(options.custom_audio_processing_function)
     plans, failed = task.plan()
     if not options.text_splits_only and not options.dry_run:
         return perform(options, task, console)
@@ -69,6 +73,12 @@ def show_reports(options: Options, console: Console) -> bool:
     return bool(wanted)
 
 
+def _voice_folders(options: Options) -> tuple[Path, ...]:
+    """Where voices are looked up by name: also beside a manifest, where the clip's own voices are."""
+    beside = () if options.from_manifest is None else (Path(options.from_manifest).parent,)
+    return (*voice_folders(options.output_dir), *beside)
+
+
 def _has_input(options: Options) -> bool:
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
     return any(source is not None for source in (*sources, options.render_npz_samples))
@@ -85,12 +95,7 @@ class _Task:
             self.prompts = read_prompts(options, self.drawn_seed)
             return
         self.manifest = read_manifest(options.from_manifest)
-        used = function_of(self.manifest.content)
-        if used is not None and options.custom_audio_processing_function is None:
-            raise UsageError(
-                f"--from_manifest {options.from_manifest} was made with the function {used}, which is not run unasked; "
-                f"if you trust it, add --custom_audio_processing_function {used}"
-            )
+        check_unasked(self.manifest, options.from_manifest, options)
 
     def plan(self, count_ids: CountIds | None = None) -> tuple[list[ClipPlan], list[FailedPrompt]]:
         """All clips, and the prompts that cannot be spoken. Raises TextError if none can."""
@@ -113,23 +118,32 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     start = time.monotonic()
     folder = check_output_folder(options.output_dir)
     view.say_loading(console, options.model)
-    hub, folders = Hub(options.model_dir, options.offline), voice_folders(options.output_dir)
+    hub, folders = Hub(options.model_dir, options.offline), _voice_folders(options)
+    name = options.custom_audio_processing_function
+    function = None if name is None else load_function(name)
     choice = ModelChoice.from_options(options)
     voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     bark = Bark(load_models(choice))
+    for given in (voice, spoken):
+        bark.check_voice(given)
     plans, failed = task.plan(count_ids=lambda text: len(bark.tokenizer.encode(text)))
     if options.model == "demo":
         view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
-    form = LongForm.from_options(options, bark, voice, spoken)
-    with view.RunDisplay(console, sum(len(plan.segments) for plan in plans), options.silent) as display:
-        form.progress = display.update
-        made, failures = save_all(form.clips(plans), options, bark, folder, console)
-    failures = [(prompt.text, prompt.error) for prompt in failed] + failures
-    if len(plans) + len(failed) > 1:
-        view.show_closing(console, made, len(failures), time.monotonic() - start)
-    for text, error in failures:
-        view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
+    if (over := _ids_over(options.negative_text_prompt, bark)) > 0:
+        view.warn(console, f"--negative_text_prompt: its last {over} tokens are beyond those the model reads")
+    form = LongForm.from_options(options, bark, voice, spoken, function)
+    made: list[MadeClip] = []
+    failures = [(prompt.text, prompt.error) for prompt in failed]
+    try:
+        with view.RunDisplay(console, sum(len(plan.segments) for plan in plans), options.silent) as display:
+            form.progress = display.update
+            save_all(form.clips(plans), made, failures, options, bark, folder, console)
+    finally:  # interrupted or not, what is made and what failed is told
+        if len(plans) + len(failed) > 1:
+            view.show_closing(console, made, len(failures), time.monotonic() - start)
+        for text, error in failures:
+            view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
     if task.manifest is not None and made:
         compare(task.manifest, made[0].path, options, console)
     return EXIT_FAILED if failures else 0
@@ -153,14 +167,24 @@ def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console
     return cloned.voice
 
 
+def _ids_over(text: str | None, bark: Bark) -> int:
+    """WordPiece ids of a text beyond those that the model reads."""
+    return 0 if text is None else len(bark.encode(text)) - bark.spec.max_text_ids
+
+
 def save_all(
-    clips: Iterator[Clip | FailedClip], options: Options, bark: Bark, folder: Path, console: Console
-) -> tuple[list[MadeClip], list[tuple[str, BarkError]]]:
-    """Write every clip as it comes and print its path; those made, and the texts of those that failed with the reason."""
+    clips: Iterator[Clip | FailedClip],
+    finished: list[MadeClip],
+    failures: list[tuple[str, BarkError]],
+    options: Options,
+    bark: Bark,
+    folder: Path,
+    console: Console,
+) -> None:
+    """Write every clip as it comes and print its path; note those made, and the texts of those that failed and why."""
     from .long_form import FailedClip
     from .results import save_clip
 
-    finished, failures = [], []
     for clip in clips:
         if isinstance(clip, FailedClip):
             failures.append((clip.plan.text, clip.error))
@@ -172,12 +196,12 @@ def save_all(
         except OutputError as error:
             failures.append((clip.plan.text, error))
             continue
-        finished.append(MadeClip(path, clip.seconds, clip.seconds_taken, clip.plan.seed))
+        place = (clip.plan.prompt_index, clip.plan.take)
+        finished.append(MadeClip(place, path, clip.seconds, clip.seconds_taken, clip.plan.seed))
         view.print_result(path)
         view.show_made(console, finished[-1])
         if options.show_generation_times:
             view.show_times(console, clip)
-    return finished, failures
 
 
 def _warn_of(made: Generation, where: str, console: Console) -> None:
@@ -204,16 +228,18 @@ def compare(manifest: Manifest, audio: Path, options: Options, console: Console)
 
 def render(options: Options, console: Console) -> int:
     """--render_npz_samples: every voice of a folder as sound beside it."""
-    from .rendering import Skipped, render, voice_files
-
     voices = voice_files(options.render_npz_samples)
+    if options.dry_run or options.text_splits_only:
+        for path in voices:
+            view.say(console, f"{path} would become {path.with_suffix(f'.{options.output_format}')}")
+        return 0
     from .loading import ModelChoice, load_codec
     from .results import write_sound
 
     view.say_loading(console, f"{options.model}, its codec")
     codec = load_codec(ModelChoice.from_options(options))
     skipped, faults = 0, 0
-    for result in render(
+    for result in render_voices(
         voices, options.output_format, codec.decode, lambda path, *sound: write_sound(path, *sound, options)
     ):
         if isinstance(result, Skipped):

@@ -22,13 +22,12 @@ def read_config(name: str) -> dict[str, object]:
     else:
         import tomli as tomllib
     try:
-        with open(name, "rb") as file:
-            content = tomllib.load(file)
+        with open(name, encoding="utf-8-sig") as file:
+            return dict(_settings(tomllib.loads(file.read()), name))
     except OSError as error:
         raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--config {name} is not TOML ({error}); mend that place") from None
-    return dict(_settings(content, name))
 
 
 def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, object]]:
@@ -39,9 +38,11 @@ def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, o
             yield from _settings(value, file)
         elif name in table:
             try:
-                yield table[name].name, table[name].read(value)
+                setting = table[name].read(value)
+                table[name].check(setting)
             except UsageError as error:
                 raise UsageError(f"--config {file}: {error}") from None
+            yield table[name].name, setting
         else:
             near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else "--help lists the flags"

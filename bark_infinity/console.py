@@ -149,7 +149,7 @@ def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> 
         table.add_column(column, justify="right", no_wrap=True)
     seeded = options.seed is not None or options.single_starting_seed is not None
     for number, clip in enumerate(clips, 1):
-        file = escape(f"{options.output_dir}/{clip.stem}.{options.output_format}")
+        file = escape(str(Path(options.output_dir, f"{clip.stem}.{options.output_format}")))
         seed = str(clip.seed) if seeded else "drawn"
         table.add_row(str(number), file, str(len(clip.segments)), clock(clip.seconds(options)), seed)
     console.print(table)
@@ -212,8 +212,9 @@ def count(n: int, what: str) -> str:
 
 @dataclass(frozen=True)
 class MadeClip:
-    """A finished clip: its file, seconds of sound, seconds of work, seed."""
+    """A finished clip: its place in the run, its file, seconds of sound, seconds of work, seed."""
 
+    place: tuple[int, int]  # prompt and take
     path: Path
     seconds: float
     seconds_taken: float
@@ -239,7 +240,7 @@ def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, secon
     where = f" in {clips[0].path.parent}" if clips else ""
     title = escape(f"{count(len(clips), 'clip')} made{where}") + (f", {failed} failed" if failed else "")
     table = Table(title=title, title_justify="left", show_footer=True)
-    shown = clips[-_MOST_ROWS:]
+    shown = sorted(clips, key=lambda clip: clip.place)[-_MOST_ROWS:]
     hidden = len(clips) - len(shown)
     table.add_column("file", footer=f"all, with {hidden} shown above" if hidden else "all", overflow="fold")
     sound = sum(clip.seconds for clip in clips)

@@ -19,6 +19,8 @@ MIN_COARSE_HISTORY = 60  # interleaved tokens, bounds of --coarse_max_coarse_his
 MAX_COARSE_HISTORY = 630
 MAX_COARSE_INPUT = 768  # coarse history and window together: the context of 1024 less 256 semantic positions
 
+GREEDY_BELOW = 1e-6  # temperatures under it take the likeliest token: dividing by them overflows float32
+
 LANGUAGES = {
     "en": "English",
     "de": "German",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from dataclasses import dataclass, field
 
@@ -41,7 +42,7 @@ class Flag:
             return text
         try:
             return self.kind(text)
-        except ValueError:
+        except ValueError:  # also of more digits than Python converts
             raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {text!r}") from None
 
     def read(self, value: object) -> object:
@@ -55,7 +56,7 @@ class Flag:
         if self.kind is str and whole:
             return self.parse(str(value))  # a group size, say
         if self.kind is float and whole:
-            return float(value)
+            return self.parse(str(value))
         if type(value) is not self.kind:
             raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {value!r}")
         return value
@@ -66,6 +67,8 @@ class Flag:
             self.parse(str(value))
         if value is None or self.kind not in (int, float):
             return
+        if not math.isfinite(value):
+            raise UsageError(f"--{self.name} must be a finite number, not {value}")
         low, high = self.low, self.high
         if (low is not None and not value >= low) or (high is not None and not value <= high):  # NaN fails both
             wanted = f"between {low} and {high}" if None not in (low, high) else f"{low} or more"

@@ -11,13 +11,13 @@ import numpy as np
 from . import audio
 from . import constants as c
 from .bark import Bark, Generation, Segment, Settings
-from .custom_history import HistoryContext, HistoryFunction, ask, load_function
+from .custom_history import HistoryContext, HistoryFunction, ask
 from .devices import is_out_of_memory
 from .errors import BarkError, DeviceError, TextError
 from .options import Options
 from .planning import ClipPlan, history_plan
 from .voice import Voice
-from .voice_history import GOES_ON, History, HistoryPlan, Weights
+from .voice_history import History, HistoryPlan, Weights
 
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
 _NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
@@ -99,9 +99,15 @@ class LongForm:
     progress: Callable[[RunProgress], None] = lambda _: None
 
     @classmethod
-    def from_options(cls, options: Options, bark: Bark, voice: Voice | None, spoken: Voice | None = None) -> LongForm:
-        """What resolved options ask for. Raises UsageError for a custom function that cannot be loaded."""
-        name = options.custom_audio_processing_function
+    def from_options(
+        cls,
+        options: Options,
+        bark: Bark,
+        voice: Voice | None,
+        spoken: Voice | None = None,
+        function: HistoryFunction | None = None,
+    ) -> LongForm:
+        """What resolved options ask for."""
         return cls(
             bark,
             history_plan(options),
@@ -110,14 +116,11 @@ class LongForm:
             options.add_silence_between_segments,
             options.batch_size,
             spoken,
-            None if name is None else load_function(name),
+            function,
         )
 
     def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
-        """Every clip as soon as it is complete. Not asking for the next one ends the run.
-
-        Raises VoiceError if the model cannot hear the voice.
-        """
+        """Every clip as soon as it is complete. Not asking for the next one ends the run."""
         parts: dict[int, dict[int, SegmentMade]] = {}  # of clips under way, by the identity of their plans
         for made in self.segments(plans):
             if isinstance(made, FailedClip):
@@ -143,10 +146,9 @@ class LongForm:
             batch = list(islice(((run, index) for run in runs for index in run.ready()), rows))
             if not batch:
                 return
-            failed = [failure for run, index in batch if (failure := run.prepare(index))]
-            if failed:
-                runs = [run for run in runs if all(run.plan is not failure.plan for failure in failed)]
-                yield from failed
+            if failures := {id(run): failure for run, index in batch if (failure := run.prepare(index))}:
+                runs = [run for run in runs if id(run) not in failures]
+                yield from failures.values()
                 continue
             try:
                 made = self._generate(batch, done)
@@ -202,7 +204,7 @@ class _ClipRun:
         self.generations: list[Generation | None] = [None] * len(plan.segments)
         self.prepared: dict[int, Segment] = {}  # ready segments as the model will be given them
         self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
-        self._weights = [GOES_ON if k and not s.text else form.rule.weights(k) for k, s in enumerate(plan.segments)]
+        self._weights = [form.rule.weights(k, wordless=not s.text) for k, s in enumerate(plan.segments)]
 
     @property
     def complete(self) -> bool:
@@ -243,9 +245,18 @@ class _ClipRun:
         return wanted.history(starting, before, self.form.bark.spec)
 
     def _context(self, index: int, starting: Voice | None) -> HistoryContext:
-        spoken = [made.voice for made in self.generations[:index] if made is not None and not made.silent]
-        text = self.plan.segments[index].text
-        return HistoryContext(index, len(self.generations), text, starting, spoken, self._weights[index])
+        plan = self.plan
+        before = [made.voice.read_only() for made in self.generations[:index] if made is not None and not made.silent]
+        return HistoryContext(
+            plan.prompt_index,
+            plan.take,
+            index,
+            len(plan.segments),
+            plan.segments[index].text,
+            starting and starting.read_only(),
+            before,
+            self._weights[index],
+        )
 
     def _history_known(self, index: int) -> bool:
         if index == 0:

@@ -19,8 +19,10 @@ from .seeds import Seeds
 FORMAT_VERSION = 1
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
 _MAX_BYTES = 100_000_000  # of a manifest: a week of speech has less
-_DECIDES = ("voice", "spoken_voice", "stages", "versions", "machine")  # what the sound depends on beside settings
+_DECIDES = ("stages", "versions", "machine")  # what the sound depends on beside settings
 _RUNS_CODE = "custom_audio_processing_function"
+_READS_FILE = "audio_file_as_history_prompt"
+_VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their tokens, not by their names
 
 
 def versions() -> dict[str, str]:
@@ -45,7 +47,8 @@ def seconds(samples: int) -> float:
 def write_manifest(path: Path, content: Mapping[str, object]) -> None:
     """Readable JSON; the file appears whole or not at all. Raises FileExistsError where the name is taken."""
     text = json.dumps({"format": FORMAT_VERSION, **content}, indent=1, ensure_ascii=False)
-    write_whole(path, lambda file: file.write(text.encode() + b"\n"), overwrite=False)
+    # names of files may hold bytes that are no UTF-8: as JSON writes them, they are read back
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace") + b"\n"), overwrite=False)
 
 
 # ---- making a clip again --------------------------------------------------------------------------------------------
@@ -73,9 +76,8 @@ def read_manifest(name: str) -> Manifest:
     content = read_content(name)
     try:
         if content["format"] != FORMAT_VERSION:
-            raise UsageError(
-                f"--from_manifest {name} has format {content['format']}; this program reads {FORMAT_VERSION}"
-            )
+            found = str(content["format"])[:20]
+            raise UsageError(f"--from_manifest {name} has format {found}; this program reads {FORMAT_VERSION}")
         segments = tuple((_typed(s, "text", str), _seeds(s)) for s in _typed(content, "segments", list))
         if not segments:
             raise ValueError("no segments")
@@ -88,6 +90,8 @@ def read_manifest(name: str) -> Manifest:
             _sound_settings(_typed(content, "settings", dict)),
             content,
         )
+    except UsageError as error:
+        raise error if name in str(error) else UsageError(f"--from_manifest {name}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"--from_manifest {name} is no manifest of a clip ({error}); give the .json that stands beside its audio"
@@ -114,18 +118,37 @@ def read_content(name: str) -> Mapping[str, object]:
 def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings that shape the sound. What names folders to write in, or code to run, the user has to say himself."""
     table = {line.name: line for line in flags() if line.sound and line.name != _RUNS_CODE}
-    return {name: table[name].read(value) for name, value in settings.items() if name in table}
+    known = {name: table[name].read(value) for name, value in settings.items() if name in table}
+    for name, value in known.items():
+        table[name].check(value)
+    return known
 
 
-def function_of(content: Mapping[str, object]) -> str | None:
-    """The custom function that a clip was made with, if any."""
-    return content["settings"].get(_RUNS_CODE)
+def check_unasked(manifest: Manifest, name: str, options: Options) -> None:
+    """Raise UsageError if the clip needs what a manifest alone may not do: run code, or read a recording."""
+    settings = manifest.content["settings"]
+    if (used := settings.get(_RUNS_CODE)) is not None and options.custom_audio_processing_function is None:
+        raise UsageError(
+            f"--from_manifest {name} was made with the function {str(used)[:200]}, which is not run unasked; "
+            f"if you trust it, give it as --{_RUNS_CODE}"
+        )
+    if (used := settings.get(_READS_FILE)) is not None and _is_without_voice(options):
+        raise UsageError(
+            f"--from_manifest {name} was made with a voice cloned from {str(used)[:200]}; "
+            "give the .npz that was saved then as --history_prompt"
+        )
+
+
+def _is_without_voice(options: Options) -> bool:
+    return options.history_prompt is None and options.audio_file_as_history_prompt is None
 
 
 def _typed(content: Mapping[str, object], name: str, kind: type):
     value = content[name]
     if type(value) is not kind:
         raise TypeError(f"{name} is not a {kind.__name__}")
+    if kind is str:
+        value.encode()  # a lone surrogate is no text
     return value
 
 
@@ -142,10 +165,26 @@ def _seed(value: object) -> int:
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     """What the sound depends on and is not the same in two manifests, each in a few words."""
     settings = [_sound_settings(_defaults() | content["settings"]) for content in (old, new)]
-    found = list(_unlike((), *settings))
+    found = [change for change in _unlike((), *settings) if change[0][0] not in _VOICES]
     for part in _DECIDES:
         found += _unlike((part,), old.get(part), new.get(part))
-    return [f"{' '.join(where)} was {was} and is {now}" for where, was, now in found]
+    words = [f"{' '.join(where)} was {was} and is {now}" for where, was, now in found]
+    words += [
+        f"the {part.replace('_', ' ')} is another"
+        for part in ("voice", "spoken_voice")
+        if _sha(old, part) != _sha(new, part)
+    ]
+    if _said(old) != _said(new):
+        words.append("texts or seeds of segments are others")
+    return words
+
+
+def _sha(content: Mapping[str, object], voice: str) -> object:
+    return content[voice].get("sha256") if isinstance(content.get(voice), dict) else None
+
+
+def _said(content: Mapping[str, object]) -> list[tuple[object, object]]:
+    return [(segment["text"], segment["seeds"]) for segment in content["segments"]]
 
 
 def _defaults() -> dict[str, object]:

@@ -16,18 +16,18 @@ _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40
 
 
-def clip_stems(clips: Sequence[tuple[str, int, int]], n_prompts: int, options: Options) -> list[str]:
-    """A free name, without suffix, for each clip of a run: its text, the index of its prompt, its seed.
+def clip_stems(clips: Sequence[tuple[str, int, int, int]], n_prompts: int, options: Options) -> list[str]:
+    """A free name, without suffix, for each clip of a run: its text, the index of its prompt, its take, its seed.
 
     Names sort in the order of the clips: where there are several prompts they begin with the prompt's number.
     """
     free = _FreeNames(Path(options.output_dir))
-    bases = [_base(text, prompt, n_prompts, seed, options) for text, prompt, seed in clips]
+    bases = [_base(text, prompt, n_prompts, take, seed, options) for text, prompt, take, seed in clips]
     alike = Counter(bases)
     return [free.take(base, len(str(alike[base] - 1))) for base in bases]
 
 
-def _base(text: str, prompt: int, n_prompts: int, seed: int, options: Options) -> str:
+def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options: Options) -> str:
     voice = options.history_prompt or options.audio_file_as_history_prompt or "random"
     name = voice if options.history_prompt and not voice.endswith(".npz") else Path(voice).stem
     ending = f"-SPK-{safe_stem(name, _VOICE_BYTES_IN_NAME)}"
@@ -38,7 +38,9 @@ def _base(text: str, prompt: int, n_prompts: int, seed: int, options: Options) -
         text = _beginning(text)
         if n_prompts > 1:
             text = f"{prompt + 1:0{len(str(n_prompts))}}_{text}"
-    if options.extra_stats:
+    if options.extra_stats:  # the seed makes names differ, so takes need a number to sort by
+        if options.output_iterations > 1:
+            ending += f"-take-{take + 1:0{len(str(options.output_iterations))}}"
         ending += f"-seed-{seed}-temp-{options.semantic_temp}-{options.coarse_temp}-{options.fine_temp}"
     return safe_stem(text, MAX_STEM_BYTES - len(ending.encode())) + ending
 

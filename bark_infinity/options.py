@@ -10,7 +10,7 @@ import functools
 import os
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import constants as c
 from .audio import FORMATS
@@ -45,7 +45,7 @@ _PATHS = (
     "custom_audio_processing_function",
     "config",
 )
-_EXCLUSIVE = (
+EXCLUSIVE = (
     ("text_prompt", "prompt_file", "from_manifest"),
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
@@ -54,6 +54,11 @@ _EXCLUSIVE = (
     ("device", "suno_use_directml"),
     ("semantic_top_p", "semantic_inverted_p"),
     ("semantic_top_k", "semantic_bottom_k"),
+    ("absolute_semantic_history_only", "absolute_semantic_history_only_every_x"),
+    *(
+        ("render_npz_samples", name)
+        for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
+    ),
 )
 _SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
 _NEEDED = {  # flag: those that it says more about, of which one must be given
@@ -64,6 +69,16 @@ _NEEDED = {  # flag: those that it says more about, of which one must be given
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
     "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
+}
+_UNREAD = {  # flag: those that nothing reads beside it
+    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
+    "bark_speaker_as_the_prompt": (
+        "split_input_into_separate_prompts_by",
+        "split_each_text_prompt_by",
+        "prompt_text_prefix",
+        "prompt_text_suffix",
+        "negative_text_prompt",
+    ),
 }
 
 
@@ -106,7 +121,7 @@ class Options:
         metavar="VOICE",
     )
     audio_file_as_history_prompt: str | None = flag(
-        None, INPUT, "Clone the voice of this recording, save it as `.npz`, and use it.", metavar="FILE"
+        None, INPUT, "Clone the voice of this recording, save it as `.npz`, and use it.", metavar="FILE", sound=False
     )
     bark_speaker_as_the_prompt: str | None = flag(
         None, INPUT, "Say again what this voice says, its semantic tokens instead of a text.", metavar="VOICE"
@@ -131,7 +146,9 @@ class Options:
         None, OUTPUT, 'Further arguments for ffmpeg (mp4, m4a), as in "-b:a 96k".', metavar="TEXT"
     )
     always_save_speaker: bool = flag(True, OUTPUT, "Save the clip's voice as `<name>.npz` beside the audio.")
-    output_iterations: int = flag(1, OUTPUT, "Takes of each prompt, each with its own seed.", low=1, metavar="N")
+    output_iterations: int = flag(
+        1, OUTPUT, "Takes of each prompt, each with its own seed.", low=1, high=100_000, metavar="N"
+    )
     hoarder_mode: bool = flag(
         False, OUTPUT, "Keep a folder beside each clip with every segment's audio, voice and parameters."
     )
@@ -221,9 +238,10 @@ class Options:
     extra_confused_travolta_mode: int | None = flag(
         None,
         SAMPLING,
-        "After the text, so many segments without any text, each going on from the one before.",
+        "After the text, so many segments without any text, each going on from the one before, whatever the weights.",
         aliases=("additional_unconditional_segments",),
         low=0,
+        high=10_000,
         metavar="N",
     )
     semantic_use_kv_caching: bool = flag(True, SAMPLING, "false recomputes every semantic step: slower, same tokens.")
@@ -278,6 +296,7 @@ class Options:
         SAMPLING,
         "How much of the negative text's logits is taken off; unset: 0.5, or none with the other scale.",
         low=0.0,
+        high=1e6,
         metavar="SCALE",
     )
     negative_text_prompt_divergence_scale: float | None = flag(
@@ -285,6 +304,7 @@ class Options:
         SAMPLING,
         "How much is taken off for each bit that the two predictions diverge.",
         low=0.0,
+        high=1e6,
         metavar="SCALE",
     )
     semantic_use_mirostat_sampling: bool = flag(
@@ -315,19 +335,25 @@ class Options:
         "Weigh a semantic token by this for every time it was said: below 1 avoids repeats, above 1 seeks them.",
         aliases=("token_repeat_penalty",),
         low=0.0,
+        high=1e9,
         metavar="FACTOR",
     )
     semantic_inverted_p: float | None = flag(
         None,
         SAMPLING,
-        "Draw among the unlikeliest semantic tokens that together exceed p.",
+        "Draw among the unlikeliest semantic tokens that together exceed p; the end of speech counts as one.",
         aliases=("inverted_p",),
         low=0.0,
         high=1.0,
         metavar="P",
     )
     semantic_bottom_k: int | None = flag(
-        None, SAMPLING, "Draw among the k unlikeliest semantic tokens.", aliases=("bottom_k",), low=1, metavar="K"
+        None,
+        SAMPLING,
+        "Draw among the k unlikeliest; the end of speech counts as one.",
+        aliases=("bottom_k",),
+        low=1,
+        metavar="K",
     )
 
     seed: int | None = flag(None, SEEDS, "Every segment starts from this seed.", low=0, high=MAX_SEED, metavar="N")
@@ -446,19 +472,21 @@ class Options:
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
 
+    asked: Options | None = field(default=None, repr=False, compare=False)  # of resolved options, what they came from
+
     def resolved(self) -> Options:
         """These options with environment and inherited defaults filled in, checked. Raises UsageError."""
         options = dataclasses.replace(self, **self._from_environment(), **self._expanded())
         for line in flags():
             line.check(getattr(options, line.name))
-        options = options._inherited()
-        options._check_pairs()
-        return options
+        resolved = options._inherited()
+        resolved._check_pairs(options)
+        return resolved
 
     def changed(self) -> dict[str, object]:
-        """The settings of resolved options that differ from their defaults."""
-        default = Options()._inherited()
-        values = ((line.name, getattr(self, line.name), getattr(default, line.name)) for line in flags())
+        """The settings that differ from their defaults, as they were asked for: without what follows from others."""
+        asked = self.asked or self
+        values = ((line.name, getattr(asked, line.name), line.default) for line in flags())
         return {name: value for name, value, usual in values if value != usual}
 
     def _inherited(self) -> Options:
@@ -467,6 +495,7 @@ class Options:
         no_scale = self.negative_text_prompt_logits_scale is None and self.negative_text_prompt_divergence_scale is None
         return dataclasses.replace(
             self,
+            asked=self,
             semantic_temp=self.text_temp if self.semantic_temp is None else self.semantic_temp,
             coarse_temp=self.waveform_temp if self.coarse_temp is None else self.coarse_temp,
             split_character_goal_length=self.split_character_goal_length
@@ -493,24 +522,30 @@ class Options:
 
     def _from_environment(self) -> dict[str, object]:
         unset = (line for line in flags() if line.env and getattr(self, line.name) == line.default)
-        return {line.name: line.parse(os.environ[line.env]) for line in unset if os.environ.get(line.env)}
+        return {line.name: _of_environment(line) for line in unset if os.environ.get(line.env)}
 
     def _expanded(self) -> dict[str, str]:
         """Paths from the home folder written out; the shell does not do it behind a `=`."""
         given = ((name, getattr(self, name)) for name in _PATHS)
         return {name: os.path.expanduser(value) for name, value in given if value is not None}
 
-    def _check_pairs(self) -> None:
-        """Raise UsageError for values that exclude each other."""
-        for names in _EXCLUSIVE:
-            given = [f"--{name}" for name in names if getattr(self, name) not in (None, False, "auto")]
+    def _check_pairs(self, asked: Options) -> None:
+        """Raise UsageError for values that exclude each other, or that nothing reads beside others."""
+        for names in EXCLUSIVE:
+            given = [f"--{name}" for name in names if _is_given(getattr(asked, name))]
             if len(given) > 1:
                 raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one of them")
-        default = Options()
+        changed = asked.changed()
         for name, needed in _NEEDED.items():
-            if getattr(self, name) != getattr(default, name) and all(getattr(self, n) in (None, False) for n in needed):
+            if name in changed and not any(_is_given(getattr(self, n)) for n in needed):
                 raise UsageError(f"--{name} does nothing without --{needed[0]}; give that too or leave it out")
-        if self.semantic_mirostat_tau is not None and not self.semantic_temp:
+        for name, unread in _UNREAD.items():
+            for other in unread:
+                if name in changed and other in changed:
+                    raise UsageError(f"--{other} does nothing beside --{name}; leave one of them out")
+        if self.negative_text_prompt is not None and not self.negative_text_prompt.strip():
+            raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
+        if self.semantic_mirostat_tau is not None and self.semantic_temp < c.GREEDY_BELOW:
             raise UsageError("mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp")
         if (self.split_character_goal_length or 1) > self.split_character_max_length:
             raise UsageError(
@@ -531,6 +566,7 @@ def flags() -> tuple[Flag, ...]:
     return tuple(
         dataclasses.replace(f.metadata["flag"], name=f.name, kind=_kind(hints[f.name]))
         for f in dataclasses.fields(Options)
+        if "flag" in f.metadata
     )
 
 
@@ -539,6 +575,18 @@ def _kind(hint: object) -> type:
     if isinstance(hint, types.UnionType):
         return next(t for t in hint.__args__ if t is not types.NoneType)
     return hint
+
+
+def _of_environment(line: Flag) -> object:
+    try:
+        return line.parse(os.environ[line.env])
+    except UsageError as error:
+        raise UsageError(f"{line.env} in the environment: {error}") from None
+
+
+def _is_given(value: object) -> bool:
+    """Whether a flag was set; 0 is a value like any other."""
+    return value is not None and value is not False and value != "auto"
 
 
 def _ending(name: str | None) -> str | None:

@@ -10,7 +10,7 @@ from .errors import TextError
 from .manifest import Manifest
 from .naming import clip_stems
 from .options import Options
-from .prompts import cut_segments
+from .prompts import cut_segments, tokens_of
 from .seeds import Seeds, clip_seed, segment_seeds
 from .text_splitting import estimate_seconds, split_text
 from .voice_history import HistoryPlan, StageWeights
@@ -59,7 +59,10 @@ class ClipPlan:
     def seconds(self, options: Options) -> float:
         """Estimated length of the clip."""
         longest = c.MAX_SEMANTIC_TOKENS / c.SEMANTIC_RATE_HZ
-        speech = sum(min(estimate_seconds(s.text), longest) if s.text else longest for s in self.segments)
+        if options.semantic_max_gen_duration_s is not None:
+            longest = min(longest, options.semantic_max_gen_duration_s)
+        stops = options.semantic_allow_early_stop
+        speech = sum(min(estimate_seconds(s.text), longest) if s.text and stops else longest for s in self.segments)
         return speech + options.add_silence_between_segments * (len(self.segments) - 1)
 
 
@@ -91,7 +94,7 @@ def plan_clips(
                 break
     if failed and not made:
         raise failed[0].error
-    stems = clip_stems([(prompts[prompt], prompt, seed) for prompt, _, seed, _ in made], len(prompts), options)
+    stems = clip_stems([(prompts[prompt], prompt, take, seed) for prompt, take, seed, _ in made], len(prompts), options)
     clips = [
         ClipPlan(prompts[prompt], _segments(texts, options, seed), seed, prompt, take, stem)
         for (prompt, take, seed, texts), stem in zip(made, stems, strict=True)
@@ -106,15 +109,17 @@ def _segments(texts: Sequence[str], options: Options, seed: int) -> tuple[Segmen
 
 def plan_again(manifest: Manifest, options: Options, count_ids: CountIds | None = None) -> ClipPlan:
     """The clip of a manifest: its very segments, or other ones where splitting or seeds were asked for otherwise."""
-    seed, before = manifest.seed, manifest.options
+    seed, before, text = manifest.seed, manifest.options, manifest.text
+    if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
+        text = tokens_of(options.bark_speaker_as_the_prompt)
     if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
         segments = tuple(SegmentPlan(text, seeds) for text, seeds in manifest.segments)
     else:
         if any(getattr(options, name) != getattr(before, name) for name in _SEEDS):
             seed = clip_seed(options, manifest.seed, 0, 0)
-        segments = _segments(split_segments(manifest.text, options, seed, count_ids), options, seed)
-    (stem,) = clip_stems([(manifest.text, 0, seed)], 1, options)
-    return ClipPlan(manifest.text, segments, seed, manifest.prompt, manifest.take, stem)
+        segments = _segments(split_segments(text, options, seed, count_ids), options, seed)
+    (stem,) = clip_stems([(text, 0, 0, seed)], 1, options)
+    return ClipPlan(text, segments, seed, manifest.prompt, manifest.take, stem)
 
 
 def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountIds | None = None) -> list[str]:

@@ -20,7 +20,7 @@ SAMPLE_PROMPTS = (
 def read_prompts(options: Options, drawn_seed: int = 0) -> list[str]:
     """The texts to speak, one a clip; `drawn_seed` is for cutting at random. Raises UsageError or TextError."""
     if options.bark_speaker_as_the_prompt is not None:
-        return [f"[tokens of {Path(options.bark_speaker_as_the_prompt).name.removesuffix('.npz')}]"]
+        return [tokens_of(options.bark_speaker_as_the_prompt)]
     if options.prompt_file is not None:
         where, text = f"--prompt_file {options.prompt_file}", _read_text(options.prompt_file)
     elif options.text_prompt is not None:
@@ -44,6 +44,11 @@ def read_prompts(options: Options, drawn_seed: int = 0) -> list[str]:
     if not prompts:
         raise TextError(f"{where} has nothing left when it is cut; check --split_input_into_separate_prompts_by_value")
     return prompts
+
+
+def tokens_of(voice: str) -> str:
+    """What stands for a text where a voice's tokens are said."""
+    return f"[tokens of {Path(voice).name.removesuffix('.npz')}]"
 
 
 def cut_prompts(text: str, options: Options, seed: int) -> list[str]:

@@ -45,7 +45,7 @@ def voice_files(folder: str) -> list[Path]:
     return paths
 
 
-def render(voices: Iterable[Path], format: str, decode: Decode, write: Write) -> Iterator[Rendered | Skipped]:
+def render_voices(voices: Iterable[Path], format: str, decode: Decode, write: Write) -> Iterator[Rendered | Skipped]:
     """Write each voice as `<name>.<format>` beside it, one after the other as they are asked for.
 
     Audio that is there stays, so that a broken run goes on where it stopped. Raises OutputError.

@@ -141,8 +141,10 @@ def _hoard(folder: Path, clip: Clip, options: Options, manifest: Mapping[str, ob
 
 def _hoard_segment(stem: Path, index: int, made: Generation, options: Options, manifest: Mapping[str, object]) -> None:
     segment = manifest["segments"][index]
-    clip = {name: value for name, value in manifest.items() if name != "segments"}
-    write_manifest(stem.with_suffix(".json"), {"segment": index + 1, **segment, "clip": clip})
+    # of the clip neither text nor segments: every segment would tell the whole book
+    clip = {name: value for name, value in manifest.items() if name not in ("text", "segments", "settings")}
+    settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
+    write_manifest(stem.with_suffix(".json"), {"segment": index + 1, **segment, "settings": settings, "clip": clip})
     if not made.silent:
         if voice := made.voice.aligned():
             voice.save(stem.with_suffix(".npz"), overwrite=False)

@@ -1,6 +1,6 @@
 """Logits to tokens: small pure filters, then one draw a row from that row's own generator.
 
-Order of the original: top-p, top-k, repeats, negative text, temperature, softmax, mirostat, draw. V = vocabulary; leading
+Order: negative text, repeats, then as in the original top-p, top-k, temperature, softmax, draw. V = vocabulary; leading
 dimensions are free.
 """
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+
+from .constants import GREEDY_BELOW
 
 
 class RowRandom:
@@ -34,8 +36,8 @@ class RowRandom:
 
 
 def is_greedy(temperature: float | None) -> bool:
-    """Whether the likeliest token is taken without a draw: at 0, and where a division would overflow float32."""
-    return temperature is None or temperature < 1e-6
+    """Whether the likeliest token is taken without a draw."""
+    return temperature is None or temperature < GREEDY_BELOW
 
 
 def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:

@@ -47,6 +47,13 @@ class Voice:
         arrays = (self.semantic, self.coarse, self.fine)
         return {name: a.astype(_ARRAYS[name][3]) for name, a in zip(_ARRAYS, arrays, strict=True)}
 
+    def read_only(self) -> Voice:
+        """The same tokens, for those who are not to change them."""
+        views = [tokens.view() for tokens in (self.semantic, self.coarse, self.fine)]
+        for view in views:
+            view.flags.writeable = False
+        return Voice(*views)
+
     def digest(self) -> str:
         """SHA-256 of the tokens: the same for the same voice, whatever the file's types."""
         tokens = (self.semantic, self.coarse, self.fine)

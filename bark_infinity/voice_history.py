@@ -102,13 +102,13 @@ class HistoryPlan:
     separate: bool = False  # no history between segments: each hears the given voice alone, or none
     semantic_only_every: int | None = None  # every x-th segment has no history but the semantic stage's
 
-    def weights(self, index: int) -> Weights:
-        """What segment `index` (from 0) hears."""
+    def weights(self, index: int, wordless: bool = False) -> Weights:
+        """What segment `index` (from 0) hears; a `wordless` one goes on from the segment before, whatever the weights."""
         returns = self.separate or (self.interval > 0 and index % self.interval == 0)
         shares = [stage.at(index, returns) for stage in (self.semantic, self.coarse, self.fine)]
         if self.separate:
             shares = [(starting, 0.0) for starting, _ in shares]
-        weights = Weights(*shares)
+        weights = GOES_ON if wordless and index else Weights(*shares)
         if self.semantic_only_every is not None and (index + 1) % self.semantic_only_every == 0:
             weights = replace(weights, coarse=(0.0, 0.0), fine=(0.0, 0.0))
         return weights

@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 from bark_infinity.cli import main, parse
 from bark_infinity.config import config_text, read_config
 from bark_infinity.errors import UsageError
+from bark_infinity.flags import Flag
 from bark_infinity.options import Options, flags
 
 IN_FILES = [line for line in flags() if line.name not in ("config", "print_config", "print_completion")]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-VALUES = {bool: st.booleans(), int: st.integers(-(2**40), 2**40), str: TEXTS}
-VALUES[float] = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def values(line: Flag) -> st.SearchStrategy:
+    """Whatever a flag can be set to."""
+    if line.choices:
+        return st.sampled_from(line.choices)
+    if line.kind is float:
+        return st.floats(line.low, line.high, allow_nan=False, allow_infinity=False)
+    return {bool: st.booleans(), int: st.integers(line.low, line.high), str: TEXTS}[line.kind]
 
 
 def write(text: str) -> str:
@@ -28,8 +36,7 @@ def write(text: str) -> str:
 @st.composite
 def some_options(draw) -> Options:
     chosen = draw(st.lists(st.sampled_from(IN_FILES), unique_by=lambda line: line.name))
-    values = {x.name: draw(st.sampled_from(x.choices) if x.choices else VALUES[x.kind]) for x in chosen}
-    return Options(**values)
+    return Options(**{line.name: draw(values(line)) for line in chosen})
 
 
 @settings(deadline=None)
@@ -84,6 +91,8 @@ def test_types_are_taken_as_on_the_command_line():
         ("text_prompt = 1979-05-27", "--text_prompt takes a text"),
         ('device = "tpu"', "'tpu' is not one of auto"),
         ('config = "other.toml"', "no setting config"),
+        ("fine_temp = " + "1" * 400, "--fine_temp"),
+        ("fine_temp = inf", "--fine_temp must be a finite number"),
         ("[a.b.c]\nfine_temp = 'warm'", "--fine_temp takes a number"),
     ],
 )
@@ -97,14 +106,36 @@ def test_a_wrong_file_is_named_with_the_place(text, message, capfd):
 def test_files_that_cannot_be_read():
     Path("latin.toml").write_bytes(b'text_prompt = "caf\xe9"')
     Path("deep.toml").write_text("a = " + "[" * 100_000)
+    Path("tables.toml").write_text(f"[{'.'.join('a' * 3000)}]\nseed = 1")
     for name, message in (
         ("absent.toml", "cannot be read"),
         (".", "cannot be read"),
         ("latin.toml", "not TOML"),
         ("deep.toml", "not TOML"),
+        ("tables.toml", "not TOML"),
     ):
         with pytest.raises(UsageError, match=message):
             read_config(name)
+
+
+def test_a_file_from_notepad_is_read():
+    Path("my.toml").write_bytes("seed = 4\r\n".encode("utf-8-sig"))
+    assert parse(["--config", "my.toml"]).seed == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "gone"),
+    [
+        ('text_prompt = "Hello."', ["--prompt_file", "x.txt"], "text_prompt"),
+        ("single_starting_seed = 1", ["--seed", "2"], "single_starting_seed"),
+        ("semantic_top_p = 0.5", ["--inverted_p", "0.5"], "semantic_top_p"),
+        ('history_prompt = "announcer"', ["--audio_file_as_history_prompt", "x.wav"], "history_prompt"),
+    ],
+)
+def test_the_command_line_wins_over_what_it_excludes(file, given, gone):
+    options = parse(["--config", write(file), *given])
+    assert getattr(options, gone) is None
+    options.resolved()
 
 
 def test_values_out_of_range_are_found_whoever_gave_them(capfd):

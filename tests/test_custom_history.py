@@ -10,9 +10,10 @@ from test_long_form import VOICE, Recorder, plan, sources
 
 from bark_infinity import Voice, Weights
 from bark_infinity.custom_history import load_function
-from bark_infinity.errors import UsageError
+from bark_infinity.errors import UsageError, VoiceError
 from bark_infinity.long_form import Clip, FailedClip, LongForm
 from bark_infinity.options import Options
+from bark_infinity.planning import plan_clips
 
 OTHER = Voice(np.full(300, 77), np.full((2, 450), 77), np.full((8, 450), 77))
 
@@ -29,7 +30,10 @@ def test_it_is_asked_once_before_each_segment_and_told_what_came_before():
     seen = []
     recorder, _ = run(seen.append, voice=VOICE, stable_mode_interval=2)
     assert [(c.index, c.total, c.text, len(c.before)) for c in seen] == [(k, 4, f"s{k}", k) for k in range(4)]
-    assert all(c.starting_voice is VOICE for c in seen)
+    assert all(c.starting_voice.digest() == VOICE.digest() for c in seen)
+    for handed in (seen[3].starting_voice.coarse, seen[3].before[0].semantic):
+        with pytest.raises(ValueError, match="read-only"):
+            handed[...] = 0
     assert [int(seen[3].before[k].semantic[0]) for k in range(3)] == [0, 1, 2]
     on, back = Weights((0, 1), (0, 1), (0, 1)), Weights()
     assert [c.weights for c in seen] == [back, on, back, on]
@@ -66,6 +70,12 @@ def test_a_voice_is_heard_as_it_is():
         (Weights(fine=(1,)), "fine weights"),
         (Weights(semantic=None), "semantic weights"),
         (Weights(semantic=(float("nan"), 0)), "semantic weights"),
+        (Voice(1, 2, 3), "'semantic_prompt' has shape ()"),
+        (
+            Voice(np.full(300, -1), np.zeros((2, 450), int), np.zeros((8, 450), int)),
+            "'semantic_prompt' has values -1..-1",
+        ),
+        (Voice(np.zeros(300), np.zeros((2, 450), int), np.zeros((8, 450), int)), "'semantic_prompt' holds float64"),
     ],
 )
 def test_an_answer_that_is_none_fails_the_clip_alone(answer, message):
@@ -89,6 +99,37 @@ def test_one_clip_fails_and_the_others_are_made():
     assert len(results) == 3 and len(failed) == 1 and "segment 2 (KeyError: 'no more')" in str(failed[0].error)
 
 
+def test_leaving_is_a_failure_and_what_it_prints_is_no_result(capsys):
+    def chatty(context):
+        print("asked for", context.text)
+        if context.index == 1:
+            raise SystemExit(7)
+
+    _, clip = run(chatty)
+    out, err = capsys.readouterr()
+    assert isinstance(clip, FailedClip) and "SystemExit: 7" in str(clip.error)
+    assert out == "" and err == "asked for s0\nasked for s1\n"
+
+
+def test_clips_can_be_told_apart():
+    seen = []
+    form = LongForm.from_options(Options().resolved(), Recorder(), VOICE)
+    form.function = seen.append
+    plans = plan_clips(["s1", "s2"], Options(output_iterations=2).resolved(), 0)[0]
+    list(form.clips(plans))
+    assert sorted((c.prompt, c.take, c.text) for c in seen) == [(0, 0, "s1"), (0, 1, "s1"), (1, 0, "s2"), (1, 1, "s2")]
+
+
+def test_a_voice_that_cannot_be_heard_fails_a_clip_once():
+    def refuse(history):
+        raise VoiceError("another model's")
+
+    recorder = Recorder()
+    recorder.check_history = refuse
+    results = list(LongForm.from_options(Options().resolved(), recorder, VOICE).clips([plan(["s0", "s1", "s2"])]))
+    assert [type(result) for result in results] == [FailedClip]
+
+
 SOURCE = """
 from bark_infinity import Weights
 
@@ -106,15 +147,19 @@ def test_it_is_found_in_a_file_or_a_module(monkeypatch):
         function = load_function(name)
         assert function.__name__ == "every_other" and function(type("C", (), {"index": 1})).fine == (0.5, 0.5)
     assert load_function("json:dumps")
+    Path("json.py").write_text(SOURCE)
+    assert load_function("json.py:every_other")
+    assert load_function("json:dumps")(1) == "1"  # the real one is still there
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("absent.py:f", "cannot be imported"),
+        ("absent.py:f", "there is no file absent.py"),
         ("no_such_module_here:f", "cannot be imported"),
         ("broken.py:f", "cannot be imported (SyntaxError"),
         ("raising.py:f", "cannot be imported (ZeroDivisionError"),
+        ("leaving.py:f", "cannot be imported (SystemExit"),
         ("good.py:f", "has no function f"),
         ("good.py:not_callable", "has no function not_callable"),
         ("good.py", "is not of the form"),
@@ -125,6 +170,7 @@ def test_it_is_found_in_a_file_or_a_module(monkeypatch):
 def test_what_cannot_be_loaded_is_said_in_a_sentence(name, message):
     Path("broken.py").write_text("def f(:")
     Path("raising.py").write_text("1 / 0")
+    Path("leaving.py").write_text("import sys; sys.exit(7)")
     Path("good.py").write_text(SOURCE)
     with pytest.raises(UsageError, match="--custom_audio_processing_function") as raised:
         load_function(name)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bark_infinity.cli import main
+from bark_infinity.cli import main, parse
 from bark_infinity.errors import UsageError
 from bark_infinity.manifest import differences, read_manifest
 
@@ -97,11 +97,76 @@ def test_what_differs_is_said(perform, make_voice):
     make_voice(2.0, seed=1).save("someone.npz")
     status, wavs, err = perform("--from_manifest", changed)
     assert status == 0 and len(wavs) == 1
-    for part in ("versions torch was 1.0", "machine threads was 99", "voice sha256 was"):
+    for part in ("versions torch was 1.0", "machine threads was 99", "the voice is another"):
         assert part in err, part
     assert "text_temp" not in err and "transformers was" not in err
     old = json.loads(manifest.read_text())
     assert differences(old, old) == []
+    other = old | {"segments": [old["segments"][0] | {"text": "Bye."}]}
+    assert differences(other, old) == ["texts or seeds of segments are others"]
+
+
+@pytest.mark.parametrize(
+    ("made_with", "beside"),
+    [
+        (["--text_temp", "0.5"], ["--text_temp", "0.1"]),
+        (["--waveform_temp", "0.5"], ["--waveform_temp", "0.1"]),
+        (["--mirostat_tau", "9"], ["--use_mirostat_sampling", "--mirostat_tau", "12"]),
+        (["--use_mirostat_sampling"], ["--use_mirostat_sampling", "false"]),
+        (["--confused_travolta_mode", "--semantic_max_gen_duration_s", "5"], ["--confused_travolta_mode", "false"]),
+        (["--seed", "3"], ["--single_starting_seed", "9"]),
+        (["--semantic_top_p", "0.5"], ["--semantic_inverted_p", "0.5"]),
+        (["--negative_text_prompt", "Bye."], ["--negative_text_prompt_logits_scale", "1.5"]),
+        (["--split_character_max_length", "60"], ["--split_character_max_length", "30"]),
+        (
+            ["--split_each_text_prompt_by", "sentence"],
+            ["--bark_speaker_as_the_prompt", "someone.npz", "--dry_run", "false"],
+        ),
+    ],
+)
+def test_flags_beside_it_win_whatever_followed_from_those_in_it(perform, make_voice, made_with, beside):
+    make_voice(2.0).save("someone.npz")
+    manifest = written(perform, "--text_prompt", STORY, *made_with)
+    status, wavs, err = perform("--from_manifest", str(manifest), *beside)
+    if "--bark_speaker_as_the_prompt" in beside:  # which the manifest's own cuts exclude
+        assert status == 2 and "--split_each_text_prompt_by does nothing beside" in err
+    else:
+        assert status == 0 and "bit for bit" not in err and "what differs" in err
+        assert Path(wavs[0]).with_suffix(".npz").read_bytes() != manifest.with_suffix(".npz").read_bytes()
+
+
+def test_settings_are_layered_and_printed_with_a_manifest(perform, capfd):
+    manifest = written(perform, "--text_prompt", STORY, "--text_temp", "0.5", "--seed", "3")
+    assert main(["--from_manifest", str(manifest), "--semantic_temp", "0.2", "--print_config"]) == 0
+    Path("c.toml").write_text(capfd.readouterr().out)
+    read = parse(["--config", "c.toml"])
+    assert (read.text_temp, read.semantic_temp, read.seed, read.from_manifest) == (0.5, 0.2, 3, str(manifest))
+
+
+def test_voices_lie_beside_the_manifest(perform, make_voice):
+    Path("kept").mkdir()
+    make_voice(2.0).save("kept/someone.npz")
+    how = ("--history_prompt", "someone", "--output_dir", "kept")
+    manifest = written(perform, "--text_prompt", "Hello.", *how)
+    _, _, err = perform("--from_manifest", str(manifest), "--output_dir", "elsewhere")
+    assert "bit for bit" in err
+
+
+def test_names_of_any_bytes_are_written_and_read(perform, make_voice):
+    make_voice(2.0).save("v\udcff.npz")
+    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "v\udcff.npz", "--output_dir", "a\udcfe")
+    _, _, err = perform("--from_manifest", str(manifest), "--output_dir", "b")
+    assert "bit for bit" in err
+    assert perform("--from_manifest", rewritten(manifest, text="\ud800"))[0] == 2
+
+
+def test_a_cloned_voice_is_asked_for(perform, make_voice):
+    manifest = written(perform, "--text_prompt", "Hello.")
+    cloned = rewritten(manifest, settings={"audio_file_as_history_prompt": "/etc/passwd"})
+    status, _, err = perform("--from_manifest", cloned)
+    assert status == 2 and "as --history_prompt" in err
+    make_voice(2.0).save("someone.npz")
+    assert perform("--from_manifest", cloned, "--history_prompt", "someone.npz")[0] == 0
 
 
 def test_a_dry_run_shows_the_very_segments(perform):
@@ -133,7 +198,7 @@ def test_nothing_in_it_is_run_or_names_a_place_to_write(perform):
     assert not [p for p in Path().rglob("*") if "climbed" in p.name]
     function = rewritten(manifest, settings={"custom_audio_processing_function": "evil.py:f"})
     status, _, err = perform("--from_manifest", function)
-    assert status == 2 and "add --custom_audio_processing_function evil.py:f" in err and not Path("ran").exists()
+    assert status == 2 and "the function evil.py:f, which is not run unasked" in err and not Path("ran").exists()
     assert perform("--from_manifest", function, "--custom_audio_processing_function", "evil.py:f")[0] == 0
     assert Path("ran").exists()
 

@@ -15,7 +15,7 @@ from bark_infinity.audio import write_audio
 from bark_infinity.checkpoints import huggingface, suno
 from bark_infinity.errors import CheckpointError, OutputError, UsageError
 from bark_infinity.loading import ModelChoice, load_codec
-from bark_infinity.rendering import Rendered, Skipped, render, voice_files
+from bark_infinity.rendering import Rendered, Skipped, render_voices, voice_files
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def codec():
 
 def rendered(codec, folder: Path, format: str = "wav"):
     return list(
-        render(voice_files(str(folder)), format, codec.decode, lambda *audio: write_audio(*audio, format=format))
+        render_voices(voice_files(str(folder)), format, codec.decode, lambda *audio: write_audio(*audio, format=format))
     )
 
 
@@ -86,7 +86,7 @@ def test_sound_that_is_there_stays(codec, make_voice):
     first, second = rendered(codec, Path("."))
     assert first.voice == Path("a.npz") and "a.wav is there already" in first.reason
     assert isinstance(second, Rendered) and Path("a.wav").read_bytes() == b"precious"
-    again = render(voice_files("."), "wav", lambda codes: pytest.fail("decodes for nothing"), write_audio)
+    again = render_voices(voice_files("."), "wav", lambda codes: pytest.fail("decodes for nothing"), write_audio)
     assert all(isinstance(result, Skipped) for result in again)
     assert all(isinstance(result, Rendered) for result in rendered(codec, Path("."), "flac"))
 
@@ -98,14 +98,14 @@ def test_sound_that_appears_meanwhile_stays(make_voice):
         Path("a.wav").write_bytes(b"precious")
         return np.zeros(320, np.float32)
 
-    (result,) = render(voice_files("."), "wav", decode, write_audio)
+    (result,) = render_voices(voice_files("."), "wav", decode, write_audio)
     assert "a.wav is there already" in result.reason and Path("a.wav").read_bytes() == b"precious"
 
 
 def test_voices_are_rendered_as_they_are_asked_for(make_voice):
     for name in "abc":
         make_voice(1).save(f"{name}.npz")
-    results = render(voice_files("."), "wav", lambda codes: np.zeros(320, np.float32), write_audio)
+    results = render_voices(voice_files("."), "wav", lambda codes: np.zeros(320, np.float32), write_audio)
     assert next(results).voice.name == "a.npz"
     assert files_below(Path(".")) == {"a.npz", "b.npz", "c.npz", "a.wav"}
 
@@ -117,7 +117,7 @@ def test_a_full_disk_ends_it(make_voice):
         raise OutputError("no space")
 
     with pytest.raises(OutputError, match="no space"):
-        list(render(voice_files("."), "wav", lambda codes: np.zeros(320, np.float32), write))
+        list(render_voices(voice_files("."), "wav", lambda codes: np.zeros(320, np.float32), write))
 
 
 def test_a_voice_too_long_for_the_memory_is_left_out(make_voice):
@@ -129,14 +129,18 @@ def test_a_voice_too_long_for_the_memory_is_left_out(make_voice):
             raise torch.OutOfMemoryError("of 80 GiB, 79 are in use")
         return np.zeros(320, np.float32)
 
-    long, short = render(voice_files("."), "wav", decode, write_audio)
+    long, short = render_voices(voice_files("."), "wav", decode, write_audio)
     assert "a.npz lasts 60 s" in long.reason and isinstance(short, Rendered)
 
 
 def test_our_own_mistakes_are_not_skipped(make_voice):
     make_voice(1).save("a.npz")
     with pytest.raises(RuntimeError, match="shapes"):
-        list(render(voice_files("."), "wav", lambda codes: (_ for _ in ()).throw(RuntimeError("shapes")), write_audio))
+        list(
+            render_voices(
+                voice_files("."), "wav", lambda codes: (_ for _ in ()).throw(RuntimeError("shapes")), write_audio
+            )
+        )
 
 
 @pytest.mark.parametrize("folder", ["missing", "file.npz", "nothing", "clips", "\0", "a" * 5000])

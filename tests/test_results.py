@@ -50,7 +50,18 @@ def test_hoarders_get_every_segment_by_itself(demo):
         np.testing.assert_array_equal(Voice.load(f"out/mine.segments/{k}.npz").fine[:, -9:], made.voice.fine[:, -9:])
         said = json.loads(Path(f"out/mine.segments/{k}.json").read_text())
         assert said["text"] == STORY.split("\n")[k - 1] and said["segment"] == k
-        assert said["clip"]["settings"]["seed"] == 5 and said["seeds"] == {"segment": 5}
+        assert said["settings"]["seed"] == 5 and said["seeds"] == {"segment": 5} and said["clip"]["seed"] == 5
+
+
+def test_what_hoarders_get_grows_with_the_text_alone(demo):
+    sizes = []
+    for n in (2, 8):
+        text = "\n".join(f"This is line number {k} of the book." for k in range(n))
+        clip, options = clip_of(demo, text=text, hoarder_mode=True, semantic_max_gen_duration_s=0.1, text_prompt=text)
+        path = save_clip(clip, Path("out"), options, demo)
+        each = Path(f"{path.with_suffix('')}.segments").glob("*.json")
+        sizes.append(max(file.stat().st_size for file in each))
+    assert sizes[1] < sizes[0] * 1.05
 
 
 def test_a_silent_segment_has_parameters_alone(demo):

@@ -77,7 +77,7 @@ class Hub:
             raise CheckpointError(f"the hub repository {repo} has no {name}; it is in no layout known here") from None
         except RepositoryNotFoundError:
             raise CheckpointError(f"there is no hub repository {repo}, or it is private; check the name") from None
-        except (HfHubHTTPError, OSError) as error:
+        except (HfHubHTTPError, OSError, ValueError) as error:  # ValueError: HF_HUB_OFFLINE and --force_reload
             raise CheckpointError(_unreachable(repo, name, f"the download broke ({_reason(error)})", mend)) from None
 
     def tokenizer_folder(self, repo: str) -> Path:

@@ -183,21 +183,21 @@ def _probabilities(
     logits: torch.Tensor, negative: torch.Tensor | None, runs: Sequence[_Run], settings: SemanticSettings
 ) -> torch.Tensor:
     """What the tokens of all slots are drawn from, (B, V), but for mirostat."""
-    for apply, limit in (
-        (keep_top_p, settings.top_p),
-        (keep_inverted_p, settings.inverted_p),
-        (keep_top_k, settings.top_k),
-        (keep_bottom_k, settings.bottom_k),
-    ):
-        if limit is not None:
-            logits = apply(logits, limit)
-    if settings.repeat_penalty is not None:
-        counts = torch.stack([run.counts for run in runs])[:, : logits.shape[-1]]
-        logits = weigh_repeats(logits, counts.to(logits.device), settings.repeat_penalty)
     if negative is not None:
         moved = move_away(logits, negative, settings.negative_logits_scale, settings.negative_divergence_scale)
         wanted = torch.tensor([bool(len(run.row.negative_ids)) for run in runs], device=logits.device)
         logits = torch.where(wanted[:, None], moved, logits)
+    if settings.repeat_penalty is not None:
+        counts = torch.stack([run.counts for run in runs])[:, : logits.shape[-1]]
+        logits = weigh_repeats(logits, counts.to(logits.device), settings.repeat_penalty)
+    for apply, limit in (
+        (keep_top_p, settings.top_p),
+        (keep_top_k, settings.top_k),
+        (keep_inverted_p, settings.inverted_p),
+        (keep_bottom_k, settings.bottom_k),
+    ):
+        if limit is not None:
+            logits = apply(logits, limit)
     return probabilities(logits, settings.temperature, None, None)
 
 
