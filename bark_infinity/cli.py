@@ -17,7 +17,8 @@ from .config import config_text, read_config
 from .errors import BarkError, UsageError
 from .flags import Flag
 from .manifest import read_manifest
-from .options import EXCLUSIVE, Options, flags
+from .option_rules import EXCLUSIVE
+from .options import Options, flags
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns

@@ -15,7 +15,8 @@ from .console import MadeClip
 from .custom_history import check_name, load_function
 from .errors import BarkError, OutputError
 from .manifest import Manifest, check_unasked, differences, read_content, read_manifest
-from .options import REPORTS, Options
+from .option_rules import REPORTS
+from .options import Options
 from .planning import ClipPlan, CountIds, FailedPrompt, plan_again, plan_clips
 from .prompts import read_prompts
 from .rendering import Skipped, render_voices, voice_files
@@ -139,14 +140,25 @@ def perform(options: Options, task: _Task, console: Console) -> int:
         with view.RunDisplay(console, sum(len(plan.segments) for plan in plans), options.silent) as display:
             form.progress = display.update
             save_all(form.clips(plans), made, failures, options, bark, folder, console)
-    finally:  # interrupted or not, what is made and what failed is told
-        if len(plans) + len(failed) > 1:
-            view.show_closing(console, made, len(failures), time.monotonic() - start)
-        for text, error in failures:
-            view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
+    finally:  # interrupted or not
+        close(console, made, failures, len(plans) + len(failed) > 1, time.monotonic() - start)
     if task.manifest is not None and made:
         compare(task.manifest, made[0].path, options, console)
     return EXIT_FAILED if failures else 0
+
+
+def close(
+    console: Console,
+    made: Sequence[MadeClip],
+    failures: Sequence[tuple[str, BarkError]],
+    several: bool,
+    seconds_taken: float,
+) -> None:
+    """Tell what is made, in a table where there are several, and what failed and why."""
+    if several:
+        view.show_closing(console, made, len(failures), seconds_taken)
+    for text, error in failures:
+        view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
 
 
 def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:

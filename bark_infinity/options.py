@@ -16,70 +16,10 @@ from . import constants as c
 from .audio import FORMATS
 from .errors import UsageError
 from .flags import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, flag
+from .option_rules import check_pairs, expanded, inherited
 from .text_units import PATTERN_UNITS, SPLIT_UNITS
 
 MAX_SEED = 2**32 - 1  # torch's CPU generator keeps no more bits than these
-
-
-_GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
-_NEGATIVE_SCALE = 0.5
-_MIROSTAT_TAU = 5.0  # bits
-
-REPORTS = (
-    "detailed_gpu_report",
-    "detailed_cuda_report",
-    "detailed_hugging_face_cache_report",
-    "detailed_numpy_report",
-    "run_numpy_benchmark",
-)
-_PATHS = (
-    "prompt_file",
-    "from_manifest",
-    "history_prompt",
-    "audio_file_as_history_prompt",
-    "bark_speaker_as_the_prompt",
-    "output_dir",
-    "render_npz_samples",
-    "model",
-    "model_dir",
-    "custom_audio_processing_function",
-    "config",
-)
-EXCLUSIVE = (
-    ("text_prompt", "prompt_file", "from_manifest"),
-    ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
-    ("history_prompt", "audio_file_as_history_prompt"),
-    ("offline", "force_reload"),
-    ("seed", "single_starting_seed"),
-    ("device", "suno_use_directml"),
-    ("semantic_top_p", "semantic_inverted_p"),
-    ("semantic_top_k", "semantic_bottom_k"),
-    ("absolute_semantic_history_only", "absolute_semantic_history_only_every_x"),
-    *(
-        ("render_npz_samples", name)
-        for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
-    ),
-)
-_SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
-_NEEDED = {  # flag: those that it says more about, of which one must be given
-    "split_input_into_separate_prompts_by_value": _SPLITTERS[1:],
-    "split_each_text_prompt_by_value": _SPLITTERS[:1],
-    "group_text_by_counting": _SPLITTERS,
-    "split_type_string": _SPLITTERS,
-    "negative_text_prompt_logits_scale": ("negative_text_prompt",),
-    "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
-    "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
-}
-_UNREAD = {  # flag: those that nothing reads beside it
-    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
-    "bark_speaker_as_the_prompt": (
-        "split_input_into_separate_prompts_by",
-        "split_each_text_prompt_by",
-        "prompt_text_prefix",
-        "prompt_text_suffix",
-        "negative_text_prompt",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -476,11 +416,11 @@ class Options:
 
     def resolved(self) -> Options:
         """These options with environment and inherited defaults filled in, checked. Raises UsageError."""
-        options = dataclasses.replace(self, **self._from_environment(), **self._expanded())
+        options = dataclasses.replace(self, **self._from_environment(), **expanded(self))
         for line in flags():
             line.check(getattr(options, line.name))
-        resolved = options._inherited()
-        resolved._check_pairs(options)
+        resolved = inherited(options)
+        check_pairs(resolved, options)
         return resolved
 
     def changed(self) -> dict[str, object]:
@@ -489,74 +429,9 @@ class Options:
         values = ((line.name, getattr(asked, line.name), line.default) for line in flags())
         return {name: value for name, value, usual in values if value != usual}
 
-    def _inherited(self) -> Options:
-        """With every default that follows another flag filled in; nowhere else are they."""
-        small = bool(self.use_smaller_models)
-        no_scale = self.negative_text_prompt_logits_scale is None and self.negative_text_prompt_divergence_scale is None
-        return dataclasses.replace(
-            self,
-            asked=self,
-            semantic_temp=self.text_temp if self.semantic_temp is None else self.semantic_temp,
-            coarse_temp=self.waveform_temp if self.coarse_temp is None else self.coarse_temp,
-            split_character_goal_length=self.split_character_goal_length
-            or min(_GOAL_LENGTH, self.split_character_max_length),
-            text_use_small=small or self.text_use_small,
-            coarse_use_small=small or self.coarse_use_small,
-            fine_use_small=small or self.fine_use_small,
-            # the original separates ffmpeg's arguments by QQQQQ
-            output_format_ffmpeg_parameters=self.output_format_ffmpeg_parameters
-            and self.output_format_ffmpeg_parameters.replace("QQQQQ", " "),
-            output_format=self.output_format or _ending(self.output_filename) or "wav",
-            negative_text_prompt_logits_scale=_NEGATIVE_SCALE
-            if self.negative_text_prompt is not None and no_scale
-            else self.negative_text_prompt_logits_scale,
-            semantic_mirostat_tau=_MIROSTAT_TAU
-            if self.semantic_use_mirostat_sampling and self.semantic_mirostat_tau is None
-            else self.semantic_mirostat_tau,
-            absolute_semantic_history_only_every_x=1
-            if self.absolute_semantic_history_only
-            else self.absolute_semantic_history_only_every_x,
-            **{name: self.show_all_reports or getattr(self, name) for name in REPORTS},
-            semantic_allow_early_stop=self.semantic_allow_early_stop and not self.confused_travolta_mode,
-        )
-
     def _from_environment(self) -> dict[str, object]:
         unset = (line for line in flags() if line.env and getattr(self, line.name) == line.default)
         return {line.name: _of_environment(line) for line in unset if os.environ.get(line.env)}
-
-    def _expanded(self) -> dict[str, str]:
-        """Paths from the home folder written out; the shell does not do it behind a `=`."""
-        given = ((name, getattr(self, name)) for name in _PATHS)
-        return {name: os.path.expanduser(value) for name, value in given if value is not None}
-
-    def _check_pairs(self, asked: Options) -> None:
-        """Raise UsageError for values that exclude each other, or that nothing reads beside others."""
-        for names in EXCLUSIVE:
-            given = [f"--{name}" for name in names if _is_given(getattr(asked, name))]
-            if len(given) > 1:
-                raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one of them")
-        changed = asked.changed()
-        for name, needed in _NEEDED.items():
-            if name in changed and not any(_is_given(getattr(self, n)) for n in needed):
-                raise UsageError(f"--{name} does nothing without --{needed[0]}; give that too or leave it out")
-        for name, unread in _UNREAD.items():
-            for other in unread:
-                if name in changed and other in changed:
-                    raise UsageError(f"--{other} does nothing beside --{name}; leave one of them out")
-        if self.negative_text_prompt is not None and not self.negative_text_prompt.strip():
-            raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
-        if self.semantic_mirostat_tau is not None and self.semantic_temp < c.GREEDY_BELOW:
-            raise UsageError("mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp")
-        if (self.split_character_goal_length or 1) > self.split_character_max_length:
-            raise UsageError(
-                f"--split_character_goal_length {self.split_character_goal_length} is over "
-                f"--split_character_max_length {self.split_character_max_length}; lower it or raise the other"
-            )
-        if self.coarse_max_coarse_history + self.coarse_sliding_window_len > c.MAX_COARSE_INPUT:
-            raise UsageError(
-                f"--coarse_max_coarse_history {self.coarse_max_coarse_history} and --coarse_sliding_window_len "
-                f"{self.coarse_sliding_window_len} are over {c.MAX_COARSE_INPUT} together; lower one of them"
-            )
 
 
 @functools.cache
@@ -582,14 +457,3 @@ def _of_environment(line: Flag) -> object:
         return line.parse(os.environ[line.env])
     except UsageError as error:
         raise UsageError(f"{line.env} in the environment: {error}") from None
-
-
-def _is_given(value: object) -> bool:
-    """Whether a flag was set; 0 is a value like any other."""
-    return value is not None and value is not False and value != "auto"
-
-
-def _ending(name: str | None) -> str | None:
-    """The audio format that a file name ends in, if it does."""
-    ending = (name or "").rpartition(".")[2].lower()
-    return ending if ending in FORMATS else None

@@ -24,7 +24,8 @@ from bark_infinity.cli import main
 from bark_infinity.devices import Placement
 from bark_infinity.errors import CheckpointError
 from bark_infinity.loading import ModelChoice
-from bark_infinity.options import REPORTS, flags
+from bark_infinity.option_rules import REPORTS
+from bark_infinity.options import flags
 from bark_infinity.stages import coarse, semantic
 from bark_infinity.voice import Voice
 

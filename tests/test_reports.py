@@ -18,7 +18,7 @@ from huggingface_hub import constants as hub_constants
 from huggingface_hub import scan_cache_dir
 from rich.console import Console, RenderableType
 
-from bark_infinity import options
+from bark_infinity import option_rules
 from bark_infinity.reports import REPORTS, arithmetic, cuda, gpu_report, hardware, hub_cache_report, numpy_report
 from bark_infinity.reports.tables import UNKNOWN, facts_table, known, size
 
@@ -94,14 +94,14 @@ def test_every_report_fits(name, width, two_gpus, hub, monkeypatch):
 
 
 def test_every_flag_has_its_report():
-    assert tuple(REPORTS) == options.REPORTS
+    assert tuple(REPORTS) == option_rules.REPORTS
 
 
 def test_nothing_slow_is_imported_before_a_report_is_built():
     code = (
         "import sys, bark_infinity.reports; sys.exit(bool({'torch', 'soundfile', 'huggingface_hub'} & {*sys.modules}))"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(options.__file__).parents[1]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(option_rules.__file__).parents[1]).returncode == 0
 
 
 @pytest.mark.parametrize("name", REPORTS)
