@@ -152,12 +152,14 @@ class Bark:
         """The codec, waited for where it is still loading."""
         return self._codec.result()
 
-    def rows_at_once(self) -> int:
+    def rows_at_once(self, settings: Settings = Settings()) -> int:
         """Segments that fit side by side into half of the free memory of the tightest stage, 1 to 16."""
         rows = _MAX_AUTO_ROWS
-        for stage in self.stages.values():
+        for name, stage in self.stages.items():
             causal = isinstance(stage.model, CausalGPT)
             per_row = cache_bytes_per_row(stage.model) if causal else _FINE_BYTES_PER_ROW
+            if name == "semantic" and settings.negative_text is not None:
+                per_row *= 2  # its cache stands beside that of the text
             rows = min(rows, free_memory(stage.placement.device) // 2 // per_row)
         return max(1, rows)
 

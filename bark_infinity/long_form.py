@@ -138,7 +138,7 @@ class LongForm:
 
         Plans are taken when there is room for their segments in a batch.
         """
-        rows = self.rows or self.bark.rows_at_once()
+        rows = self.rows or self.bark.rows_at_once(self.settings)
         waiting, runs, done = iter(plans), [], 0
         while True:
             failed = list(self._take_plans(waiting, runs, rows))

@@ -270,6 +270,10 @@ def test_batches_shrink_with_memory(bark, monkeypatch):
     assert bark.rows_at_once() == 16
     monkeypatch.setattr(module, "free_memory", lambda _: 0)
     assert bark.rows_at_once() == 1
+    cache = module.cache_bytes_per_row(bark.stages["semantic"].model)  # as that of the coarse stage
+    monkeypatch.setattr(module, "_FINE_BYTES_PER_ROW", 1)
+    monkeypatch.setattr(module, "free_memory", lambda _: 2 * 8 * cache)
+    assert (bark.rows_at_once(), bark.rows_at_once(Settings(negative_text="Bye."))) == (8, 4)
 
 
 @pytest.mark.cuda

@@ -34,7 +34,7 @@ class Recorder:
     def check_history(self, history) -> None:
         """Whatever it is, it can be heard."""
 
-    def rows_at_once(self) -> int:
+    def rows_at_once(self, settings) -> int:
         return 16
 
     def generate(self, segments, settings, progress) -> list[Generation]:
