@@ -19,7 +19,7 @@ from .option_rules import REPORTS
 from .options import Options
 from .planning import ClipPlan, CountIds, FailedPrompt, plan_again, plan_clips
 from .prompts import read_prompts
-from .rendering import Skipped, render_voices, voice_files
+from .rendering import Skipped, render_voices, voices_to_render
 from .seeds import draw_seed
 from .voice import Voice, find_voice, list_voices, voice_folders
 
@@ -170,8 +170,7 @@ def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console
     from .results import save_voice
 
     recording = Path(options.audio_file_as_history_prompt)
-    model = "small" if options.fine_use_small else options.model
-    cloned = clone_voice(recording, model, hub, codec_device(choice))
+    cloned = clone_voice(recording, choice.model_of("fine"), hub, codec_device(choice))
     for warning in cloned.warnings:
         view.warn(console, f"{recording}: {warning}")
     path = save_voice(cloned.voice, folder, recording.stem)
@@ -240,7 +239,7 @@ def compare(manifest: Manifest, audio: Path, options: Options, console: Console)
 
 def render(options: Options, console: Console) -> int:
     """--render_npz_samples: every voice of a folder as sound beside it."""
-    voices = voice_files(options.render_npz_samples)
+    voices = voices_to_render(options.render_npz_samples)
     if options.dry_run or options.text_splits_only:
         for path in voices:
             view.say(console, f"{path} would become {path.with_suffix(f'.{options.output_format}')}")

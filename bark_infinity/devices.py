@@ -90,7 +90,14 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on `device`; for MPS and systems that do not tell, a cautious 4 GiB."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return linux_memory()[1]
     return 4 * 2**30
+
+
+def linux_memory() -> tuple[int, int]:
+    """Bytes of memory, and those that are free. Raises OSError on other systems."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        info = dict(line.split(":") for line in lines)
+    total, free = (int(info[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    return total, free

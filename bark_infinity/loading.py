@@ -48,6 +48,10 @@ class ModelChoice:
     offline: bool = False
     force_reload: bool = False
 
+    def model_of(self, stage: str) -> str:
+        """Which model a stage comes from; the codec comes with the fine one."""
+        return "small" if stage in self.small_stages else self.model
+
     @classmethod
     def from_options(cls, options: Options) -> ModelChoice:
         """The choice that resolved options ask for."""
@@ -92,8 +96,7 @@ def load_models(choice: ModelChoice) -> Models:
     Raises CheckpointError for a model that is missing, damaged or foreign, UsageError for a device that is absent.
     """
     hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
-    models = {stage: "small" if stage in choice.small_stages else choice.model for stage in STAGES}
-    checkpoints = find_checkpoints(models, hub)
+    checkpoints = find_checkpoints({stage: choice.model_of(stage) for stage in STAGES}, hub)
     weights = {stage: checkpoint.stage(stage) for stage, checkpoint in checkpoints.items()}
     placements = _place(weights, choice)
     tokenizer = checkpoints["semantic"].tokenizer()
@@ -117,7 +120,7 @@ def load_codec(choice: ModelChoice) -> Codec:
     """
     device = codec_device(choice)
     hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
-    model = "small" if "fine" in choice.small_stages else choice.model  # the codec comes with the fine stage
+    model = choice.model_of("fine")
     repo = PUBLISHED.get(model)
     if repo and not any(hub.cached(repo, name) for name in WEIGHT_FILES):
         checkpoint = SunoCheckpoint(original_cache(), hub)

@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from . import __version__
@@ -27,6 +26,8 @@ _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their 
 
 def versions() -> dict[str, str]:
     """Versions of this program and of what its sound depends on."""
+    from importlib import metadata  # late: it is slow to import, and asking without making needs none of it
+
     own = {"bark_infinity": __version__, "python": platform.python_version()}
     return own | {name: metadata.version(name) for name in _LIBRARIES}
 

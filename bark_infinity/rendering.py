@@ -11,7 +11,7 @@ import numpy as np
 
 from . import constants as c
 from .errors import DeviceError, UsageError, VoiceError
-from .voice import Voice
+from .voice import Voice, voice_files
 
 Decode = Callable[[np.ndarray], np.ndarray]  # codes (8, frames) -> samples (frames * 320,)
 Write = Callable[[Path, np.ndarray, Mapping[str, str]], None]  # path, samples, tags; raises FileExistsError
@@ -35,12 +35,11 @@ class Skipped:
     fault: bool = True  # false: its audio is there already
 
 
-def voice_files(folder: str) -> list[Path]:
-    """All voice files below a folder, in order, but for the tokens of clips. Raises UsageError if there are none."""
+def voices_to_render(folder: str) -> list[Path]:
+    """All voice files below a folder, in order. Raises UsageError if there are none."""
     if not os.path.isdir(os.path.expanduser(folder)):
         raise UsageError(f"--render_npz_samples {folder} is no folder; give one with .npz voice files")
-    found = Path(folder).expanduser().rglob("*.npz")
-    if not (paths := sorted(path for path in found if not path.name.endswith(".segments.npz"))):
+    if not (paths := voice_files(Path(folder).expanduser())):
         raise UsageError(f"--render_npz_samples {folder} has no .npz files; give a folder with voices")
     return paths
 

@@ -212,13 +212,16 @@ class FoundVoice:
         return code if code in c.LANGUAGES else ""
 
 
+def voice_files(folder: Path) -> list[Path]:
+    """All `.npz` files below a folder, in order, but for the tokens of clips."""
+    return [path for path in sorted(folder.rglob("*.npz")) if not path.name.endswith(".segments.npz")]
+
+
 def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
     """All `.npz` files below these folders, by name, but for the tokens of clips; only array headers are read."""
     found = {}
     for folder in folders:
-        for path in sorted(folder.rglob("*.npz")):
-            if path.name.endswith(".segments.npz"):
-                continue
+        for path in voice_files(folder):
             name = path.relative_to(folder).with_suffix("").as_posix()
             found.setdefault(name, FoundVoice(name, path, _seconds(path)))
     return sorted(found.values(), key=lambda voice: (voice.language, voice.name))

@@ -15,7 +15,7 @@ from bark_infinity.audio import write_audio
 from bark_infinity.checkpoints import huggingface, suno
 from bark_infinity.errors import CheckpointError, OutputError, UsageError
 from bark_infinity.loading import ModelChoice, load_codec
-from bark_infinity.rendering import Rendered, Skipped, render_voices, voice_files
+from bark_infinity.rendering import Rendered, Skipped, render_voices, voices_to_render
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,9 @@ def codec():
 
 def rendered(codec, folder: Path, format: str = "wav"):
     return list(
-        render_voices(voice_files(str(folder)), format, codec.decode, lambda *audio: write_audio(*audio, format=format))
+        render_voices(
+            voices_to_render(str(folder)), format, codec.decode, lambda *audio: write_audio(*audio, format=format)
+        )
     )
 
 
@@ -55,7 +57,7 @@ def test_each_voice_becomes_the_codecs_sound_of_it(codec, make_voice):
 def test_published_voices(codec, shared_voices):
     shutil.copytree(shared_voices, "voices")
     made = rendered(codec, Path("voices"), "mp3")
-    assert len(made) == len(voice_files("voices")) > 3
+    assert len(made) == len(voices_to_render("voices")) > 3
     for result in made:
         frames = np.load(result.voice)["fine_prompt"].shape[1]
         assert isinstance(result, Rendered) and result.seconds == frames / 75
@@ -86,7 +88,7 @@ def test_sound_that_is_there_stays(codec, make_voice):
     first, second = rendered(codec, Path("."))
     assert first.voice == Path("a.npz") and "a.wav is there already" in first.reason
     assert isinstance(second, Rendered) and Path("a.wav").read_bytes() == b"precious"
-    again = render_voices(voice_files("."), "wav", lambda codes: pytest.fail("decodes for nothing"), write_audio)
+    again = render_voices(voices_to_render("."), "wav", lambda codes: pytest.fail("decodes for nothing"), write_audio)
     assert all(isinstance(result, Skipped) for result in again)
     assert all(isinstance(result, Rendered) for result in rendered(codec, Path("."), "flac"))
 
@@ -98,14 +100,14 @@ def test_sound_that_appears_meanwhile_stays(make_voice):
         Path("a.wav").write_bytes(b"precious")
         return np.zeros(320, np.float32)
 
-    (result,) = render_voices(voice_files("."), "wav", decode, write_audio)
+    (result,) = render_voices(voices_to_render("."), "wav", decode, write_audio)
     assert "a.wav is there already" in result.reason and Path("a.wav").read_bytes() == b"precious"
 
 
 def test_voices_are_rendered_as_they_are_asked_for(make_voice):
     for name in "abc":
         make_voice(1).save(f"{name}.npz")
-    results = render_voices(voice_files("."), "wav", lambda codes: np.zeros(320, np.float32), write_audio)
+    results = render_voices(voices_to_render("."), "wav", lambda codes: np.zeros(320, np.float32), write_audio)
     assert next(results).voice.name == "a.npz"
     assert files_below(Path(".")) == {"a.npz", "b.npz", "c.npz", "a.wav"}
 
@@ -117,7 +119,7 @@ def test_a_full_disk_ends_it(make_voice):
         raise OutputError("no space")
 
     with pytest.raises(OutputError, match="no space"):
-        list(render_voices(voice_files("."), "wav", lambda codes: np.zeros(320, np.float32), write))
+        list(render_voices(voices_to_render("."), "wav", lambda codes: np.zeros(320, np.float32), write))
 
 
 def test_a_voice_too_long_for_the_memory_is_left_out(make_voice):
@@ -129,7 +131,7 @@ def test_a_voice_too_long_for_the_memory_is_left_out(make_voice):
             raise torch.OutOfMemoryError("of 80 GiB, 79 are in use")
         return np.zeros(320, np.float32)
 
-    long, short = render_voices(voice_files("."), "wav", decode, write_audio)
+    long, short = render_voices(voices_to_render("."), "wav", decode, write_audio)
     assert "a.npz lasts 60 s" in long.reason and isinstance(short, Rendered)
 
 
@@ -138,7 +140,7 @@ def test_our_own_mistakes_are_not_skipped(make_voice):
     with pytest.raises(RuntimeError, match="shapes"):
         list(
             render_voices(
-                voice_files("."), "wav", lambda codes: (_ for _ in ()).throw(RuntimeError("shapes")), write_audio
+                voices_to_render("."), "wav", lambda codes: (_ for _ in ()).throw(RuntimeError("shapes")), write_audio
             )
         )
 
@@ -150,7 +152,7 @@ def test_a_folder_without_voices(folder):
     Path("clips").mkdir()
     Path("clips/a.segments.npz").touch()
     with pytest.raises(UsageError, match="--render_npz_samples .*; give"):
-        voice_files(folder)
+        voices_to_render(folder)
 
 
 def test_a_folder_in_the_home(monkeypatch, tmp_path, make_voice):
@@ -158,7 +160,7 @@ def test_a_folder_in_the_home(monkeypatch, tmp_path, make_voice):
         monkeypatch.setenv(name, str(tmp_path))
     Path("mine").mkdir()
     make_voice(1).save("mine/a.npz")
-    assert voice_files("~/mine") == [tmp_path / "mine" / "a.npz"]
+    assert voices_to_render("~/mine") == [tmp_path / "mine" / "a.npz"]
 
 
 # ---- the codec alone ------------------------------------------------------------------------------------------------

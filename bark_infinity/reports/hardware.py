@@ -184,9 +184,9 @@ def memory() -> tuple[int, int]:
         pages = re.findall(r"Pages (?:free|inactive|speculative):\s+(\d+)", output_of("vm_stat"))
         page = os.sysconf("SC_PAGE_SIZE")
         return os.sysconf("SC_PHYS_PAGES") * page, sum(map(int, pages)) * page
-    info = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-    total, free = (int(info[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    return total, free
+    from ..devices import linux_memory
+
+    return linux_memory()
 
 
 def output_of(*command: str) -> str:
