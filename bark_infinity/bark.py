@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -181,42 +182,82 @@ class Bark:
         return made
 
     def generate(
-        self, segments: Sequence[Segment], settings: Settings = Settings(), progress: StageProgress = lambda *_: None
+        self,
+        segments: Sequence[Segment],
+        settings: Settings = Settings(),
+        progress: StageProgress = lambda *_: None,
+        rows: int | None = None,
     ) -> list[Generation]:
-        """All segments side by side through the stages; each has the tokens it gets alone.
+        """What `stream` makes, all of it, in the order of the segments."""
+        made = dict(self.stream(segments, settings, progress, rows))
+        return [made[k] for k in range(len(segments))]
 
-        Raises TextError for an empty text and VoiceError for a history this model cannot hear.
+    def stream(
+        self,
+        segments: Sequence[Segment],
+        settings: Settings = Settings(),
+        progress: StageProgress = lambda *_: None,
+        rows: int | None = None,
+    ) -> Iterator[tuple[int, Generation]]:
+        """The place of each segment in `segments` and what became of it, as soon as it is sound.
+
+        `rows` of them stand side by side in a stage (None: as many as fit), the others wait until a place is free; each
+        has the tokens it gets alone. Raises TextError for an empty text and VoiceError for a history this model cannot
+        hear.
         """
         said = [s.text is not None and s.semantic is None for s in segments]  # not: no words, or tokens instead
         ids = [self.encode(s.text) if has_text else [] for s, has_text in zip(segments, said, strict=True)]
         for segment in segments:
             self.check_history(segment.history)
+        rows = rows or self.rows_at_once(settings)
         randoms = [_row_randoms(segment.seeds) for segment in segments]
-        watch = _StopWatch(len(segments))
 
+        watch = _StopWatch(len(segments))
         with watch("semantic"):
-            made = self._semantic(segments, ids, randoms, settings, progress)
-        semantic = [m.tokens for m in made]
+            made = self._semantic(segments, ids, randoms, settings, progress, rows)
         _ = self.codec  # it has loaded beside the first stage: what is wrong with it is told before hours of work
         with watch("coarse"):
-            rows = [
-                CoarseRow(tokens, s.history.coarse_semantic, s.history.coarse, r["coarse"])
-                for tokens, s, r in zip(semantic, segments, randoms, strict=True)
+            coarse_rows = [
+                CoarseRow(m.tokens, s.history.coarse_semantic, s.history.coarse, r["coarse"])
+                for m, s, r in zip(made, segments, randoms, strict=True)
             ]
-            coarse = self.run_stage("coarse", rows, settings.coarse, progress)
-        with watch("fine"):
-            rows = [
-                FineRow(codes, s.history.fine, r["fine"]) for codes, s, r in zip(coarse, segments, randoms, strict=True)
-            ]
-            fine = self.run_stage("fine", rows, settings.fine, progress)
-        with watch("codec"):
-            audio = self.decode(fine)
-        voices = [Voice(*tokens) for tokens in zip(semantic, coarse, fine, strict=True)]
-        cut = [max(0, len(i) - self.spec.max_text_ids) for i in ids]
-        return [
-            Generation(v, a, n, dict(watch.seconds), m.statistics)
-            for v, a, n, m in zip(voices, audio, cut, made, strict=True)
-        ]
+            coarse = self.run_stage("coarse", coarse_rows, settings.coarse, progress, rows)
+        for k, fine, audio, seconds in self._sound(segments, coarse, randoms, settings, progress, rows):
+            yield (
+                k,
+                Generation(
+                    Voice(made[k].tokens, coarse[k], fine),
+                    audio,
+                    max(0, len(ids[k]) - self.spec.max_text_ids),
+                    watch.seconds | seconds,
+                    made[k].statistics,
+                ),
+            )
+
+    def _sound(
+        self,
+        segments: Sequence[Segment],
+        coarse: Sequence[np.ndarray],
+        randoms: Sequence[Mapping[str, RowRandom]],
+        settings: Settings,
+        progress: StageProgress,
+        rows: int,
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, float]]]:
+        """The last stage and the codec: place, codes (8, frames), samples and seconds a stage, of each segment."""
+        stage = self.stages["fine"]
+        if stage.placement.device.type == "cpu":
+            rows = 1  # a window is work enough for every core, and what is finished is not kept waiting
+        with at_work(stage.model, stage.placement):
+            for start in range(0, len(segments), rows):
+                group = range(start, min(start + rows, len(segments)))
+                watch = _StopWatch(len(group))
+                with watch("fine"):
+                    fine_rows = [FineRow(coarse[k], segments[k].history.fine, randoms[k]["fine"]) for k in group]
+                    fine = generate_fine(stage.model, stage.spec, fine_rows, settings.fine, partial(progress, "fine"))
+                with watch("codec"):
+                    audio = self.decode(fine)
+                for k, codes, samples in zip(group, fine, audio, strict=True):
+                    yield k, codes, samples, watch.seconds
 
     def _semantic(
         self,
@@ -225,6 +266,7 @@ class Bark:
         randoms: Sequence[Mapping[str, RowRandom]],
         settings: Settings,
         progress: StageProgress,
+        at_once: int,
     ) -> list[SemanticMade]:
         """The first stage: segments with a text side by side, then those without, which do not stop early."""
         limit = self.spec.max_text_ids
@@ -239,7 +281,7 @@ class Bark:
                 for k in group
             ]
             if rows:
-                made |= zip(group, self.run_stage("semantic", rows, how, progress), strict=True)
+                made |= zip(group, self.run_stage("semantic", rows, how, progress, at_once), strict=True)
         return [made[k] for k in range(len(segments))]
 
     def _checked(self, semantic: np.ndarray) -> np.ndarray:
@@ -251,12 +293,26 @@ class Bark:
             )
         return semantic
 
-    def run_stage(self, name: str, rows: Sequence, settings: object, progress: StageProgress = lambda *_: None) -> list:
-        """One stage alone: its rows and settings in, what it makes of each out. The model is on its device for that long."""
+    def run_stage(
+        self,
+        name: str,
+        rows: Sequence,
+        settings: object,
+        progress: StageProgress = lambda *_: None,
+        at_once: int | None = None,
+    ) -> list:
+        """One stage alone: its rows and settings in, what it makes of each out, `at_once` of them side by side.
+
+        The model is on its device for that long.
+        """
         stage = self.stages[name]
+        generate = _STAGE_FUNCTIONS[name]
+        made = []
         with at_work(stage.model, stage.placement):
-            generate = _STAGE_FUNCTIONS[name]
-            return generate(stage.model, stage.spec, rows, settings, lambda done, total: progress(name, done, total))
+            for start in range(0, len(rows), at_once or max(1, len(rows))):
+                batch = rows[start : start + at_once] if at_once else rows
+                made += generate(stage.model, stage.spec, batch, settings, partial(progress, name))
+        return made
 
     def encode(self, text: str) -> list[int]:
         """WordPiece ids of a text. Raises TextError if there are none."""
