@@ -25,7 +25,7 @@ from .sampling import RowRandom
 from .seeds import Seeds
 from .spec import BarkSpec
 from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
-from .stages.fine import FineRow, FineSettings, generate_fine
+from .stages.fine import FineRow, FineSettings, generate_fine, stream_fine
 from .stages.semantic import SemanticMade, SemanticRow, SemanticSettings, Statistics, generate_semantic
 from .voice import Voice, find_voice, voice_folders
 from .voice_history import History
@@ -36,6 +36,9 @@ StageProgress = Callable[[str, int, int], None]
 _log = logging.getLogger(__name__)
 _STAGE_FUNCTIONS = {"semantic": generate_semantic, "coarse": generate_coarse, "fine": generate_fine}
 _MAX_AUTO_ROWS = 16  # beyond it a step on a CPU costs more than the rows it serves
+_FINE_ROWS_AT_ONCE = (
+    16  # windows that fill a GPU; on a CPU one is work enough, and what is finished is not kept waiting
+)
 _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine stage in float32
 
 
@@ -245,19 +248,19 @@ class Bark:
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, float]]]:
         """The last stage and the codec: place, codes (8, frames), samples and seconds a stage, of each segment."""
         stage = self.stages["fine"]
-        if stage.placement.device.type == "cpu":
-            rows = 1  # a window is work enough for every core, and what is finished is not kept waiting
+        fine_rows = [
+            FineRow(codes, s.history.fine, r["fine"]) for codes, s, r in zip(coarse, segments, randoms, strict=True)
+        ]
+        at_once = 1 if stage.placement.device.type == "cpu" else min(rows, _FINE_ROWS_AT_ONCE)
+        report = partial(progress, "fine")
         with at_work(stage.model, stage.placement):
-            for start in range(0, len(segments), rows):
-                group = range(start, min(start + rows, len(segments)))
-                watch = _StopWatch(len(group))
-                with watch("fine"):
-                    fine_rows = [FineRow(coarse[k], segments[k].history.fine, randoms[k]["fine"]) for k in group]
-                    fine = generate_fine(stage.model, stage.spec, fine_rows, settings.fine, partial(progress, "fine"))
-                with watch("codec"):
-                    audio = self.decode(fine)
-                for k, codes, samples in zip(group, fine, audio, strict=True):
-                    yield k, codes, samples, watch.seconds
+            made = stream_fine(stage.model, stage.spec, fine_rows, settings.fine, report, at_once)
+            start = time.perf_counter()
+            for place, codes in made:
+                coded = time.perf_counter()
+                audio = self.decode([codes])[0]
+                yield place, codes, audio, {"fine": coded - start, "codec": time.perf_counter() - coded}
+                start = time.perf_counter()
 
     def _semantic(
         self,
@@ -306,13 +309,9 @@ class Bark:
         The model is on its device for that long.
         """
         stage = self.stages[name]
-        generate = _STAGE_FUNCTIONS[name]
-        made = []
         with at_work(stage.model, stage.placement):
-            for start in range(0, len(rows), at_once or max(1, len(rows))):
-                batch = rows[start : start + at_once] if at_once else rows
-                made += generate(stage.model, stage.spec, batch, settings, partial(progress, name))
-        return made
+            generate = _STAGE_FUNCTIONS[name]
+            return generate(stage.model, stage.spec, rows, settings, partial(progress, name), at_once)
 
     def encode(self, text: str) -> list[int]:
         """WordPiece ids of a text. Raises TextError if there are none."""

@@ -1,12 +1,12 @@
-"""From a prefix to the next token's hidden state, step by step, for B rows whose prefixes may differ in length.
+"""From prefixes to hidden states, step by step, for B rows side by side that differ in prefix and length.
 
-A decoder has three moves: `prefill`, `step` and `keep`. Its slots 0..B-1 hold the rows at work.
-Legend as in gpt.py; L layers, S allocated positions.
+A decoder's slots 0..B-1 hold the rows at work. Legend as in gpt.py; L layers, S allocated positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Protocol
 
 import torch
@@ -14,15 +14,17 @@ import torch.nn.functional as F
 
 from .gpt import CausalGPT
 
+_GPU_POSITIONS_AT_ONCE = 2**14  # of prefixes, padding included: fills a GPU, and its activations are some hundred MiB
+
 
 class Decoder(Protocol):
     """What the causal stages need of a decoder."""
 
-    def prefill(self, prefixes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Token embeddings of each row's prefix, (T_i, C) -> hidden states of their last positions, (B, C)."""
+    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+        """Token embeddings (T_i, C), T_i > 0, of what rows have read so far, into their slots: one at work, or the next."""
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The token each row has just got, (B,) -> hidden states for the next one, (B, C)."""
+        """The next token of the row in each slot, (B,) -> hidden states of it, (B, C)."""
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         """Drop all slots but `alive` (ascending); returns, for each new slot, the slot its row was in."""
@@ -33,57 +35,65 @@ class CachedDecoder:
 
     def __init__(self, model: CausalGPT, rows: int, length: int):
         config = model.config
-        weight = model.head.weight
         shape = (config.n_layer, rows, config.n_head, length, config.head_width)
         self.model = model
-        # Zeros, for steps read what is masked beyond a shorter row's end, and even masked a NaN would spread.
-        self.keys = torch.zeros(shape, dtype=weight.dtype, device=weight.device)  # (L, B, H, S, D)
-        self.values = torch.zeros_like(self.keys)
-        self.lengths = torch.zeros(0, dtype=torch.long)  # (B,) on the CPU: positions written so far
+        self.keys = torch.empty(shape, dtype=model.working_type, device=model.device)  # (L, B, H, S, D)
+        self.values = torch.empty_like(self.keys)
+        self.lengths: list[int] = []  # positions written so far, of each slot at work
 
-    def prefill(self, prefixes: Sequence[torch.Tensor]) -> torch.Tensor:
-        # Shorter rows are padded on the right: no real position sees the padding, and steps overwrite it.
-        self.lengths = torch.tensor([len(prefix) for prefix in prefixes])
-        padded = torch.nn.utils.rnn.pad_sequence(list(prefixes), batch_first=True)  # (B, T, C)
-        positions = torch.arange(padded.shape[1], device=padded.device)
-        hidden = self.model(padded, positions, self._attend_prefix)
-        return hidden[torch.arange(len(prefixes)), self.lengths - 1]
+    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+        # One prefix is work enough for every core of a CPU, and alone it is read the same in every batch.
+        most = 1 if self.keys.device.type == "cpu" else _GPU_POSITIONS_AT_ONCE
+        for part in _parts([len(prefix) for prefix in prefixes], most):
+            self._fill([slots[i] for i in part], [prefixes[i] for i in part])
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        positions = self.lengths.to(self.keys.device)
-        filled = int(self.lengths.max()) + 1
-        even = bool((self.lengths == self.lengths[0]).all())
-        slots = torch.arange(len(tokens), device=self.keys.device)
-        mask = None if even else torch.arange(filled, device=self.keys.device) <= positions[:, None, None, None]
+        device = self.keys.device
+        positions = torch.tensor(self.lengths, device=device)
+        groups = list(_even(self.lengths))
+        slots = torch.arange(len(tokens), device=device)
 
         def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            keys, values = self.keys[layer, : len(slots)], self.values[layer, : len(slots)]
-            if even:
-                keys[:, :, filled - 1], values[:, :, filled - 1] = key[:, :, 0], value[:, :, 0]
-            else:
-                keys[slots, :, positions], values[slots, :, positions] = key[:, :, 0], value[:, :, 0]
-            return F.scaled_dot_product_attention(query, keys[:, :, :filled], values[:, :, :filled], attn_mask=mask)
+            keys, values = self.keys[layer], self.values[layer]
+            keys[slots, :, positions], values[slots, :, positions] = key[:, :, 0].to(keys), value[:, :, 0].to(values)
+            query = query.to(keys)
+            # Rows of one length at a time: none reads further than it is filled, and none needs a mask.
+            heads = [
+                F.scaled_dot_product_attention(query[rows], keys[rows, :, :filled], values[rows, :, :filled])
+                for rows, filled in groups
+            ]
+            return heads[0] if len(heads) == 1 else torch.cat(heads)
 
         embeddings = self.model.token_embedding(tokens)[:, None]  # (B, 1, C)
         hidden = self.model(embeddings, positions[:, None], attend)
-        self.lengths += 1
+        self.lengths = [length + 1 for length in self.lengths]
         return hidden[:, 0]
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         order = compact(alive)
-        filled = int(self.lengths.max())
         for slot, source in enumerate(order):
             if slot != source:
+                filled = self.lengths[source]
                 self.keys[:, slot, :, :filled] = self.keys[:, source, :, :filled]
                 self.values[:, slot, :, :filled] = self.values[:, source, :, :filled]
-        self.lengths = self.lengths[order]
+        self.lengths = [self.lengths[source] for source in order]
         return order
 
-    def _attend_prefix(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        rows, _, length, _ = key.shape
-        self.keys[layer, :rows, :, :length] = key
-        self.values[layer, :rows, :, :length] = value
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    def _fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+        lengths = [len(prefix) for prefix in prefixes]
+        # Shorter rows are padded on the right, where no real position sees it.
+        padded = torch.nn.utils.rnn.pad_sequence(list(prefixes), batch_first=True)  # (B, T, C)
+
+        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            query, key, value = (x.to(self.keys) for x in (query, key, value))
+            for i, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
+                self.keys[layer, slot, :, :length] = key[i, :, :length]
+                self.values[layer, slot, :, :length] = value[i, :, :length]
+            return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+        self.model.prefill(padded, torch.arange(padded.shape[1], device=padded.device), attend)
+        for slot, length in zip(slots, lengths, strict=True):
+            self.lengths[slot : slot + 1] = [length]
 
 
 class RecomputingDecoder:
@@ -91,15 +101,16 @@ class RecomputingDecoder:
 
     def __init__(self, model: CausalGPT):
         self.model = model
-        self.sequences: list[torch.Tensor] = []  # (T_i, C) a row
+        self.sequences: list[torch.Tensor] = []  # (T_i, C) a slot
 
-    def prefill(self, prefixes: Sequence[torch.Tensor]) -> torch.Tensor:
-        self.sequences = list(prefixes)
-        return torch.stack([self._last_hidden(sequence) for sequence in self.sequences])
+    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+        for slot, prefix in zip(slots, prefixes, strict=True):
+            self.sequences[slot : slot + 1] = [prefix]
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         embeddings = self.model.token_embedding(tokens)[:, None]
-        return self.prefill([torch.cat(pair) for pair in zip(self.sequences, embeddings, strict=True)])
+        self.sequences = [torch.cat(pair) for pair in zip(self.sequences, embeddings, strict=True)]
+        return torch.stack([self._last_hidden(sequence) for sequence in self.sequences])
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         self.sequences = [self.sequences[slot] for slot in alive]
@@ -126,7 +137,25 @@ def compact(alive: Sequence[int]) -> list[int]:
     return [slot if slot in staying else next(movers) for slot in range(len(alive))]
 
 
+def _even(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
+    """Neighbouring slots of one length, and how far they are filled with the token that is being read."""
+    start = 0
+    for length, group in groupby(lengths):
+        stop = start + sum(1 for _ in group)
+        yield slice(start, stop), length + 1
+        start = stop
+
+
+def _parts(lengths: Sequence[int], most: int) -> Iterator[range]:
+    """Neighbouring rows that are read at once: up to `most` positions, padded to the longest of them, or one row."""
+    start = 0
+    for stop in range(1, len(lengths) + 1):
+        if stop == len(lengths) or (stop + 1 - start) * max(lengths[start : stop + 1]) > most:
+            yield range(start, stop)
+            start = stop
+
+
 def cache_bytes_per_row(model: CausalGPT) -> int:
     """Memory that one row's keys and values take at full context."""
     config = model.config
-    return 2 * config.n_layer * config.width * config.block_size * model.head.weight.element_size()
+    return 2 * config.n_layer * config.width * config.block_size * model.working_type.itemsize

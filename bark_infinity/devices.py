@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +12,7 @@ import torch
 
 from .errors import UsageError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.int8}
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,34 @@ def directml_device() -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto`: bfloat16 on CUDA cards that multiply it, float32 elsewhere."""
+    """`auto`: bfloat16 where the processor or the CUDA card multiplies it natively, float32 elsewhere.
+
+    Raises UsageError for int8 beside a GPU.
+    """
+    if name == "int8" and device.type != "cpu":
+        raise UsageError(f"--dtype int8 is for the CPU; choose bfloat16 for {device.type}, or --device cpu")
     if name != "auto":
         return DTYPES[name]
-    return (
-        torch.bfloat16
-        if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        else torch.float32
-    )
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and native_type() == torch.bfloat16
+    return torch.bfloat16 if native else torch.float32
+
+
+def native_type() -> torch.dtype:
+    """bfloat16 where this CPU multiplies it (AMX, AVX512-BF16), else float32."""
+    return torch.bfloat16 if {"amx_bf16", "avx512_bf16"} & processor_features() else torch.float32
+
+
+@functools.cache
+def processor_features() -> frozenset[str]:
+    """What this CPU can multiply natively, by torch's names: amx_bf16, avx512_bf16, avx512_vnni and so on."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return frozenset(name for name, value in torch.cpu.get_capabilities().items() if value is True)
+    asked = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
+    asked["avx512_vnni"] = "_is_vnni_supported"
+    return frozenset(name for name, probe in asked.items() if getattr(torch.cpu, probe, bool)())
 
 
 @contextlib.contextmanager

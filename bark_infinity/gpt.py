@@ -1,4 +1,5 @@
-"""The transformer of Bark's three stages: shapes only. Where keys and values are kept is the caller's `attend`.
+"""The transformer of Bark's three stages: shapes only. Where keys and values are kept is the caller's `attend`, how weights
+are multiplied is `precision`'s. Residuals and norms are float32.
 
 B rows, T positions, C width, H heads, D = C / H, V vocabulary.
 """
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from .precision import Head, Linear
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(layer, query, key, value), each (B, H, T, D) -> attention output (B, H, T, D)."""
@@ -51,18 +54,21 @@ class Block(nn.Module):
         self.layer, self.n_head = layer, config.n_head
         width, bias = config.width, config.bias
         self.attention_norm = nn.LayerNorm(width, eps=1e-5, bias=config.norm_bias)
-        self.qkv = nn.Linear(width, 3 * width, bias)
-        self.attention_out = nn.Linear(width, width, bias)
+        self.qkv = Linear(width, 3 * width, bias)
+        self.attention_out = Linear(width, width, bias)
         self.mlp_norm = nn.LayerNorm(width, eps=1e-5, bias=config.norm_bias)
-        self.mlp_in = nn.Linear(width, 4 * width, bias)
-        self.mlp_out = nn.Linear(4 * width, width, bias)
+        self.mlp_in = Linear(width, 4 * width, bias)
+        self.mlp_out = Linear(4 * width, width, bias)
 
     def forward(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
-        qkv = self.qkv(self.attention_norm(x))  # (B, T, 3C)
-        query, key, value = qkv.unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
-        heads = attend(self.layer, query, key, value)
+        heads = attend(self.layer, *self.project(x))
         x = x + self.attention_out(heads.transpose(1, 2).flatten(2))
-        return x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))
+        return x + self.mlp_out(self.mlp_in(self.mlp_norm(x), gelu=True))
+
+    def project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Query, key and value of residuals (B, T, C), each (B, H, T, D)."""
+        qkv = self.qkv(self.attention_norm(x))  # (B, T, 3C)
+        return qkv.unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4).unbind()
 
 
 class CausalGPT(nn.Module):
@@ -75,18 +81,35 @@ class CausalGPT(nn.Module):
         self.position_embedding = Embedding(config.block_size, config.width)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
-        self.head = nn.Linear(config.width, config.output_vocab_size, bias=False)
+        self.head = Head(config.width, config.output_vocab_size)
+
+    @property
+    def device(self) -> torch.device:
+        return self.position_embedding.weight.device
+
+    @property
+    def working_type(self) -> torch.dtype:
+        """The type that keys and values are kept in."""
+        return self.position_embedding.weight.dtype
 
     def forward(self, embeddings: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """Token embeddings (B, T, C) at positions (T,) or (B, T) -> normalised hidden states (B, T, C)."""
-        x = embeddings + self.position_embedding(positions)
+        x = embeddings.float() + self.position_embedding(positions)
         for block in self.blocks:
             x = block(x, attend)
         return self.norm(x)
 
+    def prefill(self, embeddings: torch.Tensor, positions: torch.Tensor, attend: Attend) -> None:
+        """The same for what `attend` is given alone: of the last block no more than its keys and values."""
+        x = embeddings.float() + self.position_embedding(positions)
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block(x, attend)
+        attend(last.layer, *last.project(x))
+
     def logits(self, hidden: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Logits of the ids start..stop alone, (..., stop - start): no stage reads the whole vocabulary."""
-        return F.linear(hidden, self.head.weight[start:stop])
+        return self.head(hidden, start, stop)
 
 
 class FineGPT(nn.Module):
@@ -101,11 +124,15 @@ class FineGPT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
         heads = range(config.n_codes_total - config.n_codes_given)
-        self.heads = nn.ModuleList(nn.Linear(config.width, config.output_vocab_size, bias=False) for _ in heads)
+        self.heads = nn.ModuleList(Head(config.width, config.output_vocab_size) for _ in heads)
+
+    @property
+    def device(self) -> torch.device:
+        return self.position_embedding.weight.device
 
     def forward(self, codes: torch.Tensor, codebook: int) -> torch.Tensor:
         """Codes (B, T, codebooks), those up to `codebook` read -> normalised hidden states (B, T, C)."""
-        x = sum(self.token_embeddings[i](codes[..., i]) for i in range(codebook + 1))
+        x = sum(self.token_embeddings[i](codes[..., i]).float() for i in range(codebook + 1))
         x = x + self.position_embedding.weight[: codes.shape[1]]
         for block in self.blocks:
             x = block(x, _attend_to_all)
@@ -113,7 +140,7 @@ class FineGPT(nn.Module):
 
     def logits(self, hidden: torch.Tensor, codebook: int, n_ids: int) -> torch.Tensor:
         """Logits of the first n_ids entries of `codebook`."""
-        return F.linear(hidden, self.heads[codebook - self.config.n_codes_given].weight[:n_ids])
+        return self.heads[codebook - self.config.n_codes_given](hidden, 0, n_ids)
 
 
 def _attend_to_all(_: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

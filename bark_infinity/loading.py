@@ -16,6 +16,7 @@ from .devices import Placement, choose_device, choose_dtype, directml_device, fr
 from .errors import CheckpointError
 from .gpt import CausalGPT, FineGPT
 from .options import Options
+from .precision import pack, working_type
 from .spec import BarkSpec
 from .tokenizer import Tokenizer
 
@@ -104,7 +105,9 @@ def load_models(choice: ModelChoice) -> Models:
     for stage, checkpoint in checkpoints.items():
         check_spec(checkpoint.spec, stage, weights[stage].config, checkpoint.name)
         place = placements[stage]
-        model = build(weights[stage], stage, place.dtype, place.resting, checkpoint.name)
+        model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
+        if place.device.type == "cpu":
+            pack(model, place.dtype)
         stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name)
     _check_together(stages)
     loader = ThreadPoolExecutor(1)

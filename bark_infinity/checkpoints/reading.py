@@ -19,8 +19,10 @@ from ..errors import CheckpointError
 from ..gpt import CausalGPT, FineGPT, GPTConfig
 from ..spec import BarkSpec
 from ..tokenizer import Tokenizer
+from .mapped import MappedFiles
 
 STAGES = ("semantic", "coarse", "fine")
+_SHARED = ("semantic_vocab_size", "semantic_rate_hz", "coarse_rate_hz", "codebook_size", "n_coarse_codebooks")
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,24 @@ def make_config(sizes: Mapping[str, object], state: Mapping[str, torch.Tensor], 
 def build(
     weights: StageWeights, stage: str, dtype: torch.dtype, device: torch.device, source: str
 ) -> CausalGPT | FineGPT:
-    """The model of one stage, every tensor of it from the checkpoint. Raises CheckpointError naming the first misfit."""
+    """The model of one stage, every tensor of it from the checkpoint. Raises CheckpointError naming the first misfit.
+
+    Beside the model no more than one tensor is in memory: what the files are mapped to is given back on the way.
+    """
+    model, state = fitted(weights, stage, source)
+    files = MappedFiles()
+    state = {name: files.moved(tensor, device, type_of(name, dtype)) for name, tensor in state.items()}
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def type_of(name: str, dtype: torch.dtype) -> torch.dtype:
+    """The type of a tensor in a stage of `dtype`: norms are float32 in any, being small, as is what they scale."""
+    return torch.float32 if "norm" in name else dtype
+
+
+def fitted(weights: StageWeights, stage: str, source: str) -> tuple[CausalGPT | FineGPT, dict[str, torch.Tensor]]:
+    """The model of one stage on `meta`, and all its tensors, as read. Raises CheckpointError naming the first misfit."""
     with torch.device("meta"):
         model = (FineGPT if stage == "fine" else CausalGPT)(weights.config)
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -132,9 +151,7 @@ def build(
         if f"heads.{i}.weight" not in state and f"token_embeddings.{i + 1}.weight" in state:
             state[f"heads.{i}.weight"] = state[f"token_embeddings.{i + 1}.weight"]
     check_tensors(wanted, state, f"the {stage} stage in {source}", "it is no Bark checkpoint")
-    state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in state.items()}
-    model.load_state_dict(state, assign=True)
-    return model.eval().requires_grad_(False)
+    return model, state
 
 
 def check_tensors(wanted: Mapping[str, torch.Size], state: Mapping[str, torch.Tensor], what: str, verdict: str) -> None:
@@ -150,6 +167,19 @@ def check_tensors(wanted: Mapping[str, torch.Size], state: Mapping[str, torch.Te
                 f"{what} has {name} of shape {tuple(state[name].shape)} where its configuration "
                 f"says {tuple(shape)}; the file and its configuration do not belong together"
             )
+
+
+def check_together(checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Raise CheckpointError if one stage's tokens are not the next one's."""
+    first = checkpoints["semantic"]
+    for stage, checkpoint in checkpoints.items():
+        for number in _SHARED:
+            ours, theirs = getattr(first.spec, number), getattr(checkpoint.spec, number)
+            if ours != theirs:
+                raise CheckpointError(
+                    f"the semantic stage of {first.name} and the {stage} stage of {checkpoint.name} cannot work together: "
+                    f"{number} is {ours} and {theirs}; take all stages from one model"
+                )
 
 
 def check_spec(spec: BarkSpec, stage: str, config: GPTConfig, source: str) -> None:

@@ -13,6 +13,7 @@ from ..gpt import CausalGPT
 from ..sampling import RowRandom, draw, probabilities
 from ..spec import BarkSpec
 from . import Progress, no_progress
+from .slots import Slots
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,47 @@ class CoarseRow:
 class _Run:
     """A row under way: everything in the model's ids."""
 
-    def __init__(self, row: CoarseRow, spec: BarkSpec, settings: CoarseSettings):
+    def __init__(self, row: CoarseRow, model: CausalGPT, spec: BarkSpec, settings: CoarseSettings):
         self.random = row.random
         self.steps = spec.coarse_steps(len(row.semantic))
         history, self.history = trim_history(row.history_semantic, row.history_coarse, spec, settings)
         self.semantic = np.concatenate([history, row.semantic])
         self.n_history = len(history)
         self.made: list[int] = []
+        self._model, self._spec, self._settings = model, spec, settings
+        self._starts = self._window()  # of what the decoder has read
 
-    def window(self, spec: BarkSpec, settings: CoarseSettings) -> np.ndarray:
-        """Input ids at the start of a window: 256 semantic positions, the sign to begin, the coarse tokens so far."""
-        at = self.n_history + round(len(self.made) / spec.coarse_per_semantic)
-        n = spec.max_coarse_semantic
-        start = max(0, at - spec.max_semantic_history(settings.max_coarse_history))
-        heard = self.semantic[start : start + n]
-        padding = np.full(n - len(heard), spec.coarse_semantic_pad_token)
-        coarse = np.concatenate([self.history, np.array(self.made, np.int64)])[-settings.max_coarse_history :]
-        return np.concatenate([heard, padding, [spec.coarse_infer_token], coarse])
+    @property
+    def done(self) -> bool:
+        return len(self.made) == self.steps
+
+    @property
+    def next_token(self) -> int:
+        return self.made[-1] if self.made else self._prefix_ids()[-1]
+
+    def prefix(self, _: int) -> torch.Tensor:
+        """256 semantic positions, the sign to begin, the coarse tokens so far but for the last, (T, C)."""
+        self._starts = self._window()
+        return self._model.token_embedding(torch.tensor(self._prefix_ids()[:-1], device=self._model.device))
+
+    def must_read_again(self) -> bool:
+        """Whether a window begins here that is not the last one grown longer: both parts must begin where they did."""
+        return len(self.made) % self._settings.sliding_window_len == 0 and self._window() != self._starts
+
+    def _window(self) -> tuple[int, int]:
+        """First semantic and first coarse token, history included, that the window at this step hears."""
+        at = self.n_history + round(len(self.made) / self._spec.coarse_per_semantic)
+        longest = self._settings.max_coarse_history
+        return (
+            max(0, at - self._spec.max_semantic_history(longest)),
+            max(0, len(self.history) + len(self.made) - longest),
+        )
+
+    def _prefix_ids(self) -> list[int]:
+        n, (semantic, coarse) = self._spec.max_coarse_semantic, self._window()
+        heard = self.semantic[semantic : semantic + n].tolist()
+        padding = [self._spec.coarse_semantic_pad_token] * (n - len(heard))
+        return [*heard, *padding, self._spec.coarse_infer_token, *[*self.history.tolist(), *self.made][coarse:]]
 
 
 @torch.inference_mode()
@@ -67,33 +92,25 @@ def generate_coarse(
     rows: Sequence[CoarseRow],
     settings: CoarseSettings,
     progress: Progress = no_progress,
+    at_once: int | None = None,
 ) -> list[np.ndarray]:
-    """Codes (2, frames) of each row; no frames for a row without semantic tokens."""
-    runs = [_Run(row, spec, settings) for row in rows]
+    """Codes (2, frames) of each row; no frames for a row without semantic tokens. `at_once` rows stand side by side."""
+    runs = [_Run(row, model, spec, settings) for row in rows]
     total = sum(run.steps for run in runs)
-    device = model.head.weight.device
     waiting = [run for run in runs if run.steps]
+    places = min(at_once or len(waiting), len(waiting))
     longest = spec.max_coarse_semantic + settings.max_coarse_history + settings.sliding_window_len
-    decoder = make_decoder(model, len(waiting), longest, settings.use_kv_caching)
-    step = 0
-    while waiting:
-        windows = [torch.from_numpy(run.window(spec, settings)).to(device) for run in waiting]
-        hidden = decoder.prefill([model.token_embedding(ids) for ids in windows])
-        at_work = waiting  # row of each slot
-        for in_window in range(settings.sliding_window_len):
-            tokens = _draw(model, spec, hidden, step, settings, [run.random for run in at_work])
-            for run, token in zip(at_work, tokens.tolist(), strict=True):
-                run.made.append(token)
-            step += 1
-            progress(sum(len(run.made) for run in runs), total)
-            alive = [slot for slot, run in enumerate(at_work) if run.steps > step]
-            if not alive or in_window == settings.sliding_window_len - 1:
-                break
-            if len(alive) < len(at_work):
-                order = decoder.keep(alive)
-                at_work, tokens = [at_work[slot] for slot in order], tokens[order]
-            hidden = decoder.step(tokens.to(device))
-        waiting = [run for run in waiting if run.steps > step]
+    slots = Slots([make_decoder(model, places, longest, settings.use_kv_caching)], waiting, places)
+    done = 0
+    while slots.at_work:
+        (hidden,) = slots.step(slots.next_tokens(model.device))
+        tokens = _draw(model, spec, hidden, settings, slots.at_work).tolist()
+        for run, token in zip(slots.at_work, tokens, strict=True):
+            run.made.append(token)
+        done += len(tokens)
+        progress(done, total)
+        slots.leave([slot for slot, run in enumerate(slots.at_work) if run.done])
+        slots.fill([slot for slot, run in enumerate(slots.at_work) if run.made and run.must_read_again()])
     return [_deinterleave(run.made, spec) for run in runs]
 
 
@@ -117,17 +134,15 @@ def trim_history(
 
 
 def _draw(
-    model: CausalGPT,
-    spec: BarkSpec,
-    hidden: torch.Tensor,
-    step: int,
-    settings: CoarseSettings,
-    randoms: Sequence[RowRandom],
+    model: CausalGPT, spec: BarkSpec, hidden: torch.Tensor, settings: CoarseSettings, runs: Sequence[_Run]
 ) -> torch.Tensor:
     """One id a slot (B,), of the codebook whose turn it is."""
-    start = spec.semantic_vocab_size + step % spec.n_coarse_codebooks * spec.codebook_size
-    logits = model.logits(hidden, start, start + spec.codebook_size)
-    return draw(probabilities(logits, settings.temperature, settings.top_k, settings.top_p), randoms) + start
+    first, n, size = spec.semantic_vocab_size, spec.n_coarse_codebooks, spec.codebook_size
+    logits = model.logits(hidden, first, first + n * size).unflatten(-1, (n, size))  # (B, codebooks, V)
+    turns = torch.tensor([len(run.made) % n for run in runs], device=logits.device)
+    logits = logits[torch.arange(len(runs), device=logits.device), turns]
+    probs = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
+    return draw(probs, [run.random for run in runs]) + first + size * turns.to(probs.device)
 
 
 def _interleave(coarse: np.ndarray, spec: BarkSpec) -> np.ndarray:

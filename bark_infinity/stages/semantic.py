@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from ..sampling import (
 )
 from ..spec import BarkSpec
 from . import Progress, no_progress
+from .slots import Slots
 
 
 @dataclass(frozen=True)
@@ -74,30 +75,66 @@ class Statistics:
     perplexity: float
 
 
-@dataclass(eq=False)
-class _Run:
-    """A row under way."""
-
-    row: SemanticRow
-    mirostat: Mirostat | None
-    counts: torch.Tensor | None  # (V,) how often each token was said, where repeats are weighed
-    made: list[int] = field(default_factory=list)
-    entropies: list[float] = field(default_factory=list)  # nats
-    log_likelihoods: list[float] = field(default_factory=list)
-
-    def statistics(self) -> Statistics | None:
-        if not self.entropies:
-            return None
-        perplexity = math.exp(-sum(self.log_likelihoods) / len(self.log_likelihoods))
-        return Statistics(sum(self.entropies) / len(self.entropies) / math.log(2), perplexity)
-
-
 @dataclass(frozen=True, eq=False)
 class SemanticMade:
     """Semantic tokens (n,) of a row, none if the model ended the speech at once; statistics where they were asked for."""
 
     tokens: np.ndarray
     statistics: Statistics | None = None
+
+
+class _Run:
+    """A row under way."""
+
+    def __init__(self, row: SemanticRow, model: CausalGPT, spec: BarkSpec, settings: SemanticSettings):
+        tau, penalty = settings.mirostat_tau, settings.repeat_penalty
+        self.row, self.random = row, row.random
+        self.mirostat = None if tau is None else Mirostat(tau, settings.mirostat_learning_rate)
+        # how often each token was said, (V,), where repeats are weighed
+        self.counts = None if penalty is None else torch.zeros(spec.semantic_vocab_size + 1)
+        self.next_token = spec.semantic_infer_token
+        self.made: list[int] = []
+        self.done = False
+        self._entropies: list[float] = []  # nats
+        self._log_likelihoods: list[float] = []
+        self._model, self._spec, self._settings = model, spec, settings
+
+
+    def take(self, token: int) -> None:
+        self.made.append(token)
+        self.next_token = token
+        if self.counts is not None:
+            self.counts[token] += 1
+        limit = self._settings.max_gen_duration_s
+        self.done = limit is not None and len(self.made) / self._spec.semantic_rate_hz > limit
+
+    def observe(self, token: int, probs: torch.Tensor, log_probs: torch.Tensor | None) -> None:
+        """Learn from a token that was drawn: probabilities (V,) before mirostat, the model's own log probabilities (V,)."""
+        if self.mirostat is not None:
+            self.mirostat.observe(float(probs[token]))
+        if log_probs is not None:
+            self._entropies.append(float(-(log_probs.exp() * log_probs).sum()))
+            self._log_likelihoods.append(float(log_probs[token]))
+
+    def result(self) -> SemanticMade:
+        tokens = np.array(self.made, np.int64)
+        if not self._entropies:
+            return SemanticMade(tokens)
+        perplexity = math.exp(-sum(self._log_likelihoods) / len(self._log_likelihoods))
+        return SemanticMade(tokens, Statistics(sum(self._entropies) / len(self._entropies) / math.log(2), perplexity))
+
+    def prefix(self, decoder: int) -> torch.Tensor:
+        """Text and history, embedded and summed, (256, C). The second decoder reads the negative text instead."""
+        spec, n = self._spec, self._spec.max_text_ids
+        text_ids = self.row.negative_ids if decoder else self.row.text_ids
+        text = np.full(n, spec.text_pad_token)
+        text[: len(text_ids)] = np.asarray(text_ids, np.int64) + spec.text_encoding_offset
+        heard = np.full(n, spec.semantic_pad_token)
+        history = self.row.history
+        history = history[max(0, len(history) - min(n, self._settings.history_limit)) :]
+        heard[: len(history)] = history
+        embed, device = self._model.token_embedding, self._model.device
+        return embed(torch.from_numpy(text).to(device)).float() + embed(torch.from_numpy(heard).to(device))
 
 
 @torch.inference_mode()
@@ -107,84 +144,49 @@ def generate_semantic(
     rows: Sequence[SemanticRow],
     settings: SemanticSettings,
     progress: Progress = no_progress,
+    at_once: int | None = None,
 ) -> list[SemanticMade]:
-    """What each row says."""
+    """What each row says. `at_once` rows stand side by side, the others wait for a place."""
     steps = min(spec.max_semantic_tokens, model.config.block_size - spec.max_text_ids)
-    decoder = _Decoders(model, spec, rows, settings, spec.max_text_ids + steps)
-    runs = [_start(row, spec, settings) for row in rows]
-    at_work = list(runs)  # of each slot
-    for step in range(steps):
-        logits = for_sampling(decoder.logits)
-        probs = _probabilities(logits, decoder.negative_logits, at_work, settings)
-        kept = _mirostat(probs, at_work)
-        drawn = draw(kept, [run.row.random for run in at_work])
-        ended = _speech_ended(drawn, kept, spec, settings)
-        alive = [slot for slot, run in enumerate(at_work) if not ended[slot]]
-        _take(drawn, probs, logits, [(slot, at_work[slot]) for slot in alive], settings)
-        alive = [slot for slot in alive if not _long_enough(len(at_work[slot].made), spec, settings)]
-        done = sum(len(run.made) for run in runs)
-        progress(done, done + len(alive) * (steps - step - 1))
-        if not alive or step == steps - 1:
-            break
-        if len(alive) < len(at_work):
-            order = decoder.keep(alive)
-            at_work, drawn = [at_work[slot] for slot in order], drawn[order]
-        decoder.step(drawn)
-    return [SemanticMade(np.array(run.made, np.int64), run.statistics()) for run in runs]
+    runs = [_Run(row, model, spec, settings) for row in rows]
+    negative = any(len(row.negative_ids) for row in rows)
+    places = min(at_once or len(rows), len(rows))
+    decoders = [
+        make_decoder(model, places, spec.max_text_ids + steps, settings.use_kv_caching) for _ in range(1 + negative)
+    ]
+    slots = Slots(decoders, runs, places)
+    while slots.at_work:
+        hidden = slots.step(slots.next_tokens(model.device))
+        logits = [for_sampling(_logits(model, spec, h, settings.allow_early_stop)) for h in hidden]
+        _choose(logits, slots.at_work, spec, settings, steps)
+        progress(sum(len(run.made) for run in runs), sum(len(run.made) if run.done else steps for run in runs))
+        slots.leave([slot for slot, run in enumerate(slots.at_work) if run.done])
+    return [run.result() for run in runs]
 
 
-class _Decoders:
-    """The decoder of all rows, and one beside it that says the same tokens after the negative texts, if there are any."""
-
-    def __init__(
-        self,
-        model: CausalGPT,
-        spec: BarkSpec,
-        rows: Sequence[SemanticRow],
-        settings: SemanticSettings,
-        length: int,
-    ):
-        self._model, self._spec, self._early_stop = model, spec, settings.allow_early_stop
-        texts = [[row.text_ids for row in rows]]
-        if any(len(row.negative_ids) for row in rows):
-            texts.append([row.negative_ids for row in rows])
-        self._decoders = [make_decoder(model, len(rows), length, settings.use_kv_caching) for _ in texts]
-        self._hidden = [
-            decoder.prefill([_prefix(model, spec, t, row.history, settings) for t, row in zip(ids, rows, strict=True)])
-            for decoder, ids in zip(self._decoders, texts, strict=True)
-        ]
-
-    @property
-    def logits(self) -> torch.Tensor:
-        """Of the next token of each slot, (B, V)."""
-        return _logits(self._model, self._spec, self._hidden[0], self._early_stop)
-
-    @property
-    def negative_logits(self) -> torch.Tensor | None:
-        """The same after the negative text."""
-        if len(self._hidden) == 1:
-            return None
-        return for_sampling(_logits(self._model, self._spec, self._hidden[1], self._early_stop))
-
-    def keep(self, alive: Sequence[int]) -> list[int]:
-        return [decoder.keep(alive) for decoder in self._decoders][0]
-
-    def step(self, tokens: torch.Tensor) -> None:
-        self._hidden = [decoder.step(tokens.to(self._hidden[0].device)) for decoder in self._decoders]
+def _choose(
+    logits: Sequence[torch.Tensor], runs: Sequence[_Run], spec: BarkSpec, settings: SemanticSettings, steps: int
+) -> None:
+    """Give each run its next token, or end it. `logits`: (B, V), and if any row has a negative text those after it."""
+    probs = _probabilities(logits, runs, settings)
+    kept = _mirostat(probs, runs)
+    drawn = draw(kept, [run.random for run in runs])
+    ended = _speech_ended(drawn, kept, spec, settings)
+    own = logits[0].log_softmax(dim=-1) if settings.statistics else None
+    for slot, (run, token) in enumerate(zip(runs, drawn.tolist(), strict=True)):
+        if ended[slot]:
+            run.done = True
+            continue
+        run.take(token)
+        run.observe(token, probs[slot], None if own is None else own[slot])
+        run.done |= len(run.made) == steps
 
 
-def _start(row: SemanticRow, spec: BarkSpec, settings: SemanticSettings) -> _Run:
-    tau, penalty = settings.mirostat_tau, settings.repeat_penalty
-    mirostat = None if tau is None else Mirostat(tau, settings.mirostat_learning_rate)
-    return _Run(row, mirostat, None if penalty is None else torch.zeros(spec.semantic_vocab_size + 1))
-
-
-def _probabilities(
-    logits: torch.Tensor, negative: torch.Tensor | None, runs: Sequence[_Run], settings: SemanticSettings
-) -> torch.Tensor:
+def _probabilities(logits: Sequence[torch.Tensor], runs: Sequence[_Run], settings: SemanticSettings) -> torch.Tensor:
     """What the tokens of all slots are drawn from, (B, V), but for mirostat."""
-    if negative is not None:
-        moved = move_away(logits, negative, settings.negative_logits_scale, settings.negative_divergence_scale)
+    logits, *negative = logits
+    if negative:
+        moved = move_away(logits, *negative, settings.negative_logits_scale, settings.negative_divergence_scale)
         wanted = torch.tensor([bool(len(run.row.negative_ids)) for run in runs], device=logits.device)
         logits = torch.where(wanted[:, None], moved, logits)
     if settings.repeat_penalty is not None:
@@ -207,44 +209,6 @@ def _mirostat(probs: torch.Tensor, runs: Sequence[_Run]) -> torch.Tensor:
     return torch.stack([run.mirostat.keep(p) for run, p in zip(runs, probs, strict=True)])
 
 
-def _take(
-    drawn: torch.Tensor,
-    probs: torch.Tensor,
-    logits: torch.Tensor,
-    slots: Sequence[tuple[int, _Run]],
-    settings: SemanticSettings,
-) -> None:
-    """Give each run its token, and what it learns from it."""
-    tokens = drawn.tolist()
-    own = logits.log_softmax(dim=-1) if settings.statistics else None
-    for slot, run in slots:
-        token = tokens[slot]
-        run.made.append(token)
-        if run.counts is not None:
-            run.counts[token] += 1
-        if run.mirostat is not None:
-            run.mirostat.observe(float(probs[slot, token]))
-        if own is not None:
-            run.entropies.append(float(-(own[slot].exp() * own[slot]).sum()))
-            run.log_likelihoods.append(float(own[slot, token]))
-
-
-def _prefix(
-    model: CausalGPT, spec: BarkSpec, text_ids: Sequence[int], history: np.ndarray, settings: SemanticSettings
-) -> torch.Tensor:
-    """Text and history, embedded and summed, then the sign to begin: (257, C)."""
-    n = spec.max_text_ids
-    text = np.full(n, spec.text_pad_token)
-    text[: len(text_ids)] = np.asarray(text_ids, np.int64) + spec.text_encoding_offset
-    heard = np.full(n, spec.semantic_pad_token)
-    history = history[max(0, len(history) - min(n, settings.history_limit)) :]
-    heard[: len(history)] = history
-    device = model.head.weight.device
-    embed = model.token_embedding
-    both = embed(torch.from_numpy(text).to(device)) + embed(torch.from_numpy(heard).to(device))
-    return torch.cat([both, embed(torch.tensor([spec.semantic_infer_token], device=device))])
-
-
 def _logits(model: CausalGPT, spec: BarkSpec, hidden: torch.Tensor, early_stop: bool) -> torch.Tensor:
     """Logits of the semantic tokens (B, 10000), with end-of-speech behind them where it is allowed (B, 10001)."""
     logits = model.logits(hidden, 0, spec.semantic_vocab_size)
@@ -262,8 +226,3 @@ def _speech_ended(drawn: torch.Tensor, probs: torch.Tensor, spec: BarkSpec, sett
     if settings.min_eos_p is not None:
         ended |= probs[:, -1] >= settings.min_eos_p
     return ended.tolist()
-
-
-def _long_enough(n_tokens: int, spec: BarkSpec, settings: SemanticSettings) -> bool:
-    limit = settings.max_gen_duration_s
-    return limit is not None and n_tokens / spec.semantic_rate_hz > limit
