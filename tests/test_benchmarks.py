@@ -1,0 +1,165 @@
+"""The benchmark: its arithmetic by hand, its plan, and a run of all of it with a tiny model. No test asserts times."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks import cases, speed, tables
+from benchmarks.cases import OURS, THEIRS, Case, Report, Times, Work
+from benchmarks.checkpoints import SIZES, write_checkpoint
+from benchmarks.floors import Floor, Machine
+from benchmarks.results import FROM_PARTS, Results, split
+
+WEIGHTS = 12 * 1024**2 * 24  # of the large model's blocks
+HEAD = 10_000 * 1024
+
+
+def machine(bandwidth: float = 1e9, rate: float = 1e30, device: str = "cpu") -> Machine:
+    return Machine(
+        device, {"processor": "a slow one"}, bandwidth, {"float32": rate, "bfloat16": 2 * rate, "int8": None}
+    )
+
+
+def results(*reports: Report, device: str = "cpu") -> Results:
+    return Results("2026-01-01", "python benchmarks/speed.py", "abc", machine(device=device), "float32", list(reports))
+
+
+def case(who: str = OURS, dtype: str = "float32", rows: int = 1, stages: tuple[str, ...] = cases.STAGES) -> Case:
+    return Case(who, "large", "folder", dtype, "cpu", rows, stages)
+
+
+def report(**changes) -> Report:
+    """A coarse prefill takes 2 s and a step 0.1 s, a semantic prefill 1 s and a step 0.1 s."""
+    times = {
+        "semantic": Times(long=[1 + 63 * 0.1], short=[1.0]),
+        "coarse": Times(long=[2 + 59 * 0.1], short=[2.1]),
+        "fine": Times([20.0]),
+        "codec": Times([1.5]),
+    }
+    return Report(case(**changes), times)
+
+
+# ---- floors ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "weight", "number"), [("float32", 4, 4), ("bfloat16", 2, 2), ("int8", 1, 2)])
+def test_a_step_reads_its_weights_once_and_the_cache_of_every_row(dtype, weight, number):
+    floor = Floor(machine(), SIZES["large"], dtype)
+    cache = 2 * 300 * 1024 * 24 * number
+    assert floor.step("semantic", 1, 300) == pytest.approx(((WEIGHTS + HEAD) * weight + cache) / 1e9)
+    assert floor.step("semantic", 16, 300) == pytest.approx(((WEIGHTS + HEAD) * weight + 16 * cache) / 1e9)
+
+
+def test_what_multiplies_longer_than_it_reads_has_its_products_as_floor():
+    floor = Floor(machine(bandwidth=1e30, rate=1e9), SIZES["large"], "float32")
+    attention = 2 * 257**2 * 1024 * 24
+    assert floor.prefill("semantic", 4, 257) == pytest.approx(4 * (2 * (WEIGHTS * 257 + HEAD) + attention) / 1e9)
+    one = 2 * (WEIGHTS * 1024 + 1024 * 1024 * 512) + 4 * 1024**2 * 1024 * 24
+    assert floor.fine(1) == pytest.approx(6 * one / 1e9)
+
+
+def test_a_type_that_torch_does_not_multiply_has_the_fastest_other_rate():
+    assert machine(rate=1e9).rate("int8") == 2e9
+
+
+def test_a_machine_measured_twice_is_as_fast_as_at_its_best():
+    both = machine(bandwidth=2e9, rate=1e9).best_of(machine(bandwidth=1e9, rate=3e9))
+    assert (both.bandwidth, both.rates) == (2e9, {"float32": 3e9, "bfloat16": 6e9, "int8": None})
+
+
+# ---- what follows from times ----------------------------------------------------------------------------------------
+
+
+def test_prefill_and_step_follow_from_two_lengths():
+    assert split(Work(1, 1), Work(2, 118), 3.5, 2 * 3 + 118 * 0.5) == pytest.approx((3.0, 0.5))
+    assert split(Work(1, 0), Work(1, 47), 2.0, 1.9) == (2.0, 0.0)  # noise is no negative time
+
+
+def test_a_segment_is_seventeen_windows_and_its_rates_follow():
+    made = {m.stage: m for m in results(report()).measurements()}
+    assert (cases.SEGMENT_TOKENS, cases.SEGMENT_FRAMES) == (339, 509)
+    assert made["coarse"].seconds == pytest.approx(17 * 2 + (2 * 509 - 17) * 0.1, rel=1e-3)
+    assert made["coarse"].tokens_per_s == pytest.approx(2 * 509 / made["coarse"].seconds)
+    assert made["semantic"].seconds > 1 + 338 * 0.1  # later steps read more than those that were timed
+    assert made[FROM_PARTS].seconds == pytest.approx(sum(made[stage].seconds for stage in cases.STAGES))
+    assert made[FROM_PARTS].realtime == pytest.approx(509 / 75 / made[FROM_PARTS].seconds)
+
+
+def test_ratios_are_to_the_peer_in_its_first_type_one_at_a_time():
+    batch = report(rows=16)
+    del batch.times["fine"], batch.times["codec"]  # on a CPU one after the other, as measured with one row
+    found = results(
+        report(who=THEIRS), report(who=THEIRS, rows=4), report(who=THEIRS, dtype="bfloat16"), report(), batch
+    )
+    measured = found.measurements()
+    baseline = found.baseline(measured, "large")
+    ratios = {(m.rows, m.stage): m.times_as_fast(baseline) for m in measured if m.who == OURS}
+    assert ratios[1, "coarse"] == 1 and ratios[16, "coarse"] == pytest.approx(16, rel=1e-2)
+    clips = {m.rows: m.seconds for m in measured if m.who == OURS and m.stage == FROM_PARTS}
+    assert clips[16] == pytest.approx(clips[1] + 15 * (20 + 1.5), rel=0.2)
+
+
+def test_the_fastest_run_of_all_rounds_counts():
+    first, second = report(), report()
+    second.times["fine"] = Times([30.0, 5.0])
+    fine = [m for m in results(first, second).measurements() if m.stage == "fine"]
+    assert [m.seconds for m in fine] == [5.0]
+
+
+# ---- plan -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_compared_is_measured_in_turns_and_batches_once():
+    args = speed.parse(["--sizes", "small", "--dtypes", "bfloat16", "--rows", "1", "16", "--peer_dtypes", "float32"])
+    planned = list(speed.plan(args, {"small": "folder"}))
+    assert [(c.who, c.rows) for c in planned] == [(THEIRS, 1), (OURS, 1), (OURS, 16), (THEIRS, 1), (OURS, 1)]
+    assert planned[1].stages == cases.STAGES and planned[2].stages == ("semantic", "coarse")
+
+
+def test_a_batch_that_would_take_too_long_is_left_out_and_told():
+    found = dataclasses.replace(results(), machine=machine(bandwidth=1e12, rate=1e9))  # 0.6 s a position
+    alone, batch = case(stages=cases.STAGES), case(rows=4, stages=("semantic", "coarse", "codec"))
+    assert speed.patient(alone, found, patience_s=4000.0) == alone  # all ratios are to it
+    assert speed.patient(batch, found, patience_s=4000.0).stages == ("semantic", "codec")
+    assert len(found.left_out) == 1 and "4 rows, coarse: may take" in found.left_out[0]
+
+
+# ---- output ---------------------------------------------------------------------------------------------------------
+
+
+def test_markdown_replaces_the_results_of_its_device_alone(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("# How to run\n")
+    tables.write_markdown(results(report()), path)
+    tables.write_markdown(results(device="cuda"), path)
+    gpu = path.read_text()[path.read_text().index("<!-- start of results on cuda") :]
+    tables.write_markdown(results(report(dtype="bfloat16")), path)
+    text = path.read_text()
+    assert text.startswith("# How to run\n") and text.endswith(gpu)
+    assert text.count("start of results on cpu") == 1
+    assert "| ours | bfloat16 |" in text and "| ours | float32 |" not in text
+
+
+def test_a_run_with_a_tiny_model(tmp_path, capsys):
+    write_checkpoint(tmp_path / "kept" / "tiny", SIZES["tiny"])
+    places = ["--checkpoints", "kept", "--json", "found.json", "--markdown", "found.md"]
+    short = ["--rounds", "1", "--semantic_tokens", "3", "--budget", "0", "--rows", "1", "--prompts", "5"]
+    kinds = ["--dtypes", "float32", "float3", "--peer_dtypes", "float32", "--parts", "stages", "programs"]
+    arguments = ["--sizes", "tiny", *kinds, *short, "--segments", "1"]
+    assert speed.main([*arguments, *places]) == 0
+
+    found = Results.read(tmp_path / "found.json")
+    assert found.command == f"python benchmarks/speed.py {' '.join(arguments)}"
+    made = {(m.who, m.stage): m.seconds for m in found.measurements()}
+    assert set(made) == {(who, stage) for who in (OURS, THEIRS) for stage in (*cases.STAGES, FROM_PARTS)}
+    assert all(seconds > 0 for seconds in made.values())
+    assert [run.failed for run in found.programs] == [None] * len(found.programs)
+    assert found.programs[-1].sound_s == pytest.approx(cases.SEGMENT_SECONDS, abs=0.01)
+
+    shown = capsys.readouterr().out
+    assert shown.count("this version does not offer --dtype float3") == 1  # told, and nothing broke
+    assert "transformers" in shown and "--dry_run of 5 prompts" in shown
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["tiny"]
+    assert "### Tiny model" in (tmp_path / "found.md").read_text()
