@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ from . import console as view
 from .audio import check_format
 from .console import MadeClip
 from .custom_history import check_name, load_function
-from .errors import BarkError, OutputError
+from .errors import BarkError, UsageError
 from .manifest import Manifest, check_unasked, differences, read_content, read_manifest
 from .option_rules import REPORTS
 from .options import Options
@@ -27,7 +30,7 @@ if TYPE_CHECKING:  # these import torch
     from .bark import Bark, Generation
     from .checkpoints import Hub
     from .loading import ModelChoice
-    from .long_form import Clip, FailedClip
+    from .long_form import LongForm
 
 EXIT_FAILED = 1
 
@@ -41,6 +44,8 @@ def run(options: Options, console: Console) -> int:
         return 0
     if show_reports(options, console) and not _has_input(options):
         return 0
+    if options.convert_model is not None:
+        return convert(options, console)
     check_format(options.output_format, options.output_format_ffmpeg_parameters or "")
     if options.render_npz_samples is not None:
         return render(options, console)
@@ -82,7 +87,7 @@ def _voice_folders(options: Options) -> tuple[Path, ...]:
 
 def _has_input(options: Options) -> bool:
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
-    return any(source is not None for source in (*sources, options.render_npz_samples))
+    return any(source is not None for source in (*sources, options.render_npz_samples, options.convert_model))
 
 
 class _Task:
@@ -112,11 +117,13 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     """Make the sound. Whatever of a user's mistakes can be known is raised before the first second of it."""
     from .bark import Bark, load_voice
     from .checkpoints import Hub
+    from .devices import use_physical_cores
     from .loading import ModelChoice, load_models
     from .long_form import LongForm
     from .results import check_output_folder
 
     start = time.monotonic()
+    use_physical_cores()
     folder = check_output_folder(options.output_dir)
     view.say_loading(console, options.model)
     hub, folders = Hub(options.model_dir, options.offline), _voice_folders(options)
@@ -139,7 +146,7 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     try:
         with view.RunDisplay(console, sum(len(plan.segments) for plan in plans), options.silent) as display:
             form.progress = display.update
-            save_all(form.clips(plans), made, failures, options, bark, folder, console)
+            save_all(form, plans, made, failures, options, folder, console)
     finally:  # interrupted or not
         close(console, made, failures, len(plans) + len(failed) > 1, time.monotonic() - start)
     if task.manifest is not None and made:
@@ -184,35 +191,33 @@ def _ids_over(text: str | None, bark: Bark) -> int:
 
 
 def save_all(
-    clips: Iterator[Clip | FailedClip],
+    form: LongForm,
+    plans: Sequence[ClipPlan],
     finished: list[MadeClip],
     failures: list[tuple[str, BarkError]],
     options: Options,
-    bark: Bark,
     folder: Path,
     console: Console,
 ) -> None:
-    """Write every clip as it comes and print its path; note those made, and the texts of those that failed and why."""
-    from .long_form import FailedClip
-    from .results import save_clip
+    """Make and write all clips and print their paths; note those made, and the texts of those that failed and why."""
+    from .clips import FailedClip, PlacedSegment
+    from .results import save_clips
 
-    for clip in clips:
-        if isinstance(clip, FailedClip):
-            failures.append((clip.plan.text, clip.error))
-            continue
-        for number, made in enumerate(clip.generations, 1):
-            _warn_of(made, f"{clip.plan.stem}, segment {number}", console)
-        try:
-            path = save_clip(clip, folder, options, bark)
-        except OutputError as error:
-            failures.append((clip.plan.text, error))
-            continue
-        place = (clip.plan.prompt_index, clip.plan.take)
-        finished.append(MadeClip(place, path, clip.seconds, clip.seconds_taken, clip.plan.seed))
-        view.print_result(path)
-        view.show_made(console, finished[-1])
-        if options.show_generation_times:
-            view.show_times(console, clip)
+    with closing(save_clips(form, plans, folder, options)) as results:
+        for result in results:
+            plan = result.plan
+            if isinstance(result, PlacedSegment):
+                _warn_of(result.generation, f"{plan.stem}, segment {result.index + 1}", console)
+                continue
+            if isinstance(result, FailedClip):
+                failures.append((plan.text, result.error))
+                continue
+            clip, place = result.record, (plan.prompt_index, plan.take)
+            finished.append(MadeClip(place, result.path, clip.seconds, clip.seconds_taken, plan.seed))
+            view.print_result(result.path)
+            view.show_made(console, finished[-1])
+            if options.show_generation_times:
+                view.show_times(console, clip.segments)
 
 
 def _warn_of(made: Generation, where: str, console: Console) -> None:
@@ -244,9 +249,11 @@ def render(options: Options, console: Console) -> int:
         for path in voices:
             view.say(console, f"{path} would become {path.with_suffix(f'.{options.output_format}')}")
         return 0
+    from .devices import use_physical_cores
     from .loading import ModelChoice, load_codec
     from .results import write_sound
 
+    use_physical_cores()
     view.say_loading(console, f"{options.model}, its codec")
     codec = load_codec(ModelChoice.from_options(options))
     skipped, faults = 0, 0
@@ -260,3 +267,43 @@ def render(options: Options, console: Console) -> int:
             view.print_result(result.audio)
     view.say(console, f"{view.count(len(voices) - skipped, 'voice')} rendered, {skipped} skipped")
     return EXIT_FAILED if faults else 0
+
+
+# ---- models to folders ----------------------------------------------------------------------------------------------
+
+
+def convert(options: Options, console: Console) -> int:
+    """--convert_model: the chosen model as a folder of its own, in the layout of transformers."""
+    folder = Path(options.convert_model)
+    dtype = "bfloat16" if options.dtype == "auto" else options.dtype
+    if not _is_free(folder):
+        raise UsageError(f"--convert_model {folder} is there already; give a folder that is new or empty")
+    if options.dry_run or options.text_splits_only:
+        small = {"semantic": options.text_use_small, "coarse": options.coarse_use_small, "fine": options.fine_use_small}
+        stages = ", ".join(f"{stage} stage from {'small' if use else options.model}" for stage, use in small.items())
+        view.say(console, f"{folder} would become a model in {dtype}: {stages}")
+        return 0
+    from .checkpoints import STAGES, Hub, find_checkpoints
+    from .checkpoints.convert import new_folder, write_model
+    from .devices import DTYPES
+    from .loading import ModelChoice
+
+    view.say_loading(console, options.model)
+    choice = ModelChoice.from_options(options)
+    with new_folder(folder) as parts:
+        hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
+        checkpoints = find_checkpoints({stage: choice.model_of(stage) for stage in STAGES}, hub)
+        write_model(checkpoints, parts, DTYPES[dtype])
+    view.print_result(folder)
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    name = shlex.quote(os.path.join(os.curdir, folder))  # a folder called large is not the model large
+    view.say(console, f"saved {size:,.0f} MB in {folder}; to speak with it: --model {name} --dtype {dtype}")
+    return 0
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nothing is there, or an empty folder."""
+    try:
+        return not os.listdir(folder)
+    except OSError:
+        return not os.path.lexists(folder)

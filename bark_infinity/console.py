@@ -23,7 +23,8 @@ from .planning import ClipPlan
 from .voice import HUB_PRESETS, FoundVoice
 
 if TYPE_CHECKING:
-    from .long_form import Clip, RunProgress
+    from .clips import SegmentRecord
+    from .long_form import RunProgress
 
 
 class _Share(NamedTuple):
@@ -122,7 +123,8 @@ class RunDisplay:
         if run.stage != self._stage:
             self._stage, self._stage_start = run.stage, now
         share = _STAGE_SHARES[run.stage]
-        completed = run.segments_done + run.rows * (share.before + share.own * run.tokens / max(1, run.tokens_total))
+        of_pass = share.before + share.own * run.tokens / max(1, run.tokens_total)
+        completed = run.segments_done - run.rows_done + run.rows * of_pass
         left = (now - self._start) * (self._segments - completed) / completed if completed else 0.0
         speed = run.tokens / max(now - self._stage_start, 1e-3)
         self._bar.update(
@@ -255,22 +257,22 @@ def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, secon
     console.print(table)
 
 
-def show_times(console: Console, clip: Clip) -> None:
+def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
     """For --show_generation_times: seconds of each stage for each segment of a clip."""
-    stages = list(clip.generations[0].seconds_taken)
-    if len(clip.generations) == 1:
-        taken = clip.generations[0].seconds_taken
+    stages = list(segments[0].seconds_taken)
+    if len(segments) == 1:
+        taken = segments[0].seconds_taken
         _say(console, Text(", ".join(f"{stage} {taken[stage]:.2f} s" for stage in stages)))
         return
     table = Table(title="seconds taken", title_justify="left", show_footer=True)
-    totals = [sum(made.seconds_taken[stage] for made in clip.generations) for stage in stages]
-    spoken = sum(len(made.audio) for made in clip.generations) / c.SAMPLE_RATE
+    totals = [sum(made.seconds_taken[stage] for made in segments) for stage in stages]
+    spoken = sum(made.seconds for made in segments)
     footers = [f"{total:.2f}" for total in totals] + [f"{spoken:.2f} s", times(spoken, sum(totals))]
     table.add_column("segment", footer="all", justify="right")
     for name, footer in zip([*stages, "sound", "speed"], footers, strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
-    for number, made in enumerate(clip.generations, 1):
-        seconds = len(made.audio) / c.SAMPLE_RATE
+    for number, made in enumerate(segments, 1):
         cells = [f"{made.seconds_taken[stage]:.2f}" for stage in stages]
-        table.add_row(str(number), *cells, f"{seconds:.2f} s", times(seconds, sum(made.seconds_taken.values())))
+        speed = times(made.seconds, sum(made.seconds_taken.values()))
+        table.add_row(str(number), *cells, f"{made.seconds:.2f} s", speed)
     console.print(table)

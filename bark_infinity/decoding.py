@@ -5,7 +5,8 @@ A decoder's slots 0..B-1 hold the rows at work. Legend as in gpt.py; L layers, S
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 
 from .gpt import CausalGPT
 
+_REACH = 256  # a captured step reads the cache in strides of so many positions, each a graph of its own
 _GPU_POSITIONS_AT_ONCE = 2**14  # of prefixes, padding included: fills a GPU, and its activations are some hundred MiB
 
 
@@ -96,6 +98,88 @@ class CachedDecoder:
             self.lengths[slot : slot + 1] = [length]
 
 
+class GraphedDecoder(CachedDecoder):
+    """For CUDA: a step of so many rows, reading so far, is captured as a graph once and replayed from then on.
+
+    The host writes tokens and reads nothing: a step is a launch or two, and nobody waits. Hidden states stay valid until
+    the next step. Places beyond the rows at work run along in a graph for more rows; what they write nobody reads.
+    """
+
+    def __init__(self, model: CausalGPT, rows: int, length: int):
+        super().__init__(model, rows, length)
+        self.keys.zero_()  # a mask does not keep out what is not a number
+        self.values.zero_()
+        self.rows, self.length = rows, length
+        self._slots = torch.arange(rows, device=model.device)
+        self._reach = torch.arange(length, device=model.device)
+        self._tokens = torch.zeros(rows, dtype=torch.long, device=model.device)
+        self._positions = torch.zeros_like(self._tokens)
+        self._captured: dict[tuple[int, int], Callable[[], torch.Tensor]] = {}
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        n = len(tokens)
+        rows = min(self.rows, 1 << (n - 1).bit_length())
+        reach = min(self.length, -(-(max(self.lengths) + 1) // _REACH) * _REACH)
+        self._tokens[:n] = tokens
+        if (rows, reach) not in self._captured:
+            self._captured[rows, reach] = self._capture(rows, reach)
+        self.lengths = [min(length + 1, self.length - 1) for length in self.lengths]
+        return self._captured[rows, reach]()[:n]
+
+    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+        super().fill(slots, prefixes)
+        self._place()
+
+    def keep(self, alive: Sequence[int]) -> list[int]:
+        order = super().keep(alive)
+        self._place()
+        return order
+
+    def _place(self) -> None:
+        """Tell the device how far each slot is filled."""
+        self._positions[: len(self.lengths)] = torch.tensor(self.lengths, device=self._positions.device)
+
+    def _static_step(self, rows: int, reach: int) -> torch.Tensor:
+        """A step from buffers that never move to hidden states (rows, C)."""
+        slots, positions = self._slots[:rows], self._positions[:rows]
+        mask = self._reach[:reach] <= positions[:, None, None, None]  # (B, 1, 1, S)
+
+        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            keys, values = self.keys[layer], self.values[layer]
+            keys[slots, :, positions], values[slots, :, positions] = key[:, :, 0].to(keys), value[:, :, 0].to(values)
+            keys, values = keys[:rows, :, :reach], values[:rows, :, :reach]
+            return F.scaled_dot_product_attention(query.to(keys), keys, values, attn_mask=mask)
+
+        embeddings = self.model.token_embedding(self._tokens[:rows])[:, None]
+        hidden = self.model(embeddings, positions[:, None], attend)[:, 0]
+        # A row that has ended goes on until that is read: it must not run out of the cache.
+        positions.add_(1).clamp_(max=self.length - 1)
+        return hidden
+
+    def _capture(self, rows: int, reach: int) -> Callable[[], torch.Tensor]:
+        step = partial(self._static_step, rows, reach)
+        if self.keys.device.type != "cuda":
+            return step
+        before = self._positions.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(2):  # libraries set themselves up at first, which must not be captured
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        self._positions.copy_(before)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            hidden = step()
+        self._positions.copy_(before)
+
+        def replay() -> torch.Tensor:
+            graph.replay()
+            return hidden
+
+        return replay
+
+
 class RecomputingDecoder:
     """No cache: every step runs the whole sequence again, row by row. Slow, little memory, same tokens."""
 
@@ -125,9 +209,27 @@ def _attend_causally(_: int, query: torch.Tensor, key: torch.Tensor, value: torc
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
-def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool) -> Decoder:
-    """A decoder for up to `rows` rows of up to `length` positions."""
-    return CachedDecoder(model, rows, length) if cached else RecomputingDecoder(model)
+def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: int = 0) -> Decoder:
+    """A decoder for up to `rows` rows of up to `length` positions; `which` tells those at work at one time apart.
+
+    On CUDA that of an earlier batch is taken over if it is large enough: what it captured costs more than the memory.
+    """
+    if not cached:
+        return RecomputingDecoder(model)
+    if not can_capture(model.device):
+        return CachedDecoder(model, rows, length)
+    kept = model.decoders.pop(which, None)
+    if kept is None or kept.rows < rows or kept.length < length:
+        kept = None  # its memory goes before more is taken
+        kept = GraphedDecoder(model, rows, length)
+    kept.lengths = []
+    model.decoders[which] = kept
+    return kept
+
+
+def can_capture(device: torch.device) -> bool:
+    """Whether steps can be captured as graphs there."""
+    return device.type == "cuda"
 
 
 def compact(alive: Sequence[int]) -> list[int]:

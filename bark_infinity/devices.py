@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -122,3 +125,30 @@ def linux_memory() -> tuple[int, int]:
         info = dict(line.split(":") for line in lines)
     total, free = (int(info[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     return total, free
+
+
+def use_physical_cores() -> None:
+    """Give torch a thread for each physical core this process may use, unless OMP_NUM_THREADS says otherwise.
+
+    A second thread on a core has no multipliers of its own, and threads beyond a container's share wait for each other.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), _physical_cores(), _container_share())))
+
+
+def _physical_cores(root: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Those among the processors this process may run on; where the system does not tell, all processors."""
+    try:
+        own = os.sched_getaffinity(0)
+        return len({(root / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in own})
+    except (AttributeError, OSError):
+        return os.cpu_count() or 1
+
+
+def _container_share(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Whole processors' worth of time that a container grants (Linux control groups, version 2)."""
+    try:
+        granted, period = path.read_text().split()
+        return math.ceil(int(granted) / int(period))
+    except (OSError, ValueError):  # none, or "max"
+        return os.cpu_count() or 1

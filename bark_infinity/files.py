@@ -6,8 +6,8 @@ import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,36 +27,66 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool =
     except OSError as error:
         raise OutputError(f"cannot write in {path.parent} ({error.strerror}); choose another folder") from None
     try:
-        with os.fdopen(descriptor, "w+b") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; results are ordinary ones
-        if overwrite:
-            os.replace(temporary, path)
-        else:
-            _rename_to_new(temporary, path)
+        with errors_naming(path):
+            with os.fdopen(descriptor, "w+b") as file:
+                write(file)
+                to_disk(file)
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; results are ordinary ones
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                _rename_to_new(Path(temporary), path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+@contextmanager
+def errors_naming(path: Path) -> Iterator[None]:
+    """Turn what the system says of writing `path` into an OutputError; FileExistsError stays what it is."""
+    try:
+        yield
     except FileExistsError:
         raise
     except OSError as error:
         raise OutputError(
             f"cannot write {path} ({error.strerror or error}); free space or choose another folder"
         ) from None
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
 
 
-def _rename_to_new(temporary: str, path: Path) -> None:
+def to_disk(file: BinaryIO) -> None:
+    """Let nothing of a file be lost, even if the machine stops."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def name_together(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Give finished files and folders other names in the same file system: all of them, or none.
+
+    Raises FileExistsError where one is taken, OSError.
+    """
+    try:
+        for hidden, path in moves:
+            _rename_to_new(hidden, path)
+    except BaseException:
+        for hidden, path in moves:
+            if not hidden.exists():
+                os.replace(path, hidden)
+        raise
+
+
+def _rename_to_new(hidden: Path, path: Path) -> None:
     """Rename, or raise FileExistsError: a hard link is the one portable step that does both at once."""
     try:
-        os.link(temporary, path)
+        os.link(hidden, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
+    except OSError:  # a folder, or a file system without hard links
         if path.exists():
             raise FileExistsError(path) from None
-        os.replace(temporary, path)
+        os.replace(hidden, path)
+    else:
+        os.unlink(hidden)
 
 
 def _umask() -> int:

@@ -82,6 +82,12 @@ class CausalGPT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
         self.head = Head(config.width, config.output_vocab_size)
+        self.decoders: dict[int, object] = {}  # of the last batch, for the next: what they captured reads these weights
+
+    def _apply(self, *args, **kwargs) -> CausalGPT:
+        """Moving the weights (nn.Module's hook for that) makes captured steps worthless."""
+        self.decoders.clear()
+        return super()._apply(*args, **kwargs)
 
     @property
     def device(self) -> torch.device:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from .checkpoints import PUBLISHED, STAGES, Hub, StageWeights, build, check_spec, find_checkpoints
+from .checkpoints import PUBLISHED, STAGES, Hub, StageWeights, build, check_spec, check_together, find_checkpoints
 from .checkpoints.huggingface import WEIGHT_FILES
+from .checkpoints.mapped import MappedFiles
 from .checkpoints.suno import SunoCheckpoint, original_cache
 from .codec import Codec
 from .devices import Placement, choose_device, choose_dtype, directml_device, free_memory
-from .errors import CheckpointError
 from .gpt import CausalGPT, FineGPT
 from .options import Options
 from .precision import pack, working_type
@@ -99,6 +99,7 @@ def load_models(choice: ModelChoice) -> Models:
     hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
     checkpoints = find_checkpoints({stage: choice.model_of(stage) for stage in STAGES}, hub)
     weights = {stage: checkpoint.stage(stage) for stage, checkpoint in checkpoints.items()}
+    check_together(checkpoints)
     placements = _place(weights, choice)
     tokenizer = checkpoints["semantic"].tokenizer()
     stages = {}
@@ -107,9 +108,8 @@ def load_models(choice: ModelChoice) -> Models:
         place = placements[stage]
         model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
         if place.device.type == "cpu":
-            pack(model, place.dtype)
+            pack(model, place.dtype, MappedFiles().release)
         stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name)
-    _check_together(stages)
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
     loader.shutdown(wait=False)
@@ -130,25 +130,6 @@ def load_codec(choice: ModelChoice) -> Codec:
     else:
         checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
     return Codec(checkpoint.codec(), device, checkpoint.name)
-
-
-def _check_together(stages: Mapping[str, LoadedStage]) -> None:
-    """Raise CheckpointError if one stage's tokens are not the next one's."""
-    first = stages["semantic"]
-    for name, stage in stages.items():
-        for number in (
-            "semantic_vocab_size",
-            "semantic_rate_hz",
-            "coarse_rate_hz",
-            "codebook_size",
-            "n_coarse_codebooks",
-        ):
-            ours, theirs = getattr(first.spec, number), getattr(stage.spec, number)
-            if ours != theirs:
-                raise CheckpointError(
-                    f"the semantic stage of {first.source} and the {name} stage of {stage.source} cannot work together: "
-                    f"{number} is {ours} and {theirs}; take all stages from one model"
-                )
 
 
 def codec_device(choice: ModelChoice) -> torch.device:

@@ -1,16 +1,16 @@
-"""A run: segments in batches as soon as the history they are due is known, stitched into clips as these are complete."""
+"""A run: segments side by side as soon as the history they are due is known, handed on clip by clip in their order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 
-from . import audio
-from . import constants as c
 from .bark import Bark, Generation, Segment, Settings
+from .clips import Clip, ClipRecord, ClipUnderWay, FailedClip, PlacedSegment, SegmentMade
 from .custom_history import HistoryContext, HistoryFunction, ask
 from .devices import is_out_of_memory
 from .errors import BarkError, DeviceError, TextError
@@ -19,69 +19,28 @@ from .planning import ClipPlan, history_plan
 from .voice import Voice
 from .voice_history import History, HistoryPlan, Weights
 
+Wanted = Callable[[ClipPlan], bool]
+"""Whether a clip is still to be made. What is not wanted any more is left out."""
+
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
-_NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
-_VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """A finished clip: float32 samples at 24 kHz, where each segment stands in them, and what made it."""
-
-    plan: ClipPlan
-    generations: Sequence[Generation]
-    histories: Sequence[History]
-    audio: np.ndarray
-    spans: Sequence[audio.Span]
-    starting_voice: Voice | None = None  # the given one
-    spoken_voice: Voice | None = None  # whose tokens are said
-
-    @property
-    def seconds(self) -> float:
-        return len(self.audio) / c.SAMPLE_RATE
-
-    @property
-    def seconds_taken(self) -> float:
-        """Seconds of work, each segment's share of its batches."""
-        return sum(sum(made.seconds_taken.values()) for made in self.generations)
-
-    @property
-    def voice(self) -> Voice | None:
-        """The clip's voice: its first segments, as many as fill the longest history window. None if too short for one."""
-        spoken = [generation.voice for generation in self.generations if not generation.silent]
-        enough = next(
-            (i for i in range(1, len(spoken)) if sum(v.seconds for v in spoken[:i]) >= _VOICE_SECONDS), len(spoken)
-        )
-        return Voice.concatenate(spoken[:enough]).aligned() if spoken else None
-
-
-@dataclass(frozen=True, eq=False)
-class SegmentMade:
-    """Segment `index` of a clip, what it heard before and what became of it."""
-
-    plan: ClipPlan
-    index: int
-    history: History
-    generation: Generation
-
-
-@dataclass(frozen=True)
-class FailedClip:
-    """A clip that could not be made, while the others go on."""
-
-    plan: ClipPlan
-    error: BarkError
+_PASS = 2  # times as many segments as stand side by side go to the model at once: rows that end early leave their place
+# to those that wait. Not more: a finished segment should not wait for too many others.
+_MOST_WAITING = 1000  # segments of a clip whose sound is kept because their turn has not come: at 15 s each 1.4 GB
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """What a run is doing: `stage` of a batch of `rows` segments, `tokens` made of at most `tokens_total`."""
+    """What a run is doing: `stage` of a pass of `rows` segments, `tokens` made of at most `tokens_total`.
+
+    `segments_done`: those of the run that have their sound. `rows_done`: those of the pass among them.
+    """
 
     segments_done: int
     rows: int
     stage: str
     tokens: int
     tokens_total: int
+    rows_done: int
 
 
 @dataclass
@@ -120,30 +79,59 @@ class LongForm:
         )
 
     def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
-        """Every clip as soon as it is complete. Not asking for the next one ends the run."""
-        parts: dict[int, dict[int, SegmentMade]] = {}  # of clips under way, by the identity of their plans
-        for made in self.segments(plans):
-            if isinstance(made, FailedClip):
-                parts.pop(id(made.plan), None)
-                yield made
-                continue
-            own = parts.setdefault(id(made.plan), {})
-            own[made.index] = made
-            if len(own) == len(made.plan.segments):
-                del parts[id(made.plan)]
-                yield self._stitch(made.plan, [own[k] for k in range(len(own))])
+        """Every clip as soon as it is complete, all of its sound in memory. Not asking for the next one ends the run."""
+        parts: dict[int, list[PlacedSegment]] = {}  # of clips under way, by the identity of their plans
+        with closing(self.in_order(plans)) as results:
+            for result in results:
+                if isinstance(result, PlacedSegment):
+                    parts.setdefault(id(result.plan), []).append(result)
+                    continue
+                own = parts.pop(id(result.plan), [])
+                if isinstance(result, FailedClip):
+                    yield result
+                else:
+                    whole = np.concatenate([part.sound for part in own])
+                    yield Clip(result, [part.generation for part in own], whole)
 
-    def segments(self, plans: Iterable[ClipPlan]) -> Iterator[SegmentMade | FailedClip]:
+    def in_order(
+        self, plans: Iterable[ClipPlan], wanted: Wanted = lambda _: True
+    ) -> Iterator[PlacedSegment | ClipRecord | FailedClip]:
+        """The segments of every clip in their order, each as soon as those before it are there, and what follows them.
+
+        Clips may take turns. Not asking for the next one ends the run.
+        """
+        under_way: dict[int, ClipUnderWay] = {}
+        with closing(self.segments(plans, wanted)) as segments:
+            for made in segments:
+                plan, key = made.plan, id(made.plan)
+                if isinstance(made, FailedClip):
+                    under_way.pop(key, None)
+                    yield made
+                    continue
+                clip = under_way.setdefault(key, ClipUnderWay(plan, self.silence_seconds))
+                for placed in clip.put(made):
+                    if wanted(plan):
+                        yield placed
+                result = clip.finish(self.voice, self.spoken)
+                if result is not None or not wanted(plan):
+                    del under_way[key]
+                if result is not None and wanted(plan):
+                    yield result
+
+    def segments(
+        self, plans: Iterable[ClipPlan], wanted: Wanted = lambda _: True
+    ) -> Iterator[SegmentMade | FailedClip]:
         """Every segment as soon as it is made, in no order but that of its history.
 
-        Plans are taken when there is room for their segments in a batch.
+        Plans are taken when there is room for their segments in a pass.
         """
         rows = self.rows or self.bark.rows_at_once(self.settings)
         waiting, runs, done = iter(plans), [], 0
         while True:
-            failed = list(self._take_plans(waiting, runs, rows))
-            yield from failed
-            batch = list(islice(((run, index) for run in runs for index in run.ready()), rows))
+            runs = [run for run in runs if not run.complete and wanted(run.plan)]
+            at_most = _PASS * rows if rows > 1 else 1
+            yield from self._take_plans(waiting, runs, at_most)
+            batch = list(islice(((run, index) for run in runs for index in run.ready()), at_most))
             if not batch:
                 return
             if failures := {id(run): failure for run, index in batch if (failure := run.prepare(index))}:
@@ -151,29 +139,27 @@ class LongForm:
                 yield from failures.values()
                 continue
             try:
-                made = self._generate(batch, done)
+                with closing(self._pass(batch, rows, done, wanted)) as segments:
+                    for made in segments:
+                        done += 1
+                        yield made
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                rows = len(batch) // 2
+                rows = min(rows, len(batch)) // 2
                 if not rows:  # not even one fits; the next clip may be shorter
                     rows, (run, _) = 1, batch[0]
                     runs.remove(run)
                     yield FailedClip(run.plan, DeviceError(_TOO_LITTLE_MEMORY))
-                continue
-            done += len(batch)
-            runs = [run for run in runs if not run.complete]
-            yield from made
 
-    def _stitch(self, plan: ClipPlan, parts: Sequence[SegmentMade]) -> Clip | FailedClip:
-        generations, histories = [part.generation for part in parts], [part.history for part in parts]
-        if all(generation.silent for generation in generations):
-            return FailedClip(plan, TextError(_NO_SOUND))
-        whole, spans = audio.join([generation.audio for generation in generations], self.silence_seconds)
-        return Clip(plan, generations, histories, whole, spans, self.voice, self.spoken)
+    def longest_seconds(self, plan: ClipPlan) -> float:
+        """What no clip of this plan outlasts."""
+        spec = self.bark.spec
+        tokens = max(spec.max_semantic_tokens, len(self.spoken.semantic) if self.spoken else 0)
+        return len(plan.segments) * (tokens / spec.semantic_rate_hz + self.silence_seconds)
 
     def _take_plans(self, waiting: Iterator[ClipPlan], runs: list[_ClipRun], rows: int) -> Iterator[FailedClip]:
-        """Start plans until the ready segments fill a batch."""
+        """Start plans until the ready segments fill a pass."""
         while sum(1 for run in runs for _ in islice(run.ready(), rows)) < rows and (plan := next(waiting, None)):
             texts = [] if self.spoken else [segment.text for segment in plan.segments if segment.text]
             mute = next((text for text in texts if not self.bark.tokenizer.encode(text)), None)
@@ -182,37 +168,52 @@ class LongForm:
             else:
                 yield FailedClip(plan, TextError(f"the model cannot read any of the text {mute[:40]!r}; give it words"))
 
-    def _generate(self, batch: Sequence[tuple[_ClipRun, int]], done: int) -> list[SegmentMade]:
+    def _pass(
+        self, batch: Sequence[tuple[_ClipRun, int]], rows: int, done: int, wanted: Wanted
+    ) -> Iterator[SegmentMade]:
+        """Prepared segments, each as soon as it is made. `done`: segments of the run before."""
         segments = [run.prepared[index] for run, index in batch]
+        made = 0
 
         def report(stage: str, tokens: int, total: int) -> None:
-            self.progress(RunProgress(done, len(batch), stage, tokens, total))
+            self.progress(RunProgress(done + made, len(batch), stage, tokens, total, made))
 
-        generations = self.bark.generate(segments, self.settings, report)
-        made = []
-        for (run, index), segment, generation in zip(batch, segments, generations, strict=True):
-            run.put(index, generation)
-            made.append(SegmentMade(run.plan, index, segment.history, generation))
-        return made
+        with closing(self.bark.stream(segments, self.settings, report, rows)) as stream:
+            for place, generation in stream:
+                run, index = batch[place]
+                run.put(index, generation)
+                made += 1
+                yield SegmentMade(run.plan, index, segments[place].history, generation)
+                if not any(wanted(run.plan) for run, _ in batch):
+                    return
 
 
 class _ClipRun:
     """A clip under way: which segments are made, and which can be made next."""
 
     def __init__(self, plan: ClipPlan, form: LongForm):
-        self.plan, self.form, self.voice = plan, form, form.voice
-        self.generations: list[Generation | None] = [None] * len(plan.segments)
+        self.plan, self.form = plan, form
         self.prepared: dict[int, Segment] = {}  # ready segments as the model will be given them
         self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
+        self._silent: set[int] = set()  # segments made without sound
+        self._voices: dict[int, Voice] = {}  # of segments that one still to be prepared may hear
+        self._first = len(plan.segments)  # the first of those made with sound
+        self._given = form.voice is not None or form.rule.separate  # the starting voice, or none
         self._weights = [form.rule.weights(k, wordless=not s.text) for k, s in enumerate(plan.segments)]
 
     @property
     def complete(self) -> bool:
         return not self._open
 
+    @property
+    def _first_open(self) -> int:
+        return next(iter(self._open), len(self.plan.segments))
+
     def ready(self) -> Iterator[int]:
-        """Segments not made yet whose history is known."""
-        return filter(self._history_known, self._open)
+        """Segments not made yet whose history is known; only that for which all wait, where many wait already."""
+        made = len(self.plan.segments) - len(self._open)
+        known = filter(self._history_known, self._open)
+        return known if made - self._first_open < _MOST_WAITING else islice(known, 1)
 
     def prepare(self, index: int) -> FailedClip | None:
         """Put a ready segment among the prepared ones, once: a user's function is not asked twice, even if memory fails."""
@@ -226,17 +227,31 @@ class _ClipRun:
             return FailedClip(self.plan, error)
         semantic = spoken.semantic if spoken and plan.text else None
         self.prepared[index] = Segment(plan.text or None, history, plan.seeds, semantic)
+        self._forget()
         return None
 
     def put(self, index: int, generation: Generation) -> None:
-        self.generations[index] = generation
+        """Note what became of a prepared segment."""
         del self._open[index], self.prepared[index]
+        if generation.silent:
+            self._silent.add(index)
+        else:
+            self._voices[index] = generation.voice
+            self._first = min(self._first, index)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Keep only the voices that may still be heard: of the segment before, the starting one; a function hears all."""
+        if self.form.function is None:
+            to_be_heard = {k - 1 for k in (k + 1 for k in self._voices) if k in self._open and k not in self.prepared}
+            if not self._given:
+                to_be_heard.add(self._first)
+            self._voices = {k: voice for k, voice in self._voices.items() if k in to_be_heard}
 
     def _history(self, index: int) -> History:
         starting = self._starting(index)
-        previous = self.generations[index - 1] if index else None
         # A segment that came out silent leaves nothing to go on from: back to the starting voice.
-        before = starting if previous is None or previous.silent else previous.voice
+        before = self._voices.get(index - 1, starting)
         wanted: Weights | Voice = self._weights[index]
         if self.form.function is not None:
             wanted = ask(self.form.function, self._context(index, starting))
@@ -246,7 +261,6 @@ class _ClipRun:
 
     def _context(self, index: int, starting: Voice | None) -> HistoryContext:
         plan = self.plan
-        before = [made.voice.read_only() for made in self.generations[:index] if made is not None and not made.silent]
         return HistoryContext(
             plan.prompt_index,
             plan.take,
@@ -254,7 +268,9 @@ class _ClipRun:
             len(plan.segments),
             plan.segments[index].text,
             starting and starting.read_only(),
-            before,
+            [
+                voice.read_only() for voice in self._voices.values()
+            ],  # made one after the other where a function is asked
             self._weights[index],
         )
 
@@ -262,22 +278,17 @@ class _ClipRun:
         if index == 0:
             return True
         if self._weights[index].of_previous or self.form.function is not None:
-            previous = self.generations[index - 1]
-            if previous is None or (previous.silent and not self._starting_known(index)):
+            previous = index - 1
+            if previous in self._open or (previous in self._silent and not self._starting_known(index)):
                 return False
         return not self._weights[index].of_starting or self._starting_known(index)
 
     def _starting(self, index: int) -> Voice | None:
         """The given voice, or that of the first segment before `index` that is not silent."""
-        if self.voice is not None or self.form.rule.separate:
-            return self.voice
-        return next((g.voice for g in self.generations[:index] if g is not None and not g.silent), None)
+        if self._given:
+            return self.form.voice
+        return self._voices[self._first] if self._first < index else None
 
     def _starting_known(self, index: int) -> bool:
         """Whether no segment still to be made can become the starting voice of segment `index`."""
-        if self.voice is not None or self.form.rule.separate:
-            return True
-        for generation in self.generations[:index]:
-            if generation is None or not generation.silent:
-                return generation is not None
-        return True
+        return self._given or self._first_open >= min(index, self._first)

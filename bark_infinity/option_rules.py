@@ -32,6 +32,7 @@ _PATHS = (
     "bark_speaker_as_the_prompt",
     "output_dir",
     "render_npz_samples",
+    "convert_model",
     "model",
     "model_dir",
     "custom_audio_processing_function",
@@ -47,8 +48,10 @@ EXCLUSIVE = (
     ("semantic_top_p", "semantic_inverted_p"),
     ("semantic_top_k", "semantic_bottom_k"),
     ("absolute_semantic_history_only", "absolute_semantic_history_only_every_x"),
+    ("render_npz_samples", "convert_model"),
     *(
-        ("render_npz_samples", name)
+        (mode, name)
+        for mode in ("render_npz_samples", "convert_model")
         for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
     ),
 )
@@ -132,6 +135,11 @@ def check_pairs(options: Options, asked: Options) -> None:
         raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
     if options.semantic_mirostat_tau is not None and options.semantic_temp < c.GREEDY_BELOW:
         raise UsageError("mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp")
+    if options.convert_model is not None and options.dtype == "int8":
+        raise UsageError(
+            "--convert_model writes no int8, which is made of any checkpoint while it is loaded; "
+            "take --dtype bfloat16, float16 or float32"
+        )
     if (options.split_character_goal_length or 1) > options.split_character_max_length:
         raise UsageError(
             f"--split_character_goal_length {options.split_character_goal_length} is over "

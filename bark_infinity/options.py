@@ -110,12 +110,19 @@ class Options:
     model_dir: str | None = flag(None, MODEL, "Where downloads go; unset: the hub's cache.", metavar="DIR", sound=False)
     offline: bool = flag(False, MODEL, "Never touch the network.", sound=False)
     force_reload: bool = flag(False, MODEL, "Download the model again.", sound=False)
+    convert_model: str | None = flag(
+        None,
+        MODEL,
+        "Save the model as a folder for --model, in --dtype or bfloat16, and stop.",
+        metavar="DIR",
+        sound=False,
+    )
     device: str = flag("auto", MODEL, "Where to compute.", choices=("auto", "cpu", "cuda", "mps"))
     dtype: str = flag(
         "auto",
         MODEL,
-        "How to compute; auto: bfloat16 on CUDA, float32 elsewhere.",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        "How to compute; auto: bfloat16 where it is native, else float32.",
+        choices=("auto", "float32", "bfloat16", "float16", "int8"),
     )
     text_use_gpu: bool = flag(True, MODEL, "false keeps the semantic stage on the CPU.")
     coarse_use_gpu: bool = flag(True, MODEL, "false keeps the coarse stage on the CPU.")
@@ -143,7 +150,7 @@ class Options:
     batch_size: int | None = flag(
         None,
         MODEL,
-        "Segments generated side by side; unset: by free memory, at most 16.",
+        "Segments side by side; unset: by free memory, to 16, or 64 on CUDA.",
         low=1,
         metavar="N",
         sound=False,

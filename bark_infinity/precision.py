@@ -64,15 +64,15 @@ class Int8Linear(nn.Module):
         self.packed = torch.ops.onednn.qlinear_prepack((weight / scale[:, None]).round().to(torch.int8), None)
         # Without VNNI pairs of products are added in 16 bits, and two of 8-bit inputs would not fit.
         self.levels = 127 if {"avx512_vnni", "avx_vnni", "amx_int8"} & processor_features() else 63
-        self.middle = torch.tensor(self.levels + 1.5)  # half a level more, for the conversion below cuts off
+        self.middle = self.levels + 1.5  # half a level more, for the conversion below cuts off
         self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
         self.bias = None if bias is None else bias.float()
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """As Linear's."""
         x = x.float()
-        largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True).clamp_(min=1e-30)
-        levels = torch.addcdiv(self.middle, x, largest, value=self.levels).to(torch.uint8)
+        largest = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30)  # ten times as fast as torch.linalg's norm
+        levels = x.mul(self.levels / largest).add_(self.middle).to(torch.uint8)
         x_scale, zero_level, y_scale, y_zero = 1.0, self.levels + 1, 1.0, 0
         weights = self.packed, self.scale, self.zeros, None
         output = y_scale, y_zero, torch.float32, "none", [], ""
@@ -102,10 +102,11 @@ class Head(Linear):
         return self._parts[start, stop](hidden)
 
 
-def pack(model: nn.Module, dtype: torch.dtype) -> None:
-    """Put a CPU model's linear layers into the form that is multiplied fastest in `dtype`. One layer at a time is doubled.
+def pack(model: nn.Module, dtype: torch.dtype, release: Callable[[torch.Tensor], None] = lambda _: None) -> None:
+    """Put a CPU model's linear layers into the form that is multiplied fastest in `dtype`, one after the other.
 
-    Where this torch cannot (no oneDNN), float32 and bfloat16 stay plain. Raises UsageError for int8 there.
+    `release` is called with weights that are no longer needed. Where this torch cannot do it (no oneDNN), float32 and
+    bfloat16 stay plain; raises UsageError for int8 there.
     """
     kind = Int8Linear if dtype == torch.int8 else PackedLinear
     if not _works(kind, working_type(dtype)):
@@ -118,6 +119,7 @@ def pack(model: nn.Module, dtype: torch.dtype) -> None:
         for name, layer in list(module.named_children()):
             if type(layer) is Linear:
                 setattr(module, name, kind(layer.weight, layer.bias))
+                release(layer.weight)
 
 
 def working_type(dtype: torch.dtype) -> torch.dtype:

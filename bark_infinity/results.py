@@ -1,29 +1,35 @@
-"""The files of one finished clip: audio, voice, manifest, the tokens of its segments, and for hoarders a folder of them."""
+"""The files of a clip, written while it is made: audio, voice, manifest, tokens of segments, for hoarders a folder of them."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from . import audio
-from .bark import Bark, Generation
+from . import constants as c
+from .bark import Bark
+from .clips import ClipRecord, FailedClip, PlacedSegment, SegmentRecord
 from .errors import OutputError, VoiceError
-from .files import safe_stem, write_whole
-from .long_form import Clip
+from .files import errors_naming, name_together, safe_stem, to_disk
+from .long_form import LongForm
 from .manifest import machine, seconds, versions, write_manifest
 from .naming import RESULT_SUFFIXES, numbered
 from .options import Options
+from .planning import ClipPlan, SegmentPlan
 from .voice import Voice
 
+_BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their names
 _IN_TITLE = ("text_prompt", "prompt_file")
 _TAG_BYTES = 1500  # libsndfile does not read a WAV's tag of 2 KB
 
@@ -42,18 +48,6 @@ def check_output_folder(name: str) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"--output_dir {name} cannot be written to ({reason}); choose another folder") from None
-
-
-def save_clip(clip: Clip, folder: Path, options: Options, bark: Bark) -> Path:
-    """Write all files of a clip under a name that is free, and return the audio's path. All of them or none.
-
-    Raises OutputError.
-    """
-    _make_folder(folder)
-    for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
-        if not any(os.path.exists(folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
-            with contextlib.suppress(FileExistsError):  # another run was faster
-                return _write_files(clip, folder / stem, options, bark)
 
 
 def save_voice(voice: Voice, folder: Path, name: str) -> Path:
@@ -83,9 +77,165 @@ def write_sound(path: Path, samples: np.ndarray, tags: Mapping[str, str], option
     audio.write_audio(path, samples, tags, options.output_format, options.output_format_ffmpeg_parameters or "")
 
 
-def _statistics_in_name(clip: Clip) -> str:
+@dataclass(frozen=True, eq=False)
+class SavedClip:
+    """A clip whose files are there; `path` is that of the audio."""
+
+    record: ClipRecord
+    path: Path
+
+    @property
+    def plan(self) -> ClipPlan:
+        return self.record.plan
+
+
+def save_clips(
+    form: LongForm, plans: Iterable[ClipPlan], folder: Path, options: Options
+) -> Iterator[PlacedSegment | SavedClip | FailedClip]:
+    """Make clips and write each while it is made: every segment as soon as it is written, and what became of each clip.
+
+    A clip that cannot be written fails alone. Not asking for the next one ends the run, and clips under way leave
+    nothing.
+    """
+    under_way: dict[int, ClipFiles] = {}  # by the identity of their plans
+    lost: dict[int, ClipPlan] = {}  # likewise, those that failed
+    try:
+        with contextlib.closing(form.in_order(plans, lambda plan: id(plan) not in lost)) as results:
+            for made in results:
+                key = id(made.plan)
+                result = _write(made, under_way, folder, options, form)
+                if isinstance(result, FailedClip):
+                    lost[key] = result.plan
+                if not isinstance(result, PlacedSegment) and key in under_way:
+                    under_way.pop(key).discard()
+                yield result
+    finally:
+        for files in under_way.values():
+            files.discard()
+
+
+def _write(
+    made: PlacedSegment | ClipRecord | FailedClip,
+    under_way: dict[int, ClipFiles],
+    folder: Path,
+    options: Options,
+    form: LongForm,
+) -> PlacedSegment | SavedClip | FailedClip:
+    """Write what is made; it is told as it is, or as the clip that failed by it."""
+    key = id(made.plan)
+    try:
+        if isinstance(made, PlacedSegment):
+            if key not in under_way:
+                under_way[key] = ClipFiles(made.plan, folder, options, form)
+            under_way[key].add(made)
+        elif isinstance(made, ClipRecord):
+            return SavedClip(made, under_way[key].finish(made))
+    except OutputError as error:
+        return FailedClip(made.plan, error)
+    return made
+
+
+class ClipFiles:
+    """The files of a clip under way: in a hidden folder until all of them are whole. All methods raise OutputError."""
+
+    def __init__(self, plan: ClipPlan, folder: Path, options: Options, form: LongForm):
+        self._plan, self._folder, self._options, self._bark = plan, folder, options, form.bark
+        self._path = folder / f"{plan.stem}.{options.output_format}"  # if it is still free then; named in errors
+        self._tokens: zipfile.ZipFile | None = None
+        self._open: list[BinaryIO] = []
+        _make_folder(folder)
+        with contextlib.ExitStack() as stack, errors_naming(self._path):
+            self._hidden = Path(tempfile.mkdtemp(dir=folder, prefix="."))
+            stack.callback(shutil.rmtree, self._hidden, ignore_errors=True)
+            self._open.append(stack.enter_context(self._at(f".{options.output_format}").open("xb")))
+            self._sound = audio.AudioEncoder(
+                self._open[0],
+                self._path,
+                _tags(plan, options),
+                options.output_format,
+                options.output_format_ffmpeg_parameters or "",
+                round(form.longest_seconds(plan) * c.SAMPLE_RATE),
+            )
+            stack.callback(self._sound.discard)
+            if len(plan.segments) > 1:
+                self._open.append(stack.enter_context(self._at(".segments.npz").open("xb")))
+                self._tokens = stack.enter_context(zipfile.ZipFile(self._open[1], "w", zipfile.ZIP_DEFLATED))
+            if options.hoarder_mode:
+                self._at(".segments").mkdir()
+            self._resources = stack.pop_all()
+
+    def add(self, segment: PlacedSegment) -> None:
+        """Write the next segment."""
+        with errors_naming(self._path):
+            self._sound.write(segment.sound)
+            if self._tokens is not None:
+                _add_tokens(self._tokens, segment.index, segment.generation.voice)
+            if self._options.hoarder_mode and not segment.generation.silent:
+                self._hoard_sound(segment)
+
+    def finish(self, clip: ClipRecord) -> Path:
+        """Give all files a name that is free; the audio's path. All of them or none."""
+        options, manifest = self._options, _manifest(clip, self._options, self._bark)
+        with errors_naming(self._path):
+            self._sound.close()
+            if self._tokens is not None:
+                self._tokens.close()
+            for file in self._open:
+                to_disk(file)
+                file.close()
+            if options.always_save_speaker and clip.voice:
+                clip.voice.save(self._at(".npz"), overwrite=False)
+            if options.hoarder_mode:
+                self._hoard_manifests(manifest)
+            write_manifest(self._at(".json"), manifest)
+            return self._name(clip)
+
+    def discard(self) -> None:
+        """Leave nothing of what has no name yet. Raises nothing."""
+        with contextlib.suppress(OSError, ValueError):  # what is still to be written, on a full disk
+            self._resources.close()
+
+    def _at(self, suffix: str) -> Path:
+        return self._hidden / f"{self._plan.stem}{suffix}"
+
+    def _name(self, clip: ClipRecord) -> Path:
+        whole = [suffix for suffix in (self._path.suffix, *_BESIDE_AUDIO) if self._at(suffix).exists()]
+        for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
+            if not any(os.path.exists(self._folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
+                with contextlib.suppress(FileExistsError):  # another run was faster
+                    name_together([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in whole])
+                    return self._folder / f"{stem}{whole[0]}"
+
+    def _hoard_stem(self, index: int) -> Path:
+        """For hoarders every segment is a clip of its own: audio, voice and parameters."""
+        return self._at(".segments") / f"{index + 1:0{len(str(len(self._plan.segments)))}}"
+
+    def _hoard_sound(self, segment: PlacedSegment) -> None:
+        stem, made = self._hoard_stem(segment.index), segment.generation
+        if voice := made.voice.aligned():
+            voice.save(stem.with_suffix(".npz"), overwrite=False)
+        tags = {"title": self._plan.segments[segment.index].text[:200], "software": "Bark Infinity"}
+        write_sound(stem.with_suffix(f".{self._options.output_format}"), made.audio, tags, self._options)
+
+    def _hoard_manifests(self, manifest: Mapping[str, object]) -> None:
+        # of the clip neither text nor segments: every segment would tell the whole book
+        clip = {name: value for name, value in manifest.items() if name not in ("text", "segments", "settings")}
+        settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
+        for index, segment in enumerate(manifest["segments"]):
+            content = {"segment": index + 1, **segment, "settings": settings, "clip": clip}
+            write_manifest(self._hoard_stem(index).with_suffix(".json"), content)
+
+
+def _add_tokens(archive: zipfile.ZipFile, index: int, voice: Voice) -> None:
+    """The tokens of one more segment, as `<array of a voice file>_<segment>`: an `.npz` that is never in memory."""
+    for name, tokens in voice.prompts().items():
+        with archive.open(f"{name}_{index}.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array(member, tokens, allow_pickle=False)
+
+
+def _statistics_in_name(clip: ClipRecord) -> str:
     """For --extra_stats: of all segments, each with the weight of its tokens."""
-    measured = [(made.statistics, len(made.voice.semantic)) for made in clip.generations if made.statistics]
+    measured = [(segment.statistics, segment.semantic_tokens) for segment in clip.segments if segment.statistics]
     if not measured:
         return ""
     total = sum(n for _, n in measured)
@@ -94,80 +244,13 @@ def _statistics_in_name(clip: Clip) -> str:
     return f"-entropy-{entropy:.2f}-perplexity-{perplexity:.1f}"
 
 
-def _write_files(clip: Clip, stem: Path, options: Options, bark: Bark) -> Path:
-    tags = {"title": clip.plan.text.strip()[:200], "software": "Bark Infinity", "comment": _comment(clip, options)}
-    manifest = _manifest(clip, options, bark)
-    writers: dict[str, Callable[[Path], None]] = {
-        f".{options.output_format}": lambda path: write_sound(path, clip.audio, tags, options)
-    }
-    if options.always_save_speaker and (voice := clip.voice):
-        writers[".npz"] = lambda path: voice.save(path, overwrite=False)
-    if len(clip.generations) > 1:
-        writers[".segments.npz"] = lambda path: _save_segments(path, clip)
-    if options.hoarder_mode:
-        writers[".segments"] = lambda path: _hoard(path, clip, options, manifest)
-    writers[".json"] = lambda path: write_manifest(path, manifest)
-    written: list[Path] = []
-    try:
-        for suffix, write in writers.items():
-            path = stem.with_name(f"{stem.name}{suffix}")
-            write(path)
-            written.append(path)
-    except BaseException:
-        for path in written:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        raise
-    return written[0]
-
-
-def _hoard(folder: Path, clip: Clip, options: Options, manifest: Mapping[str, object]) -> None:
-    """A folder with every segment as a clip of its own: audio, voice and parameters. It appears whole or not at all."""
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-            parts = Path(temporary) / "parts"
-            parts.mkdir()
-            for index, made in enumerate(clip.generations):
-                _hoard_segment(
-                    parts / f"{index + 1:0{len(str(len(clip.generations)))}}", index, made, options, manifest
-                )
-            if folder.exists():
-                raise FileExistsError(folder)
-            parts.rename(folder)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {folder} ({error.strerror}); free space or choose another folder") from None
-
-
-def _hoard_segment(stem: Path, index: int, made: Generation, options: Options, manifest: Mapping[str, object]) -> None:
-    segment = manifest["segments"][index]
-    # of the clip neither text nor segments: every segment would tell the whole book
-    clip = {name: value for name, value in manifest.items() if name not in ("text", "segments", "settings")}
-    settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
-    write_manifest(stem.with_suffix(".json"), {"segment": index + 1, **segment, "settings": settings, "clip": clip})
-    if not made.silent:
-        if voice := made.voice.aligned():
-            voice.save(stem.with_suffix(".npz"), overwrite=False)
-        tags = {"title": segment["text"][:200], "software": "Bark Infinity"}
-        write_sound(stem.with_suffix(f".{options.output_format}"), made.audio, tags, options)
-
-
-def _save_segments(path: Path, clip: Clip) -> None:
-    """All tokens of all segments, as `<array of a voice file>_<segment>`."""
-    arrays = {
-        f"{name}_{k}": tokens
-        for k, made in enumerate(clip.generations)
-        for name, tokens in made.voice.prompts().items()
-    }
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays), overwrite=False)
-
-
-def _comment(clip: Clip, options: Options) -> str:
+def _tags(plan: ClipPlan, options: Options) -> dict[str, str]:
     settings = " ".join(f"--{name} {value}" for name, value in options.changed().items() if name not in _IN_TITLE)
-    return f"seed {clip.plan.seed}; {settings}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
+    comment = f"seed {plan.seed}; {settings}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
+    return {"title": plan.text.strip()[:200], "software": "Bark Infinity", "comment": comment}
 
 
-def _manifest(clip: Clip, options: Options, bark: Bark) -> dict[str, object]:
+def _manifest(clip: ClipRecord, options: Options, bark: Bark) -> dict[str, object]:
     return {
         "text": clip.plan.text,
         "model": bark.name,
@@ -188,8 +271,8 @@ def _manifest(clip: Clip, options: Options, bark: Bark) -> dict[str, object]:
         "sample_rate": bark.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
-        "segments": [_segment(clip, index) for index in range(len(clip.generations))],
-        "audio_sha256": hashlib.sha256(clip.audio.astype("<f4").tobytes()).hexdigest(),
+        "segments": [_segment(*both) for both in zip(clip.plan.segments, clip.segments, strict=True)],
+        "audio_sha256": clip.audio_sha256,
         "versions": versions(),
         "machine": machine(),
     }
@@ -200,26 +283,16 @@ def _heard(name: str | None, voice: Voice | None) -> Mapping[str, str] | None:
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 
 
-def _segment(clip: Clip, index: int) -> Mapping[str, object]:
-    plan, made, span, history = (
-        clip.plan.segments[index],
-        clip.generations[index],
-        clip.spans[index],
-        clip.histories[index],
-    )
+def _segment(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
     return {
         "text": plan.text,
         "seeds": {name: seed for name, seed in dataclasses.asdict(plan.seeds).items() if seed is not None},
-        "start": seconds(span.start),
-        "end": seconds(span.stop),
-        "semantic_tokens": len(made.voice.semantic),
-        "frames": made.voice.fine.shape[1],
+        "start": seconds(made.span.start),
+        "end": seconds(made.span.stop),
+        "semantic_tokens": made.semantic_tokens,
+        "frames": made.frames,
         "ids_cut": made.cut_ids,
         **({} if made.statistics is None else dataclasses.asdict(made.statistics)),
-        "history": {
-            "semantic_tokens": len(history.semantic),
-            "coarse_frames": history.coarse.shape[1],
-            "fine_frames": history.fine.shape[1],
-        },
+        "history": made.heard._asdict(),
         "seconds_taken": {stage: round(taken, 3) for stage, taken in made.seconds_taken.items()},
     }

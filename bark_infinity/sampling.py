@@ -34,6 +34,11 @@ class RowRandom:
             self._generators[device] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[device]
 
+    def noise(self, draws: int, size: int, device: torch.device) -> torch.Tensor:
+        """Exponential noise for so many draws from `size` tokens each, (draws, size)."""
+        noise = torch.empty(draws, size, device=device)
+        return noise.exponential_(generator=self.generator(device))
+
 
 def is_greedy(temperature: float | None) -> bool:
     """Whether the likeliest token is taken without a draw."""
@@ -167,3 +172,14 @@ def draw(probs: torch.Tensor, rows: Sequence[RowRandom]) -> torch.Tensor:
     """One token a row from (B, V) probabilities: (B,). Each row has its own draw, so that it knows no neighbours."""
     tokens = [torch.multinomial(p, 1, generator=row.generator(p.device)) for p, row in zip(probs, rows, strict=True)]
     return torch.cat(tokens)
+
+
+def race(probs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """One token a row, (B, V) and exponential noise (B, V) -> (B,): the first to arrive, if each comes at its probability's
+    rate. What `torch.multinomial` does for one draw, with noise from before, so that the host need not be asked."""
+    return (probs / noise).argmax(dim=-1)
+
+
+def draws_ahead(device: torch.device) -> int:
+    """Steps that are drawn before the host reads what came of them: on CUDA reading means waiting for every step."""
+    return 16 if device.type == "cuda" else 1

@@ -59,6 +59,10 @@ class Tokenizer:
         text = unicodedata.normalize("NFC", re.sub(r"\s+", " ", text).strip())
         return self._backend.encode(text, add_special_tokens=False).ids
 
+    def to_json(self) -> str:
+        """The content of a `tokenizer.json`."""
+        return self._backend.to_str()
+
 
 def _lowercase(config: Path) -> bool:
     return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("do_lower_case", False))

@@ -213,8 +213,9 @@ class FoundVoice:
 
 
 def voice_files(folder: Path) -> list[Path]:
-    """All `.npz` files below a folder, in order, but for the tokens of clips."""
-    return [path for path in sorted(folder.rglob("*.npz")) if not path.name.endswith(".segments.npz")]
+    """All `.npz` files below a folder, in order, but for the tokens of clips and for what is being written (hidden)."""
+    found = (path for path in sorted(folder.rglob("*.npz")) if not path.name.endswith(".segments.npz"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:

@@ -1,7 +1,8 @@
-"""Joining to the sample, and files in every format read back by libsndfile, ffmpeg and the standard library."""
+"""Joining to the sample; files in every format, written at once or bit by bit, read back by libsndfile and ffmpeg."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark_infinity.audio import FFMPEG_FORMATS, FORMATS, Span, check_format, join, write_audio
+from bark_infinity.audio import FFMPEG_FORMATS, FORMATS, AudioEncoder, Joiner, Span, check_format, write_audio
 from bark_infinity.errors import OutputError, UsageError
 
 SOUNDFILE_FORMATS = [name for name in FORMATS if name not in FFMPEG_FORMATS]
@@ -54,6 +55,13 @@ def decoded(path: Path) -> np.ndarray:
     return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4")
 
 
+def join(pieces: list[np.ndarray], seconds: float) -> tuple[np.ndarray, list[Span], str]:
+    """The whole of some pieces, where each stands in it, and the digest of all."""
+    joiner = Joiner(seconds)
+    added = [joiner.add(piece) for piece in pieces]
+    return np.concatenate([tone(0), *(sound for sound, _ in added)]), [span for _, span in added], joiner.sha256
+
+
 @pytest.mark.parametrize(
     ("lengths", "seconds", "spans", "total"),
     [
@@ -67,7 +75,7 @@ def decoded(path: Path) -> np.ndarray:
     ],
 )
 def test_spans_to_the_sample(lengths, seconds, spans, total):
-    audio, found = join([tone(n) for n in lengths], seconds)
+    audio, found, _ = join([tone(n) for n in lengths], seconds)
     assert found == [Span(*span) for span in spans]
     assert audio.shape == (total,) and audio.dtype == np.float32
 
@@ -76,7 +84,8 @@ def test_spans_to_the_sample(lengths, seconds, spans, total):
 @given(st.lists(st.integers(0, 50), max_size=6), st.sampled_from([0, 0.001, 0.01]))
 def test_pieces_stand_in_their_spans_and_silence_everywhere_else(lengths, seconds):
     pieces = [tone(n, 0.1 + i / 10) for i, n in enumerate(lengths)]
-    audio, spans = join(pieces, seconds)
+    audio, spans, digest = join(pieces, seconds)
+    assert digest == hashlib.sha256(audio.astype("<f4").tobytes()).hexdigest()
     for piece, span in zip(pieces, spans, strict=True):
         np.testing.assert_array_equal(audio[span.start : span.stop], piece)
         audio[span.start : span.stop] = 0
@@ -228,6 +237,51 @@ def test_odd_tags(format):
 def test_an_mp3_without_tags_begins_with_sound():
     write_audio(Path("clip.mp3"), chirp(0.1), {}, "mp3")
     assert Path("clip.mp3").read_bytes()[:2] == b"\xff\xf3"
+
+
+@any_format
+def test_a_file_does_not_depend_on_how_its_samples_come(format):
+    """In one piece, or in those of an uneven clip: the same samples, and what is heard is on disk before the end."""
+    audio = np.random.default_rng(1).normal(0, 0.2, 288_000).astype(np.float32)
+    audio[90_000:150_000] *= 0.01  # Vorbis looks ahead for what gets loud
+    write_audio(Path(f"whole.{format}"), audio, TAGS, format)
+    path, sizes = Path(f"pieces.{format}"), []
+    with path.open("wb+") as file, AudioEncoder(file, path, TAGS, format) as encoder:
+        for piece in np.split(audio, [0, 7, 7, 30_000, 65_536, 65_537, 140_001, 149_000, 270_000]):
+            encoder.write(piece)
+            sizes.append(path.stat().st_size)
+    if format in FFMPEG_FORMATS:
+        np.testing.assert_array_equal(decoded(path), decoded(Path(f"whole.{format}")))
+    else:
+        assert sizes[-2] > 50_000
+        np.testing.assert_array_equal(soundfile.read(path)[0], soundfile.read(f"whole.{format}")[0])
+        assert format in ("ogg", "opus") or path.read_bytes() == Path(f"whole.{format}").read_bytes()
+
+
+def test_a_wav_that_may_be_beyond_4_gib_is_a_wav_where_it_is_not():
+    for samples, format in ((2**31 - 2**20, "WAV"), (2**31, "WAVEX")):
+        with (
+            Path("clip.wav").open("wb+") as file,
+            AudioEncoder(file, Path("clip.wav"), TAGS, most_samples=samples) as e,
+        ):
+            e.write(chirp(1))
+        with soundfile.SoundFile("clip.wav") as sound:
+            assert (sound.format, sound.frames, sound.title) == (format, 24_000, TAGS["title"])
+        assert Path("clip.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_a_wav_beyond_4_gib_counts_its_samples_right():
+    """A hole in the file stands for a day of sound."""
+    path = Path("clip.wav")
+    with path.open("wb+") as file, AudioEncoder(file, path, TAGS, most_samples=2**31 + 2**20) as encoder:
+        encoder.write(tone(2**16))
+        encoder._encoder._sound.seek(2**31)
+        encoder.write(chirp(1))
+    with soundfile.SoundFile(path) as sound:
+        assert (sound.format, sound.frames, sound.title) == ("RF64", 2**31 + 24_000, TAGS["title"])
+        sound.seek(2**31)
+        np.testing.assert_allclose(sound.read(), chirp(1), atol=1 / 32_000)
+    path.unlink()
 
 
 def test_ten_minutes_of_vorbis_are_no_crash():

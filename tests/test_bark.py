@@ -233,6 +233,7 @@ def test_an_offloaded_model_is_on_the_gpu_for_its_work_alone():
 def test_placement_follows_the_flags(monkeypatch):
     from bark_infinity import loading
     from bark_infinity.checkpoints import STAGES, StageWeights
+    from bark_infinity.devices import native_type
     from bark_infinity.gpt import GPTConfig
 
     weights = {s: StageWeights(GPTConfig(1, 1, 1, 1, 1, 1), {"x": torch.empty(2**30, device="meta")}) for s in STAGES}
@@ -247,7 +248,7 @@ def test_placement_follows_the_flags(monkeypatch):
             "fine": "cpu",
             "codec": "cpu",
         }
-        assert places["semantic"].dtype == torch.bfloat16 and places["fine"].dtype == torch.float32
+        assert places["semantic"].dtype == torch.bfloat16 and places["fine"].dtype == native_type()
         assert places["semantic"].offload is offloads and places["fine"].offload is False
     forced = loading._place(weights, loading.ModelChoice(offload=True))
     assert forced["coarse"].offload and forced["coarse"].resting.type == "cpu"

@@ -299,17 +299,17 @@ def test_offline_without_a_model_names_three_ways_out(perform):
 
 
 def test_one_failing_prompt_does_not_stop_the_others(perform, monkeypatch):
-    from bark_infinity import audio
     from bark_infinity.errors import OutputError
+    from bark_infinity.results import ClipFiles
 
-    write = audio.write_audio
+    add = ClipFiles.add
 
-    def full_disk(path, *more):
-        if "Two" in path.name:
+    def full_disk(files, segment):
+        if segment.plan.text == "Two.":
             raise OutputError("cannot write Two.wav (No space left on device); free space")
-        write(path, *more)
+        add(files, segment)
 
-    monkeypatch.setattr(audio, "write_audio", full_disk)
+    monkeypatch.setattr(ClipFiles, "add", full_disk)
     Path("three.txt").write_text("One.\nTwo.\nThree.\n")
     status, out, err = perform("--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line")
     assert status == 1 and len(out) == 2 and "No space left" in err
@@ -383,3 +383,12 @@ def test_text_that_looks_like_markup_stays_text(perform):
     assert status == 0 and "[red]Hello[/red] [laughs] [/b]" in err
     with pytest.raises(UsageError, match=r"\[red\]"):
         parse(["--dtype", "[red]x[/red]"])
+
+
+def test_threads_wait_without_spinning_unless_told_otherwise(monkeypatch, capsys):
+    for given, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        monkeypatch.setenv("OMP_WAIT_POLICY", given or "")  # so that it is put back
+        if given is None:
+            monkeypatch.delenv("OMP_WAIT_POLICY")
+        assert main(["--text_prompt", "Hello.", "--dry_run"]) == 0
+        assert os.environ["OMP_WAIT_POLICY"] == expected

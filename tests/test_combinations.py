@@ -38,6 +38,7 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "dry_run",
     "text_splits_only",
     "render_npz_samples",
+    "convert_model",
     "audio_file_as_history_prompt",  # needs a second model
     "device",  # the CPU in every run
     "suno_use_directml",

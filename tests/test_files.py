@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.errors import OutputError
-from bark_infinity.files import safe_stem, write_whole
+from bark_infinity.files import name_together, safe_stem, write_whole
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)  # lone surrogates too, as argv may hold them
 FORBIDDEN = set('<>:"/\\|?*\x7f') | {chr(code) for code in range(32)}  # on Windows; Linux and macOS forbid less
@@ -172,3 +172,51 @@ def test_a_read_only_folder_is_named():
     Path("locked").mkdir(mode=0o500)
     with pytest.raises(OutputError, match="locked.*Permission denied.*--output_dir"):
         write_whole(Path("locked/a"), lambda file: file.write(b"x"))
+
+
+# ---- several at once ------------------------------------------------------------------------------------------------
+
+
+def moves() -> list[tuple[Path, Path]]:
+    """Two files and a folder between them, and the names they are to have."""
+    Path(".hidden/folder").mkdir(parents=True)
+    for name in ("a", "folder/in", "z"):
+        Path(".hidden", name).write_text(name)
+    return [(Path(".hidden", name), Path(f"new {name}")) for name in ("a", "folder", "z")]
+
+
+def test_several_get_their_names_together():
+    name_together(moves())
+    assert Path("new a").read_text() == "a" and Path("new folder/in").read_text() == "folder/in"
+    assert os.listdir(".hidden") == [] and len(os.listdir()) == 4
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+@pytest.mark.parametrize("taken", ["new a", "new folder", "new z"])
+def test_one_name_that_is_taken_keeps_all_hidden(monkeypatch, taken, hard_links):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_links)
+    Path(taken).write_text("precious")
+    with pytest.raises(FileExistsError):
+        name_together(moves())
+    assert sorted(os.listdir()) == [".hidden", taken] and Path(taken).read_text() == "precious"
+    assert sorted(os.listdir(".hidden")) == ["a", "folder", "z"] and Path(".hidden/folder/in").exists()
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError])
+def test_what_breaks_in_between_keeps_all_hidden(monkeypatch, failure):
+    replace, calls = os.replace, []
+
+    def breaks(*arguments):  # for the folder; files are linked
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise failure
+        replace(*arguments)
+
+    monkeypatch.setattr(os, "replace", breaks)
+    with pytest.raises(failure):
+        name_together(moves())
+    assert os.listdir() == [".hidden"] and sorted(os.listdir(".hidden")) == ["a", "folder", "z"]

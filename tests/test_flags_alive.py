@@ -136,7 +136,7 @@ def run(capfd, monkeypatch, make_voice, demo_models) -> Run:
 
 def _watch(monkeypatch: pytest.MonkeyPatch, watched: Mapping[str, list], cache: dict) -> None:
     """Keep what is loaded, the sizes of batches and the kinds of decoders; load the plain demo once."""
-    load, generate = loading.load_models, Bark.generate
+    load, stream = loading.load_models, Bark.stream
 
     def load_and_keep(choice: ModelChoice) -> loading.Models:
         plain = choice == ModelChoice("demo", "cpu")
@@ -146,17 +146,17 @@ def _watch(monkeypatch: pytest.MonkeyPatch, watched: Mapping[str, list], cache: 
         watched["models"].append(models)
         return models
 
-    def generate_and_count(self, segments, *more):
+    def stream_and_count(self, segments, *more):
         watched["batches"].append(len(segments))
-        return generate(self, segments, *more)
+        return stream(self, segments, *more)
 
     monkeypatch.setattr(loading, "load_models", load_and_keep)
-    monkeypatch.setattr(Bark, "generate", generate_and_count)
+    monkeypatch.setattr(Bark, "stream", stream_and_count)
     for stage in (semantic, coarse):
 
-        def make_and_tell(model, rows, length, cached, make=stage.make_decoder):
+        def make_and_tell(model, rows, length, cached, *which, make=stage.make_decoder):
             watched["cached"].append(cached)
-            return make(model, rows, length, cached)
+            return make(model, rows, length, cached, *which)
 
         monkeypatch.setattr(stage, "make_decoder", make_and_tell)
 
@@ -431,6 +431,12 @@ ALIVE: dict[str, Case] = {
     # These tests set HF_HUB_OFFLINE, with which huggingface_hub refuses to download again in its own way.
     "force_reload": Case(
         f"{NO_DOWNLOADS} --model_dir downloads", "", refuses("the download broke"), prepare=with_a_broken_download
+    ),
+    "convert_model": Case(
+        f"{SHORT} --dtype float32",
+        "saved",
+        splits("saved"),
+        lambda run, _: same_as(HELLO)(run, run(HELLO.replace("demo", "saved"))),
     ),
     "device": Case(HELLO, "cuda", refuses("sees no CUDA GPU"), prepare=without_cuda),
     "dtype": Case(HELLO, "bfloat16", differs(dtypes, {"bfloat16"}), lambda run, given: not same_as(HELLO)(run, given)),

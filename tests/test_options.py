@@ -40,14 +40,15 @@ LAYERS = [
         "voice_history",
         "custom_history",
         "audio",
+        "encoding",
         "recording",
         "manifest",
         "tokenizer",
     },
-    {"devices", "decoding", "sampling", "gpt", "codec", "hubert"},
+    {"devices", "decoding", "precision", "sampling", "gpt", "codec", "hubert"},
     {"stages", "checkpoints"},
     {"loading", "bark"},
-    {"long_form", "results", "rendering", "cloning", "drop_in"},
+    {"clips", "long_form", "results", "rendering", "cloning", "drop_in"},
     {"cli", "commands", "reports", "console", "__main__"},
 ]
 NO_TORCH = LAYERS[0] | LAYERS[1] | LAYERS[6]

@@ -11,10 +11,10 @@ from ..tokenizer import TOKENIZER_FILES
 from .demo import DemoCheckpoint
 from .hub import Hub
 from .huggingface import HuggingFaceCheckpoint
-from .reading import STAGES, Checkpoint, StageWeights, build, check_spec
+from .reading import STAGES, Checkpoint, StageWeights, build, check_spec, check_together
 from .suno import SunoCheckpoint, original_cache, stage_file
 
-__all__ = ["STAGES", "Checkpoint", "Hub", "StageWeights", "build", "check_spec", "find_checkpoints"]
+__all__ = ["STAGES", "Checkpoint", "Hub", "StageWeights", "build", "check_spec", "check_together", "find_checkpoints"]
 
 PUBLISHED = {"large": "suno/bark", "small": "suno/bark-small"}
 

@@ -10,6 +10,7 @@ import torch
 
 from ..codec import CodecWeights
 from ..errors import CheckpointError
+from ..gpt import GPTConfig
 from ..spec import BarkSpec
 from ..tokenizer import Tokenizer
 from .reading import Safetensors, StageWeights, load_pickled, make_config, rename
@@ -59,6 +60,12 @@ _SPEC = {  # (section of generation_config.json, its name): BarkSpec's
     ("fine_acoustics", "max_fine_history_length"): "fine_history",
     ("fine_acoustics", "max_fine_input_length"): "fine_window",
 }
+_COMMON = ("codebook_size", "sample_rate")  # those beside the sections
+_SAMPLING = {  # for who speaks with transformers: greedy, its default, hardly speaks. These are our flags' defaults
+    "semantic": {"do_sample": True, "temperature": 0.7, "min_eos_p": 0.2},
+    "coarse": {"do_sample": True, "temperature": 0.7},
+    "fine": {"temperature": 0.5},
+}
 
 
 class HuggingFaceCheckpoint:
@@ -101,8 +108,7 @@ class HuggingFaceCheckpoint:
         if not state:
             raise CheckpointError(f"{self.name} has no weights of the {stage} stage; it is no Bark checkpoint")
         section = _section(self._config, _PREFIXES[stage], self.name)
-        names = _SIZES | (_FINE_SIZES if stage == "fine" else {})
-        sizes = {ours: section.get(theirs, default) for ours, (theirs, default) in names.items()}
+        sizes = {ours: section.get(theirs, default) for ours, (theirs, default) in _size_names(stage).items()}
         return StageWeights(make_config(sizes, state, self.name), state)
 
     def tokenizer(self) -> Tokenizer:
@@ -115,6 +121,10 @@ class HuggingFaceCheckpoint:
             _section(self._config, "codec", self.name),
             lambda: {name.removeprefix(prefix): self._tensors[name] for name in names},
         )
+
+
+def _size_names(stage: str) -> Mapping[str, tuple[str, int]]:
+    return _SIZES | (_FINE_SIZES if stage == "fine" else {})
 
 
 def _section(config: Mapping[str, object], name: str, source: str) -> Mapping[str, object]:
@@ -131,7 +141,7 @@ def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
         name: generation.get(f"{name}_config") or {} for name in ("semantic", "coarse_acoustics", "fine_acoustics")
     }
     given = {ours: sections[section].get(theirs) for (section, theirs), ours in _SPEC.items()}
-    given |= {name: generation.get(name) for name in ("codebook_size", "sample_rate")}
+    given |= {name: generation.get(name) for name in _COMMON}
     for name, value in given.items():
         if value is None:
             continue
@@ -147,6 +157,44 @@ def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
             f"{source} makes sound at {spec.sample_rate} Hz; only {BarkSpec.sample_rate} Hz is supported"
         )
     return spec
+
+
+# ---- the other way --------------------------------------------------------------------------------------------------
+
+
+def tensor_name(stage: str, name: str) -> str:
+    """What transformers calls a tensor of a stage that is `name` here."""
+    return f"{_PREFIXES[stage]}.{rename({ours: theirs for theirs, ours in _NAMES.items()}, name)}"
+
+
+def model_config(stages: Mapping[str, GPTConfig], codec: Mapping[str, object], dtype: str) -> dict[str, object]:
+    """The content of a `config.json`. `dtype`: of the stages; the codec is always float32."""
+    sections = {
+        f"{_PREFIXES[stage]}_config": {
+            theirs: getattr(config, ours) for ours, (theirs, _) in _size_names(stage).items()
+        }
+        | {"model_type": _PREFIXES[stage], "bias": config.bias, "dtype": dtype}
+        for stage, config in stages.items()
+    }
+    codec = {**codec, "model_type": "encodec", "dtype": "float32"}
+    return {"model_type": "bark", "architectures": ["BarkModel"], "dtype": dtype, **sections, "codec_config": codec}
+
+
+def generation_config(specs: Mapping[str, BarkSpec]) -> dict[str, object]:
+    """The content of a `generation_config.json` that is read back as the spec that each stage has."""
+    sections = {
+        f"{prefix}_config": {
+            theirs: getattr(specs[stage], ours) for (section, theirs), ours in _SPEC.items() if section == prefix
+        }
+        | _SAMPLING[stage]
+        for stage, prefix in _PREFIXES.items()
+    }
+    first = specs["semantic"]
+    sections["semantic_config"]["eos_token_id"] = first.semantic_pad_token  # transformers reads both from it
+    return {"model_type": "bark", **sections, **{name: getattr(first, name) for name in _COMMON}}
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
 
 
 def read_json(path: Path) -> Mapping[str, object]:

@@ -136,7 +136,7 @@ def build(
 
 
 def type_of(name: str, dtype: torch.dtype) -> torch.dtype:
-    """The type of a tensor in a stage of `dtype`: norms are float32 in any, being small, as is what they scale."""
+    """The type of a tensor in a stage of `dtype`; norms are float32 in any, as the residuals are that they scale."""
     return torch.float32 if "norm" in name else dtype
 
 

@@ -10,7 +10,7 @@ import torch
 
 from ..decoding import make_decoder
 from ..gpt import CausalGPT
-from ..sampling import RowRandom, draw, probabilities
+from ..sampling import RowRandom, draw, draws_ahead, probabilities, race
 from ..spec import BarkSpec
 from . import Progress, no_progress
 from .slots import Slots
@@ -65,9 +65,22 @@ class _Run:
         self._starts = self._window()
         return self._model.token_embedding(torch.tensor(self._prefix_ids()[:-1], device=self._model.device))
 
+    @property
+    def until_window_ends(self) -> int:
+        """Steps that nothing but the row's own tokens decides."""
+        window = self._settings.sliding_window_len
+        return min(self.steps - len(self.made), window - len(self.made) % window)
+
     def must_read_again(self) -> bool:
         """Whether a window begins here that is not the last one grown longer: both parts must begin where they did."""
         return len(self.made) % self._settings.sliding_window_len == 0 and self._window() != self._starts
+
+    def noise(self, ahead: int, size: int, device: torch.device) -> torch.Tensor:
+        """Exponential noise (V,) for the draw that many steps ahead; drawn a window at a time, whoever the neighbours are."""
+        at = (len(self.made) + ahead) % self._settings.sliding_window_len
+        if at == 0:
+            self._noise = self.random.noise(self._settings.sliding_window_len, size, device)
+        return self._noise[at]
 
     def _window(self) -> tuple[int, int]:
         """First semantic and first coarse token, history included, that the window at this step hears."""
@@ -101,16 +114,17 @@ def generate_coarse(
     places = min(at_once or len(waiting), len(waiting))
     longest = spec.max_coarse_semantic + settings.max_coarse_history + settings.sliding_window_len
     slots = Slots([make_decoder(model, places, longest, settings.use_kv_caching)], waiting, places)
+    most = draws_ahead(model.device)
     done = 0
     while slots.at_work:
-        (hidden,) = slots.step(slots.next_tokens(model.device))
-        tokens = _draw(model, spec, hidden, settings, slots.at_work).tolist()
-        for run, token in zip(slots.at_work, tokens, strict=True):
-            run.made.append(token)
-        done += len(tokens)
+        ahead = min(most, *(run.until_window_ends for run in slots.at_work))
+        made = _choose(model, spec, slots, settings, ahead, racing=most > 1)
+        for run, tokens in zip(slots.at_work, made, strict=True):
+            run.made += tokens
+        done += len(made) * ahead
         progress(done, total)
         slots.leave([slot for slot, run in enumerate(slots.at_work) if run.done])
-        slots.fill([slot for slot, run in enumerate(slots.at_work) if run.made and run.must_read_again()])
+        slots.fill([slot for slot, run in enumerate(slots.at_work) if run.must_read_again()])
     return [_deinterleave(run.made, spec) for run in runs]
 
 
@@ -133,16 +147,29 @@ def trim_history(
     return semantic[len(semantic) - n_semantic :], ids[: max(0, n_ids + settings.alignment)]
 
 
-def _draw(
-    model: CausalGPT, spec: BarkSpec, hidden: torch.Tensor, settings: CoarseSettings, runs: Sequence[_Run]
-) -> torch.Tensor:
-    """One id a slot (B,), of the codebook whose turn it is."""
+def _choose(
+    model: CausalGPT, spec: BarkSpec, slots: Slots[_Run], settings: CoarseSettings, ahead: int, racing: bool
+) -> list[list[int]]:
+    """The next `ahead` ids of each run, each of the codebook whose turn it is; the host reads them all at once.
+
+    `racing`: drawn with noise from before, else by each row's generator.
+    """
     first, n, size = spec.semantic_vocab_size, spec.n_coarse_codebooks, spec.codebook_size
-    logits = model.logits(hidden, first, first + n * size).unflatten(-1, (n, size))  # (B, codebooks, V)
-    turns = torch.tensor([len(run.made) % n for run in runs], device=logits.device)
-    logits = logits[torch.arange(len(runs), device=logits.device), turns]
-    probs = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
-    return draw(probs, [run.random for run in runs]) + first + size * turns.to(probs.device)
+    device, runs = model.device, slots.at_work
+    turns = torch.tensor([[(len(run.made) + i) % n for run in runs] for i in range(ahead)], device=device)
+    rows = torch.arange(len(runs), device=device)
+    tokens, made = slots.next_tokens(device), []
+    for i, turn in enumerate(turns):
+        (hidden,) = slots.step(tokens)
+        logits = model.logits(hidden, first, first + n * size).unflatten(-1, (n, size))[rows, turn]  # (B, V)
+        probs = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
+        if racing:
+            codes = race(probs, torch.stack([run.noise(i, size, device) for run in runs]))
+        else:
+            codes = draw(probs, [run.random for run in runs]).to(device)
+        tokens = codes + first + size * turn
+        made.append(tokens)
+    return torch.stack(made, dim=1).tolist()
 
 
 def _interleave(coarse: np.ndarray, spec: BarkSpec) -> np.ndarray:

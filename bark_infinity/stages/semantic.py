@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..sampling import (
     Mirostat,
     RowRandom,
     draw,
+    draws_ahead,
     for_sampling,
     keep_bottom_k,
     keep_inverted_p,
@@ -22,11 +23,14 @@ from ..sampling import (
     keep_top_p,
     move_away,
     probabilities,
+    race,
     weigh_repeats,
 )
 from ..spec import BarkSpec
 from . import Progress, no_progress
 from .slots import Slots
+
+_END = -1  # in place of a token: the speech has ended
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class SemanticSettings:
     negative_logits_scale: float | None = None  # both count for rows with a negative text
     negative_divergence_scale: float | None = None
     statistics: bool = False  # measure entropy and perplexity: a softmax more a step
+
+    @property
+    def looks_at_each_token(self) -> bool:
+        """Whether a token must be known on the host before the next one is drawn."""
+        return self.statistics or self.repeat_penalty is not None or self.mirostat_tau is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +95,7 @@ class SemanticMade:
 class _Run:
     """A row under way."""
 
-    def __init__(self, row: SemanticRow, model: CausalGPT, spec: BarkSpec, settings: SemanticSettings):
+    def __init__(self, row: SemanticRow, model: CausalGPT, spec: BarkSpec, settings: SemanticSettings, steps: int):
         tau, penalty = settings.mirostat_tau, settings.repeat_penalty
         self.row, self.random = row, row.random
         self.mirostat = None if tau is None else Mirostat(tau, settings.mirostat_learning_rate)
@@ -97,19 +106,26 @@ class _Run:
         self.done = False
         self._entropies: list[float] = []  # nats
         self._log_likelihoods: list[float] = []
-        self._model, self._spec, self._settings = model, spec, settings
+        self._model, self._spec, self._settings, self._steps = model, spec, settings, steps
 
-
-    def take(self, token: int) -> None:
-        self.made.append(token)
-        self.next_token = token
-        if self.counts is not None:
-            self.counts[token] += 1
+    def take(self, tokens: Sequence[int]) -> None:
+        """The next tokens, up to the end of the speech or of what it may take."""
         limit = self._settings.max_gen_duration_s
-        self.done = limit is not None and len(self.made) / self._spec.semantic_rate_hz > limit
+        for token in tokens:
+            if token == _END:
+                self.done = True
+                return
+            self.made.append(token)
+            self.next_token = token
+            too_long = limit is not None and len(self.made) / self._spec.semantic_rate_hz > limit
+            if too_long or len(self.made) == self._steps:
+                self.done = True
+                return
 
     def observe(self, token: int, probs: torch.Tensor, log_probs: torch.Tensor | None) -> None:
         """Learn from a token that was drawn: probabilities (V,) before mirostat, the model's own log probabilities (V,)."""
+        if self.counts is not None:
+            self.counts[token] += 1
         if self.mirostat is not None:
             self.mirostat.observe(float(probs[token]))
         if log_probs is not None:
@@ -148,38 +164,56 @@ def generate_semantic(
 ) -> list[SemanticMade]:
     """What each row says. `at_once` rows stand side by side, the others wait for a place."""
     steps = min(spec.max_semantic_tokens, model.config.block_size - spec.max_text_ids)
-    runs = [_Run(row, model, spec, settings) for row in rows]
+    runs = [_Run(row, model, spec, settings, steps) for row in rows]
+    places, length = min(at_once or len(rows), len(rows)), spec.max_text_ids + steps
     negative = any(len(row.negative_ids) for row in rows)
-    places = min(at_once or len(rows), len(rows))
-    decoders = [
-        make_decoder(model, places, spec.max_text_ids + steps, settings.use_kv_caching) for _ in range(1 + negative)
-    ]
+    decoders = [make_decoder(model, places, length, settings.use_kv_caching, which) for which in range(1 + negative)]
     slots = Slots(decoders, runs, places)
+    ahead = 1 if settings.looks_at_each_token else draws_ahead(model.device)
+    choose = _choose if ahead == 1 else _choose_ahead
     while slots.at_work:
-        hidden = slots.step(slots.next_tokens(model.device))
-        logits = [for_sampling(_logits(model, spec, h, settings.allow_early_stop)) for h in hidden]
-        _choose(logits, slots.at_work, spec, settings, steps)
+        for run, tokens in zip(slots.at_work, choose(model, spec, slots, settings, ahead), strict=True):
+            run.take(tokens)
         progress(sum(len(run.made) for run in runs), sum(len(run.made) if run.done else steps for run in runs))
         slots.leave([slot for slot, run in enumerate(slots.at_work) if run.done])
     return [run.result() for run in runs]
 
 
 def _choose(
-    logits: Sequence[torch.Tensor], runs: Sequence[_Run], spec: BarkSpec, settings: SemanticSettings, steps: int
-) -> None:
-    """Give each run its next token, or end it. `logits`: (B, V), and if any row has a negative text those after it."""
+    model: CausalGPT, spec: BarkSpec, slots: Slots[_Run], settings: SemanticSettings, _: int
+) -> Iterable[Sequence[int]]:
+    """The next token of each run, or _END. Each run learns from its own."""
+    runs = slots.at_work
+    hidden = slots.step(slots.next_tokens(model.device))
+    logits = [for_sampling(_logits(model, spec, h, settings.allow_early_stop)) for h in hidden]
     probs = _probabilities(logits, runs, settings)
     kept = _mirostat(probs, runs)
-    drawn = draw(kept, [run.random for run in runs])
-    ended = _speech_ended(drawn, kept, spec, settings)
-    own = logits[0].log_softmax(dim=-1) if settings.statistics else None
-    for slot, (run, token) in enumerate(zip(runs, drawn.tolist(), strict=True)):
-        if ended[slot]:
-            run.done = True
-            continue
-        run.take(token)
-        run.observe(token, probs[slot], None if own is None else own[slot])
-        run.done |= len(run.made) == steps
+    tokens = draw(kept, [run.random for run in runs])
+    tokens = tokens.masked_fill(_ended(tokens, kept, spec, settings), _END).tolist()
+    log_probs = logits[0].log_softmax(dim=-1) if settings.statistics else None
+    for slot, (run, token) in enumerate(zip(runs, tokens, strict=True)):
+        if token != _END:
+            run.observe(token, probs[slot], None if log_probs is None else log_probs[slot])
+    return ([token] for token in tokens)
+
+
+def _choose_ahead(
+    model: CausalGPT, spec: BarkSpec, slots: Slots[_Run], settings: SemanticSettings, ahead: int
+) -> Iterable[Sequence[int]]:
+    """The next tokens of each run, `ahead` of them, read by the host all at once; what comes after an _END is void.
+
+    Every row draws its noise in blocks of this size from its own beginning, so it never depends on its neighbours.
+    """
+    size = spec.semantic_vocab_size + settings.allow_early_stop
+    noise = torch.stack([run.random.noise(ahead, size, model.device) for run in slots.at_work])  # (B, ahead, V)
+    tokens = slots.next_tokens(model.device)
+    taken = []
+    for i in range(ahead):
+        logits = [_logits(model, spec, h, settings.allow_early_stop).float() for h in slots.step(tokens)]
+        probs = _probabilities(logits, slots.at_work, settings)
+        tokens = race(probs, noise[:, i])
+        taken.append(tokens.masked_fill(_ended(tokens, probs, spec, settings), _END))
+    return torch.stack(taken, dim=1).tolist()
 
 
 def _probabilities(logits: Sequence[torch.Tensor], runs: Sequence[_Run], settings: SemanticSettings) -> torch.Tensor:
@@ -218,11 +252,9 @@ def _logits(model: CausalGPT, spec: BarkSpec, hidden: torch.Tensor, early_stop: 
     return torch.cat([logits, end], dim=-1)
 
 
-def _speech_ended(drawn: torch.Tensor, probs: torch.Tensor, spec: BarkSpec, settings: SemanticSettings) -> list[bool]:
-    """Per slot: end-of-speech was drawn, or was probable enough."""
+def _ended(tokens: torch.Tensor, probs: torch.Tensor, spec: BarkSpec, settings: SemanticSettings) -> torch.Tensor:
+    """Per slot: end-of-speech was drawn, or was probable enough. (B,) bool"""
     if not settings.allow_early_stop:
-        return [False] * len(drawn)
-    ended = drawn == spec.semantic_vocab_size
-    if settings.min_eos_p is not None:
-        ended |= probs[:, -1] >= settings.min_eos_p
-    return ended.tolist()
+        return torch.zeros_like(tokens, dtype=torch.bool)
+    ended = tokens == spec.semantic_vocab_size
+    return ended if settings.min_eos_p is None else ended | (probs[:, -1] >= settings.min_eos_p)
