@@ -27,9 +27,6 @@ _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false take
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit status."""
-    # Before torch is there: its threads otherwise wait by spinning, and where another program takes a core for a moment,
-    # every one of them waits for that core: ten times slower beside a browser at work.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     console = view.make_console()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths in any script, whatever the locale

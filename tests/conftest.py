@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach the network
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"
 

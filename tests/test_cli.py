@@ -383,12 +383,3 @@ def test_text_that_looks_like_markup_stays_text(perform):
     assert status == 0 and "[red]Hello[/red] [laughs] [/b]" in err
     with pytest.raises(UsageError, match=r"\[red\]"):
         parse(["--dtype", "[red]x[/red]"])
-
-
-def test_threads_wait_without_spinning_unless_told_otherwise(monkeypatch, capsys):
-    for given, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
-        monkeypatch.setenv("OMP_WAIT_POLICY", given or "")  # so that it is put back
-        if given is None:
-            monkeypatch.delenv("OMP_WAIT_POLICY")
-        assert main(["--text_prompt", "Hello.", "--dry_run"]) == 0
-        assert os.environ["OMP_WAIT_POLICY"] == expected
