@@ -324,7 +324,7 @@ def test_what_ffmpeg_says_is_one_sentence(parameters, reason):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_an_interrupt_leaves_neither_file_nor_process(monkeypatch):
     Path("bin").mkdir()
-    Path("bin/ffmpeg").write_text("#!/bin/sh\necho $$ > bin/pid; kill -INT $PPID; exec sleep 600\n")
+    Path("bin/ffmpeg").write_text("#!/bin/sh\necho $$ > bin/pid; sleep 0.3; kill -INT $PPID; exec sleep 600\n")
     Path("bin/ffmpeg").chmod(0o755)
     monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(KeyboardInterrupt):

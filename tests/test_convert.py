@@ -225,10 +225,11 @@ def resident(path: Path) -> int:
 
 @linux
 @pytest.mark.parametrize("layout", ["huggingface", "suno"])
-def test_files_leave_memory_while_a_model_is_built(huggingface_folder, suno_folder, layout):
-    folder, file = {"huggingface": (huggingface_folder, "model.safetensors"), "suno": (suno_folder, "text_2.pt")}[
+def test_files_leave_memory_while_a_model_is_built(huggingface_folder, suno_folder, layout, tmp_path):
+    source, file = {"huggingface": (huggingface_folder, "model.safetensors"), "suno": (suno_folder, "text_2.pt")}[
         layout
     ]
+    folder = shutil.copytree(source, tmp_path / "copy")  # that no model of another test has mapped
     weights = stages_of(str(folder))["semantic"].stage("semantic")
     before = {name: tensor.clone() for name, tensor in weights.state.items()}
     size = sum(tensor.nbytes for tensor in before.values())
@@ -241,9 +242,10 @@ def test_files_leave_memory_while_a_model_is_built(huggingface_folder, suno_fold
 
 @linux
 def test_a_model_is_written_without_keeping_its_source_in_memory(huggingface_folder, tmp_path):
-    checkpoints = stages_of(str(huggingface_folder))
-    convert.write_model(checkpoints, tmp_path, torch.bfloat16)
-    file = huggingface_folder / "model.safetensors"
+    folder = shutil.copytree(huggingface_folder, tmp_path / "copy")  # that no model of another test has mapped
+    (tmp_path / "new").mkdir()
+    convert.write_model(stages_of(str(folder)), tmp_path / "new", torch.bfloat16)
+    file = folder / "model.safetensors"
     assert resident(file) < 0.2 * file.stat().st_size
 
 
