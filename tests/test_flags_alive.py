@@ -439,7 +439,7 @@ ALIVE: dict[str, Case] = {
         lambda run, _: same_as(HELLO)(run, run(HELLO.replace("demo", "saved"))),
     ),
     "device": Case(HELLO, "cuda", refuses("sees no CUDA GPU"), prepare=without_cuda),
-    "dtype": Case(HELLO, "bfloat16", differs(dtypes, {"bfloat16"}), lambda run, given: not same_as(HELLO)(run, given)),
+    "dtype": Case(HELLO, "int8", differs(dtypes, {"int8"}), lambda run, given: not same_as(HELLO)(run, given)),
     "text_use_gpu": Case(DIRECTML, "false", on_the_cpu("semantic"), prepare=with_directml),
     "coarse_use_gpu": Case(DIRECTML, "false", on_the_cpu("coarse"), prepare=with_directml),
     "fine_use_gpu": Case(DIRECTML, "false", on_the_cpu("fine"), prepare=with_directml),
