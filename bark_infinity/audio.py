@@ -25,9 +25,8 @@ _SOUNDFILE_FORMATS = {  # libsndfile's container, codec and compression, 0..1; b
     "mp3": ("MP3", "MPEG_LAYER_III", 0.2),  # LAME's V2, about 65 kbit/s
 }
 _FFMPEG_ENCODERS = {name: ("-c:a", "aac", "-b:a", "96k") for name in ("mp4", "m4a")}
-_BLOCK = (
-    2**16
-)  # samples encoded at once, however they come: Vorbis turns on it, and ten minutes at once crash libsndfile
+# samples encoded at once, however they come: Vorbis turns on it, and ten minutes at once crash libsndfile
+_BLOCK = 2**16
 _WAV_SAMPLES = 2**31 - 2**19  # of two bytes; a WAV counts its bytes, the tags' too, in 32 bits
 
 FFMPEG_FORMATS = tuple(_FFMPEG_ENCODERS)

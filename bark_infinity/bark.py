@@ -36,9 +36,7 @@ StageProgress = Callable[[str, int, int], None]
 _log = logging.getLogger(__name__)
 _STAGE_FUNCTIONS = {"semantic": generate_semantic, "coarse": generate_coarse, "fine": generate_fine}
 _MAX_AUTO_ROWS = {"cpu": 16, "cuda": 64}  # beyond it a step costs about as much more as it gives
-_FINE_ROWS_AT_ONCE = (
-    16  # windows that fill a GPU; on a CPU one is work enough, and what is finished is not kept waiting
-)
+_FINE_ROWS_AT_ONCE = 16  # windows that fill a GPU
 _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine stage in float32
 
 
@@ -160,7 +158,7 @@ class Bark:
         """Segments that fit side by side into half of the free memory of the tightest stage, 1 to 16, or 64 on CUDA."""
         rows = max(_MAX_AUTO_ROWS.values())
         for name, stage in self.stages.items():
-            rows = min(rows, _MAX_AUTO_ROWS.get(stage.placement.device.type, 16))
+            rows = min(rows, _MAX_AUTO_ROWS.get(stage.placement.device.type, _MAX_AUTO_ROWS["cpu"]))
             causal = isinstance(stage.model, CausalGPT)
             per_row = cache_bytes_per_row(stage.model) if causal else _FINE_BYTES_PER_ROW
             if name == "semantic" and settings.negative_text is not None:
@@ -252,6 +250,7 @@ class Bark:
         fine_rows = [
             FineRow(codes, s.history.fine, r["fine"]) for codes, s, r in zip(coarse, segments, randoms, strict=True)
         ]
+        # On a CPU one window is work enough, and what is finished is not kept waiting.
         at_once = 1 if stage.placement.device.type == "cpu" else min(rows, _FINE_ROWS_AT_ONCE)
         report = partial(progress, "fine")
         with at_work(stage.model, stage.placement):

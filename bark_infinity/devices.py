@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -79,17 +79,30 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def native_type() -> torch.dtype:
     """bfloat16 where this CPU multiplies it (AMX, AVX512-BF16), else float32."""
-    return torch.bfloat16 if {"amx_bf16", "avx512_bf16"} & processor_features() else torch.float32
+    cpu = cpu_capabilities()
+    return torch.bfloat16 if cpu.get("amxbf16") or cpu.get("avx512bf16") else torch.float32
 
 
-@functools.cache
-def processor_features() -> frozenset[str]:
-    """What this CPU can multiply natively, by torch's names: amx_bf16, avx512_bf16, avx512_vnni and so on."""
-    if hasattr(torch.cpu, "get_capabilities"):
-        return frozenset(name for name, value in torch.cpu.get_capabilities().items() if value is True)
-    asked = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
-    asked["avx512_vnni"] = "_is_vnni_supported"
-    return frozenset(name for name, probe in asked.items() if getattr(torch.cpu, probe, bool)())
+def cpu_capabilities() -> Mapping[str, object]:
+    """What torch knows of the processor, or Linux where torch is too old to; names without `_`. Empty: nobody tells."""
+    try:
+        found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else _linux_capabilities()
+    except Exception:  # whatever a new processor or an odd system makes of it
+        return {}
+    return {name.replace("_", ""): value for name, value in found.items()}
+
+
+def _linux_capabilities() -> dict[str, object]:
+    """The same from files of the kernel; only the instruction sets that are there. Raises OSError elsewhere."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    info = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines if ":" in line)  # of the last core
+    found: dict[str, object] = dict.fromkeys(info.get("flags", info.get("Features", "")).split(), True)
+    siblings = Path("/sys/devices/system/cpu").glob("cpu*/topology/thread_siblings_list")
+    if cores := {path.read_text(encoding="ascii") for path in siblings}:
+        found["num_physical_cores"] = len(cores)
+    if "model name" in info:
+        found["cpu_name"] = info["model name"]
+    return found
 
 
 @contextlib.contextmanager

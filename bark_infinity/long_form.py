@@ -243,7 +243,7 @@ class _ClipRun:
     def _forget(self) -> None:
         """Keep only the voices that may still be heard: of the segment before, the starting one; a function hears all."""
         if self.form.function is None:
-            to_be_heard = {k - 1 for k in (k + 1 for k in self._voices) if k in self._open and k not in self.prepared}
+            to_be_heard = {k for k in self._voices if k + 1 in self._open and k + 1 not in self.prepared}
             if not self._given:
                 to_be_heard.add(self._first)
             self._voices = {k: voice for k, voice in self._voices.items() if k in to_be_heard}

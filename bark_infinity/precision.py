@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .devices import native_type, processor_features
+from .devices import cpu_capabilities, native_type
 from .errors import UsageError
 
 _ROWS_PACKED_FOR = 16  # oneDNN picks its order of weights for so many rows; one row and a thousand read it well, too
@@ -62,8 +62,7 @@ class Int8Linear(nn.Module):
         weight = weight.float()
         scale = (weight.abs().amax(dim=1) / 127).clamp(min=1e-30)
         self.packed = torch.ops.onednn.qlinear_prepack((weight / scale[:, None]).round().to(torch.int8), None)
-        # Without VNNI pairs of products are added in 16 bits, and two of 8-bit inputs would not fit.
-        self.levels = 127 if {"avx512_vnni", "avx_vnni", "amx_int8"} & processor_features() else 63
+        self.levels = _input_levels()
         self.middle = self.levels + 1.5  # half a level more, for the conversion below cuts off
         self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
         self.bias = None if bias is None else bias.float()
@@ -80,6 +79,13 @@ class Int8Linear(nn.Module):
         if self.bias is not None:
             y += self.bias
         return F.gelu(y) if gelu else y
+
+
+@functools.cache
+def _input_levels() -> int:
+    """Levels of an input to either side of zero. Without VNNI pairs of products are added in 16 bits: two of 8 do not fit."""
+    cpu = cpu_capabilities()
+    return 127 if any(cpu.get(name) for name in ("avx512vnni", "avxvnni", "amxint8")) else 63
 
 
 Kind = Callable[[torch.Tensor, torch.Tensor | None], nn.Module]

@@ -150,7 +150,8 @@ def _facts(device: str) -> dict[str, str]:
     import transformers
 
     from bark_infinity import __version__
-    from bark_infinity.reports.hardware import cpu_capabilities, memory
+    from bark_infinity.devices import cpu_capabilities
+    from bark_infinity.reports.hardware import memory
 
     cpu = cpu_capabilities()
     sets = ("amxbf16", "amxint8", "avx512bf16", "avx512fp16", "avx512vnni", "avx512f", "avx2", "asimd", "bf16")

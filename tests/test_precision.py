@@ -163,10 +163,18 @@ def test_layers_are_packed_and_the_plain_ones_gone(loaded, dtype):
 def test_auto_is_bfloat16_where_the_processor_multiplies_it(monkeypatch):
     from bark_infinity import devices
 
-    for features, expected in (({"amx_bf16"}, "bfloat16"), ({"avx512_bf16"}, "bfloat16"), ({"avx2"}, "float32")):
-        monkeypatch.setattr(devices, "processor_features", lambda features=features: frozenset(features))
+    for feature, expected in (("amxbf16", "bfloat16"), ("avx512bf16", "bfloat16"), ("avx2", "float32")):
+        monkeypatch.setattr(devices, "cpu_capabilities", lambda feature=feature: {feature: True})
         assert choose_dtype("auto", torch.device("cpu")) == getattr(torch, expected)
     assert choose_dtype("int8", torch.device("cpu")) == torch.int8
+
+
+def test_a_processor_that_torch_cannot_read_computes_in_float32(monkeypatch):
+    def fail():
+        raise RuntimeError("failed to initialize cpuinfo")
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", fail, raising=False)
+    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
 
 
 def test_int8_is_refused_beside_a_gpu_and_where_torch_cannot(monkeypatch, huggingface_folder):

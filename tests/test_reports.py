@@ -18,7 +18,7 @@ from huggingface_hub import constants as hub_constants
 from huggingface_hub import scan_cache_dir
 from rich.console import Console, RenderableType
 
-from bark_infinity import option_rules
+from bark_infinity import devices, option_rules
 from bark_infinity.reports import REPORTS, arithmetic, cuda, gpu_report, hardware, hub_cache_report, numpy_report
 from bark_infinity.reports.tables import UNKNOWN, facts_table, known, size
 
@@ -131,7 +131,11 @@ def test_size(n, text):
 # ---- devices --------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_gpu_the_cpu_is_the_device(monkeypatch):
+@pytest.mark.parametrize(
+    ("native", "dtype", "why"), [(False, "float32", "does not compute"), (True, "bfloat16", "computes")]
+)
+def test_without_a_gpu_the_cpu_is_the_device(monkeypatch, native, dtype, why):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": native}, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
@@ -141,7 +145,8 @@ def test_without_a_gpu_the_cpu_is_the_device(monkeypatch):
     assert device[0] == "cpu" and device[2:5] == ["32.0 GiB", "20.0 GiB", torch.backends.cpu.get_cpu_capability()]
     assert fact(report, "threads torch uses") == str(torch.get_num_threads())
     assert f"{os.cpu_count()} logical" in fact(report, "cores")
-    assert "--device auto --dtype auto computes on cpu in float32: torch sees no GPU" in flat(shown(report))
+    assert f"--device auto --dtype auto computes on cpu in {dtype}: torch sees no GPU" in flat(shown(report))
+    assert f"the processor {why} in bfloat16 natively" in flat(shown(report))
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux alone has /proc")
@@ -193,9 +198,9 @@ def test_apple_gpu(monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux alone has /proc")
 def test_linux_knows_what_torch_knows(monkeypatch):
-    theirs = hardware.cpu_capabilities()
+    theirs = devices.cpu_capabilities()
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    ours = hardware.cpu_capabilities()
+    ours = devices.cpu_capabilities()
     for name in ("avx2", "avx512f", "avx512bf16", "amxbf16"):
         assert bool(ours.get(name)) == bool(theirs.get(name))
     assert ours.get("numphysicalcores", 1) >= 1

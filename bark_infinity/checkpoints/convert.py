@@ -14,6 +14,7 @@ import torch
 
 from ..codec import Codec, modern_names
 from ..errors import OutputError
+from ..files import to_disk
 from ..gpt import GPTConfig
 from ..tokenizer import Tokenizer
 from .huggingface import generation_config, model_config, tensor_name
@@ -106,8 +107,7 @@ def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     with open(path, "wb") as file:
         for part in parts:
             file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+        to_disk(file)
 
 
 def _safetensors(plan: Planned) -> Iterator[bytes | memoryview]:

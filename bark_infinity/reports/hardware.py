@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -36,6 +35,8 @@ def gpu_report() -> RenderableType:
     """All devices of torch, the processor, and what `--device auto --dtype auto` means here."""
     import torch
 
+    from ..devices import cpu_capabilities
+
     columns = ("device", "name", "memory", "free", "capability", "bfloat16")
     devices = table("devices that torch can use", columns, _devices(), numbers=("memory", "free"))
     cpu = cpu_capabilities()
@@ -62,6 +63,8 @@ class _Device(NamedTuple):
 
 def _devices() -> Iterator[_Device]:
     import torch
+
+    from ..devices import cpu_capabilities
 
     for kind in ("cuda", "xpu"):
         for i in range(device_count(getattr(torch, kind))):
@@ -138,33 +141,9 @@ def _automatic() -> str:
     fast = "computes" if dtype == torch.bfloat16 else "does not compute"
     why = {
         "cuda": f"torch sees a CUDA GPU, which {fast} in bfloat16",
-        "mps": "torch sees Apple's GPU, and only CUDA GPUs get bfloat16 by themselves",
-    }.get(device.type, "torch sees no GPU that Bark can use, and only CUDA GPUs get bfloat16 by themselves")
+        "mps": "torch sees Apple's GPU, which gets float32 by itself",
+    }.get(device.type, f"torch sees no GPU that Bark can use, and the processor {fast} in bfloat16 natively")
     return f"--device auto --dtype auto computes on {device} in {str(dtype).removeprefix('torch.')}: {why}."
-
-
-def cpu_capabilities() -> Mapping[str, object]:
-    """What torch knows of the processor, or Linux where torch is too old to; names without `_`. Empty: nobody tells."""
-    import torch
-
-    try:
-        found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else _linux_capabilities()
-    except Exception:  # whatever a new processor or an odd system makes of it
-        return {}
-    return {name.replace("_", ""): value for name, value in found.items()}
-
-
-def _linux_capabilities() -> dict[str, object]:
-    """The same from files of the kernel; only the instruction sets that are there. Raises OSError elsewhere."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    info = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines if ":" in line)  # of the last core
-    found: dict[str, object] = dict.fromkeys(info.get("flags", info.get("Features", "")).split(), True)
-    siblings = Path("/sys/devices/system/cpu").glob("cpu*/topology/thread_siblings_list")
-    if cores := {path.read_text(encoding="ascii") for path in siblings}:
-        found["num_physical_cores"] = len(cores)
-    if "model name" in info:
-        found["cpu_name"] = info["model name"]
-    return found
 
 
 def _cpu_name(cpu: Mapping[str, object]) -> str:

@@ -37,6 +37,8 @@ class Slots(Generic[R]):
 
     def fill(self, slots: Sequence[int]) -> None:
         """Let the decoders read the prefixes of the rows in these slots."""
+        if not slots:
+            return
         for k, decoder in enumerate(self._decoders):
             decoder.fill(slots, [self.at_work[slot].prefix(k) for slot in slots])
 
