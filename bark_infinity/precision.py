@@ -17,6 +17,7 @@ from .devices import cpu_capabilities, native_type
 from .errors import UsageError
 
 _ROWS_PACKED_FOR = 16  # oneDNN picks its order of weights for so many rows; one row and a thousand read it well, too
+_OUTPUTS_QUANTISED_AT_ONCE = 64  # what lies between stays in the processor's cache
 
 
 class Linear(nn.Linear):
@@ -59,9 +60,8 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
         super().__init__()
-        weight = weight.float()
-        scale = (weight.abs().amax(dim=1) / 127).clamp(min=1e-30)
-        self.packed = torch.ops.onednn.qlinear_prepack((weight / scale[:, None]).round().to(torch.int8), None)
+        quantised, scale = _quantised(weight)
+        self.packed = torch.ops.onednn.qlinear_prepack(quantised, None)
         self.levels = _input_levels()
         self.middle = self.levels + 1.5  # half a level more, for the conversion below cuts off
         self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
@@ -79,6 +79,17 @@ class Int8Linear(nn.Module):
         if self.bias is not None:
             y += self.bias
         return F.gelu(y) if gelu else y
+
+
+def _quantised(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights (O, C) as int8 (O, C), and the scale of each output, float32 (O,)."""
+    quantised, scales = torch.empty_like(weight, dtype=torch.int8), torch.empty(len(weight))
+    for start in range(0, len(weight), _OUTPUTS_QUANTISED_AT_ONCE):
+        part = slice(start, start + _OUTPUTS_QUANTISED_AT_ONCE)
+        values = weight[part].float()
+        scales[part] = (values.abs().amax(dim=1) / 127).clamp_(min=1e-30)
+        quantised[part] = (values / scales[part, None]).round_()
+    return quantised, scales
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach the network
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; threads that wait would be in the way
 
 SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"
 
