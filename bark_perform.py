@@ -1,8 +1,6 @@
 """Start of the command line from a checkout: `python bark_perform.py --help`."""
 
-import sys
-
-from bark_infinity.cli import main
+from bark_infinity.cli import run_and_exit
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit()

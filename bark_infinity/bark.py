@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,16 @@ class Bark:
     def spec(self) -> BarkSpec:
         """Numbers of the semantic stage's checkpoint; the other stages read their own."""
         return self.stages["semantic"].spec
+
+    @cached_property
+    def identity(self) -> str:
+        """What tells these three stages from others, and their precision and device: the same tokens come from no others."""
+        digest = hashlib.sha256()
+        for name, stage in self.stages.items():
+            digest.update(f"{name} {stage.source} {stage.placement.dtype} {stage.placement.device.type}".encode())
+            for weights in (stage.model.norm.weight, stage.model.position_embedding.weight[0]):
+                digest.update(weights.float().cpu().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
 
     @property
     def codec(self) -> Codec:

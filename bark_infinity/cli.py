@@ -10,6 +10,9 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from rich.console import Console
 
 from . import __version__, commands
 from . import console as view
@@ -19,10 +22,20 @@ from .flags import Flag
 from .manifest import read_manifest
 from .option_rules import EXCLUSIVE
 from .options import Options, flags
+from .signals import Stopped, stopping
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+EXIT_USAGE = 2
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
+
+
+def run_and_exit() -> NoReturn:
+    """The program: `main`, and the end of the process."""
+    status = main()
+    if status > 128:  # asked to stop: nobody waits for the libraries that a thread may still be importing
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,19 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths in any script, whatever the locale
     try:
-        given = parse(sys.argv[1:] if argv is None else argv)
-        options = given.resolved()
-        view.start_logging(console, options.loglevel)
-        if options.print_config:
-            print(
-                config_text(given), end=""
-            )  # not the resolved ones: what follows another flag is to go on following it
-        elif options.print_completion is not None:
-            print(completion(options.print_completion))
-        else:
-            return commands.run(options, console)
-        sys.stdout.flush()
-        return 0
+        with stopping():
+            return _run(sys.argv[1:] if argv is None else argv, console)
     except BarkError as error:
         logging.getLogger(__package__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
         view.report_error(console, str(error))
@@ -57,9 +59,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         sys.stdout = None  # what is buffered cannot be written at the end either
         return commands.EXIT_FAILED
-    except KeyboardInterrupt:
-        view.report_error(console, "interrupted; finished clips are kept")
-        return EXIT_INTERRUPTED
+    except Stopped as signal:
+        view.report_error(console, "interrupted; what is finished is kept, and the same command goes on from there")
+        return signal.status
+
+
+def _run(argv: Sequence[str], console: Console) -> int:
+    given = parse(argv)
+    options = given.resolved()
+    view.start_logging(console, options.loglevel)
+    if options.print_config:
+        print(config_text(given), end="")  # not the resolved ones: what follows another flag is to go on following it
+    elif options.print_completion is not None:
+        print(completion(options.print_completion))
+    else:
+        return commands.run(options, console)
+    sys.stdout.flush()
+    return 0
 
 
 # ---- parsing --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from .voice import Voice, find_voice, list_voices, voice_folders
 if TYPE_CHECKING:  # these import torch
     from .bark import Bark, Generation
     from .checkpoints import Hub
+    from .journal import RunJournal
     from .loading import ModelChoice
     from .long_form import LongForm
 
@@ -103,11 +104,19 @@ class _Task:
         self.manifest = read_manifest(options.from_manifest)
         check_unasked(self.manifest, options.from_manifest, options)
 
-    def plan(self, count_ids: CountIds | None = None) -> tuple[list[ClipPlan], list[FailedPrompt]]:
+    def plan(
+        self, count_ids: CountIds | None = None, own_stems: Container[str] = ()
+    ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
         """All clips, and the prompts that cannot be spoken. Raises TextError if none can."""
         if self.manifest is not None:
-            return [plan_again(self.manifest, self.options, count_ids)], []
-        return plan_clips(self.prompts, self.options, self.drawn_seed, count_ids)
+            return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
+        return plan_clips(self.prompts, self.options, self.drawn_seed, count_ids, own_stems)
+
+    def go_on_from(self, drawn_seed: int) -> None:
+        """Plan with the seed of an earlier run."""
+        self.drawn_seed = drawn_seed
+        if self.manifest is None and self.options.prompt_file != "-":  # which is read but once
+            self.prompts = read_prompts(self.options, drawn_seed)
 
 
 # ---- making sound ---------------------------------------------------------------------------------------------------
@@ -135,23 +144,63 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     bark = Bark(load_models(choice))
     for given in (voice, spoken):
         bark.check_voice(given)
-    plans, failed = task.plan(count_ids=lambda text: len(bark.tokenizer.encode(text)))
+    form = LongForm.from_options(options, bark, voice, spoken, function)
+    plans, failed, journal = start_or_go_on(task, form, folder, options, console)
+    form.journal, unmade = journal, [plan for plan in plans if not journal.done(plan)]
     if options.model == "demo":
         view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
     if (over := _ids_over(options.negative_text_prompt, bark)) > 0:
         view.warn(console, f"--negative_text_prompt: its last {over} tokens are beyond those the model reads")
-    form = LongForm.from_options(options, bark, voice, spoken, function)
     made: list[MadeClip] = []
     failures = [(prompt.text, prompt.error) for prompt in failed]
     try:
-        with view.RunDisplay(console, sum(len(plan.segments) for plan in plans), options.silent) as display:
+        with view.RunDisplay(console, sum(len(plan.segments) for plan in unmade), options.silent) as display:
             form.progress = display.update
-            save_all(form, plans, made, failures, options, folder, console)
+            save_all(form, unmade, made, failures, options, folder, console)
     finally:  # interrupted or not
         close(console, made, failures, len(plans) + len(failed) > 1, time.monotonic() - start)
     if task.manifest is not None and made:
         compare(task.manifest, made[0].path, options, console)
     return EXIT_FAILED if failures else 0
+
+
+def start_or_go_on(
+    task: _Task, form: LongForm, folder: Path, options: Options, console: Console
+) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
+    """What is to be made, and the journal: of an earlier run that was to make the same, or of a new one."""
+    from .journal import RunJournal
+    from .results import clip_key
+
+    def count_ids(text: str) -> int:
+        return len(form.bark.tokenizer.encode(text))
+
+    def key(plan: ClipPlan) -> str:
+        return clip_key(plan, options, form)
+
+    drawn = task.drawn_seed
+    for journal in RunJournal.unfinished(folder, key):
+        task.go_on_from(journal.seed)
+        plans, failed = task.plan(count_ids, journal.own_stems)
+        same = journal.belongs_to(plans)
+        if same and options.resume:
+            say_going_on(console, plans, journal)
+            return plans, failed, journal
+        journal.close(complete=same)  # of the same, told to start over, nothing is left
+    task.go_on_from(drawn)
+    plans, failed = task.plan(count_ids)
+    return plans, failed, RunJournal.start(folder, key, drawn)
+
+
+def say_going_on(console: Console, plans: Sequence[ClipPlan], journal: RunJournal) -> None:
+    """Tell what an earlier run has done, with the paths of its clips on stdout as if they had been made now."""
+    finished = [plan for plan in plans if journal.done(plan)]
+    for plan in finished:
+        view.print_result(journal.done(plan))
+    segments = sum(len(plan.segments) for plan in finished)
+    segments += sum(journal.kept(plan) for plan in plans)
+    clips = f"{len(finished)} of {view.count(len(plans), 'clip')} and " if len(plans) > 1 else ""
+    total = view.count(sum(len(plan.segments) for plan in plans), "segment")
+    view.say(console, f"going on: {clips}{segments} of {total} were done; --resume false starts over")
 
 
 def close(

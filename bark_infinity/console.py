@@ -125,7 +125,8 @@ class RunDisplay:
         share = _STAGE_SHARES[run.stage]
         of_pass = share.before + share.own * run.tokens / max(1, run.tokens_total)
         completed = run.segments_done - run.rows_done + run.rows * of_pass
-        left = (now - self._start) * (self._segments - completed) / completed if completed else 0.0
+        made = completed - run.segments_recalled
+        left = (now - self._start) * (self._segments - completed) / made if made > 0 else 0.0
         speed = run.tokens / max(now - self._stage_start, 1e-3)
         self._bar.update(
             self._task,

@@ -36,6 +36,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool =
                 os.replace(temporary, path)
             else:
                 _rename_to_new(Path(temporary), path)
+        sync_folder(path.parent)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -58,6 +59,16 @@ def to_disk(file: BinaryIO) -> None:
     """Let nothing of a file be lost, even if the machine stops."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder outlast a power failure, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def name_together(moves: Sequence[tuple[Path, Path]]) -> None:

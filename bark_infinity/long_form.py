@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,9 +15,11 @@ from .bark import Bark, Generation, Segment, Settings
 from .clips import Clip, ClipRecord, ClipUnderWay, FailedClip, PlacedSegment, SegmentMade
 from .custom_history import HistoryContext, HistoryFunction, ask
 from .devices import is_out_of_memory
-from .errors import BarkError, DeviceError, TextError
+from .errors import BarkError, DeviceError, OutputError, TextError
+from .journal import KeptSegment, RunJournal
 from .options import Options
 from .planning import ClipPlan, history_plan
+from .stages.semantic import Statistics
 from .voice import Voice
 from .voice_history import History, HistoryPlan, Weights
 
@@ -32,10 +36,12 @@ _MOST_WAITING = 1000  # segments of a clip whose sound is kept because their tur
 class RunProgress:
     """What a run is doing: `stage` of a pass of `rows` segments, `tokens` made of at most `tokens_total`.
 
-    `segments_done`: those of the run that have their sound. `rows_done`: those of the pass among them.
+    `segments_done`: those of the run that have their sound, `segments_recalled` of them since an earlier run;
+    `rows_done`: those of the pass among them.
     """
 
     segments_done: int
+    segments_recalled: int
     rows: int
     stage: str
     tokens: int
@@ -56,6 +62,7 @@ class LongForm:
     spoken: Voice | None = None  # whose semantic tokens are said in place of every text
     function: HistoryFunction | None = None  # decides what each segment hears, in place of the rule
     progress: Callable[[RunProgress], None] = lambda _: None
+    journal: RunJournal | None = None  # keeps every finished segment, and knows those of an earlier run
 
     @classmethod
     def from_options(
@@ -126,7 +133,7 @@ class LongForm:
         Plans are taken when there is room for their segments in a pass.
         """
         rows = self.rows or self.bark.rows_at_once(self.settings)
-        waiting, runs, done = iter(plans), [], 0
+        waiting, runs, done, recalled = iter(plans), [], 0, 0
         while True:
             runs = [run for run in runs if not run.complete and wanted(run.plan)]
             at_most = _PASS * rows if rows > 1 else 1
@@ -138,11 +145,20 @@ class LongForm:
                 runs = [run for run in runs if id(run) not in failures]
                 yield from failures.values()
                 continue
+            before = recalled
+            for made in self._recall(batch):
+                done, recalled = done + 1, recalled + 1
+                yield made
+            if recalled > before:  # and others may be ready by that
+                continue
             try:
-                with closing(self._pass(batch, rows, done, wanted)) as segments:
+                with closing(self._pass(batch, rows, done, recalled, wanted)) as segments:
                     for made in segments:
                         done += 1
                         yield made
+            except _NotKept as failure:
+                runs.remove(failure.run)
+                yield FailedClip(failure.run.plan, failure.error)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -163,29 +179,89 @@ class LongForm:
         while sum(1 for run in runs for _ in islice(run.ready(), rows)) < rows and (plan := next(waiting, None)):
             texts = [] if self.spoken else [segment.text for segment in plan.segments if segment.text]
             mute = next((text for text in texts if not self.bark.tokenizer.encode(text)), None)
-            if mute is None:
-                runs.append(_ClipRun(plan, self))
-            else:
+            if mute is not None:
                 yield FailedClip(plan, TextError(f"the model cannot read any of the text {mute[:40]!r}; give it words"))
+                continue
+            try:
+                if self.journal is not None:
+                    self.journal.clip(plan)
+                runs.append(_ClipRun(plan, self))
+            except OutputError as error:
+                yield FailedClip(plan, error)
+
+    def _recall(self, batch: Sequence[tuple[_ClipRun, int]]) -> Iterator[SegmentMade]:
+        """Those of the prepared segments that an earlier run has finished."""
+        if self.journal is None:
+            return
+        for run, index in batch:
+            segment = run.prepared[index]
+            kept = self.journal.clip(run.plan).recall(self.key(segment))
+            if kept and (generation := self._generation(kept)):
+                run.put(index, generation)
+                yield SegmentMade(run.plan, index, segment.history, generation)
+
+    def key(self, segment: Segment) -> str:
+        """A digest of everything that shapes the tokens of a segment."""
+        said = (self.bark.identity, self.settings, segment.text, segment.seeds)
+        digest = hashlib.sha256(repr(said).encode(errors="backslashreplace"))
+        heard = segment.history
+        for tokens in (heard.semantic, heard.coarse_semantic, heard.coarse, heard.fine, segment.semantic):
+            if tokens is not None:
+                digest.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, "<i8").tobytes())
+        return digest.hexdigest()
+
+    def _generation(self, kept: KeptSegment) -> Generation | None:
+        """A kept segment with its sound; None if it is none of this model."""
+        voice, about = kept.voice, kept.about
+        try:
+            statistics = about["statistics"] and Statistics(**about["statistics"])
+            sound = self.bark.decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
+            return Generation(voice, sound, int(about["cut_ids"]), dict(about["seconds_taken"]), statistics)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _keep(self, run: _ClipRun, segment: Segment, generation: Generation) -> None:
+        """Let a finished segment outlast this process. Raises _NotKept."""
+        if self.journal is None:
+            return
+        statistics = generation.statistics and dataclasses.asdict(generation.statistics)
+        about = {
+            "cut_ids": generation.cut_ids,
+            "seconds_taken": generation.seconds_taken,
+            "statistics": statistics,
+        }
+        try:
+            self.journal.clip(run.plan).keep(self.key(segment), KeptSegment(generation.voice, about))
+        except OutputError as error:
+            raise _NotKept(run, error) from None
 
     def _pass(
-        self, batch: Sequence[tuple[_ClipRun, int]], rows: int, done: int, wanted: Wanted
+        self, batch: Sequence[tuple[_ClipRun, int]], rows: int, done: int, recalled: int, wanted: Wanted
     ) -> Iterator[SegmentMade]:
-        """Prepared segments, each as soon as it is made. `done`: segments of the run before."""
+        """Prepared segments, each as soon as it is made and kept. `done`, `recalled`: segments of the run before."""
         segments = [run.prepared[index] for run, index in batch]
         made = 0
 
         def report(stage: str, tokens: int, total: int) -> None:
-            self.progress(RunProgress(done + made, len(batch), stage, tokens, total, made))
+            self.progress(RunProgress(done + made, recalled, len(batch), stage, tokens, total, made))
 
         with closing(self.bark.stream(segments, self.settings, report, rows)) as stream:
             for place, generation in stream:
                 run, index = batch[place]
+                self._keep(run, segments[place], generation)
                 run.put(index, generation)
                 made += 1
                 yield SegmentMade(run.plan, index, segments[place].history, generation)
                 if not any(wanted(run.plan) for run, _ in batch):
                     return
+
+
+class _NotKept(Exception):
+    """A finished segment that could not be saved, for want of space, say."""
+
+    def __init__(self, run: _ClipRun, error: OutputError):
+        super().__init__(str(error))
+        self.run, self.error = run, error
 
 
 class _ClipRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from .audio import FORMATS
@@ -16,12 +16,15 @@ _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40
 
 
-def clip_stems(clips: Sequence[tuple[str, int, int, int]], n_prompts: int, options: Options) -> list[str]:
+def clip_stems(
+    clips: Sequence[tuple[str, int, int, int]], n_prompts: int, options: Options, own: Container[str] = ()
+) -> list[str]:
     """A free name, without suffix, for each clip of a run: its text, the index of its prompt, its take, its seed.
 
-    Names sort in the order of the clips: where there are several prompts they begin with the prompt's number.
+    `own`: names that clips of this run have already. Names sort in the order of the clips: where there are several
+    prompts they begin with the prompt's number.
     """
-    free = _FreeNames(Path(options.output_dir))
+    free = _FreeNames(Path(options.output_dir), own)
     bases = [_base(text, prompt, n_prompts, take, seed, options) for text, prompt, take, seed in clips]
     alike = Counter(bases)
     return [free.take(base, len(str(alike[base] - 1))) for base in bases]
@@ -56,8 +59,8 @@ def _beginning(text: str) -> str:
 class _FreeNames:
     """Stems that neither a file of the folder nor an earlier clip of the run has, told apart as on every file system."""
 
-    def __init__(self, folder: Path):
-        self._taken = {stem.casefold() for stem in taken_stems(folder)}
+    def __init__(self, folder: Path, own: Container[str]):
+        self._taken = {stem.casefold() for stem in taken_stems(folder) if stem not in own}
         self._numbers: dict[str, Iterator[str]] = {}  # goes on counting where the last clip of the same name stopped
 
     def take(self, base: str, digits: int) -> str:

@@ -95,6 +95,9 @@ class Options:
     extra_stats: bool = flag(
         False, OUTPUT, "Seed, temperatures, and the semantic tokens' mean entropy and perplexity in the file name."
     )
+    resume: bool = flag(
+        True, OUTPUT, "Go on with what an earlier run of the same command left unfinished; false starts over."
+    )
     show_generation_times: bool = flag(False, OUTPUT, "Show seconds and speed of every stage and segment.")
     silent: bool = flag(False, OUTPUT, "No progress bar.")
     render_npz_samples: str | None = flag(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from . import constants as c
@@ -75,11 +75,16 @@ class FailedPrompt:
 
 
 def plan_clips(
-    prompts: Sequence[str], options: Options, drawn_seed: int, count_ids: CountIds | None = None
+    prompts: Sequence[str],
+    options: Options,
+    drawn_seed: int,
+    count_ids: CountIds | None = None,
+    own_stems: Container[str] = (),
 ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
     """All clips of these prompts, in order, and the prompts that cannot be spoken.
 
-    `count_ids` counts with the model's tokenizer; without it lengths are estimated.
+    `count_ids` counts with the model's tokenizer; without it lengths are estimated. `own_stems`: names of clips that
+    this run has finished already.
     Raises TextError if none can be spoken.
     """
     made: list[tuple[int, int, int, list[str]]] = []  # prompt, take, seed, texts of the segments
@@ -94,7 +99,8 @@ def plan_clips(
                 break
     if failed and not made:
         raise failed[0].error
-    stems = clip_stems([(prompts[prompt], prompt, take, seed) for prompt, take, seed, _ in made], len(prompts), options)
+    named = [(prompts[prompt], prompt, take, seed) for prompt, take, seed, _ in made]
+    stems = clip_stems(named, len(prompts), options, own_stems)
     clips = [
         ClipPlan(prompts[prompt], _segments(texts, options, seed), seed, prompt, take, stem)
         for (prompt, take, seed, texts), stem in zip(made, stems, strict=True)
@@ -107,7 +113,9 @@ def _segments(texts: Sequence[str], options: Options, seed: int) -> tuple[Segmen
     return tuple(SegmentPlan(t, segment_seeds(options, seed, k)) for k, t in enumerate([*texts, *wordless]))
 
 
-def plan_again(manifest: Manifest, options: Options, count_ids: CountIds | None = None) -> ClipPlan:
+def plan_again(
+    manifest: Manifest, options: Options, count_ids: CountIds | None = None, own_stems: Container[str] = ()
+) -> ClipPlan:
     """The clip of a manifest: its very segments, or other ones where splitting or seeds were asked for otherwise."""
     seed, before, text = manifest.seed, manifest.options, manifest.text
     if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
@@ -118,7 +126,7 @@ def plan_again(manifest: Manifest, options: Options, count_ids: CountIds | None 
         if any(getattr(options, name) != getattr(before, name) for name in _SEEDS):
             seed = clip_seed(options, manifest.seed, 0, 0)
         segments = _segments(split_segments(text, options, seed, count_ids), options, seed)
-    (stem,) = clip_stems([(text, 0, 0, seed)], 1, options)
+    (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
     return ClipPlan(text, segments, seed, manifest.prompt, manifest.take, stem)
 
 

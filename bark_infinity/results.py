@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import math
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,18 +21,27 @@ from . import audio
 from . import constants as c
 from .bark import Bark
 from .clips import ClipRecord, FailedClip, PlacedSegment, SegmentRecord
-from .errors import OutputError, VoiceError
-from .files import errors_naming, name_together, safe_stem, to_disk
+from .errors import DeviceError, OutputError, VoiceError
+from .files import errors_naming, safe_stem, to_disk
+from .journal import ClipJournal, RunJournal
 from .long_form import LongForm
 from .manifest import machine, seconds, versions, write_manifest
 from .naming import RESULT_SUFFIXES, numbered
-from .options import Options
+from .options import Options, flags
 from .planning import ClipPlan, SegmentPlan
 from .voice import Voice
 
 _BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their names
 _IN_TITLE = ("text_prompt", "prompt_file")
 _TAG_BYTES = 1500  # libsndfile does not read a WAV's tag of 2 KB
+_SHAPES_FILES = (  # flags that the files of a clip depend on, beside those that its sound does
+    "output_filename",
+    "output_format",
+    "output_format_ffmpeg_parameters",
+    "always_save_speaker",
+    "hoarder_mode",
+    "extra_stats",
+)
 
 
 def check_output_folder(name: str) -> Path:
@@ -89,29 +99,54 @@ class SavedClip:
         return self.record.plan
 
 
+def clip_key(plan: ClipPlan, options: Options, form: LongForm) -> str:
+    """A digest of everything that shapes the files of a clip: a run that goes on leaves out what is finished under it."""
+    kinds = {line.name: line.sound or line.name in _SHAPES_FILES for line in flags()}
+    asked = {name: value for name, value in options.changed().items() if kinds[name]}
+    voices = [voice and voice.digest() for voice in (form.voice, form.spoken)]
+    segments = [(segment.text, dataclasses.astuple(segment.seeds)) for segment in plan.segments]
+    content = [form.bark.identity, voices, sorted(asked.items()), plan.prompt_index, plan.take, segments]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def save_clips(
     form: LongForm, plans: Iterable[ClipPlan], folder: Path, options: Options
 ) -> Iterator[PlacedSegment | SavedClip | FailedClip]:
     """Make clips and write each while it is made: every segment as soon as it is written, and what became of each clip.
 
-    A clip that cannot be written fails alone. Not asking for the next one ends the run, and clips under way leave
-    nothing.
+    A clip that cannot be written fails alone. Not asking for the next one ends the run; what is finished of it is in
+    the run's journal, a new one unless `form` has one.
     """
+    journal = form.journal
+    if journal is None:
+        form.journal = journal = RunJournal.start(folder, lambda plan: clip_key(plan, options, form), 0)
     under_way: dict[int, ClipFiles] = {}  # by the identity of their plans
     lost: dict[int, ClipPlan] = {}  # likewise, those that failed
+    again, complete = False, False  # whether to go on with it some other time; whether it is done
     try:
         with contextlib.closing(form.in_order(plans, lambda plan: id(plan) not in lost)) as results:
             for made in results:
                 key = id(made.plan)
                 result = _write(made, under_way, folder, options, form)
-                if isinstance(result, FailedClip):
-                    lost[key] = result.plan
                 if not isinstance(result, PlacedSegment) and key in under_way:
                     under_way.pop(key).discard()
+                if isinstance(result, SavedClip):
+                    journal.finished(result.plan, result.path)
+                if isinstance(result, FailedClip):
+                    lost[key] = result.plan
+                    journal.given_up(result.plan, for_good=not _may_pass(result))
+                    again = again or _may_pass(result)
                 yield result
+        complete = not again
     finally:
         for files in under_way.values():
             files.discard()
+        journal.close(complete)
+
+
+def _may_pass(failed: FailedClip) -> bool:
+    """Whether the same command may make the clip another time: there was no space, no memory."""
+    return isinstance(failed.error, (OutputError, DeviceError))
 
 
 def _write(
@@ -126,7 +161,7 @@ def _write(
     try:
         if isinstance(made, PlacedSegment):
             if key not in under_way:
-                under_way[key] = ClipFiles(made.plan, folder, options, form)
+                under_way[key] = ClipFiles(made.plan, folder, options, form, form.journal.clip(made.plan))
             under_way[key].add(made)
         elif isinstance(made, ClipRecord):
             return SavedClip(made, under_way[key].finish(made))
@@ -136,17 +171,15 @@ def _write(
 
 
 class ClipFiles:
-    """The files of a clip under way: in a hidden folder until all of them are whole. All methods raise OutputError."""
+    """The files of a clip under way: in its journal's folder until all are whole. All methods raise OutputError."""
 
-    def __init__(self, plan: ClipPlan, folder: Path, options: Options, form: LongForm):
+    def __init__(self, plan: ClipPlan, folder: Path, options: Options, form: LongForm, journal: ClipJournal):
         self._plan, self._folder, self._options, self._bark = plan, folder, options, form.bark
+        self._journal = journal
         self._path = folder / f"{plan.stem}.{options.output_format}"  # if it is still free then; named in errors
         self._tokens: zipfile.ZipFile | None = None
         self._open: list[BinaryIO] = []
-        _make_folder(folder)
         with contextlib.ExitStack() as stack, errors_naming(self._path):
-            self._hidden = Path(tempfile.mkdtemp(dir=folder, prefix="."))
-            stack.callback(shutil.rmtree, self._hidden, ignore_errors=True)
             self._open.append(stack.enter_context(self._at(f".{options.output_format}").open("xb")))
             self._sound = audio.AudioEncoder(
                 self._open[0],
@@ -191,19 +224,19 @@ class ClipFiles:
             return self._name(clip)
 
     def discard(self) -> None:
-        """Leave nothing of what has no name yet. Raises nothing."""
+        """Let go of what has no name yet. Raises nothing."""
         with contextlib.suppress(OSError, ValueError):  # what is still to be written, on a full disk
             self._resources.close()
 
     def _at(self, suffix: str) -> Path:
-        return self._hidden / f"{self._plan.stem}{suffix}"
+        return self._journal.work / f"{self._plan.stem}{suffix}"
 
     def _name(self, clip: ClipRecord) -> Path:
         whole = [suffix for suffix in (self._path.suffix, *_BESIDE_AUDIO) if self._at(suffix).exists()]
         for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
             if not any(os.path.exists(self._folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
                 with contextlib.suppress(FileExistsError):  # another run was faster
-                    name_together([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in whole])
+                    self._journal.name([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in whole])
                     return self._folder / f"{stem}{whole[0]}"
 
     def _hoard_stem(self, index: int) -> Path:

@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from .files import write_whole
 
 _RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames a semantic token
 _MAX_TOKENS = 16_000_000  # 7 hours of fine codes; a header that promises more is damage or malice
-_ARRAYS = {  # name in the file: (dimensions, first dimension, ids, dtype in published files)
+VOICE_ARRAYS = {  # name in the file: (dimensions, first dimension, ids, dtype in published files)
     "semantic_prompt": (1, None, c.SEMANTIC_VOCAB_SIZE, np.int64),
     "coarse_prompt": (2, c.N_COARSE_CODEBOOKS, c.CODEBOOK_SIZE, np.int64),
     "fine_prompt": (2, c.N_FINE_CODEBOOKS, c.CODEBOOK_SIZE, np.int32),
@@ -45,7 +45,7 @@ class Voice:
     def prompts(self) -> dict[str, np.ndarray]:
         """The three arrays under the names and types of a published voice file."""
         arrays = (self.semantic, self.coarse, self.fine)
-        return {name: a.astype(_ARRAYS[name][3]) for name, a in zip(_ARRAYS, arrays, strict=True)}
+        return {name: a.astype(VOICE_ARRAYS[name][3]) for name, a in zip(VOICE_ARRAYS, arrays, strict=True)}
 
     def read_only(self) -> Voice:
         """The same tokens, for those who are not to change them."""
@@ -65,12 +65,12 @@ class Voice:
         faults = list(_faults(prompts))
         if faults:
             raise VoiceError(f"{source} is no usable voice: {'; '.join(faults)}; make it again or choose another")
-        return cls(*(np.asarray(prompts[name]).astype(np.int64) for name in _ARRAYS))
+        return cls(*(np.asarray(prompts[name]).astype(np.int64) for name in VOICE_ARRAYS))
 
     @classmethod
     def load(cls, path: str | Path) -> Voice:
         """Read an `.npz` voice file. Nothing is unpickled, and no array of more than 7 hours is opened."""
-        return cls.from_prompts(_read_npz(Path(path)), str(path))
+        return cls.from_prompts(read_npz(Path(path)), str(path))
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
         """Write an `.npz` that every Bark program reads; whole or not at all. Raises OutputError, FileExistsError."""
@@ -100,11 +100,11 @@ class Voice:
 
 def _faults(prompts: Mapping[str, np.ndarray]) -> Iterator[str]:
     """Everything that is wrong with these arrays, each in a few words."""
-    missing = [name for name in _ARRAYS if name not in prompts]
+    missing = [name for name in VOICE_ARRAYS if name not in prompts]
     if missing:
-        yield f"it has no {' and no '.join(missing)} (a voice needs {', '.join(_ARRAYS)})"
+        yield f"it has no {' and no '.join(missing)} (a voice needs {', '.join(VOICE_ARRAYS)})"
     sound = not missing
-    for name, (dims, rows, n_ids, _) in _ARRAYS.items():
+    for name, (dims, rows, n_ids, _) in VOICE_ARRAYS.items():
         if name in missing:
             continue
         array = np.asarray(prompts[name])
@@ -126,12 +126,12 @@ def _faults(prompts: Mapping[str, np.ndarray]) -> Iterator[str]:
         yield f"{m} frames to {n} semantic tokens is {m / n:.2f} to 1 instead of 1.5"
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The voice arrays of an `.npz`, those that are there."""
+def read_npz(path: Path, names: Iterable[str] = tuple(VOICE_ARRAYS)) -> dict[str, np.ndarray]:
+    """Arrays of an `.npz`, those that are there. Raises VoiceError."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = set(archive.namelist())
-            return {name: _read_npy(archive, f"{name}.npy") for name in _ARRAYS if f"{name}.npy" in members}
+            return {name: _read_npy(archive, f"{name}.npy") for name in names if f"{name}.npy" in members}
     except FileNotFoundError:
         raise VoiceError(
             f"there is no voice file {path}; give a path that exists or a name of --list_speakers"
@@ -213,9 +213,13 @@ class FoundVoice:
 
 
 def voice_files(folder: Path) -> list[Path]:
-    """All `.npz` files below a folder, in order, but for the tokens of clips and for what is being written (hidden)."""
+    """All `.npz` files below a folder, in order, but for the tokens of clips and for what is hidden or of clips under way."""
     found = (path for path in sorted(folder.rglob("*.npz")) if not path.name.endswith(".segments.npz"))
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return [path for path in found if not any(map(_is_no_folder_of_voices, path.relative_to(folder).parts))]
+
+
+def _is_no_folder_of_voices(name: str) -> bool:
+    return name.startswith(".") or name.endswith(".partial")
 
 
 def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
@@ -233,5 +237,5 @@ def _seconds(path: Path) -> float | None:
         with zipfile.ZipFile(path) as archive, archive.open("fine_prompt.npy") as file:
             shape, _ = read_npy_header(file)
         return shape[1] / c.FRAME_RATE_HZ
-    except Exception:  # as in `_read_npz`
+    except Exception:  # as in `read_npz`
         return None

@@ -1,0 +1,368 @@
+"""Runs that are killed at any moment go on where they stopped, and make what an unbroken run makes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from bark_infinity import commands
+from bark_infinity.clips import FailedClip
+from bark_infinity.journal import ClipJournal, KeptSegment, RunJournal
+from bark_infinity.long_form import LongForm
+from bark_infinity.options import Options
+from bark_infinity.planning import ClipPlan, SegmentPlan
+from bark_infinity.results import SavedClip, save_clips
+from bark_infinity.seeds import Seeds
+from bark_infinity.voice import Voice
+
+OUT = Path("out")
+LINES = "A first line.\nA second line.\nThe third one.\nAnd a fourth.\nThe fifth.\nA last line."
+SHORT = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.3, "batch_size": 2, "seed": 5}
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+class Counted:
+    """A Bark that counts the segments that it makes."""
+
+    def __init__(self, bark):
+        self._bark, self.made = bark, 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._bark, name)
+
+    def stream(self, *arguments):
+        for made in self._bark.stream(*arguments):
+            self.made += 1
+            yield made
+
+
+def run(bark, text: str = LINES, folder: Path = OUT, **options) -> list[SavedClip | FailedClip]:
+    """What becomes of the clips of a command, as the command line makes them."""
+    resolved = Options(model="demo", text_prompt=text, **SHORT | options).resolved()
+    task, console = commands._Task(resolved), Console(quiet=True)
+    form = LongForm.from_options(resolved, bark, None)
+    plans, _, form.journal = commands.start_or_go_on(task, form, folder, resolved, console)
+    unmade = [plan for plan in plans if not form.journal.done(plan)]
+    return [made for made in save_clips(form, unmade, folder, resolved) if isinstance(made, (SavedClip, FailedClip))]
+
+
+def sounds(folder: Path = OUT) -> dict[str, str]:
+    """The digest of each finished clip's sound."""
+    return {path.name: json.loads(path.read_text())["audio_sha256"] for path in folder.glob("*.json")}
+
+
+def kept(folder: Path = OUT) -> int:
+    """Segments that a run need not make again."""
+    whole = sum(len(json.loads(path.read_text())["segments"]) for path in folder.glob("*.json"))
+    return whole + len(list(folder.glob("*.partial/segments/*.npz")))
+
+
+WRITES = ("fsync", "link", "replace", "rename", "unlink", "mkdir")
+
+
+def counting_writes(act: Callable[[int], None]) -> None:
+    """Call `act` with the number of each change of the file system from now on, before and after it."""
+    number = 0
+
+    def counted(write):
+        def call(*arguments, **more):
+            nonlocal number
+            act(number := number + 1)
+            done = write(*arguments, **more)
+            act(number := number + 1)
+            return done
+
+        return call
+
+    for name in WRITES:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Fork, do it there; the status."""
+    if not (child := os.fork()):
+        try:
+            work()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_at(moment: int, bark, **options) -> None:
+    """A run that is killed at that change of the file system."""
+
+    def work():
+        counting_writes(lambda number: number == moment and os.kill(os.getpid(), signal.SIGKILL))
+        run(bark, **options)
+        os._exit(0)
+
+    assert in_child(work) == -signal.SIGKILL
+
+
+def writes_of_a_run(bark, **options) -> int:
+    """How many such moments a run has."""
+    reader, writer = os.pipe()
+
+    def work():
+        last = [0]
+        counting_writes(lambda number: last.__setitem__(0, number))
+        run(bark, folder=Path("counted"), **options)
+        os.write(writer, str(last[0]).encode())
+        os._exit(0)
+
+    assert in_child(work) == 0
+    return int(os.read(reader, 100))
+
+
+@forks
+@pytest.mark.parametrize("interval", [0, 1, 3])
+def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
+    how = {"stable_mode_interval": interval, "output_iterations": 2, "hoarder_mode": interval == 3}
+    whole = Counted(demo)
+    run(whole, folder=Path("whole"), **how)
+    wanted = sorted(sounds(Path("whole")).values())
+    assert len(wanted) == 2 and whole.made == 12
+    moments = range(1, writes_of_a_run(demo, **how))
+    for k, moment in enumerate(random.Random(interval).sample(moments, 8)):
+        folder = Path(f"killed_{k}")
+        killed_at(moment, demo, folder=folder, **how)
+        finished, again = kept(folder), Counted(demo)
+        run(again, folder=folder, **how)
+        assert again.made == 12 - finished, f"killed at {moment}"
+        assert sorted(sounds(folder).values()) == wanted, f"killed at {moment}"
+        assert {p.suffix for p in folder.iterdir()} <= {".wav", ".npz", ".json", ".segments"}, f"killed at {moment}"
+
+
+@forks
+def test_a_run_killed_again_and_again_comes_to_its_end(demo):
+    moments = random.Random(7)
+    total = writes_of_a_run(demo)
+    for _ in range(5):
+        killed_at(moments.randrange(2, total // 3), demo)
+    run(demo)
+    run(demo, folder=Path("whole"))
+    assert sounds() == sounds(Path("whole"))
+
+
+def interrupted_after(n: int, bark):
+    """A Bark that is interrupted when it has made n segments."""
+
+    class Interrupted(Counted):
+        def stream(self, *arguments):
+            for made in super().stream(*arguments):
+                yield made
+                if self.made == n:
+                    raise KeyboardInterrupt
+
+    return Interrupted(bark)
+
+
+def interrupt(n: int, demo, **options) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted_after(n, demo), **options)
+
+
+def test_an_interrupted_run_keeps_its_segments_and_its_drawn_seed(demo):
+    interrupt(3, demo, seed=None)
+    (partial,) = OUT.glob("*.partial")
+    assert len(list(partial.glob("segments/*.npz"))) == 3 and not (partial / "work").exists()
+    assert sorted(p.name for p in OUT.iterdir() if not p.name.startswith(".")) == [partial.name]
+    again = Counted(demo)
+    (clip,) = run(again, seed=None)
+    assert again.made == 3 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+    whole, seed = Counted(demo), clip.plan.seed
+    run(whole, folder=Path("whole"), seed=None, single_starting_seed=seed)
+    assert set(sounds().values()) == set(sounds(Path("whole")).values())
+
+
+def test_a_changed_text_uses_the_segments_that_are_the_same(demo):
+    interrupt(5, demo, seed=None)
+    again = Counted(demo)
+    run(again, LINES.replace("third", "changed third"), seed=None)
+    assert again.made == 2  # the changed one and the last
+
+
+def test_a_changed_flag_uses_what_it_does_not_change(demo):
+    interrupt(4, demo)
+    again = Counted(demo)
+    run(again, output_format="flac", add_silence_between_segments=0.5)
+    assert again.made == 2
+    interrupt(4, demo)
+    again = Counted(demo)
+    run(again, fine_temp=0.4)
+    assert again.made == 6
+
+
+def test_finished_clips_of_a_run_are_not_made_again(demo):
+    how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None, "seed": None}
+    interrupt(4, demo, **how)
+    before = sounds()
+    assert len(before) == 4
+    again = Counted(demo)
+    run(again, **how)
+    assert again.made == 2 and len(sounds()) == 6 and before.items() <= sounds().items()
+    run(again, **how)  # nothing is left to go on with: new takes
+    assert again.made == 8 and len(sounds()) == 12
+
+
+def test_a_deleted_clip_is_made_again(demo):
+    how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None}
+    interrupt(4, demo, **how)
+    next(OUT.glob("2_*.wav")).unlink()
+    again = Counted(demo)
+    run(again, **how)
+    assert again.made == 3
+
+
+def test_starting_over_leaves_nothing_of_before(demo):
+    interrupt(4, demo)
+    again = Counted(demo)
+    run(again, resume=False)
+    assert again.made == 6 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+
+
+def test_another_text_leaves_an_unfinished_one_alone(demo):
+    interrupt(4, demo)
+    other = LINES.replace("line", "word").replace("The", "Some").replace("And", "Or")
+    run(demo, other)
+    again = Counted(demo)
+    run(again)
+    assert again.made == 2
+
+
+def test_a_damaged_segment_is_made_again(demo):
+    interrupt(4, demo)
+    damaged, other, *_ = OUT.glob("*.partial/segments/*.npz")
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    other.write_bytes(b"")
+    again = Counted(demo)
+    run(again)
+    run(demo, folder=Path("whole"))
+    assert again.made == 4 and sounds() == sounds(Path("whole"))
+
+
+def test_two_runs_of_the_same_command_do_not_meet(demo):
+    """The second begins while the first is at work, and neither takes the other's segments."""
+    resolved = Options(model="demo", text_prompt=LINES, **SHORT).resolved()
+
+    def start():
+        form = LongForm.from_options(resolved, demo, None)
+        plans, _, form.journal = commands.start_or_go_on(
+            commands._Task(resolved), form, OUT, resolved, Console(quiet=True)
+        )
+        return save_clips(form, plans, OUT, resolved)
+
+    one, two = start(), start()
+    results = [next(one), next(two), next(two), next(one), *two, *one]
+    clips = [made for made in results if isinstance(made, SavedClip)]
+    assert len({clip.path for clip in clips}) == 2 and len(set(sounds().values())) == 1
+    assert len(results) == 14 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+
+
+# ---- on the command line --------------------------------------------------------------------------------------------
+
+PERFORM = [sys.executable, str(Path(__file__).parents[1] / "bark_perform.py"), "--model", "demo", "--batch_size", "1"]
+MANY = "\n".join(f"This is line {k} of a text." for k in range(400))
+
+
+def started(*arguments: str) -> subprocess.Popen:
+    """A run that has finished its first segment."""
+    arguments = ("--text_prompt", MANY, "--split_each_text_prompt_by", "line", *arguments)
+    process = subprocess.Popen([*PERFORM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(Path("bark_samples").glob("*.partial/segments/*.npz")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_program_which_says_how_to_go_on(number, status):
+    process = started()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status and not out
+    assert err.count("the same command goes on") == 1 and "Traceback" not in err
+    assert kept(Path("bark_samples")) > 0
+
+
+def test_a_locked_file_is_free_when_its_process_is_gone():
+    process = started("--seed", "5")
+    (path,) = Path("bark_samples").glob(".run-*.jsonl")
+    assert not list(RunJournal.unfinished(Path("bark_samples"), lambda _: ""))
+    process.kill()
+    process.communicate()
+    (journal,) = RunJournal.unfinished(Path("bark_samples"), lambda _: "")
+    journal.close(complete=True)
+    assert not path.exists() and not list(Path("bark_samples").iterdir())
+
+
+# ---- the folder of a clip -------------------------------------------------------------------------------------------
+
+
+def plan(n: int) -> ClipPlan:
+    return ClipPlan("text", tuple(SegmentPlan(f"s{k}", Seeds(k)) for k in range(n)), 0, 0, 0, "stem")
+
+
+def test_a_kept_segment_is_recalled_as_it_was(make_voice):
+    journal = RunJournal.start(OUT, lambda _: "key", 3)
+    clip, voice = journal.clip(plan(2)), make_voice(2.0)
+    about = {"seconds_taken": {"semantic": 0.1}, "statistics": None}
+    clip.keep("a", KeptSegment(voice, about))
+    silent = Voice(np.zeros(0, int), np.zeros((2, 0), int), np.zeros((8, 0), int))
+    clip.keep("b", KeptSegment(silent, about))
+    assert clip.recall("a").voice.digest() == voice.digest() and clip.recall("a").about == about
+    assert clip.recall("b").voice.fine.shape == (8, 0) and clip.recall("c") is None
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"fine_prompt": np.full((8, 9), 5000)},
+        {"fine_prompt": np.zeros((7, 9), int)},
+        {"semantic_prompt": np.zeros(3)},
+        {"coarse_prompt": np.array([[None]])},
+        {"about": np.frombuffer(b"[1]", np.uint8)},
+        {"about": np.frombuffer(b"no json", np.uint8)},
+    ],
+)
+def test_what_is_no_segment_is_not_recalled(make_voice, arrays):
+    clip = RunJournal.start(OUT, lambda _: "key", 3).clip(plan(1))
+    clip.keep("a", KeptSegment(make_voice(2.0), {}))
+    good = dict(np.load(clip.folder / "segments" / "a.npz"))
+    assert clip.recall("a") is not None
+    np.savez(clip.folder / "segments" / "a.npz", **good | arrays)
+    assert clip.recall("a") is None
+
+
+def test_a_folder_has_one_owner_at_a_time():
+    OUT.mkdir()
+    first = ClipJournal.claim(OUT / "x.partial")
+    assert ClipJournal.claim(OUT / "x.partial") is None
+    first.remove()
+    assert ClipJournal.claim(OUT / "x.partial") is not None
+
+
+def test_foreign_files_beside_results_stop_nothing(demo):
+    OUT.mkdir()
+    (OUT / ".run-1.jsonl").write_bytes(b"\x00 no json")
+    (OUT / ".run-2.jsonl").write_text('{"seed": "many"}\n[1]\n')
+    (OUT / ".run-3.jsonl").mkdir()
+    (OUT / "x.partial").mkdir()
+    (OUT / "x.partial" / "plan.json").write_text("[" * 100_000)
+    (OUT / "y.partial").write_text("a file")
+    (clip,) = run(demo)
+    assert clip.path.exists()
