@@ -42,9 +42,10 @@ class Span:
 
 
 class Joiner:
-    """Joins pieces one after the other, with silence between (not behind the last)."""
+    """Joins pieces one after the other, with silence between (not behind the last), all louder by so many decibels."""
 
-    def __init__(self, silence_seconds: float):
+    def __init__(self, silence_seconds: float, gain_db: float = 0.0):
+        self._factor = np.float32(10 ** (gain_db / 20))
         self._gap = np.zeros(round(silence_seconds * c.SAMPLE_RATE), np.float32)
         self._digest = hashlib.sha256()
         self._length = 0
@@ -55,6 +56,8 @@ class Joiner:
         An empty piece takes no silence: its span is empty.
         """
         added = np.concatenate([self._gap, piece]) if self._length and len(piece) else piece
+        if self._factor != 1:
+            added = added * self._factor
         self._digest.update(added.astype("<f4").tobytes())
         self._length += len(added)
         return added, Span(self._length - len(piece), self._length)

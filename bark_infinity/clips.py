@@ -23,20 +23,24 @@ _VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
 
 @dataclass(frozen=True, eq=False)
 class SegmentMade:
-    """Segment `index` of a clip, what it heard before and what became of it."""
+    """Segment `index` of a clip, how much it heard before and what became of it."""
 
     plan: ClipPlan
     index: int
-    history: History
+    heard: Heard
     generation: Generation
 
 
 class Heard(NamedTuple):
     """How much a segment heard of what came before."""
 
-    semantic_tokens: int
-    coarse_frames: int
-    fine_frames: int
+    semantic_tokens: int = 0
+    coarse_frames: int = 0
+    fine_frames: int = 0
+
+    @classmethod
+    def of(cls, history: History) -> Heard:
+        return cls(len(history.semantic), history.coarse.shape[1], history.fine.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +126,9 @@ class FailedClip:
 class ClipUnderWay:
     """Takes the segments of a clip as they come. Only those that come before their turn are kept."""
 
-    def __init__(self, plan: ClipPlan, silence_seconds: float):
+    def __init__(self, plan: ClipPlan, silence_seconds: float, gain_db: float = 0.0):
         self.plan = plan
-        self._joiner = Joiner(silence_seconds)
+        self._joiner = Joiner(silence_seconds, gain_db)
         self._waiting: dict[int, SegmentMade] = {}
         self._records: list[SegmentRecord] = []
         self._voices: list[Voice] = []  # of the first segments with a sound
@@ -145,14 +149,14 @@ class ClipUnderWay:
         return ClipRecord(self.plan, self._records, self._joiner.sha256, voice, starting_voice, spoken_voice)
 
     def _place(self, made: SegmentMade) -> PlacedSegment:
-        generation, heard = made.generation, made.history
+        generation = made.generation
         sound, span = self._joiner.add(generation.audio)
         record = SegmentRecord(
             span,
             len(generation.voice.semantic),
             generation.voice.fine.shape[1],
             generation.cut_ids,
-            Heard(len(heard.semantic), heard.coarse.shape[1], heard.fine.shape[1]),
+            made.heard,
             generation.seconds_taken,
             generation.statistics,
         )

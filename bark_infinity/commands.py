@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Container, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,15 @@ from .option_rules import REPORTS
 from .options import Options
 from .planning import ClipPlan, CountIds, FailedPrompt, plan_again, plan_clips
 from .prompts import read_prompts
+from .remaking import (
+    ClipTokens,
+    chosen_segments,
+    in_words,
+    plan_regenerated,
+    restitched,
+    restitched_manifest,
+    with_hearers,
+)
 from .rendering import Skipped, render_voices, voices_to_render
 from .seeds import draw_seed
 from .voice import Voice, find_voice, list_voices, voice_folders
@@ -58,7 +68,7 @@ def run(options: Options, console: Console) -> int:
         check_name(options.custom_audio_processing_function)
     plans, failed = task.plan()
     if not options.text_splits_only and not options.dry_run:
-        return perform(options, task, console)
+        return (restitch if options.restitch else perform)(options, task, console)
     for prompt in failed:
         view.warn(console, f"{prompt.error}; this prompt is left out")
     if options.text_splits_only:
@@ -108,6 +118,8 @@ class _Task:
         self, count_ids: CountIds | None = None, own_stems: Container[str] = ()
     ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
         """All clips, and the prompts that cannot be spoken. Raises TextError if none can."""
+        if self.manifest is not None and self.options.regenerate is not None:
+            return [plan_regenerated(self.manifest, self.options, self.drawn_seed, own_stems)], []
         if self.manifest is not None:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
         return plan_clips(self.prompts, self.options, self.drawn_seed, count_ids, own_stems)
@@ -146,6 +158,8 @@ def perform(options: Options, task: _Task, console: Console) -> int:
         bark.check_voice(given)
     form = LongForm.from_options(options, bark, voice, spoken, function)
     plans, failed, journal = start_or_go_on(task, form, folder, options, console)
+    if options.regenerate is not None:
+        form.known = known_segments(task.manifest, form, options, console)
     form.journal, unmade = journal, [plan for plan in plans if not journal.done(plan)]
     if options.model == "demo":
         view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
@@ -159,7 +173,7 @@ def perform(options: Options, task: _Task, console: Console) -> int:
             save_all(form, unmade, made, failures, options, folder, console)
     finally:  # interrupted or not
         close(console, made, failures, len(plans) + len(failed) > 1, time.monotonic() - start)
-    if task.manifest is not None and made:
+    if task.manifest is not None and options.regenerate is None and made:
         compare(task.manifest, made[0].path, options, console)
     return EXIT_FAILED if failures else 0
 
@@ -189,6 +203,17 @@ def start_or_go_on(
     task.go_on_from(drawn)
     plans, failed = task.plan(count_ids)
     return plans, failed, RunJournal.start(folder, key, drawn)
+
+
+def known_segments(manifest: Manifest, form: LongForm, options: Options, console: Console) -> ClipTokens:
+    """For --regenerate: the segments that stay as they are. Tells which do not."""
+    chosen = chosen_segments(options.regenerate, len(manifest.segments))
+    again = with_hearers(chosen, manifest, options, form.voice is not None)
+    tokens = ClipTokens(options.from_manifest, manifest, leave_out=again)
+    hearers = f", and with them {in_words(again - chosen)}, which hear them" if again - chosen else ""
+    stay = f"{view.count(len(tokens), 'segment')} {'stays' if len(tokens) == 1 else 'stay'}"
+    view.say(console, f"made again: {in_words(chosen)}{hearers}; {stay}")
+    return tokens
 
 
 def say_going_on(console: Console, plans: Sequence[ClipPlan], journal: RunJournal) -> None:
@@ -286,6 +311,32 @@ def compare(manifest: Manifest, audio: Path, options: Options, console: Console)
         return
     unlike = differences(manifest.content, again) or ["nothing that is known; it may have run in another batch"]
     view.warn(console, f"the sound is not that of {options.from_manifest}; what differs: {'; '.join(unlike)}")
+
+
+# ---- clips from their tokens ----------------------------------------------------------------------------------------
+
+
+def restitch(options: Options, task: _Task, console: Console) -> int:
+    """--restitch: the audio of a clip again, from its tokens; of the model only the codec is loaded."""
+    from .clips import ClipUnderWay
+    from .devices import use_physical_cores
+    from .loading import ModelChoice, load_codec
+    from .results import check_output_folder, write_clip
+
+    use_physical_cores()
+    folder = check_output_folder(options.output_dir)
+    (plan,), _ = task.plan()
+    with closing(ClipTokens(options.from_manifest, task.manifest)) as tokens:
+        longest = tokens.seconds + len(tokens) * options.add_silence_between_segments
+        view.say_loading(console, f"{options.model}, its codec")
+        codec = load_codec(ModelChoice.from_options(options))
+        clip = ClipUnderWay(plan, options.add_silence_between_segments, options.gain_db)
+        manifest = partial(restitched_manifest, task.manifest, options=options)
+        saved = write_clip(clip, restitched(plan, tokens, codec), longest, manifest, folder, options)
+    view.print_result(saved.path)
+    segments = view.count(len(plan.segments), "segment")
+    view.say(console, f"stitched again: {saved.record.seconds:.1f} s of sound from {segments}")
+    return 0
 
 
 # ---- voices to audio ------------------------------------------------------------------------------------------------

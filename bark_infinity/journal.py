@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 PARTIAL_SUFFIX = ".partial"
 _RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
 _MAX_BYTES = 100_000_000  # of a run's file: a million clips
+_PLAN = "plan.json"
 _ABOUT = "about"  # the array of a kept segment that has JSON
 
 
@@ -68,12 +69,12 @@ class ClipJournal:
             self._clear()
             self._segments.mkdir(exist_ok=True)
             self.work.mkdir(exist_ok=True)
-        _write_json(self.folder / "plan.json", about)
+        _write_json(self.folder / _PLAN, about)
 
     @property
     def about(self) -> Mapping[str, object]:
         """What `begin` was told; empty if it never was."""
-        return _read_json(self.folder / "plan.json")
+        return _read_json(self.folder / _PLAN)
 
     def kept(self) -> int:
         """Finished segments, usable or not."""
@@ -95,7 +96,7 @@ class ClipJournal:
         try:
             arrays = read_npz(path, (*VOICE_ARRAYS, _ABOUT))
             about = json.loads(arrays.pop(_ABOUT).tobytes())
-            voice = Voice(*(_checked(name, arrays[name]) for name in VOICE_ARRAYS))
+            voice = Voice(*(usable_tokens(name, arrays[name]) for name in VOICE_ARRAYS))
         except (VoiceError, KeyError, ValueError):  # damaged: it is made again
             return None
         return KeptSegment(voice, about) if isinstance(about, dict) else None
@@ -148,7 +149,7 @@ class ClipJournal:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def _checked(name: str, tokens: np.ndarray) -> np.ndarray:
+def usable_tokens(name: str, tokens: np.ndarray) -> np.ndarray:
     """Tokens of a voice, of any length. Raises ValueError for what are none."""
     dimensions, rows, n_ids, _ = VOICE_ARRAYS[name]
     if tokens.ndim != dimensions or (rows and len(tokens) != rows) or tokens.dtype.kind not in "iu":
@@ -194,6 +195,7 @@ class RunJournal:
 
         The caller lets go of each, or goes on with it.
         """
+        _sweep(folder)
         paths = [path for path in folder.glob(f"{_RUN_PREFIX}*{_RUN_SUFFIX}") if path.is_file()]
         for path in sorted(paths, key=_changed, reverse=True):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # another's, or damaged
@@ -272,8 +274,8 @@ class RunJournal:
                 path = folder / Path(clip["path"]).name
                 if path.exists():
                     self._done[str(clip["clip"])] = path
-        for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
-            about = _read_json(path / "plan.json")
+        for path in folder.glob(f"[!.]*{PARTIAL_SUFFIX}"):
+            about = _read_json(path / _PLAN)
             if about.get("run") == self._path.name and (clip := ClipJournal.claim(path)):
                 self._take(clip, about)
 
@@ -309,6 +311,16 @@ def _new_folder(folder: Path, stem: str) -> ClipJournal:
             path.mkdir(parents=True)
             if clip := ClipJournal.claim(path):
                 return clip
+
+
+def _sweep(folder: Path) -> None:
+    """Remove folders of clips that a process left when it had just made them, or was about to remove them."""
+    for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if path.name.startswith("."):
+                shutil.rmtree(path)
+            elif path.is_dir() and not (path / _PLAN).exists() and (clip := ClipJournal.claim(path)):
+                clip.remove()
 
 
 def _changed(path: Path) -> float:

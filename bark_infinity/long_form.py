@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from .bark import Bark, Generation, Segment, Settings
-from .clips import Clip, ClipRecord, ClipUnderWay, FailedClip, PlacedSegment, SegmentMade
+from .clips import Clip, ClipRecord, ClipUnderWay, FailedClip, Heard, PlacedSegment, SegmentMade
 from .custom_history import HistoryContext, HistoryFunction, ask
 from .devices import is_out_of_memory
 from .errors import BarkError, DeviceError, OutputError, TextError
@@ -58,11 +58,13 @@ class LongForm:
     voice: Voice | None = None
     settings: Settings = field(default_factory=Settings)
     silence_seconds: float = 0.25
+    gain_db: float = 0.0
     rows: int | None = None  # segments side by side; None: as memory allows
     spoken: Voice | None = None  # whose semantic tokens are said in place of every text
     function: HistoryFunction | None = None  # decides what each segment hears, in place of the rule
     progress: Callable[[RunProgress], None] = lambda _: None
     journal: RunJournal | None = None  # keeps every finished segment, and knows those of an earlier run
+    known: Mapping[int, KeptSegment] = field(default_factory=dict)  # of the one clip, segments that are not made again
 
     @classmethod
     def from_options(
@@ -80,6 +82,7 @@ class LongForm:
             voice,
             Settings.from_options(options),
             options.add_silence_between_segments,
+            options.gain_db,
             options.batch_size,
             spoken,
             function,
@@ -115,7 +118,7 @@ class LongForm:
                     under_way.pop(key, None)
                     yield made
                     continue
-                clip = under_way.setdefault(key, ClipUnderWay(plan, self.silence_seconds))
+                clip = under_way.setdefault(key, ClipUnderWay(plan, self.silence_seconds, self.gain_db))
                 for placed in clip.put(made):
                     if wanted(plan):
                         yield placed
@@ -133,7 +136,7 @@ class LongForm:
         Plans are taken when there is room for their segments in a pass.
         """
         rows = self.rows or self.bark.rows_at_once(self.settings)
-        waiting, runs, done, recalled = iter(plans), [], 0, 0
+        waiting, runs, done, earlier = iter(plans), [], 0, 0
         while True:
             runs = [run for run in runs if not run.complete and wanted(run.plan)]
             at_most = _PASS * rows if rows > 1 else 1
@@ -145,14 +148,14 @@ class LongForm:
                 runs = [run for run in runs if id(run) not in failures]
                 yield from failures.values()
                 continue
-            before = recalled
+            before = earlier
             for made in self._recall(batch):
-                done, recalled = done + 1, recalled + 1
+                done, earlier = done + 1, earlier + 1
                 yield made
-            if recalled > before:  # and others may be ready by that
+            if earlier > before:  # and others may be ready by that
                 continue
             try:
-                with closing(self._pass(batch, rows, done, recalled, wanted)) as segments:
+                with closing(self._pass(batch, rows, done, earlier, wanted)) as segments:
                     for made in segments:
                         done += 1
                         yield made
@@ -190,15 +193,15 @@ class LongForm:
                 yield FailedClip(plan, error)
 
     def _recall(self, batch: Sequence[tuple[_ClipRun, int]]) -> Iterator[SegmentMade]:
-        """Those of the prepared segments that an earlier run has finished."""
-        if self.journal is None:
-            return
+        """Those of the prepared segments that are finished already."""
         for run, index in batch:
             segment = run.prepared[index]
-            kept = self.journal.clip(run.plan).recall(self.key(segment))
-            if kept and (generation := self._generation(kept)):
+            kept = self.known.get(index)
+            if kept is None and self.journal is not None:
+                kept = self.journal.clip(run.plan).recall(self.key(segment))
+            if kept and (generation := recalled(kept, self.bark.decode)):
                 run.put(index, generation)
-                yield SegmentMade(run.plan, index, segment.history, generation)
+                yield SegmentMade(run.plan, index, Heard.of(segment.history), generation)
 
     def key(self, segment: Segment) -> str:
         """A digest of everything that shapes the tokens of a segment."""
@@ -209,16 +212,6 @@ class LongForm:
             if tokens is not None:
                 digest.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, "<i8").tobytes())
         return digest.hexdigest()
-
-    def _generation(self, kept: KeptSegment) -> Generation | None:
-        """A kept segment with its sound; None if it is none of this model."""
-        voice, about = kept.voice, kept.about
-        try:
-            statistics = about["statistics"] and Statistics(**about["statistics"])
-            sound = self.bark.decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
-            return Generation(voice, sound, int(about["cut_ids"]), dict(about["seconds_taken"]), statistics)
-        except (KeyError, TypeError, ValueError):
-            return None
 
     def _keep(self, run: _ClipRun, segment: Segment, generation: Generation) -> None:
         """Let a finished segment outlast this process. Raises _NotKept."""
@@ -236,14 +229,14 @@ class LongForm:
             raise _NotKept(run, error) from None
 
     def _pass(
-        self, batch: Sequence[tuple[_ClipRun, int]], rows: int, done: int, recalled: int, wanted: Wanted
+        self, batch: Sequence[tuple[_ClipRun, int]], rows: int, done: int, earlier: int, wanted: Wanted
     ) -> Iterator[SegmentMade]:
-        """Prepared segments, each as soon as it is made and kept. `done`, `recalled`: segments of the run before."""
+        """Prepared segments, each as soon as it is made and kept. `done`: of the run before; `earlier`: before the run."""
         segments = [run.prepared[index] for run, index in batch]
         made = 0
 
         def report(stage: str, tokens: int, total: int) -> None:
-            self.progress(RunProgress(done + made, recalled, len(batch), stage, tokens, total, made))
+            self.progress(RunProgress(done + made, earlier, len(batch), stage, tokens, total, made))
 
         with closing(self.bark.stream(segments, self.settings, report, rows)) as stream:
             for place, generation in stream:
@@ -251,9 +244,20 @@ class LongForm:
                 self._keep(run, segments[place], generation)
                 run.put(index, generation)
                 made += 1
-                yield SegmentMade(run.plan, index, segments[place].history, generation)
+                yield SegmentMade(run.plan, index, Heard.of(segments[place].history), generation)
                 if not any(wanted(run.plan) for run, _ in batch):
                     return
+
+
+def recalled(kept: KeptSegment, decode: Callable[[Sequence[np.ndarray]], list[np.ndarray]]) -> Generation | None:
+    """A kept segment with its sound; None if it was kept by a program that told less of it. `decode`: as Bark's."""
+    voice, about = kept.voice, kept.about
+    try:
+        statistics = about["statistics"] and Statistics(**about["statistics"])
+        sound = decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
+        return Generation(voice, sound, int(about["cut_ids"]), dict(about["seconds_taken"]), statistics)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 class _NotKept(Exception):

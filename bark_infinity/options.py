@@ -43,6 +43,19 @@ class Options:
         metavar="FILE",
         sound=False,
     )
+    regenerate: str | None = flag(
+        None,
+        INPUT,
+        "With --from_manifest: make these segments anew, from other seeds, and what hears them; keep the others.",
+        metavar="3,7-9",
+        sound=False,
+    )
+    restitch: bool = flag(
+        False,
+        INPUT,
+        "With --from_manifest: make the audio again from the clip's tokens, with another silence, gain or format.",
+        sound=False,
+    )
     split_input_into_separate_prompts_by: str | None = flag(
         None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS, sound=False
     )
@@ -400,6 +413,14 @@ class Options:
     )
     add_silence_between_segments: float = flag(
         0.25, LONG_CLIPS, "Seconds of silence between segments.", low=0.0, high=3600.0, metavar="SECONDS"
+    )
+    gain_db: float = flag(
+        0.0,
+        LONG_CLIPS,
+        "Decibels by which the sound is made louder, or with a minus softer; what is too loud is clipped.",
+        low=-100.0,
+        high=100.0,
+        metavar="DB",
     )
 
     config: str | None = flag(

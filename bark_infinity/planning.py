@@ -17,7 +17,7 @@ from .voice_history import HistoryPlan, StageWeights
 
 CountIds = Callable[[str], int]
 
-_SEEDS = ("seed", "single_starting_seed")
+SEEDS = ("seed", "single_starting_seed")  # flags from which those of clips follow
 _DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
     "split_each_text_prompt_by",
     "split_each_text_prompt_by_value",
@@ -33,7 +33,7 @@ _DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
     "semantic_seed",
     "coarse_seed",
     "fine_seed",
-    *_SEEDS,
+    *SEEDS,
 )
 
 
@@ -123,7 +123,7 @@ def plan_again(
     if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
         segments = tuple(SegmentPlan(text, seeds) for text, seeds in manifest.segments)
     else:
-        if any(getattr(options, name) != getattr(before, name) for name in _SEEDS):
+        if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
             seed = clip_seed(options, manifest.seed, 0, 0)
         segments = _segments(split_segments(text, options, seed, count_ids), options, seed)
     (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)

@@ -10,7 +10,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ import numpy as np
 from . import audio
 from . import constants as c
 from .bark import Bark
-from .clips import ClipRecord, FailedClip, PlacedSegment, SegmentRecord
+from .clips import ClipRecord, ClipUnderWay, FailedClip, PlacedSegment, SegmentMade, SegmentRecord
 from .errors import DeviceError, OutputError, VoiceError
 from .files import errors_naming, safe_stem, to_disk
 from .journal import ClipJournal, RunJournal
@@ -161,21 +161,48 @@ def _write(
     try:
         if isinstance(made, PlacedSegment):
             if key not in under_way:
-                under_way[key] = ClipFiles(made.plan, folder, options, form, form.journal.clip(made.plan))
+                seconds, journal = form.longest_seconds(made.plan), form.journal.clip(made.plan)
+                under_way[key] = ClipFiles(made.plan, folder, options, seconds, journal)
             under_way[key].add(made)
         elif isinstance(made, ClipRecord):
-            return SavedClip(made, under_way[key].finish(made))
+            return SavedClip(made, under_way[key].finish(made, _manifest(made, options, form.bark)))
     except OutputError as error:
         return FailedClip(made.plan, error)
     return made
 
 
+def write_clip(
+    clip: ClipUnderWay,
+    segments: Iterable[SegmentMade],
+    longest_seconds: float,
+    manifest: Callable[[ClipRecord], Mapping[str, object]],
+    folder: Path,
+    options: Options,
+) -> SavedClip:
+    """The files of one clip from segments that are there. Raises OutputError, TextError for one without sound."""
+    plan, journal = clip.plan, RunJournal.start(folder, lambda _: "", clip.plan.seed)
+    try:
+        files = ClipFiles(plan, folder, options, longest_seconds, journal.clip(plan))
+        try:
+            for made in segments:
+                for placed in clip.put(made):
+                    files.add(placed)
+            record = clip.finish(None, None)
+            if isinstance(record, FailedClip):
+                raise record.error
+            return SavedClip(record, files.finish(record, manifest(record)))
+        finally:
+            files.discard()
+    finally:
+        journal.close(complete=True)
+
+
 class ClipFiles:
     """The files of a clip under way: in its journal's folder until all are whole. All methods raise OutputError."""
 
-    def __init__(self, plan: ClipPlan, folder: Path, options: Options, form: LongForm, journal: ClipJournal):
-        self._plan, self._folder, self._options, self._bark = plan, folder, options, form.bark
-        self._journal = journal
+    def __init__(self, plan: ClipPlan, folder: Path, options: Options, longest_seconds: float, journal: ClipJournal):
+        """`longest_seconds`: what the clip will not outlast."""
+        self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
         self._path = folder / f"{plan.stem}.{options.output_format}"  # if it is still free then; named in errors
         self._tokens: zipfile.ZipFile | None = None
         self._open: list[BinaryIO] = []
@@ -187,7 +214,7 @@ class ClipFiles:
                 _tags(plan, options),
                 options.output_format,
                 options.output_format_ffmpeg_parameters or "",
-                round(form.longest_seconds(plan) * c.SAMPLE_RATE),
+                round(longest_seconds * c.SAMPLE_RATE),
             )
             stack.callback(self._sound.discard)
             if len(plan.segments) > 1:
@@ -206,9 +233,9 @@ class ClipFiles:
             if self._options.hoarder_mode and not segment.generation.silent:
                 self._hoard_sound(segment)
 
-    def finish(self, clip: ClipRecord) -> Path:
+    def finish(self, clip: ClipRecord, manifest: Mapping[str, object]) -> Path:
         """Give all files a name that is free; the audio's path. All of them or none."""
-        options, manifest = self._options, _manifest(clip, self._options, self._bark)
+        options = self._options
         with errors_naming(self._path):
             self._sound.close()
             if self._tokens is not None:
@@ -304,7 +331,7 @@ def _manifest(clip: ClipRecord, options: Options, bark: Bark) -> dict[str, objec
         "sample_rate": bark.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
-        "segments": [_segment(*both) for both in zip(clip.plan.segments, clip.segments, strict=True)],
+        "segments": [segment_entry(*both) for both in zip(clip.plan.segments, clip.segments, strict=True)],
         "audio_sha256": clip.audio_sha256,
         "versions": versions(),
         "machine": machine(),
@@ -316,7 +343,8 @@ def _heard(name: str | None, voice: Voice | None) -> Mapping[str, str] | None:
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 
 
-def _segment(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
+def segment_entry(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
+    """What the manifest says of a segment."""
     return {
         "text": plan.text,
         "seeds": {name: seed for name, seed in dataclasses.asdict(plan.seeds).items() if seed is not None},

@@ -131,7 +131,7 @@ def read_npz(path: Path, names: Iterable[str] = tuple(VOICE_ARRAYS)) -> dict[str
     try:
         with zipfile.ZipFile(path) as archive:
             members = set(archive.namelist())
-            return {name: _read_npy(archive, f"{name}.npy") for name in names if f"{name}.npy" in members}
+            return {name: read_npy(archive, f"{name}.npy") for name in names if f"{name}.npy" in members}
     except FileNotFoundError:
         raise VoiceError(
             f"there is no voice file {path}; give a path that exists or a name of --list_speakers"
@@ -145,7 +145,7 @@ def read_npz(path: Path, names: Iterable[str] = tuple(VOICE_ARRAYS)) -> dict[str
         ) from None
 
 
-def _read_npy(archive: zipfile.ZipFile, member: str) -> np.ndarray:
+def read_npy(archive: zipfile.ZipFile, member: str) -> np.ndarray:
     """One array, once its header has promised plain numbers of a bounded size."""
     with archive.open(member) as file:
         shape, dtype = read_npy_header(file)
