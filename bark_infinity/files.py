@@ -42,6 +42,16 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool =
             os.unlink(temporary)
 
 
+def make_folder(folder: Path) -> None:
+    """The output folder, where it is missing. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder"
+        ) from None
+
+
 @contextmanager
 def errors_naming(path: Path) -> Iterator[None]:
     """Turn what the system says of writing `path` into an OutputError; FileExistsError stays what it is."""

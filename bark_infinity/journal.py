@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .errors import VoiceError
-from .files import errors_naming, name_together, sync_folder, to_disk, write_whole
+from .files import errors_naming, make_folder, name_together, sync_folder, to_disk, write_whole
 from .locks import open_locked
 from .naming import numbered
 from .planning import ClipPlan
@@ -170,24 +170,17 @@ def _is_moved(hidden: Path, path: Path) -> bool:
 class RunJournal:
     """The file of a run, locked by this process, and the folders of its clips. Methods that write raise OutputError."""
 
-    def __init__(self, path: Path, file: BinaryIO, key: Callable[[ClipPlan], str]):
-        """`key`: of everything that shapes the files of a clip."""
-        self._path, self._file, self._key = path, file, key
+    def __init__(self, path: Path, file: BinaryIO | None, key: Callable[[ClipPlan], str], seed: int = 0):
+        """`key`: of everything that shapes the files of a clip. `seed`: the drawn one."""
+        self._path, self._file, self._key, self.seed = path, file, key, seed
         self._under_way: dict[int, ClipJournal] = {}  # by the identity of their plans
         self._left: dict[tuple[int, int], ClipJournal] = {}  # by an earlier process, by prompt and take
         self._done: dict[str, Path] = {}  # finished clips, by their keys
-        self.seed = 0
 
     @classmethod
     def start(cls, folder: Path, key: Callable[[ClipPlan], str], seed: int) -> RunJournal:
-        """The file of a new run, whose drawn seed is `seed`; the folder is made if it is missing."""
-        path = folder / f"{_RUN_PREFIX}{secrets.token_hex(8)}{_RUN_SUFFIX}"
-        with errors_naming(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            journal = cls(path, open_locked(path), key)
-        journal.seed = seed
-        journal._add({"format": FORMAT_VERSION, "seed": seed})
-        return journal
+        """A new run, whose drawn seed is `seed`. Its file is made with its first clip, and the folder if it is missing."""
+        return cls(folder / f"{_RUN_PREFIX}{secrets.token_hex(8)}{_RUN_SUFFIX}", None, key, seed)
 
     @classmethod
     def unfinished(cls, folder: Path, key: Callable[[ClipPlan], str]) -> Iterator[RunJournal]:
@@ -227,6 +220,8 @@ class RunJournal:
     def clip(self, plan: ClipPlan) -> ClipJournal:
         """The folder of a clip, its own until it is finished or given up."""
         if id(plan) not in self._under_way:
+            if self._file is None:
+                self._add({"format": FORMAT_VERSION, "seed": self.seed})
             with errors_naming(self._path):
                 clip = self._left.pop(_place(plan), None) or _new_folder(self._path.parent, plan.stem)
             self._under_way[id(plan)] = clip
@@ -251,7 +246,8 @@ class RunJournal:
         if complete or not (self._done or any(clip.folder.exists() for clip in clips)):
             with contextlib.suppress(OSError):
                 self._path.unlink()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _note_done(self, key: str, path: Path) -> None:
         self._add({"clip": key, "path": path.name})
@@ -259,6 +255,9 @@ class RunJournal:
 
     def _add(self, line: Mapping[str, object]) -> None:
         with errors_naming(self._path):
+            if self._file is None:
+                make_folder(self._path.parent)
+                self._file = open_locked(self._path)
             self._file.write(json.dumps(line).encode() + b"\n")
             to_disk(self._file)
 

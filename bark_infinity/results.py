@@ -22,7 +22,7 @@ from . import constants as c
 from .bark import Bark
 from .clips import ClipRecord, ClipUnderWay, FailedClip, PlacedSegment, SegmentMade, SegmentRecord
 from .errors import DeviceError, OutputError, VoiceError
-from .files import errors_naming, safe_stem, to_disk
+from .files import errors_naming, make_folder, safe_stem, to_disk
 from .journal import ClipJournal, RunJournal
 from .long_form import LongForm
 from .manifest import machine, seconds, versions, write_manifest
@@ -62,7 +62,7 @@ def check_output_folder(name: str) -> Path:
 
 def save_voice(voice: Voice, folder: Path, name: str) -> Path:
     """Save a voice as `<name>.npz`, or under the next free name; one that is there already is not saved twice."""
-    _make_folder(folder)
+    make_folder(folder)
     for stem in numbered(safe_stem(name)):
         path = folder / f"{stem}.npz"
         with contextlib.suppress(FileExistsError):
@@ -71,15 +71,6 @@ def save_voice(voice: Voice, folder: Path, name: str) -> Path:
         with contextlib.suppress(VoiceError):
             if Voice.load(path).digest() == voice.digest():
                 return path
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder"
-        ) from None
 
 
 def write_sound(path: Path, samples: np.ndarray, tags: Mapping[str, str], options: Options) -> None:

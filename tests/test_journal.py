@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from bark_infinity import commands
 from bark_infinity.clips import FailedClip
+from bark_infinity.errors import OutputError
 from bark_infinity.journal import ClipJournal, KeptSegment, RunJournal
 from bark_infinity.long_form import LongForm
 from bark_infinity.options import Options
@@ -276,6 +278,51 @@ def test_two_runs_of_the_same_command_do_not_meet(demo):
     clips = [made for made in results if isinstance(made, SavedClip)]
     assert len({clip.path for clip in clips}) == 2 and len(set(sounds().values())) == 1
     assert len(results) == 14 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+
+
+@forks
+def test_a_full_disk_keeps_what_is_finished(demo):
+    """A limit on the size of files stands for it: tokens are smaller than it, the sound is not."""
+    reader, writer = os.pipe()
+
+    def work():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        (failed,) = run(demo, output_format="wav", semantic_max_gen_duration_s=0.5)
+        os.write(writer, str(failed.error).encode())
+        os._exit(0)
+
+    assert in_child(work) == 0
+    said = os.read(reader, 1000).decode()
+    assert said.startswith("cannot write out/") and "File too large" in said and "free space" in said
+    finished, again = kept(), Counted(demo)
+    assert finished > 0 and not sounds()
+    run(again, output_format="wav", semantic_max_gen_duration_s=0.5)
+    assert again.made == 6 - finished and len(sounds()) == 1
+
+
+def test_a_folder_that_is_deleted_under_the_run_is_one_sentence(demo):
+    class Deleting(Counted):
+        def stream(self, *arguments):
+            for made in super().stream(*arguments):
+                if self.made == 3:
+                    shutil.rmtree(OUT)
+                yield made
+
+    (failed,) = run(Deleting(demo))
+    assert (
+        "out" in str(failed.error)
+        and "No such file" in str(failed.error)
+        and "choose another folder" in str(failed.error)
+    )
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder_is_one_sentence(demo):
+    OUT.mkdir(mode=0o555)
+    with pytest.raises(OutputError, match="cannot write"):
+        run(demo)
 
 
 # ---- on the command line --------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ STORY = " ".join(f"This is sentence number {n} of a story about a dog." for n in
 class Recorder:
     """Stands in for Bark: says every segment in tokens that tell which it was, and remembers what it was given."""
 
-    spec = BarkSpec()
+    spec, identity = BarkSpec(), "a recorder"
 
     def __init__(self, silent: frozenset[str] = frozenset(), backwards: bool = False):
         self.batches: list[list[str]] = []

@@ -80,7 +80,13 @@ def lines(n: int, start: int = 0):
 
 
 def names(folder: str = "out") -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+    """The files of finished clips."""
+    paths = (path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if not is_to_go_on_with(path))
+
+
+def is_to_go_on_with(path: Path) -> bool:
+    return path.parts[0].endswith(".partial") or path.parts[0].startswith(".run-")
 
 
 def content(path: Path) -> dict:
@@ -110,7 +116,7 @@ def test_sound_is_on_disk_before_the_clip_is_whole():
     sizes = []
     for result in results_of(form_of(Fake()), lines(6)):
         if isinstance(result, PlacedSegment):
-            assert not [path for path in OUT.iterdir() if not path.name.startswith(".")]
+            assert names() == []
             (sound,) = OUT.rglob("*.wav")
             sizes.append(sound.stat().st_size)
     assert sizes == sorted(set(sizes)) and sizes[-1] > 5 * 96_000 * 2
@@ -219,16 +225,16 @@ def test_a_name_that_is_taken_meanwhile_is_left_alone():
 
 
 def test_another_run_that_is_faster_gets_the_name(monkeypatch):
-    from bark_infinity import results
+    from bark_infinity import journal
 
-    together = results.name_together
+    together = journal.name_together
 
     def late(moves):
         if moves[0][1].name == "s0-SPK-random.wav":
             moves[-1][1].write_text("precious")  # the .json, when all names were seen to be free
         together(moves)
 
-    monkeypatch.setattr(results, "name_together", late)
+    monkeypatch.setattr(journal, "name_together", late)
     *_, saved = results_of(form_of(Fake()), plan(["s0"]))
     assert names() == ["s0-SPK-random.json", *(f"s0-SPK-random_1.{end}" for end in ("json", "npz", "wav"))]
     assert saved.path.name == "s0-SPK-random_1.wav" and OUT.joinpath("s0-SPK-random.json").read_text() == "precious"
@@ -241,9 +247,10 @@ def test_another_run_that_is_faster_gets_the_name(monkeypatch):
 @pytest.mark.parametrize("broken", ["write_manifest", "_add_tokens", "write_sound", "name_together", "to_disk"])
 @pytest.mark.parametrize("failure", [OutputError("no space left"), OSError(28, "no space left"), KeyboardInterrupt()])
 def test_a_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, format):
-    from bark_infinity import results
+    from bark_infinity import journal, results
 
-    works, calls = getattr(results, broken), []
+    module = journal if broken == "name_together" else results
+    works, calls = getattr(module, broken), []
 
     def fails_late(*arguments):
         calls.append(arguments)
@@ -251,29 +258,30 @@ def test_a_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, forma
             raise failure
         return works(*arguments)
 
-    monkeypatch.setattr(results, broken, fails_late)
+    monkeypatch.setattr(module, broken, fails_late)
     written = results_of(form_of(Fake()), lines(4), lines(1, 10), hoarder_mode=True, output_format=format)
     if isinstance(failure, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
             list(written)
-        assert list(OUT.iterdir()) == []
+        assert names() == []
         return
     found = [result for result in written if not isinstance(result, PlacedSegment)]
     assert [type(result) for result in found] == [FailedClip, SavedClip] and "no space left" in str(found[0].error)
-    assert {path.name.split(".")[0] for path in OUT.iterdir()} == {found[1].plan.stem}
+    assert {name.split(".")[0] for name in names()} == {found[1].plan.stem}
 
 
 def test_who_stops_asking_finds_nothing_of_clips_under_way():
     results = results_of(form_of(Fake()), lines(1, 10), lines(4), hoarder_mode=True)
     assert [type(next(results)) for _ in range(4)] == [PlacedSegment, SavedClip, PlacedSegment, PlacedSegment]
-    assert any(path.name.startswith(".") for path in OUT.iterdir())
+    assert list(OUT.glob("*.partial/work/*.wav"))
     results.close()
+    assert not list(OUT.glob("*.partial/work"))
     assert names() and all(name.startswith("s10") for name in names())
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 @any_format
-def test_what_ends_the_run_leaves_nothing(failure, format):
+def test_what_ends_the_run_leaves_no_files_of_the_clip(failure, format):
     def fail(text: str, made: Generation) -> Generation:
         if text == "s3":
             raise failure("enough")
@@ -281,7 +289,7 @@ def test_what_ends_the_run_leaves_nothing(failure, format):
 
     with pytest.raises(failure, match="enough"):
         list(results_of(form_of(Changed(Fake(), fail)), lines(5), output_format=format))
-    assert list(OUT.iterdir()) == []
+    assert names() == [] and not list(OUT.glob("*.partial/work"))
 
 
 def test_a_clip_that_fails_in_the_middle_leaves_nothing():
