@@ -175,6 +175,7 @@ class RunJournal:
         self._path, self._file, self._key, self.seed = path, file, key, seed
         self._under_way: dict[int, ClipJournal] = {}  # by the identity of their plans
         self._left: dict[tuple[int, int], ClipJournal] = {}  # by an earlier process, by prompt and take
+        self._folders: list[Path] = []  # of all clips that are not finished
         self._done: dict[str, Path] = {}  # finished clips, by their keys
 
     @classmethod
@@ -225,6 +226,7 @@ class RunJournal:
             with errors_naming(self._path):
                 clip = self._left.pop(_place(plan), None) or _new_folder(self._path.parent, plan.stem)
             self._under_way[id(plan)] = clip
+            self._folders.append(clip.folder)
             clip.begin({"run": self._path.name, "place": _place(plan), "key": self._key(plan), "segments": _said(plan)})
         return self._under_way[id(plan)]
 
@@ -243,7 +245,7 @@ class RunJournal:
         clips = [*self._under_way.values(), *self._left.values()]
         for clip in clips:
             clip.remove() if complete else clip.leave()
-        if complete or not (self._done or any(clip.folder.exists() for clip in clips)):
+        if complete or not (self._done or any(folder.exists() for folder in self._folders)):
             with contextlib.suppress(OSError):
                 self._path.unlink()
         if self._file is not None:
@@ -285,6 +287,7 @@ class RunJournal:
             clip.remove()
         else:
             self._left[prompt, take] = clip
+            self._folders.append(clip.folder)
 
 
 def _place(plan: ClipPlan) -> tuple[int, int]:

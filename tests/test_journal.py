@@ -36,6 +36,13 @@ SHORT = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.1
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
+@pytest.fixture(scope="session")
+def demo(demo):
+    """The demo model, loaded to its end: a forked process would wait for a thread that it has not."""
+    assert demo.codec
+    return demo
+
+
 class Counted:
     """A Bark that counts the segments that it makes."""
 
