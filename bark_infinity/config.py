@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -13,7 +14,8 @@ from .files import read_bounded
 from .flags import Flag
 from .options import Options, flags
 
-_MAX_BYTES = 200_000  # the file of all flags has 30 kB; dotted keys take the square of their length in time
+_MAX_BYTES = 200_000  # the file of all flags has 30 kB
+_LONG_NAME = re.compile(r"""(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}""")  # minutes of work for tomllib
 _NOT_IN_FILES = ("config", "print_config", "print_completion")
 
 
@@ -25,6 +27,8 @@ def read_config(name: str) -> dict[str, object]:
         import tomli as tomllib
     try:
         text = read_bounded(name, _MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        if _LONG_NAME.search(text):
+            raise UsageError(f"--config {name} has a name of hundreds of parts, which no setting has; leave it out")
         return dict(_settings(tomllib.loads(text), name))
     except OSError as error:
         raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None

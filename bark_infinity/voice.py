@@ -192,12 +192,17 @@ class Frugal(io.BufferedIOBase):
 
 def _read_member(archive: zipfile.ZipFile, member: str) -> np.ndarray:
     """One array, once its header has promised plain numbers of a bounded size."""
-    if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member} is compressed as NumPy never does")  # and unpacked without a bound
-    with archive.open(member) as file:
+    with _open_member(archive, member) as file:
         _check_header(file, member)
-    with archive.open(member) as file:
+    with _open_member(archive, member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _open_member(archive: zipfile.ZipFile, member: str) -> BinaryIO:
+    """Raises ValueError for what `zipfile` would unpack without a bound."""
+    if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member} is compressed as NumPy never does")
+    return archive.open(member)
 
 
 def _check_header(file: BinaryIO, member: str) -> None:
@@ -292,7 +297,7 @@ def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
 def _seconds(path: Path) -> float | None:
     try:
         with open(path, "rb") as voice, zipfile.ZipFile(Frugal(voice)) as archive:
-            with archive.open("fine_prompt.npy") as file:
+            with _open_member(archive, "fine_prompt.npy") as file:
                 shape, _ = read_npy_header(file)
         return shape[1] / c.FRAME_RATE_HZ
     except Exception:  # as in `read_npz`

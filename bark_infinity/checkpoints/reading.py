@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,12 +92,15 @@ def load_pickled(path: Path) -> Mapping[str, object]:
     try:
         zipped = zipfile.is_zipfile(path)
         _check_growth(path, zipped)
-        with torch.serialization.safe_globals([*scalars, *dtypes]):
+        with torch.serialization.safe_globals([*scalars, *dtypes]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is in the file; an error says enough
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         what = (
-            f"asks to run {asked[1]}, which no checkpoint needs" if asked else "is damaged or holds more than tensors"
+            f"asks to run {asked[1][:100]}, which no checkpoint needs"
+            if asked
+            else "is damaged or holds more than tensors"
         )
         raise CheckpointError(f"{path} {what}; use the published file") from None
     except Exception as error:  # of zip, of torch, or of whatever the values are put together with
