@@ -28,7 +28,7 @@ def read_config(name: str) -> dict[str, object]:
     try:
         text = read_bounded(name, _MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
         if _LONG_NAME.search(text):
-            raise UsageError(f"--config {name} has a name of hundreds of parts, which no setting has; leave it out")
+            raise UsageError(f"--config {name} is not TOML of settings (a name has hundreds of parts); mend that place")
         return dict(_settings(tomllib.loads(text), name))
     except OSError as error:
         raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None
