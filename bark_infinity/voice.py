@@ -276,8 +276,7 @@ class FoundVoice:
 def voice_files(folder: Path) -> list[Path]:
     """All `.npz` files below a folder, in order, but for the tokens of clips and for what is hidden or of clips under way."""
     found = (path for path in sorted(folder.rglob("*.npz")) if not path.name.endswith(".segments.npz"))
-    visible = (path for path in found if not any(map(_is_no_folder_of_voices, path.relative_to(folder).parts)))
-    return [path for path in visible if path.is_file()]
+    return [path for path in found if not any(map(_is_no_folder_of_voices, path.relative_to(folder).parts))]
 
 
 def _is_no_folder_of_voices(name: str) -> bool:
@@ -296,7 +295,7 @@ def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
 
 def _seconds(path: Path) -> float | None:
     try:
-        with open(path, "rb") as voice, zipfile.ZipFile(Frugal(voice)) as archive:
+        with _voice_file(path) as voice, zipfile.ZipFile(Frugal(voice)) as archive:
             with _open_member(archive, "fine_prompt.npy") as file:
                 shape, _ = read_npy_header(file)
         return shape[1] / c.FRAME_RATE_HZ
