@@ -18,7 +18,7 @@ from .checkpoints import STAGES, Hub
 from .codec import Codec
 from .decoding import cache_bytes_per_row
 from .devices import at_work, free_memory, is_out_of_memory
-from .errors import TextError, VoiceError
+from .errors import CheckpointError, TextError, VoiceError
 from .gpt import CausalGPT
 from .loading import ModelChoice, Models, load_models
 from .options import Options
@@ -333,7 +333,12 @@ class Bark:
         """WordPiece ids of a text. Raises TextError if there are none."""
         ids = self.tokenizer.encode(text)
         if not ids:
-            raise TextError(f"the text {text!r} has nothing to say; give it words")
+            raise TextError(f"the text {text[:200]!r} has nothing to say; give it words")
+        if max(ids) + self.spec.text_encoding_offset >= self.stages["semantic"].model.config.input_vocab_size:
+            raise CheckpointError(
+                f"the tokenizer has more words than the semantic stage in {self.stages['semantic'].source} knows; "
+                "take both from one model"
+            )
         return ids
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:

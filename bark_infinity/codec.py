@@ -12,6 +12,8 @@ from torch.overrides import TorchFunctionMode
 from .errors import CheckpointError
 
 _BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
+_MAX_PARTS = 100  # layers, ratios or codebooks; the published codec has 32 codebooks
+_MAX_BYTES = 2_000_000_000  # of all weights; the published codec's are 93 MB
 _TRAINING_ONLY = ("inited", "cluster_size", "embed_avg")  # buffers of the codebooks that decoding never reads
 
 
@@ -65,7 +67,9 @@ def _load_without(half: str, weights: CodecWeights, source: str):
 
     try:
         with _NoDraws():
-            model = EncodecModel(EncodecConfig.from_dict(dict(weights.config)))
+            config = EncodecConfig.from_dict(dict(weights.config))
+            _check_size(config, EncodecModel)
+            model = EncodecModel(config)
     except Exception as error:  # the library checks values in its own ways
         raise CheckpointError(f"the codec's configuration in {source} is no EnCodec's: {_line(error)}") from None
     delattr(model, half)
@@ -80,6 +84,17 @@ def _load_without(half: str, weights: CodecWeights, source: str):
     except RuntimeError as error:
         raise CheckpointError(f"the codec in {source} does not fit its configuration: {_line(error)}") from None
     return model.eval()
+
+
+def _check_size(config, model: type) -> None:
+    """Raise ValueError for a configuration that would take hours to build, or more memory than there is."""
+    counts = config.num_residual_layers, config.num_lstm_layers, len(config.upsampling_ratios), config.num_quantizers
+    if max(counts) > _MAX_PARTS:
+        raise ValueError(f"it has {max(counts)} parts of a kind")
+    with torch.device("meta"):
+        size = sum(tensor.nbytes for tensor in model(config).state_dict().values())
+    if size > _MAX_BYTES:
+        raise ValueError(f"it takes {size / 1e9:,.0f} GB")
 
 
 class _NoDraws(TorchFunctionMode):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from .errors import UsageError
+from .files import read_bounded
 from .flags import Flag
 from .options import Options, flags
 
+_MAX_BYTES = 200_000  # the file of all flags has 30 kB
+_LONG_NAME = re.compile(r"""(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}""")  # minutes of work for tomllib
 _NOT_IN_FILES = ("config", "print_config", "print_completion")
 
 
@@ -22,12 +26,14 @@ def read_config(name: str) -> dict[str, object]:
     else:
         import tomli as tomllib
     try:
-        with open(name, encoding="utf-8-sig") as file:
-            return dict(_settings(tomllib.loads(file.read()), name))
+        text = read_bounded(name, _MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        if _LONG_NAME.search(text):
+            raise UsageError(f"--config {name} is not TOML of settings (a name has hundreds of parts); mend that place")
+        return dict(_settings(tomllib.loads(text), name))
     except OSError as error:
         raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"--config {name} is not TOML ({error}); mend that place") from None
+        raise UsageError(f"--config {name} is not TOML ({str(error)[:200]}); mend that place") from None
 
 
 def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, object]]:

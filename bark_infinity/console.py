@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -38,8 +39,33 @@ class _Share(NamedTuple):
 _STAGE_SHARES = {"semantic": _Share(0.0, 0.3), "coarse": _Share(0.3, 0.5), "fine": _Share(0.8, 0.2)}
 
 
+_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+_LINE_ENDS = dict.fromkeys(map(ord, "\n\x85\u2028\u2029"), " ")
+_STEERING = {  # C0 and C1 controls but for the line feed, and those of the direction of writing
+    code: _UNSEEN
+    for code in (
+        *range(0x0A),
+        *range(0x0B, 0x20),
+        *range(0x7F, 0xA0),
+        0x061C,
+        *range(0x200E, 0x2010),
+        *range(0x2028, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+}
+_LONGEST_MESSAGE = 8_000  # characters: the longest paths twice
+
+
+class _SafeConsole(Console):
+    """A console on which nothing that is shown can steer the terminal or turn the order of what stands there."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(segment.text.translate(_STEERING), segment.style)
+
+
 def make_console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=False)
+    return _SafeConsole(stderr=True, highlight=False, soft_wrap=False)
 
 
 def start_logging(console: Console, level: str) -> None:
@@ -51,12 +77,19 @@ def start_logging(console: Console, level: str) -> None:
 
 def warn(console: Console, message: str) -> None:
     """One warning, whatever brackets it holds."""
-    _say(console, Text.assemble(("warning: ", "yellow"), message))
+    _say(console, Text.assemble(("warning: ", "yellow"), _in_a_line(message)))
 
 
 def report_error(console: Console, message: str) -> None:
     """One sentence that says what is wrong."""
-    _say(console, Text.assemble(("error: ", "bold red"), message))
+    _say(console, Text.assemble(("error: ", "bold red"), _in_a_line(message)))
+
+
+def _in_a_line(message: str) -> str:
+    """A message without line breaks, its middle left out where it quotes somebody at great length."""
+    message = message.translate(_LINE_ENDS)
+    half = _LONGEST_MESSAGE // 2
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:half]} ... {message[-half:]}"
 
 
 def _say(console: Console, text: Text) -> None:
@@ -77,7 +110,8 @@ def say_loading(console: Console, model: str) -> None:
 
 def print_result(path: Path) -> None:
     """A result's path on stdout, at once, for whoever reads a pipe."""
-    print(path, flush=True)
+    text = str(path)
+    print(text.translate(_STEERING | _LINE_ENDS) if sys.stdout.isatty() else text, flush=True)
 
 
 def clock(seconds: float) -> str:

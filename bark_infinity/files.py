@@ -1,10 +1,13 @@
-"""Files that appear whole or not at all, under names that every file system takes."""
+"""Files that appear whole or not at all, under names that every file system takes; and foreign ones, read in bounds."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import tempfile
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +18,53 @@ from .errors import OutputError
 
 MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.segments.npz` and for temporary suffixes
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)  # device names on Windows
+
+
+_PIPE_SECONDS = 5.0  # that a named pipe may be without a writer
+
+
+def read_bounded(path: str | Path, max_bytes: int) -> bytes:
+    """All of a file from anybody. Raises OSError, also for a file, a device or a pipe that has more than `max_bytes`.
+
+    A pipe is read to its end; one that nobody opens to write for some seconds is empty.
+    """
+    try:
+        opened = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
+    except ValueError:  # a NUL
+        raise OSError(errno.EINVAL, "no file can have that name") from None
+    with opened as file:
+        data = b""
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            data = _first_of_pipe(file.fileno())
+        if hasattr(os, "O_NONBLOCK"):  # not on Windows
+            os.set_blocking(file.fileno(), True)
+        return data + read_stream(file, max_bytes - len(data))
+
+
+def read_stream(file: BinaryIO, max_bytes: int) -> bytes:
+    """All that an open file still has. Raises OSError if that is more than `max_bytes`."""
+    data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than the {max_bytes / 1e6:,.1f} MB that such a file may have")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """As `os.open`, but of a pipe not until somebody writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _first_of_pipe(descriptor: int) -> bytes:
+    """What a pipe has by the time that somebody writes to it; empty if nobody does."""
+    end = time.monotonic() + _PIPE_SECONDS
+    while True:
+        try:
+            data = os.read(descriptor, 2**16)
+        except BlockingIOError:  # a writer is there, which may take its time
+            return b""
+        if data or time.monotonic() > end:
+            return data
+        time.sleep(0.02)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool = True) -> None:

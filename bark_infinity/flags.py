@@ -58,7 +58,8 @@ class Flag:
         if self.kind is float and whole:
             return self.parse(str(value))
         if type(value) is not self.kind:
-            raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {value!r}")
+            found = repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+            raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {found}")
         return value
 
     def check(self, value: object) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -24,6 +25,7 @@ from .errors import VoiceError
 from .files import errors_naming, make_folder, name_together, sync_folder, to_disk, write_whole
 from .locks import open_locked
 from .naming import numbered
+from .options import MAX_SEED
 from .planning import ClipPlan
 from .voice import VOICE_ARRAYS, Voice, read_npz
 
@@ -37,7 +39,7 @@ _ABOUT = "about"  # the array of a kept segment that has JSON
 
 @dataclass(frozen=True, eq=False)
 class KeptSegment:
-    """The tokens of a finished segment, and what else is told of its making; JSON can hold it."""
+    """The tokens of a finished segment, and what else is told of its making: counts, none, or numbers by name."""
 
     voice: Voice
     about: Mapping[str, object]
@@ -97,9 +99,9 @@ class ClipJournal:
             arrays = read_npz(path, (*VOICE_ARRAYS, _ABOUT))
             about = json.loads(arrays.pop(_ABOUT).tobytes())
             voice = Voice(*(usable_tokens(name, arrays[name]) for name in VOICE_ARRAYS))
-        except (VoiceError, KeyError, ValueError):  # damaged: it is made again
+        except (VoiceError, KeyError, ValueError, RecursionError):  # damaged: it is made again
             return None
-        return KeptSegment(voice, about) if isinstance(about, dict) else None
+        return KeptSegment(voice, about) if isinstance(about, dict) and all(map(_is_told, about.values())) else None
 
     def name(self, moves: Sequence[tuple[Path, Path]]) -> None:
         """Give the finished files of the work folder their names, all or none, even if the process ends in between.
@@ -117,7 +119,7 @@ class ClipJournal:
     def named(self) -> Path | None:
         """Where the clip is, if its process ended while it gave the files their names; the last of them get theirs."""
         names = _read_json(self._naming).get("moves") or []
-        moves = [(self.work / Path(hidden).name, self.folder.parent / Path(name).name) for hidden, name in names]
+        moves = [(_inside(self.work, hidden), _inside(self.folder.parent, name)) for hidden, name in names]
         open_moves = [(hidden, path) for hidden, path in moves if not _is_moved(hidden, path)]
         if not moves or moves[0] in open_moves:
             return None
@@ -159,6 +161,20 @@ def usable_tokens(name: str, tokens: np.ndarray) -> np.ndarray:
     return tokens.astype(np.int64)
 
 
+def _is_told(value: object) -> bool:
+    """Whether it is what is told of a segment: a number, none, or several by name."""
+    if isinstance(value, dict):
+        return all(isinstance(number, int | float) and math.isfinite(number) for number in value.values())
+    return value is None or (isinstance(value, int) and value >= 0)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of a folder. Raises ValueError for a name that leads elsewhere."""
+    if name in ("", ".", "..") or name != Path(name).name:
+        raise ValueError(f"{name} is no name of a file")
+    return folder / name
+
+
 def _is_moved(hidden: Path, path: Path) -> bool:
     """Whether a file has its name; one that has both (its process ended just then) keeps that alone."""
     with contextlib.suppress(OSError):
@@ -192,7 +208,7 @@ class RunJournal:
         _sweep(folder)
         paths = [path for path in folder.glob(f"{_RUN_PREFIX}*{_RUN_SUFFIX}") if path.is_file()]
         for path in sorted(paths, key=_changed, reverse=True):
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # another's, or damaged
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # another's, or damaged
                 if file := open_locked(path):
                     journal = cls(path, file, key)
                     journal._read()
@@ -267,12 +283,14 @@ class RunJournal:
         """What the file and the folders of an earlier process say. Raises ValueError, TypeError, KeyError, OSError."""
         self._file.seek(0)
         first, *lines = self._file.read(_MAX_BYTES).split(b"\n")
-        self.seed = int(json.loads(first)["seed"])
+        self.seed = json.loads(first)["seed"]
+        if type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
+            raise ValueError("no seed")
         folder = self._path.parent
         for line in lines:
-            with contextlib.suppress(ValueError, TypeError, KeyError):  # the last one may be cut off
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):  # the last one may be cut off
                 clip = json.loads(line)
-                path = folder / Path(clip["path"]).name
+                path = _inside(folder, clip["path"])
                 if path.exists():
                     self._done[str(clip["clip"])] = path
         for path in folder.glob(f"[!.]*{PARTIAL_SUFFIX}"):
@@ -301,7 +319,9 @@ def _said(plan: ClipPlan) -> list[str]:
 
 def _is_same(clip: ClipJournal, plan: ClipPlan) -> bool:
     """Whether at least half of the segments of the clip are those of the plan."""
-    before = clip.about.get("segments") or []
+    before = clip.about.get("segments")
+    if not isinstance(before, list) or not all(isinstance(said, str) for said in before):
+        return False
     return len(set(before) & set(_said(plan))) >= max(1, len(before) / 2)
 
 

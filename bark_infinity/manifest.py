@@ -11,7 +11,7 @@ from pathlib import Path
 from . import __version__
 from . import constants as c
 from .errors import UsageError
-from .files import write_whole
+from .files import read_bounded, write_whole
 from .options import MAX_SEED, Options, flags
 from .seeds import Seeds
 
@@ -77,16 +77,16 @@ def read_manifest(name: str) -> Manifest:
     content = read_content(name)
     try:
         if content["format"] != FORMAT_VERSION:
-            found = str(content["format"])[:20]
+            found = _shown(content["format"])
             raise UsageError(f"--from_manifest {name} has format {found}; this program reads {FORMAT_VERSION}")
         segments = tuple((_typed(s, "text", str), _seeds(s)) for s in _typed(content, "segments", list))
         if not segments:
             raise ValueError("no segments")
         return Manifest(
             _typed(content, "text", str),
-            _seed(content["seed"]),
-            _typed(content, "prompt", int),
-            _typed(content, "take", int),
+            _number(content["seed"]),
+            _number(content["prompt"]),
+            _number(content["take"]),
             segments,
             _sound_settings(_typed(content, "settings", dict)),
             content,
@@ -95,16 +95,14 @@ def read_manifest(name: str) -> Manifest:
         raise error if name in str(error) else UsageError(f"--from_manifest {name}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"--from_manifest {name} is no manifest of a clip ({error}); give the .json that stands beside its audio"
+            f"--from_manifest {name} is no manifest of a clip ({str(error)[:200]}); give the .json that stands beside its audio"
         ) from None
 
 
 def read_content(name: str) -> Mapping[str, object]:
     """The JSON object in a file. Raises UsageError."""
     try:
-        with open(name, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        content = json.loads(data) if len(data) <= _MAX_BYTES else None
+        content = json.loads(read_bounded(name, _MAX_BYTES))
     except OSError as error:
         raise UsageError(f"--from_manifest {name} cannot be read ({error.strerror}); check the path") from None
     except (ValueError, RecursionError) as error:
@@ -130,18 +128,23 @@ def check_unasked(manifest: Manifest, name: str, options: Options) -> None:
     settings = manifest.content["settings"]
     if (used := settings.get(_RUNS_CODE)) is not None and options.custom_audio_processing_function is None:
         raise UsageError(
-            f"--from_manifest {name} was made with the function {str(used)[:200]}, which is not run unasked; "
+            f"--from_manifest {name} was made with the function {_shown(used)}, which is not run unasked; "
             f"if you trust it, give it as --{_RUNS_CODE}"
         )
     if (used := settings.get(_READS_FILE)) is not None and _is_without_voice(options):
         raise UsageError(
-            f"--from_manifest {name} was made with a voice cloned from {str(used)[:200]}; "
+            f"--from_manifest {name} was made with a voice cloned from {_shown(used)}; "
             "give the .npz that was saved then as --history_prompt"
         )
 
 
 def _is_without_voice(options: Options) -> bool:
     return options.history_prompt is None and options.audio_file_as_history_prompt is None
+
+
+def _shown(value: object) -> str:
+    """A value from anybody, in a few characters."""
+    return str(value)[:200] if isinstance(value, str | int | float) else type(value).__name__
 
 
 def _typed(content: Mapping[str, object], name: str, kind: type):
@@ -154,12 +157,13 @@ def _typed(content: Mapping[str, object], name: str, kind: type):
 
 
 def _seeds(segment: Mapping[str, object]) -> Seeds:
-    return Seeds(**{name: _seed(seed) for name, seed in _typed(segment, "seeds", dict).items()})
+    return Seeds(**{name: _number(seed) for name, seed in _typed(segment, "seeds", dict).items()})
 
 
-def _seed(value: object) -> int:
+def _number(value: object) -> int:
+    """A seed, or the place of a prompt or take: what seeds are made of."""
     if type(value) is not int or not 0 <= value <= MAX_SEED:
-        raise ValueError(f"the seed {value!r} is not a number from 0 to {MAX_SEED}")
+        raise ValueError(f"{_shown(value)} is not a number from 0 to {MAX_SEED}")
     return value
 
 
@@ -169,7 +173,7 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[st
     found = [change for change in _unlike((), *settings) if change[0][0] not in _VOICES]
     for part in _DECIDES:
         found += _unlike((part,), old.get(part), new.get(part))
-    words = [f"{' '.join(where)} was {was} and is {now}" for where, was, now in found]
+    words = [f"{' '.join(where)} was {_shown(was)} and is {_shown(now)}" for where, was, now in found]
     words += [
         f"the {part.replace('_', ' ')} is another"
         for part in ("voice", "spoken_voice")

@@ -115,9 +115,12 @@ def inherited(options: Options) -> Options:
 
 
 def expanded(options: Options) -> dict[str, str]:
-    """Paths from the home folder written out; the shell does not do it behind a `=`."""
-    given = ((name, getattr(options, name)) for name in _PATHS)
-    return {name: os.path.expanduser(value) for name, value in given if value is not None}
+    """Paths from the home folder written out; the shell does not do it behind a `=`. Raises UsageError."""
+    given = {name: value for name in _PATHS if (value := getattr(options, name)) is not None}
+    for name, value in given.items():
+        if "\0" in value:  # from a settings file
+            raise UsageError(f"--{name} has a NUL character, which no path can have; leave it out")
+    return {name: os.path.expanduser(value) for name, value in given.items()}
 
 
 def check_pairs(options: Options, asked: Options) -> None:

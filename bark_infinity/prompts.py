@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 from .errors import TextError, UsageError
+from .files import read_bounded, read_stream
 from .options import Options
 from .subtitles import subtitle_text
 from .text_splitting import normalize_text
 from .text_units import PATTERN_UNITS, split_by
 
+_MAX_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
 SAMPLE_PROMPTS = (
     "Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
     "♪ The rain came down on the tin roof tonight, and it played us a song till the morning light ♪",
@@ -106,7 +108,7 @@ def _read_text(name: str) -> str:
     try:
         if name == "-" and sys.stdin is None:
             raise UsageError("--prompt_file - has no standard input to read; give the path of a text file")
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = read_stream(sys.stdin.buffer, _MAX_BYTES) if name == "-" else read_bounded(name, _MAX_BYTES)
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"--prompt_file {name} does not exist; give the path of a text file") from None

@@ -151,7 +151,12 @@ def _read(path: Path) -> tuple[np.ndarray, int, int, bool]:
         made = Path(folder, "recording.wav")
         command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-protocol_whitelist", "file"]
         command += ["-i", str(path.absolute()), "-vn", "-t", str(_MAX_SECONDS + 1), "-c:a", "pcm_f32le", str(made)]
-        run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MAX_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise VoiceError(
+                f"{_FLAG} {path} takes ffmpeg more than {_MAX_SECONDS} s to read; cut it shorter"
+            ) from None
         if run.returncode or not made.exists():
             raise VoiceError(f"{_FLAG} {path} holds no sound that libsndfile or ffmpeg can read; give a recording")
         return _decode(made)

@@ -17,13 +17,14 @@ from .manifest import Manifest, seconds
 from .options import Options
 from .planning import SEEDS, ClipPlan, history_plan, plan_again
 from .seeds import Seeds, derive_seed
-from .voice import VOICE_ARRAYS, Voice, read_npy
+from .voice import VOICE_ARRAYS, Frugal, Voice, read_member
 
 if TYPE_CHECKING:  # these import torch
     from .clips import ClipRecord, SegmentMade
     from .codec import Codec
 
 _NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
+_MAX_CONTENTS = 100 * 2**20  # bytes of an archive's table of contents, of 200 or so for each segment
 _STAGES = ("semantic", "coarse", "fine", "codec")
 
 
@@ -95,8 +96,9 @@ class ClipTokens(Mapping[int, KeptSegment]):
         self._resources = contextlib.ExitStack()
         if self._there:
             try:
-                self._archive = self._resources.enter_context(zipfile.ZipFile(self._path))
-            except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+                file = Frugal(self._resources.enter_context(open(self._path, "rb")), _MAX_CONTENTS)
+                self._archive = self._resources.enter_context(zipfile.ZipFile(file))
+            except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
                 raise self._missing(getattr(error, "strerror", None) or error) from None
 
     def __len__(self) -> int:
@@ -113,7 +115,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
             raise KeyError(k)
         suffix = f"_{k}" if self._several else ""
         try:
-            arrays = [usable_tokens(name, read_npy(self._archive, f"{name}{suffix}.npy")) for name in VOICE_ARRAYS]
+            arrays = [usable_tokens(name, read_member(self._archive, f"{name}{suffix}.npy")) for name in VOICE_ARRAYS]
         except Exception as error:  # zip, zlib and the parser of array headers raise whatever they like
             raise self._missing(error) from None
         voice, told = Voice(*arrays), self._manifest.content["segments"][k]

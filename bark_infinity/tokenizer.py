@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import CheckpointError
+from .files import read_bounded
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # either will do
+_MAX_BYTES = 50_000_000  # of any of them; the multilingual one has 3 MB
 TOKENIZER_FILES = (*VOCABULARY_FILES, "tokenizer_config.json")
 
 
@@ -28,15 +30,17 @@ class Tokenizer:
             if whole.is_file():
                 from tokenizers import Tokenizer as Backend
 
-                backend = Backend.from_file(str(whole))
+                backend = Backend.from_str(read_bounded(whole, _MAX_BYTES).decode("utf-8"))
                 backend.no_padding()  # `save_pretrained` keeps both as they were last used
                 backend.no_truncation()
                 return cls(backend)
             if vocabulary.is_file():
-                words = vocabulary.read_text(encoding="utf-8").split("\n")
+                words = read_bounded(vocabulary, _MAX_BYTES).decode("utf-8").split("\n")
                 return cls.from_vocabulary(words, lowercase=_lowercase(folder / "tokenizer_config.json"))
         except Exception as error:  # the backend raises bare Exception for whatever is wrong with a file
-            raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from None
+            raise CheckpointError(
+                f"the tokenizer in {folder} cannot be read ({str(error)[:200]}); copy or download it again"
+            ) from None
         raise CheckpointError(
             f"{folder} has no tokenizer (tokenizer.json or vocab.txt); copy it from the model's repository"
         )
@@ -65,4 +69,4 @@ class Tokenizer:
 
 
 def _lowercase(config: Path) -> bool:
-    return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("do_lower_case", False))
+    return config.is_file() and bool(json.loads(read_bounded(config, _MAX_BYTES)).get("do_lower_case", False))

@@ -428,9 +428,8 @@ ALIVE: dict[str, Case] = {
     "model": Case("--model_dir nowhere --offline --text_prompt Hello", "small", refuses("suno/bark-small")),
     "model_dir": Case(NO_DOWNLOADS, "downloads", refuses("downloads"), prepare=with_a_broken_download),
     "offline": Case(NO_DOWNLOADS, "", refuses("--offline is set")),
-    # These tests set HF_HUB_OFFLINE, with which huggingface_hub refuses to download again in its own way.
     "force_reload": Case(
-        f"{NO_DOWNLOADS} --model_dir downloads", "", refuses("the download broke"), prepare=with_a_broken_download
+        f"{NO_DOWNLOADS} --model_dir downloads", "", refuses("HF_HUB_OFFLINE is set"), prepare=with_a_broken_download
     ),
     "convert_model": Case(
         f"{SHORT} --dtype float32",

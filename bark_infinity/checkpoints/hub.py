@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import CheckpointError, VoiceError
 from ..tokenizer import TOKENIZER_FILES, VOCABULARY_FILES
-from ..voice import Voice
-from .huggingface import INDEX_FILES, WEIGHT_FILES, read_json
+from ..voice import Voice, read_npy
+from .downloads import CachedRepo
+from .huggingface import INDEX_FILES, WEIGHT_FILES, index_parts
 
 _PRESET_REPO = "suno/bark"
 _MEND = "connect once to download it, give --model a folder with a checkpoint, or use --model demo"
@@ -36,14 +35,12 @@ class Hub:
         return "/" in name
 
     def cached(self, repo: str, name: str) -> Path | None:
-        """A file that is on this machine already: in the hub's cache, or put by hand into `<cache>/<owner>/<name>/`."""
-        from huggingface_hub import try_to_load_from_cache
-
+        """A whole file that is on this machine already: in the hub's cache, or put by hand into `<cache>/<owner>/<name>/`."""
         if self._cache and (by_hand := Path(self._cache, repo, name)).is_file():
             return by_hand
-
-        found = try_to_load_from_cache(repo, name, cache_dir=self._cache)
-        return Path(found) if isinstance(found, str) else None
+        stored = CachedRepo(repo, self._cache)
+        path = stored.find(name)
+        return path if path and stored.is_sound(name, path) else None
 
     def file(self, repo: str, name: str, required: bool = True, mend: str = _MEND) -> Path | None:
         """A file of a repository, downloaded where needed. None if the repository does not have it and need not.
@@ -52,33 +49,38 @@ class Hub:
         """
         if not self._force and (path := self.cached(repo, name)):
             return path
-        from huggingface_hub import hf_hub_download
+        stored = CachedRepo(repo, self._cache)
+        state = "not on this machine" if not stored.find(name) else "asked for again" if self._force else "damaged"
+        if self._offline:
+            raise CheckpointError(f"{name} of {repo} is {state} and --offline is set: {mend}")
         from huggingface_hub import logging as hub_logging
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-        )
+        from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
 
         hub_logging.set_verbosity_error()  # it retries by itself; what comes of it is said once, below
+        step = "the hub cannot be reached"
         try:
-            return Path(
-                hf_hub_download(
-                    repo, name, cache_dir=self._cache, local_files_only=self._offline, force_download=self._force
-                )
-            )
-        except LocalEntryNotFoundError as error:  # offline, or no connection; not that the repository lacks the file
-            why = "--offline is set" if self._offline else f"the hub cannot be reached ({_reason(error)})"
-            raise CheckpointError(_unreachable(repo, name, why, mend)) from None
-        except EntryNotFoundError:
-            if not required:
-                return None
-            raise CheckpointError(f"the hub repository {repo} has no {name}; it is in no layout known here") from None
+            remote = stored.ask(name)
+            step = "the download broke, what has come is kept"
+            return stored.download(remote, self._force)
+        except CheckpointError:
+            raise
+        except OfflineModeIsEnabled:
+            why = "HF_HUB_OFFLINE is set"
         except RepositoryNotFoundError:
             raise CheckpointError(f"there is no hub repository {repo}, or it is private; check the name") from None
-        except (HfHubHTTPError, OSError, ValueError) as error:  # ValueError: HF_HUB_OFFLINE and --force_reload
-            raise CheckpointError(_unreachable(repo, name, f"the download broke ({_reason(error)})", mend)) from None
+        except Exception as error:  # of the HTTP client, which is another in each major version of the library
+            if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):  # that one is local
+                if not required:
+                    return None
+                raise CheckpointError(
+                    f"the hub repository {repo} has no {name}; it is in no layout known here"
+                ) from None
+            if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
+                raise CheckpointError(
+                    f"{name} of {repo} cannot be saved ({_reason(error)}); free space or give another --model_dir"
+                ) from None
+            why = f"{step} ({_reason(error)})"
+        raise CheckpointError(f"{name} of {repo} is {state} and {why}: {mend}")
 
     def tokenizer_folder(self, repo: str) -> Path:
         """The folder with a repository's tokenizer. Raises CheckpointError."""
@@ -91,9 +93,8 @@ class Hub:
 
     def weights_folder(self, repo: str, beside: Sequence[str] = (), mend: str = _MEND) -> Path:
         """The folder of a repository in transformers' layout: config.json, the files `beside` it, one set of weights."""
-        if folder := self._cached_folder(
-            repo, [("config.json",), WEIGHT_FILES, *([VOCABULARY_FILES] if beside else [])]
-        ):
+        needed = [("config.json",), WEIGHT_FILES, *([VOCABULARY_FILES] if beside else [])]
+        if (folder := self._cached_folder(repo, needed)) and not any(self._is_damaged(repo, name) for name in beside):
             return folder
         folder = self.file(repo, "config.json", mend=mend).parent
         for name in beside:
@@ -102,7 +103,7 @@ class Hub:
             if self.file(repo, weights, required=False, mend=mend):
                 return folder
             if parts := self.file(repo, index, required=False, mend=mend):
-                for part in sorted(set(read_json(parts).get("weight_map", {}).values())):
+                for part in index_parts(parts):
                     self.file(repo, part, mend=mend)
                 return folder
         raise CheckpointError(
@@ -114,22 +115,19 @@ class Hub:
         found = [next(filter(None, (self.cached(repo, name) for name in group)), None) for group in needed]
         return found[0].parent if all(found) and not self._force else None
 
+    def _is_damaged(self, repo: str, name: str) -> bool:
+        return CachedRepo(repo, self._cache).find(name) is not None and self.cached(repo, name) is None
+
     def preset(self, name: str) -> Voice:
         """A published voice (`v2/en_speaker_6`, `announcer`) from the model's repository. Raises VoiceError."""
         arrays = {}
         for kind in ("semantic_prompt", "coarse_prompt", "fine_prompt"):
             try:
                 path = self.file(_PRESET_REPO, f"speaker_embeddings/{name}_{kind}.npy", mend=_VOICE_MEND)
-                arrays[kind] = np.load(path, allow_pickle=False)
+                arrays[kind] = read_npy(path)
             except CheckpointError as error:
                 raise VoiceError(f"the voice {name} cannot be had: {error}") from None
-            except (ValueError, OSError, EOFError) as error:
-                raise VoiceError(f"{path} is damaged ({error}); delete it, and it is downloaded again") from None
         return Voice.from_prompts(arrays, name)
-
-
-def _unreachable(repo: str, name: str, why: str, mend: str) -> str:
-    return f"{name} of {repo} is not on this machine and {why}: {mend}"
 
 
 def _reason(error: Exception) -> str:

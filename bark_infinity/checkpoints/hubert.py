@@ -14,7 +14,7 @@ from ..errors import CheckpointError
 from ..hubert import HOP, LAYER, Quantizer, SemanticEncoder
 from .hub import Hub
 from .huggingface import read_json, read_tensors
-from .reading import check_tensors, load_pickled
+from .reading import check_tensors, load_pickled, tensors_of
 
 HUBERT_REPO = "facebook/hubert-base-ls960"
 QUANTIZER_REPO, QUANTIZER_FILE = "GitMylo/bark-voice-cloning", "quantifier_hubert_base_ls960_14.pth"
@@ -61,7 +61,7 @@ def read_hubert(folder: Path) -> nn.Module:
 
 def read_quantizer(path: Path) -> Quantizer:
     """The quantizer in a `.pth`, its sizes read off its tensors; nothing is unpickled. Raises CheckpointError."""
-    state = {name: tensor for name, tensor in load_pickled(path).items() if isinstance(tensor, torch.Tensor)}
+    state = tensors_of(load_pickled(path), path)
     try:
         width, (n_tokens, _) = state["lstm.weight_ih_l0"].shape[1], state["fc.weight"].shape
         hidden = state["lstm.weight_hh_l0"].shape[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import torch
 
 from ..codec import CodecWeights
 from ..errors import CheckpointError
+from ..files import read_bounded
 from ..gpt import GPTConfig
 from ..spec import BarkSpec
 from ..tokenizer import Tokenizer
-from .reading import Safetensors, StageWeights, load_pickled, make_config, rename
+from .reading import Safetensors, StageWeights, load_pickled, make_config, rename, tensors_of
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
 INDEX_FILES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)  # of weights in several files
+_COARSE_PER_SEMANTIC = (0.1, 100)  # coarse tokens for a semantic one: beyond that a word would take hours
+_MAX_JSON_BYTES = 10_000_000  # of a configuration or an index; published ones have at most 100 kB
 _PREFIXES = {"semantic": "semantic", "coarse": "coarse_acoustics", "fine": "fine_acoustics"}
 _NAMES = {  # theirs -> ours
     "input_embeds_layers.": "token_embeddings.",
@@ -137,9 +141,10 @@ def _section(config: Mapping[str, object], name: str, source: str) -> Mapping[st
 def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
     """Special tokens, rates and windows; what the configuration does not say has its published value."""
     values = {}
-    sections = {
-        name: generation.get(f"{name}_config") or {} for name in ("semantic", "coarse_acoustics", "fine_acoustics")
-    }
+    sections = {}
+    for name in ("semantic", "coarse_acoustics", "fine_acoustics"):
+        section = generation.get(f"{name}_config")
+        sections[name] = section if isinstance(section, dict) else {}
     given = {ours: sections[section].get(theirs) for (section, theirs), ours in _SPEC.items()}
     given |= {name: generation.get(name) for name in _COMMON}
     for name, value in given.items():
@@ -152,6 +157,11 @@ def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
             )
         values[name] = value
     spec = BarkSpec(**values)
+    low, high = _COARSE_PER_SEMANTIC
+    if not low < spec.coarse_per_semantic < high or spec.fine_history > spec.fine_window:
+        raise CheckpointError(
+            f"generation_config.json of {source} gives rates or windows that do not go together; use the published file"
+        )
     if spec.sample_rate != BarkSpec.sample_rate:
         raise CheckpointError(
             f"{source} makes sound at {spec.sample_rate} Hz; only {BarkSpec.sample_rate} Hz is supported"
@@ -200,14 +210,29 @@ def generation_config(specs: Mapping[str, BarkSpec]) -> dict[str, object]:
 def read_json(path: Path) -> Mapping[str, object]:
     """A JSON object. Raises CheckpointError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path, _MAX_JSON_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; copy the whole checkpoint") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); copy or download it again") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds no JSON object; copy or download it again")
     return content
+
+
+def index_parts(index: Path) -> list[str]:
+    """The files, all beside it, that hold the weights of an index. Raises CheckpointError."""
+    parts = read_json(index).get("weight_map")
+    names = set(parts.values()) if isinstance(parts, dict) and all(map(_is_plain_name, parts.values())) else set()
+    if not names:
+        raise CheckpointError(
+            f"{index} does not say where the weights are, in files beside it; copy or download it again"
+        )
+    return sorted(names)
+
+
+def _is_plain_name(part: object) -> bool:
+    return isinstance(part, str) and re.fullmatch(r"\w[\w.-]*", part) is not None
 
 
 def read_tensors(folder: Path) -> Mapping[str, torch.Tensor]:
@@ -215,13 +240,12 @@ def read_tensors(folder: Path) -> Mapping[str, torch.Tensor]:
     for name, index in zip(WEIGHT_FILES, INDEX_FILES, strict=True):
         paths = [folder / name]
         if (folder / index).is_file():
-            parts = read_json(folder / index).get("weight_map")
-            if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
-                raise CheckpointError(f"{folder / index} does not say where the weights are; copy or download it again")
-            paths = [folder / Path(part).name for part in sorted(set(parts.values()))]
+            paths = [folder / part for part in index_parts(folder / index)]
+            if missing := [path for path in paths if not path.is_file()]:
+                raise CheckpointError(f"{missing[0]} is missing; copy the whole checkpoint")
         elif not paths[0].is_file():
             continue
         if name.endswith(".safetensors"):
             return Safetensors(paths)
-        return {k: v for path in paths for k, v in load_pickled(path).items() if isinstance(v, torch.Tensor)}
+        return {k: v for path in paths for k, v in tensors_of(load_pickled(path), path).items()}
     raise CheckpointError(f"{folder} has neither {' nor '.join(WEIGHT_FILES)}; copy the whole checkpoint")

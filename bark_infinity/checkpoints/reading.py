@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from ..codec import CodecWeights
 from ..constants import MAX_COARSE_INPUT
@@ -19,8 +22,11 @@ from ..errors import CheckpointError
 from ..gpt import CausalGPT, FineGPT, GPTConfig
 from ..spec import BarkSpec
 from ..tokenizer import Tokenizer
+from ..voice import Frugal
 from .mapped import MappedFiles
 
+_OLD_PICKLES = 5  # that torch wrote one after the other before 1.6: magic number, protocol, machine, content, keys
+_MAX_PARTS = 1000  # layers or codebooks of a model: each is built before its tensors are looked for
 STAGES = ("semantic", "coarse", "fine")
 _SHARED = ("semantic_vocab_size", "semantic_rate_hz", "coarse_rate_hz", "codebook_size", "n_coarse_codebooks")
 
@@ -55,8 +61,6 @@ class Safetensors(Mapping[str, torch.Tensor]):
     """The tensors of one or several `.safetensors` files, mapped into memory, read when asked for."""
 
     def __init__(self, paths: Sequence[Path]):
-        from safetensors import SafetensorError, safe_open
-
         self._files = {}
         for path in paths:
             try:
@@ -65,10 +69,14 @@ class Safetensors(Mapping[str, torch.Tensor]):
                 raise CheckpointError(
                     f"{path} is damaged or no safetensors file ({error}); copy or download it again"
                 ) from None
-            self._files.update(dict.fromkeys(file.keys(), file))
+            self._files.update(dict.fromkeys(file.keys(), (path, file)))
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return self._files[name].get_tensor(name)
+        path, file = self._files[name]
+        try:
+            return file.get_tensor(name)
+        except SafetensorError as error:  # a type that torch does not have
+            raise CheckpointError(f"{path} has {name} in an unusable form ({error}); use the published file") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
@@ -82,20 +90,58 @@ def load_pickled(path: Path) -> Mapping[str, object]:
     scalars = [np._core.multiarray.scalar, (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype]
     dtypes = [np.dtypes.Float64DType, np.dtypes.Float32DType]  # Suno's `best_val_loss` can be a NumPy scalar
     try:
-        with torch.serialization.safe_globals([*scalars, *dtypes]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+        zipped = zipfile.is_zipfile(path)
+        _check_growth(path, zipped)
+        with torch.serialization.safe_globals([*scalars, *dtypes]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is in the file; an error says enough
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         what = (
-            f"asks to run {asked[1]}, which no checkpoint needs" if asked else "is damaged or holds more than tensors"
+            f"asks to run {asked[1][:100]}, which no checkpoint needs"
+            if asked
+            else "is damaged or holds more than tensors"
         )
         raise CheckpointError(f"{path} {what}; use the published file") from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except Exception as error:  # of zip, of torch, or of whatever the values are put together with
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}); copy or download it again") from None
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds {type(content).__name__} instead of a checkpoint; use the published file")
     return content
+
+
+def _check_growth(path: Path, zipped: bool) -> None:
+    """Raise ValueError for what would take more memory than the file has bytes, and torch's reader would let through."""
+    with open(path, "rb") as file:
+        if not zipped:
+            for _ in range(_OLD_PICKLES):
+                _check_pickle(file)
+            return
+        with zipfile.ZipFile(Frugal(file)) as archive:
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"{member.filename} in it is compressed, as in no checkpoint")
+                if member.filename.endswith("data.pkl"):
+                    with archive.open(member) as pickled:
+                        _check_pickle(pickled)
+
+
+def _check_pickle(file: IO[bytes]) -> None:
+    """Go over the next pickle in a file, without following it. Raises ValueError if it makes bytes out of their number."""
+    for operation, argument, _ in pickletools.genops(file):
+        if operation.name == "GLOBAL" and str(argument).endswith(" bytearray"):
+            raise ValueError("it makes a bytearray, as no checkpoint does")
+
+
+def tensors_of(content: Mapping[object, object], path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of an unpickled dict. Raises CheckpointError for one that has fewer bytes than its shape promises."""
+    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
+    for name, tensor in tensors.items():
+        plain = tensor.layout is torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
+        if not plain or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise CheckpointError(f"{path} has {name} in an unusable form; use the published file")
+    return tensors
 
 
 # ---- models ---------------------------------------------------------------------------------------------------------
@@ -111,7 +157,8 @@ def rename(names: Mapping[str, str], name: str) -> str:
 def make_config(sizes: Mapping[str, object], state: Mapping[str, torch.Tensor], source: str) -> GPTConfig:
     """GPTConfig from a checkpoint's sizes; whether there are biases is read off the tensors. Raises CheckpointError."""
     for name, value in sizes.items():
-        if type(value) is not int or not 0 < value < 10_000_000:
+        most = _MAX_PARTS if name in ("n_layer", "n_codes_total", "n_codes_given") else 10_000_000
+        if type(value) is not int or not 0 < value < most:
             raise CheckpointError(f"{source} gives {name} as {value!r}, not a usable size; it is no Bark checkpoint")
     config = GPTConfig(**sizes, bias="blocks.0.qkv.bias" in state, norm_bias="blocks.0.attention_norm.bias" in state)
     if config.width % config.n_head:
@@ -198,6 +245,12 @@ def check_spec(spec: BarkSpec, stage: str, config: GPTConfig, source: str) -> No
         ),
         "fine": (spec.codebook_size + 1, spec.codebook_size, spec.fine_window),
     }[stage]
+    if stage == "fine" and not (
+        config.n_codes_given <= spec.n_coarse_codebooks < spec.n_fine_codebooks <= config.n_codes_total
+    ):
+        raise CheckpointError(
+            f"the fine stage in {source} does not have the codebooks that its configuration speaks of"
+        )
     sizes = config.input_vocab_size, config.output_vocab_size, config.block_size
     for what, has, needs in zip(
         ("input ids", "output ids", "positions"), sizes, (inputs, outputs, positions), strict=True

@@ -6,15 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from ..codec import CodecWeights
 from ..errors import CheckpointError
 from ..spec import BarkSpec
 from ..tokenizer import Tokenizer
 from .hub import Hub
 from .huggingface import read_json, read_tensors
-from .reading import StageWeights, load_pickled, make_config, rename
+from .reading import StageWeights, load_pickled, make_config, rename, tensors_of
 
 _FILES = {"semantic": "text", "coarse": "coarse", "fine": "fine"}
 _TOKENIZER_REPO = "bert-base-multilingual-cased"
@@ -71,8 +69,8 @@ class SunoCheckpoint:
             raise CheckpointError(f"{path} has no 'model' and 'model_args'; it is not one of Suno's checkpoints")
         state = {
             rename(_NAMES, name): tensor
-            for name, tensor in tensors.items()
-            if isinstance(tensor, torch.Tensor) and not name.endswith(".attn.bias")  # causal masks of an older torch
+            for name, tensor in tensors_of(tensors, path).items()
+            if not name.endswith(".attn.bias")  # causal masks of an older torch
         }
         return StageWeights(make_config(_sizes(sizes, stage, path), state, str(path)), state)
 

@@ -1,0 +1,695 @@
+"""Files from anybody: whatever is in them, the answer is a result or one sentence, in bounded time and memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+import threading
+import wave
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
+
+from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint, read_json, read_tensors
+from bark_infinity.checkpoints.reading import Safetensors, load_pickled, tensors_of
+from bark_infinity.cli import main
+from bark_infinity.config import read_config
+from bark_infinity.console import make_console, report_error, warn
+from bark_infinity.errors import BarkError, CheckpointError, VoiceError
+from bark_infinity.journal import ClipJournal, KeptSegment, RunJournal
+from bark_infinity.manifest import check_unasked, differences, read_manifest
+from bark_infinity.options import Options
+from bark_infinity.prompts import read_prompts
+from bark_infinity.recording import choose_part, read_recording
+from bark_infinity.tokenizer import Tokenizer
+from bark_infinity.voice import Voice, list_voices, read_npy, read_npz
+
+EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "200"))  # of each kind of file; more by hand
+MEMORY = 3 * 2**30  # bytes of addresses that a hostile file may make a process take, torch's 2 GB included
+
+# ---- fuzzing --------------------------------------------------------------------------------------------------------
+
+
+def arrays(n: int = 20) -> dict[str, np.ndarray]:
+    fine = np.arange(8 * n * 3 // 2).reshape(8, -1) % 1024
+    return {"semantic_prompt": np.arange(n), "coarse_prompt": fine[:2], "fine_prompt": fine}
+
+
+def saved(write: Callable[[io.BytesIO], object]) -> bytes:
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def sound() -> bytes:
+    def write(file):
+        with wave.open(file, "wb") as wav:
+            wav.setparams((1, 2, 8_000, 0, "NONE", ""))
+            wav.writeframes((8_000 * np.sin(np.arange(20_000) / 5)).astype("<i2").tobytes())
+
+    return saved(write)
+
+
+MANIFEST = {
+    "format": 1,
+    "text": "Hello.",
+    "seed": 1,
+    "prompt": 0,
+    "take": 0,
+    "segments": [{"text": "Hello.", "seeds": {"segment": 1, "semantic": None, "coarse": 3, "fine": 4}}],
+    "settings": {"text_temp": 0.5, "history_prompt": "me.npz", "stable_mode_interval": 2, "seed": 1},
+    "stages": {"semantic": {"dtype": "float32"}},
+    "versions": {"torch": "2"},
+    "machine": {"threads": 2},
+    "voice": {"sha256": "00"},
+}
+MANIFEST["segments"][0]["seeds"]["semantic"] = 2
+TOML = '[sampling]\ntext_temp = 0.7\nseed = 1\nhistory_prompt = "announcer"\noutput_iterations = 2\ndry_run = true\n'
+SRT = "1\n00:00:01,000 --> 00:00:04,000\n<i>Hello</i> {\\an8}there &amp; you\n\n2\n00:00:05,000 --> 00:00:06,000\n42\n"
+TENSORS = {"semantic.layernorm_final.weight": torch.ones(4), "codec_model.x": torch.zeros(2, 3)}
+PICKLED = {"model": TENSORS, "model_args": {"n_layer": 1, "n_embd": 4}, "best_val_loss": np.float64(1.5)}
+
+
+def read_voice(path: Path) -> None:
+    Voice.load(path)
+
+
+def read_clip_manifest(path: Path) -> None:
+    manifest = read_manifest(str(path))
+    check_unasked(manifest, str(path), manifest.options)
+    differences(manifest.content, MANIFEST)
+
+
+def read_texts(path: Path) -> None:
+    read_prompts(Options(prompt_file=str(path), split_input_into_separate_prompts_by="line").resolved())
+
+
+def read_weights(path: Path) -> None:
+    tensors = Safetensors([path])
+    for name in tensors:
+        tensors[name].float().sum()
+
+
+def read_pickle(path: Path) -> None:
+    content = load_pickled(path)
+    for part in (content, content.get("model")):
+        if isinstance(part, dict):
+            for tensor in tensors_of(part, path).values():
+                assert tensor.nbytes <= 10_000
+                tensor.to(torch.float32).sum()
+
+
+def read_sound(path: Path) -> None:
+    choose_part(read_recording(path), path, 8.0)
+
+
+def read_vocabulary(path: Path) -> None:
+    path.replace(path.with_name("tokenizer.json"))
+    Tokenizer.from_folder(path.parent).encode("Hello there.")
+
+
+def read_generation_config(path: Path) -> None:
+    HuggingFaceCheckpoint("it", {}, read_json(path), {}, None)
+
+
+def tokenizer() -> bytes:
+    words = ["[UNK]", "[PAD]", "H", "##e", "##l", "##o", "t"]
+    return Tokenizer.from_vocabulary(words).to_json().encode()
+
+
+READERS = {
+    "voice.npz": (read_voice, lambda: saved(lambda file: np.savez(file, **arrays()))),
+    "packed.npz": (read_voice, lambda: saved(lambda file: np.savez_compressed(file, **arrays()))),
+    "array.npy": (read_npy, lambda: saved(lambda file: np.save(file, np.arange(30).reshape(2, 15)))),
+    "clip.json": (read_clip_manifest, lambda: json.dumps(MANIFEST).encode()),
+    "settings.toml": (lambda path: read_config(str(path)), TOML.encode),
+    "text.txt": (read_texts, "Hello there.\nAnd “more”, 你好。\n".encode),
+    "film.srt": (read_texts, SRT.encode),
+    "model.safetensors": (read_weights, lambda: save(TENSORS)),
+    "zipped.pt": (read_pickle, lambda: saved(lambda file: torch.save(PICKLED, file))),
+    "old.pt": (
+        read_pickle,
+        lambda: saved(lambda file: torch.save(PICKLED, file, _use_new_zipfile_serialization=False)),
+    ),
+    "voice.wav": (read_sound, sound),
+    "tokenizer": (read_vocabulary, tokenizer),
+    "generation_config.json": (read_generation_config, lambda: json.dumps({"semantic_config": {"eos": 1}}).encode()),
+}
+
+SPLICES = (
+    b"\0" * 8,
+    b"\xff" * 8,
+    b"[" * 3000,
+    b'{"a":' * 50,
+    b"99999999999999999999",
+    b"NaN",
+    b"1e999",
+    b"null",
+    b'""',
+)
+
+
+@st.composite
+def damaged(draw, valid: bytes) -> bytes:
+    """A valid file with some bytes changed, left out, doubled or put in; or nothing of it."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.binary(max_size=300))
+    data = bytearray(valid)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(0, len(data) - 1)))
+        length = draw(st.integers(1, 40))
+        match draw(st.sampled_from(("flip", "cut", "splice", "double", "drop"))):
+            case "flip" if data:
+                data[at] ^= 1 << draw(st.integers(0, 7))
+            case "cut":
+                del data[at:]
+            case "drop":
+                del data[at : at + length]
+            case "double":
+                data[at:at] = data[at : at + length]
+            case "splice":
+                data[at : at + draw(st.sampled_from((0, 1, 4, 8)))] = draw(st.sampled_from(SPLICES))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_damaged_files_are_read_or_refused(name, tmp_path, monkeypatch):
+    """Nothing but BarkError comes out, in one sentence."""
+    monkeypatch.setattr("shutil.which", lambda _: None)  # ffmpeg is another program
+    reader, make = READERS[name]
+    path, valid = tmp_path / name, make()
+    path.write_bytes(valid)
+    if name != "model.safetensors":
+        reader(path)
+
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(damaged(valid))
+    def check(data: bytes) -> None:
+        path.write_bytes(data)
+        try:
+            reader(path)
+        except BarkError as error:
+            assert len(str(error)) < 2_000
+        finally:
+            assert {p.name for p in tmp_path.iterdir()} <= {name, "tokenizer.json"}
+
+    check()
+
+
+def test_damaged_journals_are_passed_over(make_voice):
+    """A run's file, the note of a clip under way, its names to be given, and its kept segments."""
+    from bark_infinity.planning import plan_clips
+
+    out = Path("out")
+    (plan,), _ = plan_clips(["One. Two."], Options(output_dir="out", seed=1).resolved(), 1)
+    journal = RunJournal.start(out, lambda _: "key", 3)
+    clip = journal.clip(plan)
+    told = {"cut_ids": 0, "seconds_taken": {"semantic": 1.0}, "statistics": None}
+    clip.keep("a", KeptSegment(make_voice(0.5), told))
+    (clip.work / "x.wav").write_bytes(b"sound")
+    (clip.folder / "naming.json").write_text(json.dumps({"moves": [["x.wav", "x.wav"]]}))
+    (run_file,) = out.glob(".run-*")
+    run_file.write_bytes(run_file.read_bytes() + b'{"clip": "key", "path": "x.wav"}\n')
+    journal._file.close()
+    clip._lock.close()
+    files = {p: p.read_bytes() for p in (run_file, *clip.folder.rglob("*.json"), *clip.folder.rglob("*.npz"))}
+    assert len(files) == 4
+
+    @settings(max_examples=4 * EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def check(data) -> None:
+        out.mkdir(exist_ok=True)
+        clip.work.mkdir(exist_ok=True, parents=True)
+        (clip.folder / "segments").mkdir(exist_ok=True)
+        for path, content in files.items():
+            path.write_bytes(content)
+        path = data.draw(st.sampled_from(sorted(files)))
+        path.write_bytes(data.draw(damaged(files[path])))
+        for found in RunJournal.unfinished(out, lambda _: "key"):
+            found.belongs_to([plan])
+            assert found.kept(plan) in (0, 1) and 0 <= found.seed < 2**63
+            found._file.close()
+            for left in found._left.values():
+                if kept := left.recall("a"):
+                    assert int(kept.about["cut_ids"]) >= 0 if "cut_ids" in kept.about else True
+                left._lock.close()
+        again = ClipJournal.claim(clip.folder)
+        again.recall("a")
+        again._lock.close()
+        assert {p.name for p in Path().iterdir()} <= {"out", "cache"}
+
+    check()
+
+
+# ---- made to hurt ---------------------------------------------------------------------------------------------------
+
+
+def limited(code: str, seconds: float = 100) -> subprocess.CompletedProcess:
+    """A process with little memory; the limit counts addresses, so what torch maps is in it."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+    prelude = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+    return subprocess.run(
+        [sys.executable, "-c", prelude + code], capture_output=True, text=True, timeout=seconds, preexec_fn=limit
+    )
+
+
+def bomb(path: str, members: dict[str, bytes], zeros: int, how: int = zipfile.ZIP_DEFLATED) -> None:
+    """An archive whose members are these bytes and then zeros without end."""
+    block = bytes(2**20)
+    with zipfile.ZipFile(path, "w", how) as archive:
+        for name, start in members.items():
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(start)
+                for _ in range(zeros // len(block)):
+                    file.write(block)
+
+
+def npy_header(shape: tuple[int, ...], version: bytes = b"\x01\x00") -> bytes:
+    text = repr({"descr": "|i1", "fortran_order": False, "shape": shape}).encode().ljust(117) + b"\n"
+    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text
+
+
+def many_members(path: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for k in range(20_000):
+            archive.writestr(f"{k:0100}.npy", b"")
+
+
+def twice(path: str) -> None:
+    np.savez(path, **arrays())
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("fine_prompt.npy", npy_header((10**12,)))
+
+
+VOICES = {
+    "inflates to 400 MB": lambda path: bomb(path, {f"{n}.npy": npy_header((10**9,)) for n in arrays()}, 2**27),
+    "header of 400 MB": lambda path: bomb(path, {"fine_prompt.npy": b"\x93NUMPY\x02\x00" + b"\0\0\0\x18"}, 400 * 2**20),
+    "another compression": lambda path: bomb(
+        path, {"fine_prompt.npy": npy_header((16_000_000,))}, 100 * 2**20, zipfile.ZIP_BZIP2
+    ),
+    "many members": many_members,
+    "a name twice": twice,
+    "NaN": lambda path: np.savez(path, **arrays() | {"fine_prompt": np.full((8, 30), np.nan)}),
+    "objects": lambda path: np.savez(path, **arrays() | {"fine_prompt": np.array([[{}] * 30] * 8, dtype=object)}),
+}
+
+
+@pytest.mark.parametrize("kind", VOICES)
+def test_hostile_voices_cost_little(kind):
+    VOICES[kind]("evil.npz")
+    import tracemalloc
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(VoiceError) as error:
+            Voice.load("evil.npz")
+        list_voices([Path()])
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000, str(error.value)
+    finally:
+        tracemalloc.stop()
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_pipes_among_voices_are_not_waited_for():
+    Path("prompts").mkdir()
+    os.mkfifo("prompts/pipe.npz")
+    assert [voice.seconds for voice in list_voices([Path("prompts")])] == [None]
+    with pytest.raises(VoiceError, match="is no file"):
+        read_npz(Path("prompts/pipe.npz"))
+
+
+class Payload:
+    def __reduce__(self):
+        return open, ("executed", "w")
+
+
+class Growing:
+    """Sixty bytes that would become ten gigabytes."""
+
+    def __reduce__(self):
+        return bytearray, (10**10,)
+
+
+def stretched() -> torch.Tensor:
+    return torch.zeros(1).expand(10_000_000, 1000)
+
+
+def compressed(path: str) -> None:
+    torch.save(PICKLED, "good.pt")
+    with zipfile.ZipFile("good.pt") as good, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in good.infolist():
+            archive.writestr(member.filename, good.read(member))
+
+
+PICKLES = {
+    "code": lambda path: torch.save({"model": Payload()}, path),
+    "old code": lambda path: torch.save({"model": Payload()}, path, _use_new_zipfile_serialization=False),
+    "bare code": lambda path: Path(path).write_bytes(pickle.dumps(Payload(), 2)),
+    "growth": lambda path: torch.save({"model": Growing()}, path),
+    "old growth": lambda path: torch.save({"model": Growing()}, path, _use_new_zipfile_serialization=False),
+    "one number for billions": lambda path: torch.save({"model": {"x": stretched()}}, path),
+    "sparse": lambda path: torch.save({"model": {"x": torch.eye(3).to_sparse()}}, path),
+    "compressed": compressed,
+    "a list": lambda path: torch.save([1], path),
+}
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+def test_hostile_pickles_run_nothing_and_grow_nothing(kind):
+    PICKLES[kind]("evil.pt")
+    with pytest.raises(CheckpointError) as error:
+        content = load_pickled(Path("evil.pt"))
+        tensors_of(content["model"], Path("evil.pt"))
+    assert "evil.pt" in str(error.value) and "\n" not in str(error.value)
+    assert not Path("executed").exists()
+
+
+def test_names_of_tensors_that_are_no_text():
+    torch.save({1: torch.zeros(1), "x": torch.ones(1)}, "odd.pt")
+    assert list(tensors_of(load_pickled(Path("odd.pt")), Path("odd.pt"))) == ["x"]
+
+
+@pytest.mark.parametrize("part", ["../climbed.bin", "/etc/passwd", "a/b.safetensors", "..", "", "x\0y", 7, ["x"]])
+def test_an_index_leads_nowhere_else(part, huggingface_folder):
+    Path("climbed.bin").write_bytes((huggingface_folder / "model.safetensors").read_bytes())
+    Path("model").mkdir()
+    Path("model/model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": part}}))
+    with pytest.raises(CheckpointError, match="does not say where the weights are"):
+        read_tensors(Path("model"))
+
+
+def test_a_header_of_safetensors_that_promises_too_much():
+    for length in (2**63, 2**40, 10**8 - 1):
+        Path("evil.safetensors").write_bytes(struct.pack("<Q", length) + b"{" * 1000)
+        with pytest.raises(CheckpointError, match="evil.safetensors"):
+            Safetensors([Path("evil.safetensors")])
+
+
+def with_config(folder: Path, change: Callable[[dict], object]) -> Path:
+    """A checkpoint whose config.json is changed, beside the weights as they are."""
+    made = Path("model")
+    made.mkdir()
+    for file in folder.iterdir():
+        (made / file.name).symlink_to(file)
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (made / "config.json").unlink()
+    (made / "config.json").write_text(json.dumps(config))
+    return made
+
+
+ABSURD = [
+    lambda c: c["semantic_config"].update(num_layers=9_999_999),
+    lambda c: c["semantic_config"].update(hidden_size=9_999_992),
+    lambda c: c["fine_acoustics_config"].update(n_codes_total=9_999_999),
+    lambda c: c["fine_acoustics_config"].update(n_codes_given=5),
+    lambda c: c["coarse_acoustics_config"].update(block_size=10**40),
+    lambda c: c["codec_config"].update(num_filters=10**6),
+    lambda c: c["codec_config"].update(hidden_size=10**7),
+    lambda c: c["codec_config"].update(num_lstm_layers=10**9),
+    lambda c: c["codec_config"].update(num_residual_layers=10**9),
+    lambda c: c["codec_config"].update(target_bandwidths=[10**12]),
+    lambda c: c["codec_config"].update(upsampling_ratios=[2] * 60),
+    lambda c: c["codec_config"].update(codebook_size=10**12),
+    lambda c: c.update(codec_config=[]),
+]
+
+
+@pytest.mark.parametrize("change", ABSURD)
+def test_absurd_sizes_are_refused_before_anything_is_built(change, huggingface_folder):
+    from bark_infinity import Bark
+
+    with pytest.raises(CheckpointError) as error:
+        assert Bark.load(str(with_config(huggingface_folder, change)), device="cpu", offline=True).codec
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        {"semantic_config": {"semantic_rate_hz": 1e-9}},
+        {"semantic_config": {"semantic_rate_hz": float("nan")}},
+        {"coarse_acoustics_config": {"coarse_rate_hz": 9e6}},
+        {"fine_acoustics_config": {"max_fine_history_length": 5000}},
+        {"semantic_config": {"max_new_tokens": 10**30}},
+    ],
+)
+def test_rates_that_would_take_for_ever(generation):
+    with pytest.raises(CheckpointError, match="generation_config.json"):
+        HuggingFaceCheckpoint("it", {}, generation, {}, None)
+
+
+def test_a_tokenizer_with_more_words_than_the_model(bark, monkeypatch):
+    class Foreign:
+        def encode(self, _: str) -> list[int]:
+            return [5, 10**6]
+
+    monkeypatch.setattr(bark, "tokenizer", Foreign())
+    with pytest.raises(CheckpointError, match="more words"):
+        bark.encode("Hello")
+
+
+# ---- texts and settings ---------------------------------------------------------------------------------------------
+
+
+def refused(*arguments: str, capfd) -> str:
+    """What is said of a command line that ends with 2; in one sentence, without what steers a terminal."""
+    assert main(["--dry_run", *arguments]) == 2
+    err = capfd.readouterr().err
+    assert "Traceback" not in err and len(err) < 10_000
+    assert not any(ord(c) < 32 and c != "\n" for c in err)
+    return " ".join(err.split())
+
+
+FLAGS = ("prompt_file", "from_manifest", "config")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such devices")
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("file", ["/dev/zero", ".", "/proc/self/mem"])
+def test_devices_and_folders(flag, file, capfd):
+    message = refused(f"--{flag}", file, capfd=capfd)
+    assert f"--{flag} {file}" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_pipe_without_a_writer_is_not_waited_for(flag, capfd, monkeypatch):
+    monkeypatch.setattr("bark_infinity.files._PIPE_SECONDS", 0.1)
+    os.mkfifo("pipe")
+    if flag == "config":
+        assert read_config("pipe") == {}
+    else:
+        assert f"--{flag} pipe" in refused(f"--{flag}", "pipe", capfd=capfd)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_with_a_slow_writer_is_read_to_its_end(monkeypatch):
+    monkeypatch.setattr("bark_infinity.files._PIPE_SECONDS", 0.0)
+    os.mkfifo("pipe")
+    started = threading.Event()
+
+    def write() -> None:
+        descriptor = os.open("pipe", os.O_RDWR)  # so that it need not wait for a reader
+        with os.fdopen(os.open("pipe", os.O_WRONLY), "w") as file:
+            started.set()
+            for word in ("One. ", "Two. ", "Three."):
+                threading.Event().wait(0.1)
+                file.write(word)
+                file.flush()
+            threading.Event().wait(0.2)
+        os.close(descriptor)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    started.wait()
+    assert read_prompts(Options(prompt_file="pipe").resolved()) == ["One. Two. Three."]
+    writer.join()
+
+
+@pytest.mark.parametrize(("flag", "name"), [("prompt_file", "x.txt"), ("prompt_file", "x.srt"), ("config", "x.toml"), ("from_manifest", "x.json")])  # fmt: skip
+def test_files_of_gigabytes_are_refused_without_reading_them(flag, name, capfd):
+    with open(name, "wb") as file:
+        file.truncate(2**31)  # takes no room on the disk
+    assert "more than the" in refused(f"--{flag}", name, capfd=capfd)
+
+
+def test_standard_input_without_end(monkeypatch):
+    with open("/dev/zero" if Path("/dev/zero").exists() else os.devnull) as endless:
+        monkeypatch.setattr(sys, "stdin", endless)
+        with pytest.raises(BarkError):
+            read_prompts(Options(prompt_file="-").resolved())
+
+
+def test_a_text_of_nothing_but_one_long_line(capfd):
+    Path("long.txt").write_text("word " * 20_000 + "a" * 100_000)
+    assert main(["--prompt_file", "long.txt", "--dry_run"]) == 0
+    Path("nul.txt").write_bytes(b"Hello\0 there.\x1b[31m\xc2\x9b" + b"\0" * 1000)
+    capfd.readouterr()
+    assert main(["--prompt_file", "nul.txt", "--dry_run"]) == 0
+    assert "Hello there." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_other_encodings_are_named(encoding, capfd):
+    Path("x.srt").write_text(SRT + "Schön", encoding=encoding)
+    assert "is not UTF-8" in refused("--prompt_file", "x.srt", capfd=capfd)
+
+
+DEEP = ["a = " + "[" * 90_000, "a = " + "{a=" * 60_000, "a" + ".a" * 50_000 + " = 1", "[" + "a." * 50_000 + "a]"]
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_deep_settings(text, capfd):
+    Path("deep.toml").write_text(text)
+    assert "--config deep.toml" in refused("--config", "deep.toml", capfd=capfd)
+
+
+PATHS = (
+    "prompt_file", "from_manifest", "history_prompt", "audio_file_as_history_prompt", "bark_speaker_as_the_prompt",
+    "output_dir", "render_npz_samples", "model", "model_dir", "convert_model", "custom_audio_processing_function",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_names_of_files_with_a_nul(name, capfd):
+    """Which no command line can give, but a settings file can."""
+    text = (
+        ""
+        if name in ("prompt_file", "from_manifest", "render_npz_samples", "convert_model")
+        else 'text_prompt = "Hi"\n'
+    )
+    text = "" if name == "bark_speaker_as_the_prompt" else text
+    Path("nul.toml").write_text(
+        f'{text}{name} = "a\\u0000b"\nmodel_dir = "nowhere"\n'
+        if name != "model_dir"
+        else f'{text}{name} = "a\\u0000b"\n'
+    )
+    status = main(["--config", "nul.toml", "--offline"])
+    err = capfd.readouterr().err
+    assert status == 2 and "Traceback" not in err and "\0" not in err
+
+
+# ---- manifests ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": [[1]]},
+        {"seed": 10**400},
+        {"take": -1},
+        {"prompt": 10**4000},
+        {"text": "\ud800"},
+        {"segments": [{"text": "x", "seeds": {"segment": -1}}]},
+        {"segments": [{"text": "x", "seeds": {"__class__": 1}}]},
+        {"settings": {"text_temp": float("nan")}},
+        {"settings": {"seed": "9" * 100_000}},
+        {"settings": {"model": [["deep"]]}},
+        {"settings": {"custom_audio_processing_function": "os:system"}},
+        {"settings": {"custom_audio_processing_function": {"a": "b"}}},
+    ],
+)
+def test_hostile_manifests(change, capfd):
+    Path("evil.json").write_text(json.dumps(MANIFEST | change))
+    assert "evil.json" in refused("--from_manifest", "evil.json", capfd=capfd)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"format": 1' + "0" * 10_000 + "}", "\0", ""])
+def test_manifests_that_break_their_parser(text, capfd):
+    Path("evil.json").write_text(text)
+    assert "evil.json is not JSON" in refused("--from_manifest", "evil.json", capfd=capfd)
+
+
+def test_a_manifest_names_no_file_to_write(capfd):
+    settings = {"output_dir": "climbed", "output_filename": "../climbed", "convert_model": "climbed", "config": "x"}
+    Path("evil.json").write_text(json.dumps(MANIFEST | {"settings": settings, "text": "../../climbed"}))
+    assert main(["--from_manifest", "evil.json", "--dry_run"]) == 0
+    assert "climbed/" not in capfd.readouterr().err
+    assert not list(Path().rglob("*climbed*"))
+
+
+# ---- what is shown --------------------------------------------------------------------------------------------------
+
+STEERING = "\x1b]0;title\x07\x1b[31m[red]\r\x08\x9b1m\x7f\u202e\u2066\u200f\u2028"
+ALLOWED = set("\n ")
+
+
+def shown(capfd) -> str:
+    out, err = capfd.readouterr()
+    bad = [
+        c
+        for c in out + err
+        if (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066\u200f\u2028") and c not in ALLOWED
+    ]
+    assert bad == []
+    return err
+
+
+def test_foreign_text_cannot_steer_the_terminal(capfd, make_voice):
+    name = f"{STEERING}.npz"
+    Path("prompts").mkdir()
+    make_voice(2.0).save(f"prompts/{name}")
+    console = make_console()
+    report_error(console, STEERING)
+    warn(console, f"line\nbreak {STEERING}")
+    assert "[red]" in shown(capfd)
+    assert main(["--text_prompt", f"Hello {STEERING} there", "--dry_run", "--output_dir", STEERING]) == 0
+    assert "[red]" in shown(capfd)
+    from bark_infinity.console import show_voices
+
+    show_voices(console, list_voices([Path("prompts")]))
+    assert "[red]" in shown(capfd)
+    for arguments in (["--history_prompt", STEERING], [f"--{STEERING}"], ["--prompt_file", STEERING]):
+        assert main([*arguments, *(["--text_prompt", "x"] if "history" in arguments[0] else [])]) == 2
+        shown(capfd)
+
+
+def test_a_message_has_one_line_and_a_length(capfd):
+    report_error(make_console(), "a\nb" + "x" * 10**6)
+    err = capfd.readouterr().err
+    assert len(err) < 20_000 and "a b" in err
+
+
+def test_paths_are_exact_for_a_program(capfd):
+    from bark_infinity.console import print_result
+
+    print_result(Path("a\x1bb"))
+    assert capfd.readouterr().out == "a\x1bb\n"
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such devices")
+def test_what_would_grow_fits_into_little_memory():
+    torch.save({"model": Growing()}, "evil.pt")
+    done = limited(
+        """
+from pathlib import Path
+from bark_infinity.errors import BarkError
+from bark_infinity.config import read_config
+from bark_infinity.manifest import read_manifest
+from bark_infinity.checkpoints.reading import load_pickled
+for read, name in ((read_manifest, "/dev/zero"), (read_config, "/dev/zero"), (load_pickled, "evil.pt")):
+    try:
+        read(Path(name))
+    except BarkError as error:
+        print("refused", error)
+"""
+    )
+    assert done.stdout.count("refused") == 3, done.stderr
