@@ -19,6 +19,8 @@ from .errors import BarkError, DeviceError, OutputError, TextError
 from .journal import KeptSegment, RunJournal
 from .options import Options
 from .planning import ClipPlan, history_plan
+from .retries import next_seeds
+from .segment_checks import SegmentChecks, Try, best_of
 from .stages.semantic import Statistics
 from .voice import Voice
 from .voice_history import History, HistoryPlan, Weights
@@ -63,6 +65,7 @@ class LongForm:
     function: HistoryFunction | None = None  # decides what each segment hears, in place of the rule
     progress: Callable[[RunProgress], None] = lambda _: None
     journal: RunJournal | None = None  # keeps every finished segment, and knows those of an earlier run
+    checks: SegmentChecks | None = None  # of every segment that is made
 
     @classmethod
     def from_options(
@@ -83,6 +86,7 @@ class LongForm:
             options.batch_size,
             spoken,
             function,
+            checks=SegmentChecks.from_options(options),
         )
 
     def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
@@ -194,11 +198,12 @@ class LongForm:
         if self.journal is None:
             return
         for run, index in batch:
-            segment = run.prepared[index]
-            kept = self.journal.clip(run.plan).recall(self.key(segment))
-            if kept and (generation := self._generation(kept)):
-                run.put(index, generation)
-                yield SegmentMade(run.plan, index, segment.history, generation)
+            if run.is_tried(index):
+                continue
+            kept = self.journal.clip(run.plan).recall(self.key(run.first_try(index)))
+            if kept and (made := self._recalled(run, index, kept)):
+                run.put(made)
+                yield made
 
     def key(self, segment: Segment) -> str:
         """A digest of everything that shapes the tokens of a segment."""
@@ -210,48 +215,67 @@ class LongForm:
                 digest.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, "<i8").tobytes())
         return digest.hexdigest()
 
-    def _generation(self, kept: KeptSegment) -> Generation | None:
-        """A kept segment with its sound; None if it is none of this model."""
+    def _recalled(self, run: _ClipRun, index: int, kept: KeptSegment) -> SegmentMade | None:
+        """A kept segment with its sound; None if it is none of this model, or other checks may choose another try."""
         voice, about = kept.voice, kept.about
         try:
+            tries = tuple(Try.of(content) for content in about["tries"])
+            if len(tries) > 1 and about["checks"] != self._checks_told:
+                return None
             statistics = about["statistics"] and Statistics(**about["statistics"])
             sound = self.bark.decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
-            return Generation(voice, sound, int(about["cut_ids"]), dict(about["seconds_taken"]), statistics)
+            taken, ended = dict(about["seconds_taken"]), bool(about["ended"])
+            generation = Generation(voice, sound, int(about["cut_ids"]), taken, statistics, ended)
         except (KeyError, TypeError, ValueError):
             return None
+        if len(tries) == 1:
+            return run.judge(index, generation)
+        return SegmentMade(run.plan, index, run.prepared[index].history, generation, tries)
 
-    def _keep(self, run: _ClipRun, segment: Segment, generation: Generation) -> None:
-        """Let a finished segment outlast this process. Raises _NotKept."""
+    @property
+    def _checks_told(self) -> dict[str, object] | None:
+        return self.checks and dataclasses.asdict(self.checks)
+
+    def _keep(self, run: _ClipRun, made: SegmentMade) -> None:
+        """Let a finished segment outlast this process, under the key of its first try. Raises _NotKept."""
         if self.journal is None:
             return
-        statistics = generation.statistics and dataclasses.asdict(generation.statistics)
+        generation = made.generation
         about = {
             "cut_ids": generation.cut_ids,
             "seconds_taken": generation.seconds_taken,
-            "statistics": statistics,
+            "statistics": generation.statistics and dataclasses.asdict(generation.statistics),
+            "ended": generation.ended,
+            "tries": [one.content() for one in made.tries],
+            "checks": self._checks_told,
         }
         try:
-            self.journal.clip(run.plan).keep(self.key(segment), KeptSegment(generation.voice, about))
+            key = self.key(run.first_try(made.index))
+            self.journal.clip(run.plan).keep(key, KeptSegment(generation.voice, about))
         except OutputError as error:
             raise _NotKept(run, error) from None
 
     def _pass(
         self, batch: Sequence[tuple[_ClipRun, int]], rows: int, done: int, recalled: int, wanted: Wanted
     ) -> Iterator[SegmentMade]:
-        """Prepared segments, each as soon as it is made and kept. `done`, `recalled`: segments of the run before."""
+        """Prepared segments, each as soon as it is made and kept; those that are to be made again are left for another pass.
+
+        `done`, `recalled`: segments of the run before.
+        """
         segments = [run.prepared[index] for run, index in batch]
-        made = 0
+        rows_done = 0
 
         def report(stage: str, tokens: int, total: int) -> None:
-            self.progress(RunProgress(done + made, recalled, len(batch), stage, tokens, total, made))
+            self.progress(RunProgress(done + rows_done, recalled, len(batch), stage, tokens, total, rows_done))
 
         with closing(self.bark.stream(segments, self.settings, report, rows)) as stream:
             for place, generation in stream:
                 run, index = batch[place]
-                self._keep(run, segments[place], generation)
-                run.put(index, generation)
-                made += 1
-                yield SegmentMade(run.plan, index, segments[place].history, generation)
+                if made := run.judge(index, generation):
+                    self._keep(run, made)
+                    run.put(made)
+                    rows_done += 1
+                    yield made
                 if not any(wanted(run.plan) for run, _ in batch):
                     return
 
@@ -270,6 +294,7 @@ class _ClipRun:
     def __init__(self, plan: ClipPlan, form: LongForm):
         self.plan, self.form = plan, form
         self.prepared: dict[int, Segment] = {}  # ready segments as the model will be given them
+        self._best: dict[int, SegmentMade] = {}  # of those that are to be made again, what there is so far
         self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
         self._silent: set[int] = set()  # segments made without sound
         self._voices: dict[int, Voice] = {}  # of segments that one still to be prepared may hear
@@ -306,13 +331,44 @@ class _ClipRun:
         self._forget()
         return None
 
-    def put(self, index: int, generation: Generation) -> None:
+    def is_tried(self, index: int) -> bool:
+        """Whether a prepared segment was made before, and not well."""
+        return index in self._best
+
+    def first_try(self, index: int) -> Segment:
+        """A prepared segment as it was before any other seeds were tried."""
+        return dataclasses.replace(self.prepared[index], seeds=self.plan.segments[index].seeds)
+
+    def judge(self, index: int, generation: Generation) -> SegmentMade | None:
+        """The best of a segment's tries, of which this is the latest; None if it is to be made again, from other seeds."""
+        segment, before = self.prepared[index], self._best.pop(index, None)
+        tries = (*(before.tries if before else ()), Try(segment.seeds, self._faults(segment, generation)))
+        if before:
+            taken = {stage: s + before.generation.seconds_taken[stage] for stage, s in generation.seconds_taken.items()}
+            best = generation if best_of(tries) == len(before.tries) else before.generation
+            generation = dataclasses.replace(best, seconds_taken=taken)  # of all tries
+        made = SegmentMade(self.plan, index, segment.history, generation, tries)
+        if seeds := next_seeds(self.first_try(index), tries, self.form.settings, self._retries(index)):
+            self._best[index], self.prepared[index] = made, dataclasses.replace(segment, seeds=seeds)
+            return None
+        return made
+
+    def _faults(self, segment: Segment, made: Generation) -> dict[str, float] | None:
+        checks, given = self.form.checks, segment.semantic is not None
+        return checks and checks.faults(made.audio, made.voice, segment.text, made.ended, given)
+
+    def _retries(self, index: int) -> int:
+        checks = self.form.checks
+        return 0 if checks is None or self.plan.segments[index].settled else checks.retries
+
+    def put(self, made: SegmentMade) -> None:
         """Note what became of a prepared segment."""
+        index = made.index
         del self._open[index], self.prepared[index]
-        if generation.silent:
+        if made.generation.silent:
             self._silent.add(index)
         else:
-            self._voices[index] = generation.voice
+            self._voices[index] = made.generation.voice
             self._first = min(self._first, index)
         self._forget()
 
