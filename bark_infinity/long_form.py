@@ -220,7 +220,7 @@ class LongForm:
         voice, about = kept.voice, kept.about
         try:
             tries = tuple(Try.of(content) for content in about["tries"])
-            if len(tries) > 1 and about["checks"] != self._checks_told:
+            if not tries or (len(tries) > 1 and about["checks"] != self._checks_told):
                 return None
             statistics = about["statistics"] and Statistics(**about["statistics"])
             sound = self.bark.decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
