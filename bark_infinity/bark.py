@@ -106,6 +106,7 @@ class Generation:
     cut_ids: int  # WordPiece ids beyond the 256 that the model reads, left unsaid
     seconds_taken: dict[str, float]  # per stage, the segment's share of its batch
     statistics: Statistics | None = None  # of the semantic stage, where they were asked for
+    ended: bool = True  # the speech was over, or as long as it may be, before the semantic stage's window was full
 
     @property
     def silent(self) -> bool:
@@ -244,6 +245,7 @@ class Bark:
                     max(0, len(ids[k]) - self.spec.max_text_ids),
                     watch.seconds | seconds,
                     made[k].statistics,
+                    made[k].ended,
                 ),
             )
 

@@ -13,6 +13,7 @@ from .audio import Joiner, Span
 from .bark import Generation
 from .errors import BarkError, TextError
 from .planning import ClipPlan
+from .segment_checks import Try, best_of
 from .stages.semantic import Statistics
 from .voice import Voice
 from .voice_history import History
@@ -23,12 +24,13 @@ _VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
 
 @dataclass(frozen=True, eq=False)
 class SegmentMade:
-    """Segment `index` of a clip, how much it heard before and what became of it."""
+    """Segment `index` of a clip, how much it heard before and what became of it: the best of its tries."""
 
     plan: ClipPlan
     index: int
     heard: Heard
     generation: Generation
+    tries: tuple[Try, ...]
 
 
 class Heard(NamedTuple):
@@ -54,6 +56,12 @@ class SegmentRecord:
     heard: Heard
     seconds_taken: Mapping[str, float]  # per stage
     statistics: Statistics | None
+    tries: tuple[Try, ...]
+
+    @property
+    def kept(self) -> Try:
+        """The one whose sound it is."""
+        return self.tries[best_of(self.tries)]
 
     @property
     def seconds(self) -> float:
@@ -159,6 +167,7 @@ class ClipUnderWay:
             made.heard,
             generation.seconds_taken,
             generation.statistics,
+            made.tries,
         )
         self._records.append(record)
         if not generation.silent and sum(voice.seconds for voice in self._voices) < _VOICE_SECONDS:

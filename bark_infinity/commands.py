@@ -37,13 +37,15 @@ from .seeds import draw_seed
 from .voice import Voice, find_voice, list_voices, voice_folders
 
 if TYPE_CHECKING:  # these import torch
-    from .bark import Bark, Generation
+    from .bark import Bark
     from .checkpoints import Hub
+    from .clips import PlacedSegment
     from .journal import RunJournal
     from .loading import ModelChoice
     from .long_form import LongForm
 
 EXIT_FAILED = 1
+_MOST_FAULTY_TOLD = 20  # segments; more lines hide the others
 
 
 def run(options: Options, console: Console) -> int:
@@ -277,11 +279,15 @@ def save_all(
     from .clips import FailedClip, PlacedSegment
     from .results import save_clips
 
-    with closing(save_clips(form, plans, folder, options)) as results:
+    babbles = options.model == "demo" and options.check_segments == "warn"  # and nobody expects it to speak
+    report = view.FaultReport(console, 0 if babbles else _MOST_FAULTY_TOLD, options.check_segments == "retry")
+    with closing(save_clips(form, plans, folder, options)) as results, closing(report):
         for result in results:
             plan = result.plan
             if isinstance(result, PlacedSegment):
-                _warn_of(result.generation, f"{plan.stem}, segment {result.index + 1}", console)
+                where = f"{plan.stem}, segment {result.index + 1}"
+                _warn_of(result, where, console)
+                report.add(where, result.record.tries)
                 continue
             if isinstance(result, FailedClip):
                 failures.append((plan.text, result.error))
@@ -294,12 +300,10 @@ def save_all(
                 view.show_times(console, clip.segments)
 
 
-def _warn_of(made: Generation, where: str, console: Console) -> None:
-    if made.cut_ids:
-        view.warn(
-            console, f"{where}: {made.cut_ids} of the text's tokens are beyond the 256 the model reads and stay unsaid"
-        )
-    if made.silent:
+def _warn_of(segment: PlacedSegment, where: str, console: Console) -> None:
+    if cut := segment.record.cut_ids:
+        view.warn(console, f"{where}: {cut} of the text's tokens are beyond the 256 the model reads and stay unsaid")
+    if segment.generation.silent and segment.record.kept.faults is None:  # else that is one of its faults
         view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
 
 

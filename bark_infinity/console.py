@@ -21,6 +21,7 @@ from rich.text import Text
 from . import constants as c
 from .options import Options
 from .planning import ClipPlan
+from .segment_checks import Try, told
 from .voice import HUB_PRESETS, FoundVoice
 
 if TYPE_CHECKING:
@@ -168,6 +169,31 @@ class RunDisplay:
             segments=f"{run.segments_done}/{count(self._segments, 'segment')}",
             status=f"{run.stage} {speed:,.0f} tokens/s, {clock(left)} left",
         )
+
+
+class FaultReport:
+    """Warnings of faulty segments: of the first `most` one each, of all together one at the end."""
+
+    def __init__(self, console: Console, most: int, retried: bool):
+        self._console, self._most, self._retried = console, most, retried
+        self._checked = self._faulty = 0
+
+    def add(self, where: str, tries: Sequence[Try]) -> None:
+        """Tell what was wrong with a segment, if anything was."""
+        self._checked += 1
+        if (what := told(tries)) is not None:
+            self._faulty += 1
+            if self._faulty <= self._most:
+                warn(self._console, f"{where}: {what}")
+
+    def close(self) -> None:
+        """Tell how many there were, where that is news, and what to do about them."""
+        if self._faulty > (self._most if self._retried else 0):
+            found = (
+                f"faults in {self._faulty:,} of {count(self._checked, 'segment')}, which the .json of each clip tells"
+            )
+            mend = "" if self._retried else "; --check_segments retry makes such segments again"
+            warn(self._console, f"{found}{mend}")
 
 
 _MOST_TEXTS = 20  # clips whose texts a dry run shows

@@ -19,6 +19,8 @@ from .errors import BarkError, DeviceError, OutputError, TextError
 from .journal import KeptSegment, RunJournal
 from .options import Options
 from .planning import ClipPlan, history_plan
+from .retries import next_seeds
+from .segment_checks import SegmentChecks, Try, best_of
 from .stages.semantic import Statistics
 from .voice import Voice
 from .voice_history import History, HistoryPlan, Weights
@@ -65,6 +67,7 @@ class LongForm:
     progress: Callable[[RunProgress], None] = lambda _: None
     journal: RunJournal | None = None  # keeps every finished segment, and knows those of an earlier run
     known: Mapping[int, KeptSegment] = field(default_factory=dict)  # of the one clip, segments that are not made again
+    checks: SegmentChecks | None = None  # of every segment that is made
 
     @classmethod
     def from_options(
@@ -86,6 +89,7 @@ class LongForm:
             options.batch_size,
             spoken,
             function,
+            checks=SegmentChecks.from_options(options),
         )
 
     def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
@@ -195,13 +199,14 @@ class LongForm:
     def _recall(self, batch: Sequence[tuple[_ClipRun, int]]) -> Iterator[SegmentMade]:
         """Those of the prepared segments that are finished already."""
         for run, index in batch:
-            segment = run.prepared[index]
+            if run.is_tried(index):
+                continue
             kept = self.known.get(index)
             if kept is None and self.journal is not None:
-                kept = self.journal.clip(run.plan).recall(self.key(segment))
-            if kept and (generation := recalled(kept, self.bark.decode)):
-                run.put(index, generation)
-                yield SegmentMade(run.plan, index, Heard.of(segment.history), generation)
+                kept = self.journal.clip(run.plan).recall(self.key(run.first_try(index)))
+            if kept and (made := self._recalled(run, index, kept)):
+                run.put(made)
+                yield made
 
     def key(self, segment: Segment) -> str:
         """A digest of everything that shapes the tokens of a segment."""
@@ -213,38 +218,63 @@ class LongForm:
                 digest.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, "<i8").tobytes())
         return digest.hexdigest()
 
-    def _keep(self, run: _ClipRun, segment: Segment, generation: Generation) -> None:
-        """Let a finished segment outlast this process. Raises _NotKept."""
+    def _recalled(self, run: _ClipRun, index: int, kept: KeptSegment) -> SegmentMade | None:
+        """A kept segment with its sound; None if it is none of this model, or other checks may choose another try."""
+        about, generation = kept.about, recalled(kept, self.bark.decode)
+        try:
+            tries = tuple(Try.of(content) for content in about["tries"])
+            if generation is None or not tries or (len(tries) > 1 and about["checks"] != self._checks_told):
+                return None
+        except (KeyError, TypeError, ValueError):
+            return None
+        if len(tries) == 1:
+            return run.judge(index, generation)
+        return SegmentMade(run.plan, index, Heard.of(run.prepared[index].history), generation, tries)
+
+    @property
+    def _checks_told(self) -> dict[str, object] | None:
+        return self.checks and dataclasses.asdict(self.checks)
+
+    def _keep(self, run: _ClipRun, made: SegmentMade) -> None:
+        """Let a finished segment outlast this process, under the key of its first try. Raises _NotKept."""
         if self.journal is None:
             return
-        statistics = generation.statistics and dataclasses.asdict(generation.statistics)
+        generation = made.generation
         about = {
             "cut_ids": generation.cut_ids,
             "seconds_taken": generation.seconds_taken,
-            "statistics": statistics,
+            "statistics": generation.statistics and dataclasses.asdict(generation.statistics),
+            "ended": generation.ended,
+            "tries": [one.content() for one in made.tries],
+            "checks": self._checks_told,
         }
         try:
-            self.journal.clip(run.plan).keep(self.key(segment), KeptSegment(generation.voice, about))
+            key = self.key(run.first_try(made.index))
+            self.journal.clip(run.plan).keep(key, KeptSegment(generation.voice, about))
         except OutputError as error:
             raise _NotKept(run, error) from None
 
     def _pass(
         self, batch: Sequence[tuple[_ClipRun, int]], rows: int, done: int, earlier: int, wanted: Wanted
     ) -> Iterator[SegmentMade]:
-        """Prepared segments, each as soon as it is made and kept. `done`: of the run before; `earlier`: before the run."""
+        """Prepared segments, each as soon as it is made and kept; those that are to be made again are left for another pass.
+
+        `done`: segments of the run before; `earlier`: those of them that an earlier run has made.
+        """
         segments = [run.prepared[index] for run, index in batch]
-        made = 0
+        rows_done = 0
 
         def report(stage: str, tokens: int, total: int) -> None:
-            self.progress(RunProgress(done + made, earlier, len(batch), stage, tokens, total, made))
+            self.progress(RunProgress(done + rows_done, earlier, len(batch), stage, tokens, total, rows_done))
 
         with closing(self.bark.stream(segments, self.settings, report, rows)) as stream:
             for place, generation in stream:
                 run, index = batch[place]
-                self._keep(run, segments[place], generation)
-                run.put(index, generation)
-                made += 1
-                yield SegmentMade(run.plan, index, Heard.of(segments[place].history), generation)
+                if made := run.judge(index, generation):
+                    self._keep(run, made)
+                    run.put(made)
+                    rows_done += 1
+                    yield made
                 if not any(wanted(run.plan) for run, _ in batch):
                     return
 
@@ -255,7 +285,8 @@ def recalled(kept: KeptSegment, decode: Callable[[Sequence[np.ndarray]], list[np
     try:
         statistics = about["statistics"] and Statistics(**about["statistics"])
         sound = decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
-        return Generation(voice, sound, int(about["cut_ids"]), dict(about["seconds_taken"]), statistics)
+        taken, ended = dict(about["seconds_taken"]), bool(about["ended"])
+        return Generation(voice, sound, int(about["cut_ids"]), taken, statistics, ended)
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -274,6 +305,7 @@ class _ClipRun:
     def __init__(self, plan: ClipPlan, form: LongForm):
         self.plan, self.form = plan, form
         self.prepared: dict[int, Segment] = {}  # ready segments as the model will be given them
+        self._best: dict[int, SegmentMade] = {}  # of those that are to be made again, what there is so far
         self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
         self._silent: set[int] = set()  # segments made without sound
         self._voices: dict[int, Voice] = {}  # of segments that one still to be prepared may hear
@@ -310,13 +342,44 @@ class _ClipRun:
         self._forget()
         return None
 
-    def put(self, index: int, generation: Generation) -> None:
+    def is_tried(self, index: int) -> bool:
+        """Whether a prepared segment was made before, and not well."""
+        return index in self._best
+
+    def first_try(self, index: int) -> Segment:
+        """A prepared segment as it was before any other seeds were tried."""
+        return dataclasses.replace(self.prepared[index], seeds=self.plan.segments[index].seeds)
+
+    def judge(self, index: int, generation: Generation) -> SegmentMade | None:
+        """The best of a segment's tries, of which this is the latest; None if it is to be made again, from other seeds."""
+        segment, before = self.prepared[index], self._best.pop(index, None)
+        tries = (*(before.tries if before else ()), Try(segment.seeds, self._faults(segment, generation)))
+        if before:
+            taken = {stage: s + before.generation.seconds_taken[stage] for stage, s in generation.seconds_taken.items()}
+            best = generation if best_of(tries) == len(before.tries) else before.generation
+            generation = dataclasses.replace(best, seconds_taken=taken)  # of all tries
+        made = SegmentMade(self.plan, index, Heard.of(segment.history), generation, tries)
+        if seeds := next_seeds(self.first_try(index), tries, self.form.settings, self._retries(index)):
+            self._best[index], self.prepared[index] = made, dataclasses.replace(segment, seeds=seeds)
+            return None
+        return made
+
+    def _faults(self, segment: Segment, made: Generation) -> dict[str, float] | None:
+        checks, given = self.form.checks, segment.semantic is not None
+        return checks and checks.faults(made.audio, made.voice, segment.text, made.ended, given)
+
+    def _retries(self, index: int) -> int:
+        checks = self.form.checks
+        return 0 if checks is None or self.plan.segments[index].settled else checks.retries
+
+    def put(self, made: SegmentMade) -> None:
         """Note what became of a prepared segment."""
+        index = made.index
         del self._open[index], self.prepared[index]
-        if generation.silent:
+        if made.generation.silent:
             self._silent.add(index)
         else:
-            self._voices[index] = generation.voice
+            self._voices[index] = made.generation.voice
             self._first = min(self._first, index)
         self._forget()
 

@@ -78,6 +78,13 @@ _UNREAD = {  # flag: those that nothing reads beside it
         "negative_text_prompt",
     ),
 }
+_CHECKS = (
+    "check_min_loudness_db",
+    "check_max_clipped_percent",
+    "check_max_repeat_s",
+    "check_max_length_ratio",
+    "check_min_length_ratio",
+)
 
 
 def inherited(options: Options) -> Options:
@@ -137,6 +144,10 @@ def check_pairs(options: Options, asked: Options) -> None:
         for other in unread:
             if name in changed and other in changed:
                 raise UsageError(f"--{other} does nothing beside --{name}; leave one of them out")
+    if "retries" in changed and options.check_segments != "retry":
+        raise UsageError("--retries does nothing without --check_segments retry; give that too or leave it out")
+    if options.check_segments == "off" and (unread := [name for name in _CHECKS if name in changed]):
+        raise UsageError(f"--{unread[0]} does nothing beside --check_segments off; leave one of them out")
     if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
         raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
     if options.semantic_mirostat_tau is not None and options.semantic_temp < c.GREEDY_BELOW:

@@ -422,6 +422,44 @@ class Options:
         high=100.0,
         metavar="DB",
     )
+    check_segments: str = flag(
+        "warn",
+        LONG_CLIPS,
+        "What to do about segments that did not come out as speech: tell, make them again from other seeds, or nothing.",
+        choices=("warn", "retry", "off"),
+    )
+    retries: int = flag(
+        2, LONG_CLIPS, "More tries of such a segment at most; the best one is kept.", low=1, high=100, metavar="N"
+    )
+    check_min_loudness_db: float = flag(
+        -60.0, LONG_CLIPS, "Loudness (RMS, dBFS) below which a segment is silent.", low=-200.0, high=0.0, metavar="DB"
+    )
+    check_max_clipped_percent: float = flag(
+        1.0,
+        LONG_CLIPS,
+        "Percent of a segment's samples that may be beyond full scale.",
+        low=0.0,
+        high=100.0,
+        metavar="PERCENT",
+    )
+    check_max_repeat_s: float = flag(
+        2.0, LONG_CLIPS, "Seconds for which one and the same token may be repeated.", low=0.0, metavar="SECONDS"
+    )
+    check_max_length_ratio: float = flag(
+        2.5,
+        LONG_CLIPS,
+        "How many times as long as estimated from its text a segment may be; 3 s more are always allowed.",
+        low=1.0,
+        metavar="RATIO",
+    )
+    check_min_length_ratio: float = flag(
+        0.4,
+        LONG_CLIPS,
+        "How many times as long it must be; 3 s less are always allowed.",
+        low=0.0,
+        high=1.0,
+        metavar="RATIO",
+    )
 
     config: str | None = flag(
         None, MORE, "TOML file with settings by the names of these flags; the command line wins.", metavar="FILE"

@@ -39,10 +39,14 @@ _DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """One segment: the text the model reads (empty: it goes on without words), and where its randomness starts."""
+    """One segment: the text the model reads (empty: it goes on without words), and where its randomness starts.
+
+    `settled`: these seeds are the outcome of an earlier run, and no others are tried.
+    """
 
     text: str
     seeds: Seeds
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def plan_again(
     if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
         text = tokens_of(options.bark_speaker_as_the_prompt)
     if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
-        segments = tuple(SegmentPlan(text, seeds) for text, seeds in manifest.segments)
+        segments = tuple(SegmentPlan(text, seeds, settled=True) for text, seeds in manifest.segments)
     else:
         if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
             seed = clip_seed(options, manifest.seed, 0, 0)

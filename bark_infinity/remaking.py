@@ -17,6 +17,7 @@ from .manifest import Manifest, seconds
 from .options import Options
 from .planning import SEEDS, ClipPlan, history_plan, plan_again
 from .seeds import Seeds, derive_seed
+from .segment_checks import Try
 from .voice import VOICE_ARRAYS, Frugal, Voice, read_member
 
 if TYPE_CHECKING:  # these import torch
@@ -60,7 +61,8 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
         )
     segments = list(plan.segments)
     for k in chosen_segments(options.regenerate, len(segments)):
-        segments[k] = dataclasses.replace(segments[k], seeds=Seeds(derive_seed(new, "regenerate", k + 1)))
+        seeds = Seeds(derive_seed(new, "regenerate", k + 1))
+        segments[k] = dataclasses.replace(segments[k], seeds=seeds, settled=False)
     return dataclasses.replace(plan, segments=tuple(segments))
 
 
@@ -96,7 +98,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
         self._resources = contextlib.ExitStack()
         if self._there:
             try:
-                file = Frugal(self._resources.enter_context(open(self._path, "rb")), _MAX_CONTENTS)
+                file = Frugal(self._resources.enter_context(self._path.open("rb")), _MAX_CONTENTS)
                 self._archive = self._resources.enter_context(zipfile.ZipFile(file))
             except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
                 raise self._missing(getattr(error, "strerror", None) or error) from None
@@ -146,7 +148,8 @@ def restitched(plan: ClipPlan, tokens: ClipTokens, codec: Codec) -> Iterator[Seg
     from .long_form import recalled
 
     for k, kept in tokens.items():
-        yield SegmentMade(plan, k, Heard(), recalled(kept, lambda codes: [codec.decode(c) for c in codes]))
+        generation = recalled(kept, lambda codes: [codec.decode(c) for c in codes])
+        yield SegmentMade(plan, k, Heard(), generation, (Try(plan.segments[k].seeds, None),))
 
 
 def restitched_manifest(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapping[str, object]:
@@ -184,6 +187,8 @@ def _about(told: Mapping[str, object]) -> Mapping[str, object]:
         "cut_ids": cut if type(cut) is int else 0,
         "seconds_taken": {stage: _number(taken.get(stage) if isinstance(taken, dict) else 0) for stage in _STAGES},
         "statistics": measured if all(type(value) is float for value in measured.values()) else None,
+        "ended": True,  # it was found good enough then
+        "tries": [{"seeds": told["seeds"], "faults": None}],
     }
 
 

@@ -338,7 +338,9 @@ def segment_entry(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object
     """What the manifest says of a segment."""
     return {
         "text": plan.text,
-        "seeds": {name: seed for name, seed in dataclasses.asdict(plan.seeds).items() if seed is not None},
+        "seeds": made.kept.seeds.given(),
+        **({} if made.kept.faults is None else {"faults": dict(made.kept.faults)}),
+        **({"tries": [one.content() for one in made.tries]} if len(made.tries) > 1 else {}),
         "start": seconds(made.span.start),
         "end": seconds(made.span.stop),
         "semantic_tokens": made.semantic_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import secrets
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ class Seeds:
     coarse: int | None = None
     fine: int | None = None
 
+    def given(self) -> dict[str, int]:
+        """Those that there are, by name."""
+        return {name: seed for name, seed in dataclasses.asdict(self).items() if seed is not None}
+
 
 def draw_seed() -> int:
     """A seed for a run that was given none."""
@@ -28,7 +33,7 @@ def draw_seed() -> int:
 
 
 def derive_seed(seed: int, what: str, index: int) -> int:
-    """The seed of the `index`-th "prompt", "take" or "segment" below `seed`; the one of index 0 is `seed` itself."""
+    """The seed of the `index`-th "prompt", "take", "segment" or "retry" below `seed`; the one of index 0 is `seed` itself."""
     if index == 0:
         return seed
     return int.from_bytes(hashlib.sha256(f"{seed} {what} {index}".encode()).digest()[:4], "big")

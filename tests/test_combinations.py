@@ -141,6 +141,10 @@ FACTORS: list[list[Value]] = [
     *each(*(line.name for line in flags() if line.name.endswith("_weight")), values=[0.0, 0.5]),
     *each("custom_audio_processing_function", values=["mix.py:less"]),
     *each("add_silence_between_segments", values=[0.0, 1.0]),
+    [{}, {"check_segments": "off"}, {"check_segments": "retry"}, {"check_segments": "retry", "retries": 1}],
+    *each("check_min_loudness_db", values=[-20.0]),
+    *each("check_max_clipped_percent", "check_max_repeat_s", values=[0.0]),
+    *each("check_max_length_ratio", "check_min_length_ratio", values=[1.0]),
 ]
 
 

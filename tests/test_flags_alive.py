@@ -312,6 +312,19 @@ def with_a_broken_download(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("downloads/suno/bark-small/vocab.txt").touch()
 
 
+def with_clipped_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sample in two hundred is beyond full scale."""
+    decode = Bark.decode
+
+    def clip(self, codes):
+        sounds = decode(self, codes)
+        for sound in sounds:
+            sound[::200] = 2.0
+        return sounds
+
+    monkeypatch.setattr(Bark, "decode", clip)
+
+
 def with_quick_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in reports.REPORTS:
         monkeypatch.setitem(reports.REPORTS, name, lambda name=name: f"the report {name}")
@@ -339,6 +352,16 @@ def seeds(made: Made) -> list[int]:
 
 def n_tokens(made: Made) -> int:
     return made.segment()["semantic_tokens"]
+
+
+def n_tries(made: Made) -> int:
+    return len(made.segment().get("tries", [made]))
+
+
+def faults(made: Made) -> set[str] | None:
+    """Names of what is wrong with the first segment; None if nobody looked."""
+    found = made.segment().get("faults")
+    return None if found is None else set(found)
 
 
 def only_the_third_segment_differs(plain: Made, given: Made) -> bool:
@@ -372,6 +395,11 @@ FIXED = f"{HELLO} --fine_temp 0.5 --semantic_seed 3 --coarse_seed 3"
 QUARTER = f"{TWO} {SPEAKER} --semantic_history_future_weight 0.25 --coarse_history_future_weight 0.25 "
 QUARTER += "--fine_history_future_weight 0.25"
 NO_DOWNLOADS = "--model small --model_dir nowhere --text_prompt Hello"
+
+SHY = f"{HELLO} --check_min_loudness_db 0"  # which nothing is
+LONG = f"{DEMO} --fine_temp 0 --text_prompt Hi --semantic_max_gen_duration_s 4 "
+LONG += "--semantic_token_repeat_penalty 1e9"  # one sound for 4 s
+BRIEF = f"{DEMO} --fine_temp 0 --semantic_min_eos_p 0.0001 --text_prompt '{' '.join(STORY)}'"
 
 ALIVE: dict[str, Case] = {
     # Input
@@ -573,6 +601,15 @@ ALIVE: dict[str, Case] = {
     "add_silence_between_segments": Case(
         TWO, "1", lambda plain, given: len(given.audio[0]) - len(plain.audio[0]) == round(0.75 * 24_000)
     ),
+    "check_segments": Case(
+        SHY, "retry", differs(n_tries, 3), lambda run, _: faults(run(f"{HELLO} --check_segments off")) is None
+    ),
+    "retries": Case(f"{SHY} --check_segments retry", "1", differs(n_tries, 2)),
+    "check_min_loudness_db": Case(HELLO, "0", differs(faults, {"quiet_dbfs"})),
+    "check_max_clipped_percent": Case(HELLO, "0", differs(faults, {"clipped_percent"}), prepare=with_clipped_sound),
+    "check_max_repeat_s": Case(HELLO, "0.01", differs(faults, {"repeated_s"})),
+    "check_max_length_ratio": Case(LONG, "40", differs(lambda made: "too_long_ratio" in faults(made), False)),
+    "check_min_length_ratio": Case(BRIEF, "0", differs(faults, set())),
     # More
     "config": Case("--text_splits_only", "settings.toml", splits("From a file.")),
     "print_config": Case(

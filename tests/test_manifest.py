@@ -60,6 +60,7 @@ WAYS = [
     ["--prompt_file", "lines.txt", "--split_input_into_separate_prompts_by", "line", "--text_temp", "0.4"],
     ["--bark_speaker_as_the_prompt", "someone.npz", "--fine_temp", "0"],
     ["--text_prompt", "Hello.", "--negative_text_prompt", "Bye.", "--mirostat_tau", "6", "--absolute_semantic_history_only"],
+    ["--text_prompt", STORY, "--split_each_text_prompt_by", "sentence", "--check_segments", "retry", "--check_min_loudness_db", "0"],
 ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ LAYERS = [
         "config",
         "reference",
         "seeds",
+        "segment_checks",
         "files",
         "sentences",
         "subtitles",
@@ -52,7 +53,7 @@ LAYERS = [
     {"devices", "decoding", "precision", "sampling", "gpt", "codec", "hubert"},
     {"stages", "checkpoints"},
     {"loading", "bark"},
-    {"clips", "long_form", "results", "rendering", "cloning", "drop_in"},
+    {"clips", "retries", "long_form", "results", "rendering", "cloning", "drop_in"},
     {"cli", "commands", "reports", "console", "__main__"},
 ]
 NO_TORCH = LAYERS[0] | LAYERS[1] | LAYERS[6]

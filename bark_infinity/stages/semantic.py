@@ -86,10 +86,14 @@ class Statistics:
 
 @dataclass(frozen=True, eq=False)
 class SemanticMade:
-    """Semantic tokens (n,) of a row, none if the model ended the speech at once; statistics where they were asked for."""
+    """Semantic tokens (n,) of a row, none if the model ended the speech at once; statistics where they were asked for.
+
+    `ended`: the speech was over, or as long as it may be, before the window was full.
+    """
 
     tokens: np.ndarray
     statistics: Statistics | None = None
+    ended: bool = True
 
 
 class _Run:
@@ -103,7 +107,7 @@ class _Run:
         self.counts = None if penalty is None else torch.zeros(spec.semantic_vocab_size + 1)
         self.next_token = spec.semantic_infer_token
         self.made: list[int] = []
-        self.done = False
+        self.done = self.ended = False
         self._entropies: list[float] = []  # nats
         self._log_likelihoods: list[float] = []
         self._model, self._spec, self._settings, self._steps = model, spec, settings, steps
@@ -113,12 +117,12 @@ class _Run:
         limit = self._settings.max_gen_duration_s
         for token in tokens:
             if token == _END:
-                self.done = True
+                self.done = self.ended = True
                 return
             self.made.append(token)
             self.next_token = token
-            too_long = limit is not None and len(self.made) / self._spec.semantic_rate_hz > limit
-            if too_long or len(self.made) == self._steps:
+            self.ended = limit is not None and len(self.made) / self._spec.semantic_rate_hz > limit
+            if self.ended or len(self.made) == self._steps:
                 self.done = True
                 return
 
@@ -135,9 +139,10 @@ class _Run:
     def result(self) -> SemanticMade:
         tokens = np.array(self.made, np.int64)
         if not self._entropies:
-            return SemanticMade(tokens)
+            return SemanticMade(tokens, ended=self.ended)
         perplexity = math.exp(-sum(self._log_likelihoods) / len(self._log_likelihoods))
-        return SemanticMade(tokens, Statistics(sum(self._entropies) / len(self._entropies) / math.log(2), perplexity))
+        entropy = sum(self._entropies) / len(self._entropies) / math.log(2)
+        return SemanticMade(tokens, Statistics(entropy, perplexity), self.ended)
 
     def prefix(self, decoder: int) -> torch.Tensor:
         """Text and history, embedded and summed, (256, C). The second decoder reads the negative text instead."""
