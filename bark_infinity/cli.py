@@ -24,7 +24,7 @@ from .option_rules import EXCLUSIVE
 from .options import Options, flags
 from .signals import Stopped, stopping
 
-EXIT_USAGE = 2
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
 
@@ -59,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         sys.stdout = None  # what is buffered cannot be written at the end either
         return commands.EXIT_FAILED
-    except Stopped as signal:
+    except KeyboardInterrupt as interrupt:
         view.report_error(console, "interrupted; what is finished is kept, and the same command goes on from there")
-        return signal.status
+        return interrupt.status if isinstance(interrupt, Stopped) else EXIT_INTERRUPTED
 
 
 def _run(argv: Sequence[str], console: Console) -> int:

@@ -7,7 +7,6 @@ import shlex
 import time
 from collections.abc import Container, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +27,6 @@ from .remaking import (
     chosen_segments,
     in_words,
     plan_regenerated,
-    restitched,
-    restitched_manifest,
     with_hearers,
 )
 from .rendering import Skipped, render_voices, voices_to_render
@@ -322,21 +319,18 @@ def compare(manifest: Manifest, audio: Path, options: Options, console: Console)
 
 def restitch(options: Options, task: _Task, console: Console) -> int:
     """--restitch: the audio of a clip again, from its tokens; of the model only the codec is loaded."""
-    from .clips import ClipUnderWay
     from .devices import use_physical_cores
     from .loading import ModelChoice, load_codec
-    from .results import check_output_folder, write_clip
+    from .restitching import restitch_clip
+    from .results import check_output_folder
 
     use_physical_cores()
     folder = check_output_folder(options.output_dir)
     (plan,), _ = task.plan()
     with closing(ClipTokens(options.from_manifest, task.manifest)) as tokens:
-        longest = tokens.seconds + len(tokens) * options.add_silence_between_segments
         view.say_loading(console, f"{options.model}, its codec")
         codec = load_codec(ModelChoice.from_options(options))
-        clip = ClipUnderWay(plan, options.add_silence_between_segments, options.gain_db)
-        manifest = partial(restitched_manifest, task.manifest, options=options)
-        saved = write_clip(clip, restitched(plan, tokens, codec), longest, manifest, folder, options)
+        saved = restitch_clip(task.manifest, plan, tokens, codec.decode, folder, options)
     view.print_result(saved.path)
     segments = view.count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {saved.record.seconds:.1f} s of sound from {segments}")

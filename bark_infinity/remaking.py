@@ -17,12 +17,10 @@ from .manifest import Manifest, seconds
 from .options import Options
 from .planning import SEEDS, ClipPlan, history_plan, plan_again
 from .seeds import Seeds, derive_seed
-from .segment_checks import Try
 from .voice import VOICE_ARRAYS, Frugal, Voice, read_member
 
-if TYPE_CHECKING:  # these import torch
-    from .clips import ClipRecord, SegmentMade
-    from .codec import Codec
+if TYPE_CHECKING:  # this imports torch
+    from .clips import ClipRecord
 
 _NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 _MAX_CONTENTS = 100 * 2**20  # bytes of an archive's table of contents, of 200 or so for each segment
@@ -140,16 +138,6 @@ class ClipTokens(Mapping[int, KeptSegment]):
             f"--from_manifest {self._name}: the clip's tokens cannot be read from {self._path} ({str(reason)[:200]}); "
             "put that file beside the manifest, or make the clip again without --restitch or --regenerate"
         )
-
-
-def restitched(plan: ClipPlan, tokens: ClipTokens, codec: Codec) -> Iterator[SegmentMade]:
-    """Every segment of a clip with its sound, from its tokens."""
-    from .clips import Heard, SegmentMade
-    from .long_form import recalled
-
-    for k, kept in tokens.items():
-        generation = recalled(kept, lambda codes: [codec.decode(c) for c in codes])
-        yield SegmentMade(plan, k, Heard(), generation, (Try(plan.segments[k].seeds, None),))
 
 
 def restitched_manifest(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ import numpy as np
 from . import audio
 from . import constants as c
 from .bark import Bark
-from .clips import ClipRecord, ClipUnderWay, FailedClip, PlacedSegment, SegmentMade, SegmentRecord
+from .clips import ClipRecord, FailedClip, PlacedSegment, SegmentRecord
 from .errors import DeviceError, OutputError, VoiceError
 from .files import errors_naming, make_folder, safe_stem, to_disk
 from .journal import ClipJournal, RunJournal
@@ -160,32 +160,6 @@ def _write(
     except OutputError as error:
         return FailedClip(made.plan, error)
     return made
-
-
-def write_clip(
-    clip: ClipUnderWay,
-    segments: Iterable[SegmentMade],
-    longest_seconds: float,
-    manifest: Callable[[ClipRecord], Mapping[str, object]],
-    folder: Path,
-    options: Options,
-) -> SavedClip:
-    """The files of one clip from segments that are there. Raises OutputError, TextError for one without sound."""
-    plan, journal = clip.plan, RunJournal.start(folder, lambda _: "", clip.plan.seed)
-    try:
-        files = ClipFiles(plan, folder, options, longest_seconds, journal.clip(plan))
-        try:
-            for made in segments:
-                for placed in clip.put(made):
-                    files.add(placed)
-            record = clip.finish(None, None)
-            if isinstance(record, FailedClip):
-                raise record.error
-            return SavedClip(record, files.finish(record, manifest(record)))
-        finally:
-            files.discard()
-    finally:
-        journal.close(complete=True)
 
 
 class ClipFiles:

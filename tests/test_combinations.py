@@ -39,6 +39,8 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "text_splits_only",
     "render_npz_samples",
     "convert_model",
+    "regenerate",  # of a finished clip with its tokens
+    "restitch",
     "audio_file_as_history_prompt",  # needs a second model
     "device",  # the CPU in every run
     "suno_use_directml",
@@ -78,6 +80,7 @@ FACTORS: list[list[Value]] = [
         *([{"output_format": "m4a", "output_format_ffmpeg_parameters": "-ac 2"}] if shutil.which("ffmpeg") else []),
     ],
     *each("output_iterations", values=[2]),
+    *each("resume", values=[False]),
     *each("always_save_speaker", values=[False]),
     *each("hoarder_mode", "extra_stats", "show_generation_times", "silent", values=[True]),
     # Model
@@ -141,6 +144,7 @@ FACTORS: list[list[Value]] = [
     *each(*(line.name for line in flags() if line.name.endswith("_weight")), values=[0.0, 0.5]),
     *each("custom_audio_processing_function", values=["mix.py:less"]),
     *each("add_silence_between_segments", values=[0.0, 1.0]),
+    *each("gain_db", values=[-6.0]),
     [{}, {"check_segments": "off"}, {"check_segments": "retry"}, {"check_segments": "retry", "retries": 1}],
     *each("check_min_loudness_db", values=[-20.0]),
     *each("check_max_clipped_percent", "check_max_repeat_s", values=[0.0]),

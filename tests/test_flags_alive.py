@@ -375,6 +375,45 @@ def made_again_bit_for_bit(run: Run, _: Made) -> bool:
     return "bit for bit" in again.error and again.said() == first.said()
 
 
+def second_segment_anew(run: Run, _: Made) -> bool:
+    first = run(f"{TWO} {SPEAKER} --output_filename first")
+    again = run(f"--model demo --device cpu --from_manifest bark_samples/first.json {SPEAKER} --regenerate 2")
+    return again.said(0, 0) == first.said(0, 0) and again.said(0, 1) != first.said(0, 1)
+
+
+def same_tokens_in_another_dress(run: Run, _: Made) -> bool:
+    first = run(f"{TWO} --output_filename first")
+    again = run("--model demo --device cpu --from_manifest bark_samples/first.json --restitch --gain_db -20")
+    softer = np.allclose(again.audio[0], first.audio[0] / 10, atol=1e-4)
+    return softer and not again.batches and again.said(0, 1) == first.said(0, 1)
+
+
+def goes_on_unless_told_otherwise(run: Run, _: Made) -> bool:
+    def interrupted() -> Made:
+        """A run that is stopped when it has made one of two segments."""
+        with pytest.MonkeyPatch.context() as patch:
+            stream = Bark.stream
+
+            def stream_once(*arguments):
+                yield next(stream(*arguments))
+                raise KeyboardInterrupt
+
+            patch.setattr(Bark, "stream", stream_once)
+            return run(command)
+
+    command = f"{TWO} --batch_size 1 --output_filename broken"
+    stopped = interrupted()
+    on = run(command)
+    interrupted()
+    over = run(f"{command} --resume false")
+    return (
+        stopped.status == 130
+        and (on.batches, over.batches) == ([1], [1, 1])
+        and "1 of 2 segments were done" in on.error
+        and "were done" not in over.error
+    )
+
+
 def ffmpeg_case() -> Case:
     if shutil.which("ffmpeg") is None:
         return Case(HELLO, "-b:a 64k", refuses("through ffmpeg"))
@@ -406,6 +445,12 @@ ALIVE: dict[str, Case] = {
     "text_prompt": Case("--text_splits_only", "Hello", splits("Hello")),
     "prompt_file": Case("--text_splits_only", "two.txt", splits("One dog. Two cats.")),
     "from_manifest": Case("--text_splits_only", "before.json", splits("Made before."), made_again_bit_for_bit),
+    "regenerate": Case(
+        f"{DEMO} --from_manifest before.json", "2", refuses("has the segments 1 to 1"), second_segment_anew
+    ),
+    "restitch": Case(
+        f"{DEMO} --from_manifest before.json", "", refuses("tokens cannot be read"), same_tokens_in_another_dress
+    ),
     "split_input_into_separate_prompts_by": Case("--dry_run --prompt_file two.txt", "line", tells("2 clips")),
     "split_input_into_separate_prompts_by_value": Case(
         "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", tells("2 clips")
@@ -444,6 +489,7 @@ ALIVE: dict[str, Case] = {
         lambda plain, given: "bark_samples/Hello-SPK-random.segments/1.wav" in set(given.files) - set(plain.files),
     ),
     "extra_stats": Case(HELLO, "", lambda plain, given: "entropy" in given.out[0] and "entropy" not in plain.out[0]),
+    "resume": Case(HELLO, "false", lambda plain, given: plain.said() == given.said(), goes_on_unless_told_otherwise),
     "show_generation_times": Case(HELLO, "", tells("codec")),
     "silent": Case(
         HELLO,
@@ -601,6 +647,7 @@ ALIVE: dict[str, Case] = {
     "add_silence_between_segments": Case(
         TWO, "1", lambda plain, given: len(given.audio[0]) - len(plain.audio[0]) == round(0.75 * 24_000)
     ),
+    "gain_db": Case(HELLO, "-20", lambda plain, given: np.allclose(given.audio[0], plain.audio[0] / 10, atol=1e-4)),
     "check_segments": Case(
         SHY, "retry", differs(n_tries, 3), lambda run, _: faults(run(f"{HELLO} --check_segments off")) is None
     ),

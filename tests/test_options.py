@@ -53,7 +53,7 @@ LAYERS = [
     {"devices", "decoding", "precision", "sampling", "gpt", "codec", "hubert"},
     {"stages", "checkpoints"},
     {"loading", "bark"},
-    {"clips", "retries", "long_form", "results", "rendering", "cloning", "drop_in"},
+    {"clips", "retries", "long_form", "results", "restitching", "rendering", "cloning", "drop_in"},
     {"cli", "commands", "reports", "console", "__main__"},
 ]
 NO_TORCH = LAYERS[0] | LAYERS[1] | LAYERS[6]
