@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import secrets
 import shutil
@@ -101,7 +100,7 @@ class ClipJournal:
             voice = Voice(*(usable_tokens(name, arrays[name]) for name in VOICE_ARRAYS))
         except (VoiceError, KeyError, ValueError, RecursionError):  # damaged: it is made again
             return None
-        return KeptSegment(voice, about) if isinstance(about, dict) and all(map(_is_told, about.values())) else None
+        return KeptSegment(voice, about) if isinstance(about, dict) else None
 
     def name(self, moves: Sequence[tuple[Path, Path]]) -> None:
         """Give the finished files of the work folder their names, all or none, even if the process ends in between.
@@ -159,13 +158,6 @@ def usable_tokens(name: str, tokens: np.ndarray) -> np.ndarray:
     if tokens.size and not 0 <= tokens.min() <= tokens.max() < n_ids:
         raise ValueError(f"{name} has values outside 0..{n_ids - 1}")
     return tokens.astype(np.int64)
-
-
-def _is_told(value: object) -> bool:
-    """Whether it is what is told of a segment: a number, none, or several by name."""
-    if isinstance(value, dict):
-        return all(isinstance(number, int | float) and math.isfinite(number) for number in value.values())
-    return value is None or (isinstance(value, int) and value >= 0)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -280,15 +281,19 @@ class LongForm:
 
 
 def recalled(kept: KeptSegment, decode: Callable[[Sequence[np.ndarray]], list[np.ndarray]]) -> Generation | None:
-    """A kept segment with its sound; None if it was kept by a program that told less of it. `decode`: as Bark's."""
+    """A kept segment with its sound; None if what is told of it is not what is told today. `decode`: as Bark's."""
     voice, about = kept.voice, kept.about
     try:
-        statistics = about["statistics"] and Statistics(**about["statistics"])
-        sound = decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
-        taken, ended = dict(about["seconds_taken"]), bool(about["ended"])
-        return Generation(voice, sound, int(about["cut_ids"]), taken, statistics, ended)
-    except (KeyError, TypeError, ValueError):
+        taken = {str(stage): float(seconds) for stage, seconds in about["seconds_taken"].items()}
+        measured = about["statistics"] and {name: float(value) for name, value in about["statistics"].items()}
+        statistics = measured and Statistics(**measured)
+        cut_ids, ended = int(about["cut_ids"]), bool(about["ended"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
+    if not all(map(math.isfinite, [*taken.values(), *(measured or {}).values()])):
+        return None
+    sound = decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
+    return Generation(voice, sound, cut_ids, taken, statistics, ended)
 
 
 class _NotKept(Exception):

@@ -8,19 +8,15 @@ import re
 import zipfile
 from collections.abc import Collection, Container, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import constants as c
 from .errors import UsageError
 from .journal import KeptSegment, usable_tokens
-from .manifest import Manifest, seconds
+from .manifest import Manifest
 from .options import Options
 from .planning import SEEDS, ClipPlan, history_plan, plan_again
 from .seeds import Seeds, derive_seed
 from .voice import VOICE_ARRAYS, Frugal, Voice, read_member
-
-if TYPE_CHECKING:  # this imports torch
-    from .clips import ClipRecord
 
 _NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 _MAX_CONTENTS = 100 * 2**20  # bytes of an archive's table of contents, of 200 or so for each segment
@@ -89,7 +85,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
 
     def __init__(self, name: str, manifest: Manifest, leave_out: Collection[int] = ()):
         self._name, self._manifest = name, manifest
-        self._there = [k for k in range(len(manifest.segments)) if k not in leave_out]
+        self._there = dict.fromkeys(k for k in range(len(manifest.segments)) if k not in leave_out)
         path = Path(name)
         self._several = len(manifest.segments) > 1
         self._path = path.with_name(path.stem + (".segments.npz" if self._several else ".npz"))
@@ -138,18 +134,6 @@ class ClipTokens(Mapping[int, KeptSegment]):
             f"--from_manifest {self._name}: the clip's tokens cannot be read from {self._path} ({str(reason)[:200]}); "
             "put that file beside the manifest, or make the clip again without --restitch or --regenerate"
         )
-
-
-def restitched_manifest(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapping[str, object]:
-    """What the manifest said, with what is new."""
-    spans = [{"start": seconds(made.span.start), "end": seconds(made.span.stop)} for made in clip.segments]
-    content = {name: value for name, value in manifest.content.items() if name != "format"}
-    return content | {
-        "settings": options.changed(),
-        "seconds": round(clip.seconds, 6),
-        "segments": [told | span for told, span in zip(content["segments"], spans, strict=True)],
-        "audio_sha256": clip.audio_sha256,
-    }
 
 
 def in_words(segments: Collection[int]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from .clips import ClipUnderWay, FailedClip, Heard, SegmentMade
+from .clips import ClipRecord, ClipUnderWay, FailedClip, Heard, SegmentMade
 from .journal import RunJournal
 from .long_form import recalled
-from .manifest import Manifest
+from .manifest import Manifest, seconds
 from .options import Options
 from .planning import ClipPlan
-from .remaking import ClipTokens, restitched_manifest
+from .remaking import ClipTokens
 from .results import ClipFiles, SavedClip
 from .segment_checks import Try
 
@@ -37,11 +37,23 @@ def restitch_clip(
             record = clip.finish(None, None)
             if isinstance(record, FailedClip):
                 raise record.error
-            return SavedClip(record, files.finish(record, restitched_manifest(manifest, record, options)))
+            return SavedClip(record, files.finish(record, _manifest_of(manifest, record, options)))
         finally:
             files.discard()
     finally:
         journal.close(complete=True)
+
+
+def _manifest_of(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapping[str, object]:
+    """What the manifest said, with what is new."""
+    spans = [{"start": seconds(made.span.start), "end": seconds(made.span.stop)} for made in clip.segments]
+    content = {name: value for name, value in manifest.content.items() if name != "format"}
+    return content | {
+        "settings": options.changed(),
+        "seconds": round(clip.seconds, 6),
+        "segments": [told | span for told, span in zip(content["segments"], spans, strict=True)],
+        "audio_sha256": clip.audio_sha256,
+    }
 
 
 def _segments(plan: ClipPlan, tokens: ClipTokens, decode: Decode) -> Iterator[SegmentMade]:

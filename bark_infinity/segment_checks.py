@@ -132,7 +132,8 @@ class Try:
     @classmethod
     def of(cls, content: Mapping) -> Try:
         """What `content` was made of. Raises KeyError, TypeError, ValueError for anything else."""
-        faults = None if content["faults"] is None else dict(content["faults"])
+        told = content["faults"]
+        faults = None if told is None else {name: float(measured) for name, measured in dict(told).items()}
         if unknown := (faults or {}).keys() - _FAULTS.keys():
             raise ValueError(f"no faults: {unknown}")
         return cls(Seeds(**content["seeds"]), faults)

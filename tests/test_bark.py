@@ -160,19 +160,19 @@ def test_fine_goes_on_from_any_number_of_codebooks(drop_in):
 
 
 def test_presets_follow_the_loaded_models_settings(huggingface_folder, monkeypatch):
-    import huggingface_hub
+    from bark_infinity.checkpoints import hub
 
-    asked = []
+    cached_repo, caches = hub.CachedRepo, set()
 
-    def download(*_, local_files_only, cache_dir, **__):
-        asked.append((local_files_only, cache_dir))
-        raise huggingface_hub.errors.LocalEntryNotFoundError("not here")
+    def watched(repo, cache):
+        caches.add(str(cache))
+        return cached_repo(repo, cache)
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub, "CachedRepo", watched)
     bark = bark_infinity.Bark.load(str(huggingface_folder), device="cpu", offline=True, model_dir="mine")
     with pytest.raises(VoiceError, match="--offline is set"):
         bark.speak("Hi", voice="v2/en_speaker_6")
-    assert asked == [(True, "mine")]
+    assert caches == {"mine"}
 
 
 @pytest.mark.parametrize(

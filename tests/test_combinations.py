@@ -33,6 +33,7 @@ ENDED_AT_ONCE = "ended its speech at once"  # what the unlikeliest tokens of the
 
 Value = Mapping[str, object]  # flags that are given together, by name
 
+PARTS = 6  # of all pairs, so that tests beside each other end together
 MODES = {  # these stop before a clip is made, or are not of a run; each has its case in test_flags_alive.py
     "list_speakers",
     "dry_run",
@@ -298,11 +299,12 @@ def test_every_flag_that_shapes_a_run_is_combined():
     assert combined | MODES == {line.name for line in flags() if line.group != MORE} and not combined & MODES
 
 
-def test_every_pair_of_values_works_together(perform):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_pair_of_values_works_together(perform, part):
     runs, forbidden = all_pairs()
     assert 30 < len(runs) < 80 and forbidden
     faults = []
-    for value in runs:
+    for value in runs[part::PARTS]:
         try:
             status, out, error = perform(value, "--dry_run")
             assert (status, out) == (0, []) and f"{n_clips(value)} clip" in error and not Path("bark_samples").exists()

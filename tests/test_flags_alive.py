@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import torch
 
-from bark_infinity import loading, reports
+from bark_infinity import commands, loading, reports
 from bark_infinity.bark import Bark
 from bark_infinity.checkpoints import demo
 from bark_infinity.cli import main
@@ -388,30 +388,22 @@ def same_tokens_in_another_dress(run: Run, _: Made) -> bool:
     return softer and not again.batches and again.said(0, 1) == first.said(0, 1)
 
 
-def goes_on_unless_told_otherwise(run: Run, _: Made) -> bool:
-    def interrupted() -> Made:
-        """A run that is stopped when it has made one of two segments."""
-        with pytest.MonkeyPatch.context() as patch:
-            stream = Bark.stream
+def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
+    """Every run is the second one: the first was stopped when it had made one segment."""
+    perform, stream = commands.perform, Bark.stream
 
-            def stream_once(*arguments):
-                yield next(stream(*arguments))
-                raise KeyboardInterrupt
+    def stream_once(*arguments):
+        yield next(stream(*arguments))
+        raise KeyboardInterrupt
 
-            patch.setattr(Bark, "stream", stream_once)
-            return run(command)
+    def perform_again(options, *more):
+        with patch.context() as stopping:
+            stopping.setattr(Bark, "stream", stream_once)
+            with pytest.raises(KeyboardInterrupt):
+                perform(options, *more)
+        return perform(options, *more)
 
-    command = f"{TWO} --batch_size 1 --output_filename broken"
-    stopped = interrupted()
-    on = run(command)
-    interrupted()
-    over = run(f"{command} --resume false")
-    return (
-        stopped.status == 130
-        and (on.batches, over.batches) == ([1], [1, 1])
-        and "1 of 2 segments were done" in on.error
-        and "were done" not in over.error
-    )
+    patch.setattr(commands, "perform", perform_again)
 
 
 def ffmpeg_case() -> Case:
@@ -489,7 +481,13 @@ ALIVE: dict[str, Case] = {
         lambda plain, given: "bark_samples/Hello-SPK-random.segments/1.wav" in set(given.files) - set(plain.files),
     ),
     "extra_stats": Case(HELLO, "", lambda plain, given: "entropy" in given.out[0] and "entropy" not in plain.out[0]),
-    "resume": Case(HELLO, "false", lambda plain, given: plain.said() == given.said(), goes_on_unless_told_otherwise),
+    "resume": Case(
+        f"{TWO} --batch_size 1",
+        "false",
+        lambda plain, given: (plain.batches, given.batches) == ([1, 1], [1, 1, 1]),
+        lambda _, given: "were done" not in given.error,
+        prepare=with_an_unfinished_run,
+    ),
     "show_generation_times": Case(HELLO, "", tells("codec")),
     "silent": Case(
         HELLO,

@@ -1,0 +1,111 @@
+"""What losing nothing costs: keeping segments, and going on with them, against the length of a text. No model is loaded.
+
+    python benchmarks/journal.py --segments 500 1000 2500 5000
+
+Segments of 10 s with random tokens stand for a model's. Each length is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+FRAMES, SEMANTIC = 750, 499  # of 10 s
+
+
+class NoModel:
+    """Stands for a Bark: hands out the same random segment for every text, at once."""
+
+    name, stages, identity = "no model", {}, "no model"
+
+    def __init__(self):
+        from bark_infinity.bark import Generation
+        from bark_infinity.spec import BarkSpec
+        from bark_infinity.voice import Voice
+
+        random = np.random.default_rng(0)
+        fine = random.integers(0, 1024, (8, FRAMES))
+        self.spec, self.tokenizer = BarkSpec(), self
+        self.sound = np.zeros(FRAMES * 320, np.float32)
+        taken = dict.fromkeys(("semantic", "coarse", "fine", "codec"), 0.0)
+        self.segment = Generation(Voice(random.integers(0, 10_000, SEMANTIC), fine[:2], fine), self.sound, 0, taken)
+
+    def encode(self, text: str) -> list[int]:
+        return [1]
+
+    def check_history(self, history: object) -> None:
+        """Any will do."""
+
+    def rows_at_once(self, settings: object) -> int:
+        return 16
+
+    def stream(self, segments: list, *_) -> Iterator:
+        for place in range(len(segments)):
+            yield place, self.segment
+
+    def decode(self, codes: list[np.ndarray]) -> list[np.ndarray]:
+        return [self.sound for _ in codes]
+
+
+def run_once(n: int, folder: Path, stop_at: int | None) -> float:
+    """Seconds that a run of n segments takes; it is left when `stop_at` of them are made."""
+    from bark_infinity.journal import RunJournal
+    from bark_infinity.long_form import LongForm
+    from bark_infinity.options import Options
+    from bark_infinity.planning import plan_clips
+    from bark_infinity.results import clip_key, save_clips
+
+    text = "\n".join(f"This is line {k} of a long text." for k in range(n))
+    options = Options(text_prompt=text, split_each_text_prompt_by="line", seed=1, check_segments="off").resolved()
+    start = time.perf_counter()
+    form = LongForm.from_options(options, NoModel(), None)
+    plans, _ = plan_clips([text], options, 0)
+    for journal in RunJournal.unfinished(folder, lambda plan: clip_key(plan, options, form)):
+        assert journal.belongs_to(plans)
+        form.journal = journal
+        break
+    results = save_clips(form, plans, folder, options)
+    for done, _ in enumerate(results, 1):
+        if done == stop_at:
+            break
+    results.close()
+    return time.perf_counter() - start
+
+
+def measure(n: int) -> None:
+    """Print a row for n segments: seconds to make all but one, seconds to go on with them, peak memory."""
+    with tempfile.TemporaryDirectory() as name:
+        made = run_once(n, Path(name), n - 1)
+        went_on = run_once(n, Path(name), None)
+        whole = sum(path.stat().st_size for path in Path(name).glob("*.segments.npz"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    cells = [f"{made:.1f}", f"{1e3 * made / n:.1f}", f"{went_on:.1f}", f"{1e3 * went_on / n:.1f}", f"{peak:,.0f}"]
+    print(f"| {n:,} | {' | '.join(cells)} | {whole / 2**20:,.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--segments", type=int, nargs="+", default=[500, 1000, 2500, 5000])
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one is not None:
+        measure(args.one)
+        return
+    print("| segments | made and kept, s | ms each | gone on with, s | ms each | peak memory, MiB | tokens, MiB |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    for n in args.segments:
+        subprocess.run([sys.executable, __file__, "--one", str(n)], check=True)
+
+
+if __name__ == "__main__":
+    main()
