@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +13,12 @@ import numpy as np
 
 from . import constants as c
 from .encoding import FfmpegEncoder, SoundfileEncoder
-from .errors import UsageError
 from .files import write_whole
+from .formats import FFMPEG_ENCODERS, FFMPEG_FORMATS, SOUNDFILE_ENCODERS
 
-_SOUNDFILE_FORMATS = {  # libsndfile's container, codec and compression, 0..1; bit rates are those of speech
-    "wav": ("WAV", "PCM_16", None),
-    "flac": ("FLAC", "PCM_16", None),
-    "ogg": ("OGG", "VORBIS", 0.4),  # Vorbis quality 6 of 10, about 75 kbit/s
-    "opus": ("OGG", "OPUS", (256 - 64) / (256 - 6)),  # counted from 256 kbit/s down to 6: here 64, music stays music
-    "mp3": ("MP3", "MPEG_LAYER_III", 0.2),  # LAME's V2, about 65 kbit/s
-}
-_FFMPEG_ENCODERS = {name: ("-c:a", "aac", "-b:a", "96k") for name in ("mp4", "m4a")}
 # samples encoded at once, however they come: Vorbis turns on it, and ten minutes at once crash libsndfile
 _BLOCK = 2**16
 _WAV_SAMPLES = 2**31 - 2**19  # of two bytes; a WAV counts its bytes, the tags' too, in 32 bits
-
-FFMPEG_FORMATS = tuple(_FFMPEG_ENCODERS)
-FORMATS = (*_SOUNDFILE_FORMATS, *FFMPEG_FORMATS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +59,6 @@ class Joiner:
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def check_format(format: str, ffmpeg_parameters: str) -> None:
-    """Raise UsageError if this machine cannot write `format`, or the parameters cannot be had with it."""
-    if format in FFMPEG_FORMATS:
-        if shutil.which("ffmpeg") is None:
-            raise UsageError(
-                f"--output_format {format} needs the program ffmpeg, which is not on the PATH; install it or choose "
-                f"another of {', '.join(_SOUNDFILE_FORMATS)}"
-            )
-        try:
-            shlex.split(ffmpeg_parameters)
-        except ValueError as error:
-            raise UsageError(
-                f"--output_format_ffmpeg_parameters {ffmpeg_parameters} cannot be split into words "
-                f"({str(error).lower()}); close the quotes"
-            ) from None
-        return
-    if ffmpeg_parameters.strip():
-        raise UsageError(
-            f"--output_format_ffmpeg_parameters are for {' and '.join(FFMPEG_FORMATS)}, and {format} does not go through "
-            "ffmpeg; leave them out or choose --output_format m4a"
-        )
-    import soundfile
-
-    container, codec, _ = _SOUNDFILE_FORMATS[format]
-    if not soundfile.check_format(container, codec):
-        raise UsageError(
-            f"--output_format {format}: the libsndfile here ({soundfile.__libsndfile_version__}) is too old for it; "
-            "update the package soundfile or choose wav"
-        )
-
-
 def write_audio(
     path: Path, samples: np.ndarray, tags: Mapping[str, str], format: str = "wav", ffmpeg_parameters: str = ""
 ) -> None:
@@ -138,10 +95,10 @@ class AudioEncoder:
         tags = {name: _clean(value) for name, value in tags.items() if value}
         self._encoder: SoundfileEncoder | FfmpegEncoder
         if format in FFMPEG_FORMATS:
-            how = (*_FFMPEG_ENCODERS[format], *shlex.split(ffmpeg_parameters))
+            how = (*FFMPEG_ENCODERS[format], *shlex.split(ffmpeg_parameters))
             self._encoder = FfmpegEncoder(file, path, format, tags, how)
         else:
-            container, codec, compression = _SOUNDFILE_FORMATS[format]
+            container, codec, compression = SOUNDFILE_ENCODERS[format]
             if format == "wav" and most_samples > _WAV_SAMPLES:
                 container = "RF64"
             self._encoder = SoundfileEncoder(file, tags, container, codec, compression)

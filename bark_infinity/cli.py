@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from . import __version__, commands
+from . import __version__
 from . import console as view
 from .config import config_text, read_config
 from .errors import BarkError, UsageError
@@ -24,7 +24,7 @@ from .option_rules import EXCLUSIVE
 from .options import Options, flags
 from .signals import Stopped, stopping
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
 
@@ -52,13 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except BrokenPipeError:  # whoever read our results has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return commands.EXIT_FAILED
+        return EXIT_FAILED
     except OSError as error:  # of stdout: results have their own
         view.report_error(
             console, f"the output cannot be written ({error.strerror or error}); free space or redirect it"
         )
         sys.stdout = None  # what is buffered cannot be written at the end either
-        return commands.EXIT_FAILED
+        return EXIT_FAILED
     except KeyboardInterrupt as interrupt:
         view.report_error(console, "interrupted; what is finished is kept, and the same command goes on from there")
         return interrupt.status if isinstance(interrupt, Stopped) else EXIT_INTERRUPTED
@@ -73,6 +73,8 @@ def _run(argv: Sequence[str], console: Console) -> int:
     elif options.print_completion is not None:
         print(completion(options.print_completion))
     else:
+        from . import commands  # late: it imports NumPy, and --help and a wrong flag need none
+
         return commands.run(options, console)
     sys.stdout.flush()
     return 0

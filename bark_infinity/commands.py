@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from . import console as view
-from .audio import check_format
 from .console import MadeClip
 from .custom_history import check_name, load_function
 from .errors import BarkError, UsageError
+from .formats import check_format
 from .manifest import Manifest, check_unasked, differences, read_content, read_manifest
 from .option_rules import REPORTS
 from .options import Options
@@ -125,9 +125,11 @@ class _Task:
 
     def go_on_from(self, drawn_seed: int) -> None:
         """Plan with the seed of an earlier run."""
+        at_random = self.options.split_input_into_separate_prompts_by == "random"
+        source = self.options.prompt_file
+        if drawn_seed != self.drawn_seed and at_random and (source is None or os.path.isfile(source)):
+            self.prompts = read_prompts(self.options, drawn_seed)  # a pipe is read but once
         self.drawn_seed = drawn_seed
-        if self.manifest is None and self.options.prompt_file != "-":  # which is read but once
-            self.prompts = read_prompts(self.options, drawn_seed)
 
 
 # ---- making sound ---------------------------------------------------------------------------------------------------

@@ -20,13 +20,13 @@ from rich.text import Text
 
 from . import constants as c
 from .options import Options
-from .planning import ClipPlan
-from .segment_checks import Try, told
-from .voice import HUB_PRESETS, FoundVoice
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # nothing here waits for NumPy or torch
     from .clips import SegmentRecord
     from .long_form import RunProgress
+    from .planning import ClipPlan
+    from .segment_checks import Try
+    from .voice import FoundVoice
 
 
 class _Share(NamedTuple):
@@ -181,6 +181,8 @@ class FaultReport:
     def add(self, where: str, tries: Sequence[Try]) -> None:
         """Tell what was wrong with a segment, if anything was."""
         self._checked += 1
+        from .segment_checks import told
+
         if (what := told(tries)) is not None:
             self._faulty += 1
             if self._faulty <= self._most:
@@ -244,6 +246,8 @@ def show_splits(console: Console, clips: Sequence[ClipPlan]) -> None:
 
 def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
     """The table of --list_speakers."""
+    from .voice import HUB_PRESETS
+
     if voices:
         table = Table(title="voices on this machine", title_justify="left")
         for column in ("language", "name", "path"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -19,26 +20,28 @@ except ImportError:  # Windows
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 
+# of folders on some networks, where no run is kept out of another's
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _LOCKED_BYTE = 2**30  # beyond whatever is written, for Windows keeps others from reading what is locked
 
 
 def open_locked(path: Path) -> BinaryIO | None:
     """A file open for reading and for writing at its end, locked until it is closed; None if another process has it.
 
-    It is made where it is missing; its folder must be there. Raises OSError.
+    It is made where it is missing; its folder must be there. Where the file system has no locks it is open without one.
+    Raises OSError.
     """
     while True:
         file = open(path, "a+b")  # noqa: SIM115
         try:
             _lock(file)
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):  # the second on Windows
             file.close()
             return None
         except OSError as error:
-            file.close()
-            if isinstance(error, PermissionError):  # so Windows says it
-                return None
-            raise
+            if error.errno not in _NO_LOCKS:
+                file.close()
+                raise
         if _is_there(file, path):
             return file
         file.close()  # whoever had it has removed it in the meantime

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from .audio import FORMATS
 from .files import MAX_STEM_BYTES, safe_stem
+from .formats import FORMATS
 from .options import Options
 
 RESULT_SUFFIXES = (*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments")

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from . import constants as c
-from .audio import FORMATS
 from .errors import UsageError
+from .formats import FORMATS
 
 if TYPE_CHECKING:
     from .options import Options

@@ -13,9 +13,9 @@ import typing
 from dataclasses import dataclass, field
 
 from . import constants as c
-from .audio import FORMATS
 from .errors import UsageError
 from .flags import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, flag
+from .formats import FORMATS
 from .option_rules import check_pairs, expanded, inherited
 from .text_units import PATTERN_UNITS, SPLIT_UNITS
 

@@ -16,8 +16,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark_infinity.audio import FFMPEG_FORMATS, FORMATS, AudioEncoder, Joiner, Span, check_format, write_audio
+from bark_infinity.audio import AudioEncoder, Joiner, Span, write_audio
 from bark_infinity.errors import OutputError, UsageError
+from bark_infinity.formats import FFMPEG_FORMATS, FORMATS, check_format
 
 SOUNDFILE_FORMATS = [name for name in FORMATS if name not in FFMPEG_FORMATS]
 TAGS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bark_infinity import commands
+from bark_infinity import commands, locks
 from bark_infinity.clips import FailedClip
 from bark_infinity.errors import OutputError
 from bark_infinity.journal import ClipJournal, KeptSegment, RunJournal
@@ -58,7 +60,7 @@ class Counted:
             yield made
 
 
-def run(bark, text: str = LINES, folder: Path = OUT, **options) -> list[SavedClip | FailedClip]:
+def run(bark, text: str | None = LINES, folder: Path = OUT, **options) -> list[SavedClip | FailedClip]:
     """What becomes of the clips of a command, as the command line makes them."""
     resolved = Options(model="demo", text_prompt=text, **SHORT | options).resolved()
     task, console = commands._Task(resolved), Console(quiet=True)
@@ -219,6 +221,32 @@ def test_a_changed_flag_uses_what_it_does_not_change(demo):
     again = Counted(demo)
     run(again, fine_temp=0.4)
     assert again.made == 6
+
+
+def test_prompts_cut_at_random_are_cut_as_before(demo):
+    how = {"split_input_into_separate_prompts_by": "random", "split_each_text_prompt_by": None, "seed": None}
+    interrupt(2, demo, **how)
+    before = sounds()
+    again = Counted(demo)
+    run(again, **how)
+    assert len(before) == 2 and before.items() <= sounds().items() and again.made == len(sounds()) - 2
+
+
+def test_a_text_from_a_pipe_is_read_once(demo):
+    os.mkfifo("pipe")
+
+    def write() -> None:
+        Path("pipe").write_text(LINES)
+
+    for stopped in (True, False):
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        if stopped:
+            interrupt(3, demo, text=None, prompt_file="pipe", seed=None)
+        else:
+            (clip,) = run(demo, text=None, prompt_file="pipe", seed=None)
+            assert len(clip.plan.segments) == 6
+        writer.join(timeout=10)
 
 
 def test_finished_clips_of_a_run_are_not_made_again(demo):
@@ -415,6 +443,18 @@ def test_a_folder_has_one_owner_at_a_time():
     assert ClipJournal.claim(OUT / "x.partial") is None
     first.remove()
     assert ClipJournal.claim(OUT / "x.partial") is not None
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_folder_without_locks_is_worked_in_without(demo, monkeypatch, number):
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(locks, "_lock", refuse)
+    interrupt(3, demo)
+    again = Counted(demo)
+    run(again)
+    assert again.made == 3
 
 
 def test_foreign_files_beside_results_stop_nothing(demo):

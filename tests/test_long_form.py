@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bark_infinity import long_form
+from bark_infinity import clip_run
 from bark_infinity.bark import Bark, Generation
 from bark_infinity.clips import ClipRecord, PlacedSegment
 from bark_infinity.console import RunDisplay
@@ -424,7 +424,7 @@ def test_a_segment_more_is_a_few_words_more():
 
 def test_where_much_waits_already_only_that_for_which_it_waits_is_made(monkeypatch):
     """Long intervals: the segments that go on from each other in twice as many places as rows would all wait."""
-    monkeypatch.setattr(long_form, "_MOST_WAITING", 20)
+    monkeypatch.setattr(clip_run, "_MOST_WAITING", 20)
     recorder = Counted()
     form = form_of(recorder, stable_mode_interval=40)
     record = last(form, 320)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bark_infinity.audio import FORMATS
+from bark_infinity.formats import FORMATS
 from bark_infinity.options import Options
 from bark_infinity.planning import plan_clips
 

@@ -41,6 +41,7 @@ LAYERS = [
         "voice_history",
         "custom_history",
         "audio",
+        "formats",
         "encoding",
         "recording",
         "manifest",
@@ -53,7 +54,7 @@ LAYERS = [
     {"devices", "decoding", "precision", "sampling", "gpt", "codec", "hubert"},
     {"stages", "checkpoints"},
     {"loading", "bark"},
-    {"clips", "retries", "long_form", "results", "restitching", "rendering", "cloning", "drop_in"},
+    {"clips", "clip_run", "retries", "long_form", "results", "restitching", "rendering", "cloning", "drop_in"},
     {"cli", "commands", "reports", "console", "__main__"},
 ]
 NO_TORCH = LAYERS[0] | LAYERS[1] | LAYERS[6]

@@ -17,10 +17,11 @@ from test_audio import any_format, decoded
 from test_long_form import Recorder, form_of, plan
 
 from bark_infinity import Voice
-from bark_infinity.audio import FFMPEG_FORMATS, write_audio
+from bark_infinity.audio import write_audio
 from bark_infinity.bark import Generation
 from bark_infinity.clips import FailedClip, PlacedSegment
 from bark_infinity.errors import OutputError
+from bark_infinity.formats import FFMPEG_FORMATS
 from bark_infinity.long_form import LongForm
 from bark_infinity.options import Options
 from bark_infinity.planning import plan_clips
