@@ -140,10 +140,18 @@ def name_together(moves: Sequence[tuple[Path, Path]]) -> None:
         for hidden, path in moves:
             _rename_to_new(hidden, path)
     except BaseException:
-        for hidden, path in moves:
+        for hidden, path in reversed(moves):
             if not hidden.exists():
                 os.replace(path, hidden)
+            elif _is_same(hidden, path):  # interrupted when it had both names
+                path.unlink()
         raise
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
 
 
 def _rename_to_new(hidden: Path, path: Path) -> None:

@@ -138,11 +138,12 @@ class ClipJournal:
 
     def leave(self) -> None:
         """Let others go on with it; without a finished segment there is nothing to go on with."""
-        if self.kept():
-            self._clear()
-            self._lock.close()
-        else:
+        if not self.kept():
             self.remove()
+            return
+        if self.named() is None:  # else it is finished, and the run was stopped before it could be noted
+            self._clear()
+        self._lock.close()
 
     def _clear(self) -> None:
         with contextlib.suppress(OSError):

@@ -220,3 +220,19 @@ def test_what_breaks_in_between_keeps_all_hidden(monkeypatch, failure):
     with pytest.raises(failure):
         name_together(moves())
     assert os.listdir() == [".hidden"] and sorted(os.listdir(".hidden")) == ["a", "folder", "z"]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_has_both_names_when_it_is_interrupted_loses_the_new_one(monkeypatch, which):
+    unlink, calls = os.unlink, []
+
+    def interrupted(*arguments, **more):
+        calls.append(arguments)
+        if len(calls) == which:
+            raise KeyboardInterrupt
+        unlink(*arguments, **more)
+
+    monkeypatch.setattr(os, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        name_together(moves())
+    assert os.listdir() == [".hidden"] and sorted(os.listdir(".hidden")) == ["a", "folder", "z"]

@@ -28,6 +28,7 @@ from bark_infinity.options import Options
 from bark_infinity.planning import ClipPlan, SegmentPlan
 from bark_infinity.results import SavedClip, save_clips
 from bark_infinity.seeds import Seeds
+from bark_infinity.signals import Stopped, stopping
 from bark_infinity.voice import Voice
 
 OUT = Path("out")
@@ -118,15 +119,19 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killed_at(moment: int, bark, **options) -> None:
-    """A run that is killed at that change of the file system."""
+def killed_at(moment: int, bark, how: signal.Signals = signal.SIGKILL, **options) -> None:
+    """A run that gets a signal at that change of the file system."""
 
     def work():
-        counting_writes(lambda number: number == moment and os.kill(os.getpid(), signal.SIGKILL))
-        run(bark, **options)
+        counting_writes(lambda number: number == moment and os.kill(os.getpid(), how))
+        try:
+            with stopping():
+                run(bark, **options)
+        except Stopped as stopped:
+            os._exit(stopped.status)
         os._exit(0)
 
-    assert in_child(work) == -signal.SIGKILL
+    assert in_child(work) == (-how if how == signal.SIGKILL else 128 + how)
 
 
 def writes_of_a_run(bark, **options) -> int:
@@ -161,6 +166,21 @@ def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
         assert again.made == 8 - finished, f"killed at {moment}"
         assert sorted(sounds(folder).values()) == wanted, f"killed at {moment}"
         assert {p.suffix for p in folder.iterdir()} <= {".wav", ".npz", ".json", ".segments"}, f"killed at {moment}"
+
+
+@forks
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_interrupted_at_any_moment_goes_on_and_makes_the_same(demo, how):
+    run(demo, FEW, folder=Path("whole"))
+    moments = range(1, writes_of_a_run(demo, text=FEW))
+    for k, moment in enumerate(random.Random(int(how)).sample(moments, 6)):
+        folder = Path(f"stopped_{k}")
+        killed_at(moment, demo, how, text=FEW, folder=folder)
+        finished, again = kept(folder), Counted(demo)
+        run(again, FEW, folder=folder)
+        assert again.made == 4 - finished, f"stopped at {moment}"
+        assert sounds(folder) == sounds(Path("whole")), f"stopped at {moment}"
+        assert {p.suffix for p in folder.iterdir()} == {".wav", ".npz", ".json"}, f"stopped at {moment}"
 
 
 @forks
