@@ -50,7 +50,7 @@ class ClipJournal:
     def __init__(self, folder: Path, lock: BinaryIO):
         self.folder, self._lock = folder, lock
         self._segments, self._naming = folder / "segments", folder / "naming.json"
-        self.work = folder / "work"
+        self.work = folder / "writing"
         """For what is still being written: empty at first."""
 
     @classmethod

@@ -85,7 +85,7 @@ def kept(folder: Path = OUT) -> int:
 
 def is_named(partial: Path) -> bool:
     """Whether the clip has all but lost its folder: its files have their names already."""
-    return (partial / "naming.json").exists() and not list(partial.glob("work/*"))
+    return (partial / "naming.json").exists() and not list(partial.glob("writing/*"))
 
 
 WRITES = ("fsync", "link", "replace", "rename", "unlink", "mkdir")
@@ -215,7 +215,7 @@ def interrupt(n: int, demo, **options) -> None:
 def test_an_interrupted_run_keeps_its_segments_and_its_drawn_seed(demo):
     interrupt(3, demo, seed=None)
     (partial,) = OUT.glob("*.partial")
-    assert len(list(partial.glob("segments/*.npz"))) == 3 and not (partial / "work").exists()
+    assert len(list(partial.glob("segments/*.npz"))) == 3 and not (partial / "writing").exists()
     assert sorted(p.name for p in OUT.iterdir() if not p.name.startswith(".")) == [partial.name]
     again = Counted(demo)
     (clip,) = run(again, seed=None)

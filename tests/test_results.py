@@ -274,9 +274,9 @@ def test_a_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, forma
 def test_who_stops_asking_finds_nothing_of_clips_under_way():
     results = results_of(form_of(Fake()), lines(1, 10), lines(4), hoarder_mode=True)
     assert [type(next(results)) for _ in range(4)] == [PlacedSegment, SavedClip, PlacedSegment, PlacedSegment]
-    assert list(OUT.glob("*.partial/work/*.wav"))
+    assert list(OUT.glob("*.partial/writing/*.wav"))
     results.close()
-    assert not list(OUT.glob("*.partial/work"))
+    assert not list(OUT.glob("*.partial/writing"))
     assert names() and all(name.startswith("s10") for name in names())
 
 
@@ -290,7 +290,7 @@ def test_what_ends_the_run_leaves_no_files_of_the_clip(failure, format):
 
     with pytest.raises(failure, match="enough"):
         list(results_of(form_of(Changed(Fake(), fail)), lines(5), output_format=format))
-    assert names() == [] and not list(OUT.glob("*.partial/work"))
+    assert names() == [] and not list(OUT.glob("*.partial/writing"))
 
 
 def test_a_clip_that_fails_in_the_middle_leaves_nothing():
