@@ -17,14 +17,14 @@ from rich.console import Console
 from . import __version__
 from . import console as view
 from .config import config_text, read_config
-from .errors import BarkError, UsageError
+from .errors import EXIT_FAILED, BarkError, UsageError
 from .flags import Flag
 from .manifest import read_manifest
 from .option_rules import EXCLUSIVE
 from .options import Options, flags
 from .signals import Stopped, stopping
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from . import console as view
 from .console import MadeClip
 from .custom_history import check_name, load_function
-from .errors import BarkError, UsageError
+from .errors import EXIT_FAILED, BarkError, UsageError
 from .formats import check_format
 from .manifest import Manifest, check_unasked, differences, read_content, read_manifest
 from .option_rules import REPORTS
@@ -41,7 +41,6 @@ if TYPE_CHECKING:  # these import torch
     from .loading import ModelChoice
     from .long_form import LongForm
 
-EXIT_FAILED = 1
 _MOST_FAULTY_TOLD = 20  # segments; more lines hide the others
 
 
@@ -184,15 +183,12 @@ def start_or_go_on(
 ) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
     """What is to be made, and the journal: of an earlier run that was to make the same, or of a new one."""
     from .journal import RunJournal
-    from .results import clip_key
+    from .results import clip_keys
 
     def count_ids(text: str) -> int:
         return len(form.bark.tokenizer.encode(text))
 
-    def key(plan: ClipPlan) -> str:
-        return clip_key(plan, options, form)
-
-    drawn = task.drawn_seed
+    drawn, key = task.drawn_seed, clip_keys(options, form)
     for journal in RunJournal.unfinished(folder, key):
         task.go_on_from(journal.seed)
         plans, failed = task.plan(count_ids, journal.own_stems)

@@ -180,9 +180,9 @@ class FaultReport:
 
     def add(self, where: str, tries: Sequence[Try]) -> None:
         """Tell what was wrong with a segment, if anything was."""
-        self._checked += 1
         from .segment_checks import told
 
+        self._checked += 1
         if (what := told(tries)) is not None:
             self._faulty += 1
             if self._faulty <= self._most:

@@ -1,5 +1,7 @@
 """What a user can cause. Each message is one sentence that names the file or flag and the mend; only `main` catches them."""
 
+EXIT_FAILED = 1  # exit status where something was not made, and the rest was
+
 
 class BarkError(Exception):
     """Base of every error that is the user's to mend."""

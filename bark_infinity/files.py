@@ -20,6 +20,7 @@ MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.se
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)  # device names on Windows
 
 
+PARTIAL_SUFFIX = ".partial"  # of folders of clips under way
 _PIPE_SECONDS = 5.0  # that a named pipe may be without a writer
 
 

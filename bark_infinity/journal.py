@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .errors import VoiceError
-from .files import errors_naming, make_folder, name_together, sync_folder, to_disk, write_whole
+from .files import PARTIAL_SUFFIX, errors_naming, make_folder, name_together, sync_folder, to_disk, write_whole
 from .locks import open_locked
 from .naming import numbered
 from .options import MAX_SEED
@@ -29,7 +29,6 @@ from .planning import ClipPlan
 from .voice import VOICE_ARRAYS, Voice, read_npz
 
 FORMAT_VERSION = 1
-PARTIAL_SUFFIX = ".partial"
 _RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
 _MAX_BYTES = 100_000_000  # of a run's file: a million clips
 _PLAN = "plan.json"
@@ -184,7 +183,7 @@ class RunJournal:
         self._path, self._file, self._key, self.seed = path, file, key, seed
         self._under_way: dict[int, ClipJournal] = {}  # by the identity of their plans
         self._left: dict[tuple[int, int], ClipJournal] = {}  # by an earlier process, by prompt and take
-        self._folders: list[Path] = []  # of all clips that are not finished
+        self._folders: set[Path] = set()  # of all clips that were not finished when they were found or begun
         self._done: dict[str, Path] = {}  # finished clips, by their keys
 
     @classmethod
@@ -231,11 +230,11 @@ class RunJournal:
         """The folder of a clip, its own until it is finished or given up."""
         if id(plan) not in self._under_way:
             if self._file is None:
-                self._add({"format": FORMAT_VERSION, "seed": self.seed})
+                self._create()
             with errors_naming(self._path):
                 clip = self._left.pop(_place(plan), None) or _new_folder(self._path.parent, plan.stem)
             self._under_way[id(plan)] = clip
-            self._folders.append(clip.folder)
+            self._folders.add(clip.folder)
             clip.begin({"run": self._path.name, "place": _place(plan), "key": self._key(plan), "segments": _said(plan)})
         return self._under_way[id(plan)]
 
@@ -260,15 +259,18 @@ class RunJournal:
         if self._file is not None:
             self._file.close()
 
+    def _create(self) -> None:
+        make_folder(self._path.parent)
+        with errors_naming(self._path):
+            self._file = open_locked(self._path)
+        self._add({"format": FORMAT_VERSION, "seed": self.seed})
+
     def _note_done(self, key: str, path: Path) -> None:
         self._add({"clip": key, "path": path.name})
         self._done[key] = path
 
     def _add(self, line: Mapping[str, object]) -> None:
         with errors_naming(self._path):
-            if self._file is None:
-                make_folder(self._path.parent)
-                self._file = open_locked(self._path)
             self._file.write(json.dumps(line).encode() + b"\n")
             to_disk(self._file)
 
@@ -298,7 +300,7 @@ class RunJournal:
             clip.remove()
         else:
             self._left[prompt, take] = clip
-            self._folders.append(clip.folder)
+            self._folders.add(clip.folder)
 
 
 def _place(plan: ClipPlan) -> tuple[int, int]:

@@ -220,7 +220,7 @@ class LongForm:
 
     def _recalled(self, run: ClipRun, index: int, kept: KeptSegment) -> SegmentMade | None:
         """A kept segment with its sound; None if it is none of this model, or other checks may choose another try."""
-        about, generation = kept.about, recalled(kept, self.bark.decode)
+        about, generation = kept.about, recalled(kept, lambda codes: self.bark.decode([codes])[0])
         try:
             tries = tuple(Try.of(content) for content in about["tries"])
             if generation is None or not tries or (len(tries) > 1 and about["checks"] != self._checks_told):
@@ -279,8 +279,8 @@ class LongForm:
                     return
 
 
-def recalled(kept: KeptSegment, decode: Callable[[Sequence[np.ndarray]], list[np.ndarray]]) -> Generation | None:
-    """A kept segment with its sound; None if what is told of it is not what is told today. `decode`: as Bark's."""
+def recalled(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray]) -> Generation | None:
+    """A kept segment with its sound; None if what is told of it is not what is told today. `decode`: as the codec's."""
     voice, about = kept.voice, kept.about
     try:
         taken = {str(stage): float(seconds) for stage, seconds in about["seconds_taken"].items()}
@@ -291,7 +291,7 @@ def recalled(kept: KeptSegment, decode: Callable[[Sequence[np.ndarray]], list[np
         return None
     if not all(map(math.isfinite, [*taken.values(), *(measured or {}).values()])):
         return None
-    sound = decode([voice.fine])[0] if voice.fine.size else np.zeros(0, np.float32)
+    sound = decode(voice.fine) if voice.fine.size else np.zeros(0, np.float32)
     return Generation(voice, sound, cut_ids, taken, statistics, ended)
 
 

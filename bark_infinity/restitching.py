@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from .clips import ClipRecord, ClipUnderWay, FailedClip, Heard, SegmentMade
 from .journal import RunJournal
@@ -14,11 +12,9 @@ from .manifest import Manifest, seconds
 from .options import Options
 from .planning import ClipPlan
 from .remaking import ClipTokens
+from .rendering import Decode
 from .results import ClipFiles, SavedClip
 from .segment_checks import Try
-
-Decode = Callable[[np.ndarray], np.ndarray]
-"""Codes (8, frames) -> samples (frames * 320,)."""
 
 
 def restitch_clip(
@@ -59,5 +55,5 @@ def _manifest_of(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapp
 def _segments(plan: ClipPlan, tokens: ClipTokens, decode: Decode) -> Iterator[SegmentMade]:
     """Every segment with its sound; what the manifest tells of their making stands."""
     for k, kept in tokens.items():
-        generation = recalled(kept, lambda codes: [decode(c) for c in codes])
+        generation = recalled(kept, decode)
         yield SegmentMade(plan, k, Heard(), generation, (Try(plan.segments[k].seeds, None),))

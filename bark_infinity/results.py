@@ -10,7 +10,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -90,14 +90,19 @@ class SavedClip:
         return self.record.plan
 
 
-def clip_key(plan: ClipPlan, options: Options, form: LongForm) -> str:
-    """A digest of everything that shapes the files of a clip: a run that goes on leaves out what is finished under it."""
+def clip_keys(options: Options, form: LongForm) -> Callable[[ClipPlan], str]:
+    """What digests all that shapes the files of a clip: a run that goes on leaves out what is finished under the same."""
     kinds = {line.name: line.sound or line.name in _SHAPES_FILES for line in flags()}
     asked = {name: value for name, value in options.changed().items() if kinds[name]}
     voices = [voice and voice.digest() for voice in (form.voice, form.spoken)]
-    segments = [(segment.text, dataclasses.astuple(segment.seeds)) for segment in plan.segments]
-    content = [form.bark.identity, voices, sorted(asked.items()), plan.prompt_index, plan.take, segments]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    of_run = [form.bark.identity, voices, sorted(asked.items())]
+
+    def key(plan: ClipPlan) -> str:
+        segments = [(segment.text, dataclasses.astuple(segment.seeds)) for segment in plan.segments]
+        content = [*of_run, plan.prompt_index, plan.take, segments]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    return key
 
 
 def save_clips(
@@ -110,7 +115,7 @@ def save_clips(
     """
     journal = form.journal
     if journal is None:
-        form.journal = journal = RunJournal.start(folder, lambda plan: clip_key(plan, options, form), 0)
+        form.journal = journal = RunJournal.start(folder, clip_keys(options, form), 0)
     under_way: dict[int, ClipFiles] = {}  # by the identity of their plans
     lost: dict[int, ClipPlan] = {}  # likewise, those that failed
     again, complete = False, False  # whether to go on with it some other time; whether it is done
@@ -296,7 +301,7 @@ def _manifest(clip: ClipRecord, options: Options, bark: Bark) -> dict[str, objec
         "sample_rate": bark.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
-        "segments": [segment_entry(*both) for both in zip(clip.plan.segments, clip.segments, strict=True)],
+        "segments": [_segment(*both) for both in zip(clip.plan.segments, clip.segments, strict=True)],
         "audio_sha256": clip.audio_sha256,
         "versions": versions(),
         "machine": machine(),
@@ -308,7 +313,7 @@ def _heard(name: str | None, voice: Voice | None) -> Mapping[str, str] | None:
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 
 
-def segment_entry(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
+def _segment(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
     """What the manifest says of a segment."""
     return {
         "text": plan.text,

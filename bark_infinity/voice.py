@@ -21,7 +21,7 @@ import numpy as np
 
 from . import constants as c
 from .errors import VoiceError
-from .files import write_whole
+from .files import PARTIAL_SUFFIX, write_whole
 
 _RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames a semantic token
 _MAX_TOKENS = 16_000_000  # 7 hours of fine codes; a header that promises more is damage or malice
@@ -280,7 +280,7 @@ def voice_files(folder: Path) -> list[Path]:
 
 
 def _is_no_folder_of_voices(name: str) -> bool:
-    return name.startswith(".") or name.endswith(".partial")
+    return name.startswith(".") or name.endswith(PARTIAL_SUFFIX)
 
 
 def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:

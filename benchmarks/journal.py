@@ -63,14 +63,14 @@ def run_once(n: int, folder: Path, stop_at: int | None) -> float:
     from bark_infinity.long_form import LongForm
     from bark_infinity.options import Options
     from bark_infinity.planning import plan_clips
-    from bark_infinity.results import clip_key, save_clips
+    from bark_infinity.results import clip_keys, save_clips
 
     text = "\n".join(f"This is line {k} of a long text." for k in range(n))
     options = Options(text_prompt=text, split_each_text_prompt_by="line", seed=1, check_segments="off").resolved()
     start = time.perf_counter()
     form = LongForm.from_options(options, NoModel(), None)
     plans, _ = plan_clips([text], options, 0)
-    for journal in RunJournal.unfinished(folder, lambda plan: clip_key(plan, options, form)):
+    for journal in RunJournal.unfinished(folder, clip_keys(options, form)):
         assert journal.belongs_to(plans)
         form.journal = journal
         break
