@@ -1,0 +1,197 @@
+"""The demo's recipe, in miniature: every stage learns a little, and what is exported computes what was trained."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from transformers import BarkModel
+
+from bark_infinity import Bark, Voice
+from bark_infinity.tokenizer import Tokenizer
+from training import __main__ as recipe
+from training import coarse, codec, export, latents, loop, semantic, settings, speech, texts
+from training import tokens as t
+from training.speech import Clips, Corpus, Utterance
+from training.teacher import Phone, Teacher
+
+SENTENCES = ("Hello there, little one.", "The cat sat down.", "Go on!")
+
+
+def said(text: str, seconds: float = 2.5) -> Utterance:
+    """A text whose words have two phones each, between two pauses."""
+    count = len(text.split())
+    words = np.array([-1, *np.repeat(np.arange(count), 2), -1], np.int16)
+    phones = np.array([0, *(np.arange(2 * count) % (len(t.PHONES) - 2) + 1), 0], np.uint8)
+    return Utterance(text, phones, words, np.linspace(0.1, seconds, len(phones), dtype=np.float32))
+
+
+def tone(seconds: float, pitch: float) -> np.ndarray:
+    at = np.arange(round(seconds * 24_000)) / 24_000
+    return (6_000 * sum(np.sin(2 * np.pi * pitch * k * at) / k for k in range(1, 9))).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Corpora that no teacher made, and every stage after two steps, by the recipe's own command."""
+    folder = tmp_path_factory.mktemp("work")
+    for name in ("all", "numbered", "salads"):
+        Corpus(folder, name).write([said(text) for text in SENTENCES] * 2)
+    spoken = [(i % 2, said(SENTENCES[i % 3]), tone(2.5, 100 + 7 * i)) for i in range(14)]
+    Clips(folder).write(spoken)
+    tiny = {
+        "SEMANTIC": settings.Shape(1, 192, 2),
+        "COARSE": settings.Shape(1, 160, 2),
+        "FINE": settings.Shape(1, 64, 1),
+        "CODEC_FILTERS": 2,
+        "N_HELD_CLIPS": 1,
+        "_VOICE_SECONDS": (1.0, 3.0),
+    }
+    tiny |= {
+        f"{stage}_SCHEDULE": settings.Schedule(2, 1e-3)
+        for stage in ("SEMANTIC", "DECODER", "ENCODER", "COARSE", "FINE")
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in tiny.items():
+            patch.setattr(export if name.startswith("_") else settings, name, value)
+        patch.setattr(recipe, "DEMO", folder / "demo")
+        patch.setattr(recipe, "PROMPTS", folder)
+        recipe.main(["all", "--folder", str(folder)])
+        yield folder
+
+
+def test_what_is_exported_loads_in_transformers_and_here(folder):
+    model, told = BarkModel.from_pretrained(folder / "demo", output_loading_info=True)
+    assert all(name.endswith(export._MADE_ON_LOADING) for name in told["missing_keys"]) and not told["unexpected_keys"]
+    assert json.loads((folder / "demo" / "generation_config.json").read_text())["semantic_config"]["do_sample"]
+    bark = Bark.load(str(folder / "demo"), device="cpu")
+    made = bark.speak("Hello.", voice=Voice.load(folder / "demo_male.npz"), seed=1)
+    assert np.isfinite(made.audio).all() and len(made.audio) % 320 == 0
+
+
+def test_the_semantic_stage_is_exported_as_it_was_trained(folder):
+    ours = loop.trained(folder, "semantic", semantic.Semantic())
+    theirs = export.model_of(folder).semantic
+    heard = semantic.Example(np.arange(5) + t.TEXT_OFFSET, np.arange(40, 60), np.arange(100, 130), brisk=False)
+    batch = semantic.collated([heard], t.MAX_TEXT)
+    with torch.no_grad():
+        table = theirs.input_embeds_layer
+        prefix = table(batch.prefix) + table(batch.history)
+        said = table(torch.cat([batch.infer, batch.semantic[:, :-1]], 1))
+        logits = theirs(inputs_embeds=torch.cat([prefix, said], 1)).logits[0, t.MAX_TEXT :]
+        expected = ours.hidden(batch) @ semantic.calibrated_head(folder, ours).T
+    assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
+
+
+def test_the_coarse_stage_is_exported_as_it_was_trained(folder):
+    ours = loop.trained(folder, "windows", coarse.Coarse())
+    theirs = export.model_of(folder).coarse_acoustics
+    clip = codec.coded_clips(folder)[1][0]
+    batch = coarse.collated([coarse.spoken(clip)], 256)
+    with torch.no_grad():
+        ids = torch.cat([batch.semantic, torch.tensor([[t.COARSE_INFER]]), batch.codes[:, :-1]], 1)
+        logits = theirs(ids).logits[0, 256:]
+        expected = settings.COARSE_SHARPNESS * ours(batch)[0] @ ours.head().T
+    assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
+
+
+def test_what_is_stopped_goes_on_as_if_it_was_not(folder, tmp_path):
+    def learned(name: str, *steps: int) -> torch.Tensor:
+        for until in steps:
+            torch.manual_seed(1)
+            model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))
+
+            def loss_of(rng, model=model):
+                x = torch.from_numpy(rng.standard_normal((8, 4))).float()
+                return {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()}
+
+            schedule = settings.Schedule(until, 0.01, warm_up=1, falling=1e-9)
+            loop.train(tmp_path, name, model, loop.optimisers(model, model, 1.0), schedule, loss_of, dict)
+        return model[0].weight.detach()
+
+    whole = learned("whole", 9)
+    assert torch.equal(learned("parts", 4, 9), whole) and not torch.equal(learned("short", 4), whole)
+
+
+def test_characters_are_the_tokenizers():
+    tokenizer = Tokenizer.from_vocabulary(t.VOCABULARY)
+    for text in (
+        "Hello, I'm here!",
+        'He said "no" (twice)...',
+        "In 1984 $5 ♪ don't CAFÉ naïve 23rd",
+        "well-known; a:b",
+    ):
+        assert [i for word in text.split() for i in t.characters(word)] == tokenizer.encode(text)
+
+
+def test_tokens_tell_the_phone_its_beginning_and_the_place_in_the_text():
+    one = said("Hi you.", 1.2)
+    words = [t.characters(word) for word in one.text.split()]
+    place = t.places(words, one.words)
+    assert place.tolist() == [0, 0, 1, 2, 4, 5]  # "Hi" is read at 0 and 1, "you" at 2 to 4, the last pause at the stop
+    timed = t.timed(one.phones, place, one.ends)
+    assert len(timed) == int(1.2 * 49.9)
+    assert t.phones_of(timed) == t.phones_of(t.brisk(one.phones, place)) == [t.PHONES[i] for i in one.phones[1:-1]]
+    begins = timed // t.N_PLACES % 2 == 1
+    assert begins.sum() == len(one.phones) and (timed[begins] % t.N_PLACES == place).all()
+
+
+def test_several_texts_become_one_with_one_pause_between():
+    pair = [said("Hi you."), said("Go on!")]
+    example = semantic._example(random.Random(0), pair, None, brisk=True, clean=True)
+    assert len(example.semantic) == sum(len(one.phones) for one in pair) - 1
+    assert (example.text - t.TEXT_OFFSET).tolist() == [i for w in ["Hi", "you.", "Go", "on!"] for i in t.characters(w)]
+
+
+def test_texts_as_people_type_them_keep_their_words():
+    rng = random.Random(0)
+    words = ["Well,", "he", "said", "that", "we", "should", "go", "home", "now."]
+    for _ in range(300):
+        written = semantic._rewritten(rng, words)
+        assert [w.strip(".,;:!\"'()").lower() for w in written] == [w.strip(".,").lower() for w in words]
+
+
+@pytest.mark.parametrize("pitch", [100.0, 195.0])
+def test_the_phase_of_the_fundamental_is_told(pitch):
+    voice = settings.VOICES[int(pitch > 150)]
+    at = torch.arange(24_000) / 24_000
+    found = latents.latents(0.3 * torch.cos(2 * np.pi * pitch * at), voice)[10:60, latents.N_MELS :]
+    middles = (torch.arange(10, 60) * latents.HOP + latents.HOP // 2)[:, None] + torch.tensor([-50, 50])
+    angle = 2 * np.pi * pitch / 24_000 * middles
+    expected = torch.stack([angle.cos(), -angle.sin()], 2).flatten(1)
+    assert (found / 2 - expected).abs().max() < 0.1
+
+
+def test_codes_come_near_the_latents():
+    points = torch.randn(3_000, latents.WIDTH, generator=torch.Generator().manual_seed(0))
+    books = latents.codebooks(points)
+    rest = [
+        (points - latents.decoded(latents.coded(points, books)[:n], books) / latents.SCALE).square().mean()
+        for n in (2, 5, 8)
+    ]
+    assert rest[0] > 1.2 * rest[1] > 1.4 * rest[2]
+
+
+def test_sentences_are_plain_or_left_out():
+    assert texts.tidied("a small  well-known dog; it barks") == "A small well known dog, it barks."
+    assert texts.tidied("No, thank you!") == "No, thank you!"
+    for bad in ("two words", "it costs $5 now", "the NATO summit ended", "e.g. this one here", "a" * 90 + " b c"):
+        assert texts.tidied(bad) is None
+    made = texts.numbered(200)
+    assert made == texts.numbered(200) and sum(any(c.isdigit() for c in text) for text in made) == 200
+
+
+def test_the_teacher_tells_what_it_reads_where():
+    try:
+        teacher = Teacher(settings.TEACHER)
+    except OSError as error:
+        pytest.skip(f"no flite: {error}")
+    samples, phones = teacher.speak("In 1984 it rained.")
+    assert abs(phones[-1].end - len(samples) / 16_000) < 0.05
+    assert {p.token for p in phones} == {-1, 0, 1, 2, 3} and sum(p.token == 1 for p in phones) > 8
+    silent = teacher.pronounce("In 1984 it rained.")
+    assert [(p.name, p.word, p.token) for p in silent] == [(p.name, p.word, p.token) for p in phones]
+    assert speech.utterance("In 1984 it rained.", [Phone("pau", 0.1, -1, -1), Phone("ih", 0.2, 0, 0)]) is None

@@ -1,0 +1,181 @@
+"""The coarse stage learns to speak: semantic tokens to the two first codebooks, in the voice that it has just heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bark_infinity.constants import CODEBOOK_SIZE, FRAME_RATE_HZ, SEMANTIC_RATE_HZ
+
+from . import settings
+from . import tokens as t
+from .codec import Coded, codebooks, coded_clips
+from .loop import optimisers, train, trained
+from .transformer import Transformer, sinusoids
+
+_SEMANTIC_WINDOW = 256
+_LOOK_AHEAD = 47  # semantic tokens of a window beyond what was spoken: 256 less the 209 that stand beside 630 codes
+_MAX_CODES = 690  # 630 of history and 60 to make
+_USUAL_CODES = 340
+
+
+@dataclass(frozen=True)
+class Spoken:
+    semantic: np.ndarray  # [tokens]
+    codes: np.ndarray  # [frames * 2]: interleaved ids of the first two codebooks, offsets included
+
+
+@dataclass(frozen=True)
+class Batch:
+    semantic: Tensor  # [rows, length]
+    codes: Tensor  # [rows, even length]
+    asked: Tensor  # [rows, even length], False beyond the end
+
+
+def spoken(one: Coded) -> Spoken:
+    said = one.clip.said
+    words = [t.characters(word) for word in said.text.split()]
+    semantic = t.timed(said.phones, t.places(words, said.words), said.ends)
+    codes = one.codes[:2].astype(np.int64) + t.N_SEMANTIC + np.array([[0], [CODEBOOK_SIZE]])
+    return Spoken(semantic, codes.T.reshape(-1))
+
+
+class Windows:
+    """Windows as the stage sees them: from a clip's beginning, or from somewhere inside with a clip before it."""
+
+    def __init__(self, clips: list[Coded]):
+        self._voices = [
+            [spoken(one) for one in clips if one.clip.voice == voice] for voice in range(len(settings.VOICES))
+        ]
+
+    def draw(self, rng: np.random.Generator, longest: int, joined: float) -> Spoken:
+        """Clips of one voice, another behind with the chance `joined`, from a random place, at most as long as a window."""
+        voice = self._voices[rng.integers(len(self._voices))]
+        tokens = min(_SEMANTIC_WINDOW, round(longest / 2 / FRAME_RATE_HZ * SEMANTIC_RATE_HZ) + _LOOK_AHEAD)
+        first = voice[rng.integers(len(voice))]
+        start = int(rng.integers(0, max(1, len(first.semantic) - 40))) if rng.random() < 0.5 else 0
+        frame = round(start * FRAME_RATE_HZ / SEMANTIC_RATE_HZ)
+        semantic, codes = [first.semantic[start:]], [first.codes[2 * frame :]]
+        while sum(map(len, semantic)) < tokens and rng.random() < joined:
+            following = voice[rng.integers(len(voice))]
+            semantic.append(following.semantic)
+            codes.append(following.codes)
+        return Spoken(np.concatenate(semantic)[:tokens], np.concatenate(codes)[:longest])
+
+    def batch(self, rng: np.random.Generator, positions: int, whole: float = 0.25, joined: float = 0.6) -> Batch:
+        """Windows of together about `positions`; a share `whole` of the batches has windows of the full length."""
+        longest = _MAX_CODES if rng.random() < whole else _USUAL_CODES
+        rows = max(1, positions // (longest + longest // 3 + _LOOK_AHEAD))
+        windows = [self.draw(rng, longest, joined) for _ in range(rows)]
+        return collated(windows, _SEMANTIC_WINDOW if rng.random() < 0.15 else 0)
+
+
+def collated(windows: list[Spoken], length: int = 0) -> Batch:
+    """The semantic part as long as the longest, or as `length`."""
+    length = length or max(len(one.semantic) for one in windows)
+    semantic = np.full((len(windows), length), t.COARSE_PAD)
+    codes = np.full((len(windows), max(len(one.codes) for one in windows)), t.N_SEMANTIC)
+    asked = np.zeros(codes.shape, bool)
+    for i, one in enumerate(windows):
+        semantic[i, : len(one.semantic)] = one.semantic
+        codes[i, : len(one.codes)] = one.codes
+        asked[i, : len(one.codes)] = True
+    return Batch(*map(torch.from_numpy, (semantic, codes, asked)))
+
+
+class Coarse(nn.Module):
+    """Codes begin near their codebook's vectors, so that alike sounds are alike; positions begin as time."""
+
+    def __init__(self, books: Tensor | None = None):
+        super().__init__()
+        width = settings.COARSE.width
+        self.body = Transformer(settings.COARSE)
+
+        def table(rows: int, std: float) -> nn.Parameter:
+            return nn.Parameter(torch.randn(rows, width) * std)
+
+        self.phone, self.begins, self.other = table(len(t.PHONES), 0.05), table(2, 0.05), table(2, 0.05)
+        self.code, self.code_head = table(2 * CODEBOOK_SIZE, 0.02), table(2 * CODEBOOK_SIZE, 0.02)
+        self.position = table(1024, 0.005)
+        if books is not None:
+            self._resemble(books)
+
+    @torch.no_grad()
+    def _resemble(self, books: Tensor) -> None:
+        for i in range(2):
+            points = (books[i] - books[i].mean(0)) / books[i].std()
+            rows = slice(i * CODEBOOK_SIZE, (i + 1) * CODEBOOK_SIZE)
+            for tensor, std in ((self.code, 0.04), (self.code_head, 0.02)):
+                tensor[rows] += points @ torch.randn(points.shape[1], tensor.shape[1]) / points.shape[1] ** 0.5 * std
+        tokens = (torch.arange(_SEMANTIC_WINDOW) + 0.5) / SEMANTIC_RATE_HZ
+        frames = (torch.arange(1024 - _SEMANTIC_WINDOW - 1) // 2 + 0.5) / FRAME_RATE_HZ
+        self.position[:_SEMANTIC_WINDOW, :128] += sinusoids(tokens, 128, 0.12, 30) * 0.06
+        self.position[_SEMANTIC_WINDOW + 1 :, :128] += sinusoids(frames, 128, 0.12, 30) * 0.06
+        self.position[_SEMANTIC_WINDOW + 1 :: 2, 129] += 0.1  # which of the two codebooks
+        self.position[_SEMANTIC_WINDOW + 2 :: 2, 129] -= 0.1
+
+    def inputs(self) -> Tensor:
+        """[ids, width]: of a semantic token the place in the text is left out, it is not heard."""
+        kind = torch.arange(t.N_SEMANTIC) // t.N_PLACES
+        return torch.cat([self.phone[kind // 2] + self.begins[kind % 2], self.code, self.other])
+
+    def head(self) -> Tensor:
+        """[ids, width]: nothing for what this stage never makes."""
+        nothing = torch.zeros(t.N_SEMANTIC, self.code_head.shape[1])
+        return torch.cat([nothing, self.code_head, torch.zeros(2, nothing.shape[1])])
+
+    def forward(self, batch: Batch) -> Tensor:
+        """[rows, codes, width]: from each the code at its place follows."""
+        table, length = self.inputs(), batch.semantic.shape[1]
+        infer = torch.full((len(batch.codes), 1), t.COARSE_INFER)
+        said = F.embedding(torch.cat([infer, batch.codes[:, :-1]], 1), table)
+        said = said + self.position[_SEMANTIC_WINDOW : _SEMANTIC_WINDOW + said.shape[1]]
+        heard = F.embedding(batch.semantic, table) + self.position[:length]
+        return self.body(torch.cat([heard, said], 1))[:, length:]
+
+    def entropies(self, batch: Batch) -> list[Tensor]:
+        """Cross entropy of either codebook."""
+        hidden, found = self(batch), []
+        for i in range(2):
+            asked = batch.asked[:, i::2]
+            logits = F.linear(hidden[:, i::2][asked], self.code_head[i * CODEBOOK_SIZE : (i + 1) * CODEBOOK_SIZE])
+            target = batch.codes[:, i::2][asked] - t.N_SEMANTIC - i * CODEBOOK_SIZE
+            found.append(F.cross_entropy(logits, target))
+        return found
+
+
+def learn_to_speak(folder: Path) -> None:
+    """`coarse.pt`: from the coded clips in `folder`, mostly in short windows."""
+    torch.manual_seed(settings.SEED)
+    model = Coarse(codebooks(folder))
+    _learn(folder, "coarse", model, settings.COARSE_SCHEDULE, 3_000)
+
+
+def learn_windows(folder: Path) -> None:
+    """`windows.pt`: the same stage, mostly in whole windows: behind a voice, all that is new stands at their end."""
+    model = trained(folder, "coarse", Coarse())
+    _learn(folder, "windows", model, settings.WINDOWS_SCHEDULE, 4_000, whole=0.8, joined=0.95)
+
+
+def _learn(
+    folder: Path, name: str, model: Coarse, schedule: settings.Schedule, positions: int, **windows: float
+) -> None:
+    held, clips = coded_clips(folder)
+    learned, judged = Windows(clips), Windows(held)
+    batches = [judged.batch(np.random.default_rng(i), positions, **windows) for i in range(6)]
+
+    def loss_of(rng: np.random.Generator) -> dict[str, Tensor]:
+        bands, phase = model.entropies(learned.batch(rng, positions, **windows))
+        return {"loss": bands + phase, "bands": bands, "phase": phase}
+
+    def judge() -> dict[str, float]:
+        with torch.no_grad():
+            found = np.mean([[float(one) for one in model.entropies(batch)] for batch in batches], 0)
+        return {"held bands": found[0], "held phase": found[1]}
+
+    train(folder, name, model, optimisers(model, model.body, 1.0), schedule, loss_of, judge)

@@ -1,0 +1,246 @@
+"""The codec: its codebooks from the clips' latents, and a decoder that learns to make sound of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import EncodecConfig, EncodecModel
+from transformers.models.encodec import modeling_encodec as encodec
+
+from bark_infinity.constants import CODEBOOK_SIZE, N_FINE_CODEBOOKS
+
+from . import latents, settings
+from .loop import train, trained
+from .speech import Clip, Clips
+
+_FRAMES, _WARM_UP = 60, 12  # of an example, and those of them that are heard and not scored
+_ROWS = 8
+_N_POINTS = 120_000  # latents that the codebooks are made from
+_FFTS = (256, 512, 1024, 2048)
+_MELS = {512: 40, 1024: 80, 2048: 100}  # bands of a transform's second score
+
+
+@dataclass(frozen=True)
+class Coded:
+    clip: Clip
+    codes: np.ndarray  # int16 [8, frames]
+
+
+def config() -> EncodecConfig:
+    return EncodecConfig(
+        num_filters=settings.CODEC_FILTERS,
+        upsampling_ratios=[8, 5, 4, 2],
+        target_bandwidths=[1.5, 3.0, 6.0],
+        num_lstm_layers=1,
+        hidden_size=latents.WIDTH,
+        codebook_dim=latents.WIDTH,
+        codebook_size=CODEBOOK_SIZE,
+    )
+
+
+def _latents_of(clip: Clip) -> Tensor:
+    return latents.latents(torch.from_numpy(clip.sound.astype(np.float32) / 32_768), settings.VOICES[clip.voice])
+
+
+def code(folder: Path) -> None:
+    """`codebooks.npy` and `codes.npz`: every clip as codes."""
+    clips = Clips(folder).read()
+    held = settings.N_HELD_CLIPS * len(settings.VOICES)
+    few = torch.cat([_latents_of(clip) for clip in clips[held : held + 500]])
+    order = torch.randperm(len(few), generator=torch.Generator().manual_seed(settings.SEED))
+    books = latents.codebooks(few[order[:_N_POINTS]])
+    codes = [latents.coded(_latents_of(clip), books).numpy().astype(np.int16) for clip in clips]
+    np.save(folder / "codebooks.npy", books.numpy())
+    partial = folder / "codes.partial.npz"
+    np.savez(partial, codes=np.concatenate(codes, 1), lengths=[one.shape[1] for one in codes])
+    partial.rename(folder / "codes.npz")
+
+
+def coded_clips(folder: Path) -> tuple[list[Coded], list[Coded]]:
+    """Those that are held out, and those to learn from."""
+    with np.load(folder / "codes.npz") as arrays:
+        codes = np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1], 1)
+    clips = [Coded(clip, of) for clip, of in zip(Clips(folder).read(), codes, strict=True)]
+    held = settings.N_HELD_CLIPS * len(settings.VOICES)
+    return clips[:held], clips[held:]
+
+
+def codebooks(folder: Path) -> Tensor:
+    """[8, 1024, 64]."""
+    return torch.from_numpy(np.load(folder / "codebooks.npy"))
+
+
+@cache
+def _window(length: int) -> Tensor:
+    return torch.hann_window(length)
+
+
+def _spectrum(sound: Tensor, fft: int) -> Tensor:
+    found = torch.stft(sound, fft, fft // 4, window=_window(fft), normalized=True, return_complex=True)
+    return torch.view_as_real(found).square().sum(-1).add(1e-8).sqrt()
+
+
+def spectral_losses(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of sounds [rows, n]: convergence and logarithm of spectra, of mel bands, and of 80 mel bands alone (to tell)."""
+    spectra = bands = torch.zeros(())
+    told = torch.zeros(())
+    for fft in _FFTS:
+        ours, theirs = _spectrum(made, fft), _spectrum(real, fft)
+        apart = (ours - theirs).square().sum((1, 2)).sqrt() / (theirs.square().sum((1, 2)).sqrt() + 0.1)
+        spectra = spectra + 0.5 * (apart.mean() + (torch.log(ours + 2e-3) - torch.log(theirs + 2e-3)).abs().mean())
+        if fft in _MELS:
+            mel = latents.mel_bands(_MELS[fft], fft, 12_000)
+            apart = (torch.log(mel @ ours + 1e-3) - torch.log(mel @ theirs + 1e-3)).abs().mean()
+            bands = bands + apart
+            told = apart if fft == 1024 else told
+    return spectra / len(_FFTS), bands / len(_MELS), told
+
+
+@torch.no_grad()
+def _calibrate(half: torch.nn.Module, heard: Tensor, loudness: float) -> None:
+    """Scale every convolution so that its output has a deviation of 0.15: untrained EnCodecs are silent or deafening."""
+
+    def scale(layer, x: Tensor, wanted: float) -> Tensor:
+        layer.conv.bias.zero_()
+        layer.conv.parametrizations.weight.original0.mul_(wanted / (layer(x).std() + 1e-9))
+        return layer(x)
+
+    x = heard
+    for i, layer in enumerate(half.layers):
+        if isinstance(layer, encodec.EncodecResnetBlock):
+            inside = x
+            for j, part in enumerate(layer.block):
+                inside = scale(part, inside, 0.15 if j < 3 else 0.07) if hasattr(part, "conv") else part(inside)
+            x = scale(layer.shortcut, x, 0.13) + inside
+        elif hasattr(layer, "conv"):
+            x = scale(layer, x, loudness if i == len(half.layers) - 1 else 0.15)
+        else:
+            x = layer(x)
+    for name, weight in half.named_parameters():
+        if name.endswith("original1"):  # directions: their size sets how fast they turn
+            weight.mul_(0.07 / weight.std())
+
+
+class _Examples:
+    """Pieces of the clips: sound, and what stands for it."""
+
+    def __init__(self, clips: list[Coded], books: Tensor):
+        self._clips = [one for one in clips if one.codes.shape[1] > _FRAMES]
+        self._books = books
+
+    def draw(self, rng: np.random.Generator) -> list[tuple[Coded, int]]:
+        """Clips, and the first frame of a piece of each."""
+        drawn = [self._clips[i] for i in rng.integers(len(self._clips), size=_ROWS)]
+        return [(one, int(rng.integers(0, one.codes.shape[1] - _FRAMES))) for one in drawn]
+
+    def sound(self, pieces: list[tuple[Coded, int]]) -> Tensor:
+        """[rows, samples]."""
+        return torch.stack([_samples(one.clip, first, first + _FRAMES) for one, first in pieces])
+
+    def heard(self, pieces: list[tuple[Coded, int]], codebooks: int) -> Tensor:
+        """[rows, 64, frames]: what the decoder hears of so many codebooks."""
+        codes = [one.codes[:codebooks, first : first + _FRAMES].astype(np.int64) for one, first in pieces]
+        return latents.decoded(torch.from_numpy(np.stack(codes, 1)), self._books).transpose(1, 2)
+
+    def exact(self, pieces: list[tuple[Coded, int]]) -> Tensor:
+        """[rows, 64, frames]: the latents themselves, as the decoder would hear them."""
+        around = 4  # frames, so that the windows at the ends see what is there
+        found = []
+        for one, first in pieces:
+            sound = _samples(one.clip, first - around, first + _FRAMES + around)
+            found.append(latents.latents(sound, settings.VOICES[one.clip.voice])[around:-around])
+        return latents.SCALE * torch.stack(found).transpose(1, 2)
+
+
+def _samples(clip: Clip, first: int, last: int) -> Tensor:
+    """The sound of some frames; silence where the clip has none."""
+    start, stop = first * latents.HOP, last * latents.HOP
+    sound = clip.sound[max(0, start) : stop].astype(np.float32) / 32_768
+    before = max(0, -start)
+    return torch.from_numpy(np.pad(sound, (before, stop - start - before - len(sound))))
+
+
+def _learn_half(
+    folder: Path,
+    name: str,
+    half: torch.nn.Module,
+    schedule: settings.Schedule,
+    losses: Callable[[np.random.Generator, _Examples, bool], dict[str, Tensor]],
+    prepare: Callable[[_Examples], None],
+) -> None:
+    """losses(rng, examples, judged) of one half of the codec; prepare(examples) makes its weights fit to begin with."""
+    held, clips = coded_clips(folder)
+    books = codebooks(folder)
+    examples, judged = _Examples(clips, books), _Examples(held, books)
+    if not (folder / f"{name}.pt").is_file():
+        prepare(examples)
+    recurrent = [p for name, p in half.named_parameters() if "lstm" in name]
+    others = [p for name, p in half.named_parameters() if "lstm" not in name]
+    groups = [{"params": others, "scale": 1.0}, {"params": recurrent, "scale": 0.3}]
+    adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
+
+    def judge() -> dict[str, float]:
+        with torch.no_grad():
+            found = [losses(np.random.default_rng(i), judged, True) for i in range(4)]
+        return {f"held {key}": float(np.mean([one[key] for one in found])) for key in found[0]}
+
+    train(folder, name, half, [adam], schedule, lambda rng: losses(rng, examples, False), judge, clip=3.0)
+
+
+def learn_decoder(folder: Path) -> None:
+    """`decoder.pt`. A share of the examples has fewer codebooks, so that the coarse ones alone are understood too."""
+    torch.manual_seed(settings.SEED)
+    decoder = EncodecModel(config()).decoder
+
+    def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
+        fewer = not judged and rng.random() >= 0.7
+        count = int(rng.integers(2, N_FINE_CODEBOOKS)) if fewer else N_FINE_CODEBOOKS
+        pieces = drawn.draw(rng)
+        scored = slice(_WARM_UP * latents.HOP, None)
+        made = decoder(drawn.heard(pieces, count))[:, 0, scored]
+        sound = drawn.sound(pieces)[:, scored]
+        waves = (made - sound).abs().mean()
+        spectra, bands, mel = spectral_losses(made, sound)
+        return {"loss": 8 * waves + spectra + bands, "waves": waves / sound.abs().mean(), "mel": mel}
+
+    def prepare(examples: _Examples) -> None:
+        pieces = examples.draw(np.random.default_rng(settings.SEED))
+        loudness = 0.5 * float(examples.sound(pieces).std())
+        _calibrate(decoder, examples.heard(pieces, N_FINE_CODEBOOKS), loudness)
+
+    _learn_half(folder, "decoder", decoder, settings.DECODER_SCHEDULE, losses, prepare)
+
+
+def learn_encoder(folder: Path) -> None:
+    """`encoder.pt`: the latents of a sound, from the samples up to each frame's end. Nothing else here needs it."""
+    torch.manual_seed(settings.SEED)
+    encoder = EncodecModel(config()).encoder
+
+    def losses(rng: np.random.Generator, drawn: _Examples, _: bool) -> dict[str, Tensor]:
+        pieces = drawn.draw(rng)
+        found, exact = encoder(drawn.sound(pieces)[:, None])[..., _WARM_UP:], drawn.exact(pieces)[..., _WARM_UP:]
+        apart = (found - exact).square().mean((0, 2))
+        bands, phase = apart[: latents.N_MELS].mean(), apart[latents.N_MELS :].mean()
+        return {"loss": apart.mean(), "bands": bands / exact.var(), "phase": phase / exact.var()}
+
+    def prepare(examples: _Examples) -> None:
+        pieces = examples.draw(np.random.default_rng(settings.SEED))
+        _calibrate(encoder, examples.sound(pieces)[:, None], float(examples.exact(pieces).std()))
+
+    _learn_half(folder, "encoder", encoder, settings.ENCODER_SCHEDULE, losses, prepare)
+
+
+def finished(folder: Path) -> EncodecModel:
+    """The codec with its codebooks and both halves as they were learned."""
+    model = EncodecModel(config())
+    trained(folder, "encoder", model.encoder)
+    trained(folder, "decoder", model.decoder)
+    for layer, book in zip(model.quantizer.layers, latents.SCALE * codebooks(folder), strict=True):
+        layer.codebook.embed.copy_(book)
+    return model.eval()

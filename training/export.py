@@ -1,0 +1,115 @@
+"""The learned stages as one checkpoint in transformers' layout, and the two voices that come with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import BarkConfig, BarkModel, GenerationConfig
+
+from bark_infinity import Voice
+from bark_infinity import constants as c
+from bark_infinity.checkpoints.huggingface import generation_config
+from bark_infinity.spec import BarkSpec
+
+from . import settings
+from . import tokens as t
+from .coarse import Coarse, spoken
+from .codec import coded_clips, finished
+from .fine import Fine
+from .loop import trained
+from .semantic import Semantic, calibrated_head
+from .transformer import Transformer
+
+SPEC = BarkSpec(
+    semantic_vocab_size=t.N_SEMANTIC,
+    semantic_pad_token=t.SEMANTIC_PAD,
+    semantic_infer_token=t.INFER,
+    text_encoding_offset=t.TEXT_OFFSET,
+    text_pad_token=t.TEXT_PAD,
+    coarse_semantic_pad_token=t.COARSE_PAD,
+    coarse_infer_token=t.COARSE_INFER,
+)
+_VOICE_SECONDS = (2.8, 4.0)
+_MADE_ON_LOADING = (
+    ".attn.bias",
+    ".embed_avg",
+    ".cluster_size",
+    ".inited",
+)  # causal masks, and buffers of training: 9 MB
+
+
+def _stage_config(shape: settings.Shape, inputs: int, outputs: int) -> dict[str, object]:
+    sizes = {"num_layers": shape.layers, "num_heads": shape.heads, "hidden_size": shape.width, "block_size": 1024}
+    return sizes | {"input_vocab_size": inputs, "output_vocab_size": outputs, "bias": False, "dropout": 0.0}
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """The three stages under the names of the layout. Sums of tables are added up, and logits made sharper."""
+    semantic = trained(folder, "semantic", Semantic())
+    coarse = trained(folder, "windows", Coarse())
+    fine = trained(folder, "fine", Fine())
+
+    def stage(prefix: str, body: Transformer, position: Tensor) -> dict[str, Tensor]:
+        return body.exported(prefix) | {f"{prefix}.position_embeds_layer.weight": position}
+
+    tensors = stage("semantic", semantic.body, semantic.position)
+    tensors |= stage("coarse_acoustics", coarse.body, coarse.position)
+    tensors |= stage("fine_acoustics", fine.body, fine.position)
+    tensors["semantic.input_embeds_layer.weight"] = semantic.inputs()
+    tensors["semantic.lm_head.weight"] = calibrated_head(folder, semantic)
+    tensors["coarse_acoustics.input_embeds_layer.weight"] = coarse.inputs()
+    tensors["coarse_acoustics.lm_head.weight"] = settings.COARSE_SHARPNESS * coarse.head()
+    for i in range(c.N_FINE_CODEBOOKS):
+        tensors[f"fine_acoustics.input_embeds_layers.{i}.weight"] = fine.tables[i]
+    for i in range(c.N_FINE_CODEBOOKS - 1):  # a head is the table of the codebook that it makes
+        tensors[f"fine_acoustics.lm_heads.{i}.weight"] = fine.tables[i + 1]
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def model_of(folder: Path) -> BarkModel:
+    """transformers' own model with what was learned in `folder`, in float32."""
+    codec = finished(folder)
+    fine = _stage_config(settings.FINE, c.CODEBOOK_SIZE + 1, c.CODEBOOK_SIZE + 1)
+    config = BarkConfig(
+        semantic_config=_stage_config(settings.SEMANTIC, t.N_INPUTS, t.N_SEMANTIC + 1),
+        coarse_acoustics_config=_stage_config(settings.COARSE, t.N_COARSE, t.N_COARSE),
+        fine_acoustics_config=fine | {"n_codes_total": c.N_FINE_CODEBOOKS, "n_codes_given": 1},
+        codec_config=codec.config.to_dict(),
+    )
+    model = BarkModel(config).eval()
+    tensors = _tensors(folder) | {f"codec_model.{name}": tensor for name, tensor in codec.state_dict().items()}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    missing = [name for name in missing if not name.endswith(_MADE_ON_LOADING)]
+    assert not missing and not unexpected, (missing, unexpected)
+    return model
+
+
+def export(folder: Path, target: Path) -> None:
+    """Write the checkpoint into `target`: bfloat16, with the tokenizer's vocabulary and what decoding needs to know."""
+    model = model_of(folder).to(torch.bfloat16)
+    model.generation_config = GenerationConfig()  # its own is written below: `save_pretrained` refuses it
+    target.mkdir(parents=True, exist_ok=True)
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_MADE_ON_LOADING)}
+    model.save_pretrained(target, state_dict=kept)
+    (target / "model.safetensors").chmod(0o644)
+    stages = dict.fromkeys(("semantic", "coarse", "fine"), SPEC)
+    (target / "generation_config.json").write_text(json.dumps(generation_config(stages), indent=2) + "\n")
+    (target / "vocab.txt").write_text("\n".join(t.VOCABULARY) + "\n")
+    (target / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}) + "\n")
+
+
+def voices(folder: Path, target: Path) -> None:
+    """`demo_<name>.npz` for each voice: a held-out clip of some seconds, as the teacher said it."""
+    shortest, longest = _VOICE_SECONDS
+    held, _ = coded_clips(folder)
+    for i, voice in enumerate(settings.VOICES):
+        clip = next(
+            one for one in held if one.clip.voice == i and shortest < len(one.clip.sound) / c.SAMPLE_RATE < longest
+        )
+        semantic = spoken(clip).semantic
+        codes = clip.codes[:, : SPEC.coarse_steps(len(semantic)) // SPEC.n_coarse_codebooks].astype(np.int64)
+        Voice(semantic, codes[: SPEC.n_coarse_codebooks], codes).save(target / f"demo_{voice.name}.npz")

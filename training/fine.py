@@ -1,0 +1,82 @@
+"""The fine stage learns to fill in: six more codebooks, one after another, from those before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bark_infinity.constants import CODEBOOK_SIZE, N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS
+
+from . import settings
+from .codec import Coded, codebooks, coded_clips
+from .loop import optimisers, train
+from .transformer import Transformer, sinusoids
+
+_UNKNOWN = CODEBOOK_SIZE  # the id of a code that is not made yet
+_WINDOW = 1024  # frames
+_USUAL = 300
+
+
+class Fine(nn.Module):
+    """A codebook's table is its head too. Tables begin near the codebooks' vectors, under one projection for all."""
+
+    def __init__(self, books: Tensor | None = None):
+        super().__init__()
+        width = settings.FINE.width
+        self.body = Transformer(settings.FINE, causal=False)
+        self.tables = nn.Parameter(torch.randn(N_FINE_CODEBOOKS, CODEBOOK_SIZE + 1, width) * 0.02)
+        self.position = nn.Parameter(torch.randn(_WINDOW, width) * 0.005)
+        if books is not None:
+            with torch.no_grad():
+                points = (books - books.mean(1, keepdim=True)) / books[0].std()
+                self.tables[:, :CODEBOOK_SIZE] += (
+                    points @ torch.randn(books.shape[2], width) / books.shape[2] ** 0.5 * 0.05
+                )
+                self.position[:, :64] += sinusoids(torch.arange(_WINDOW), 64, 2, 300) * 0.03
+
+    def entropy(self, codes: Tensor, asked: Tensor, codebook: int) -> Tensor:
+        """Cross entropy of one codebook. codes: [rows, frames, 8]; asked: [rows, frames], the others are known."""
+        known = codes.clone()
+        later = known[..., codebook:]
+        later[asked] = _UNKNOWN
+        heard = sum(F.embedding(known[..., i], self.tables[i]) for i in range(codebook + 1))
+        hidden = self.body(heard + self.position[: codes.shape[1]])[asked]
+        return F.cross_entropy(F.linear(hidden, self.tables[codebook, :CODEBOOK_SIZE]), codes[..., codebook][asked])
+
+
+def _batch(rng: np.random.Generator, clips: list[Coded]) -> tuple[Tensor, Tensor]:
+    """Pieces of clips, a third of them with a beginning that is known, some in a whole window."""
+    whole = rng.random() < 0.08
+    frames, rows = (_WINDOW, 4) if whole else (_USUAL, 14)
+    codes = np.full((rows, frames, N_FINE_CODEBOOKS), _UNKNOWN)
+    asked = np.zeros((rows, frames), bool)
+    for row in range(rows):
+        piece = clips[rng.integers(len(clips))].codes.T
+        first = int(rng.integers(0, max(1, len(piece) - frames)))
+        piece = piece[first : first + frames]
+        known = int(rng.integers(0, len(piece) // 2)) if rng.random() < 0.35 else 0
+        codes[row, : len(piece)] = piece
+        asked[row, known : len(piece)] = True
+    return torch.from_numpy(codes), torch.from_numpy(asked)
+
+
+def learn(folder: Path) -> None:
+    """Learn from the coded clips in `folder`."""
+    torch.manual_seed(settings.SEED)
+    held, clips = coded_clips(folder)
+    model = Fine(codebooks(folder))
+    made = range(N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS)
+
+    def loss_of(rng: np.random.Generator) -> dict[str, Tensor]:
+        return {"loss": model.entropy(*_batch(rng, clips), int(rng.choice(made)))}
+
+    def judge() -> dict[str, float]:
+        rng = np.random.default_rng(0)
+        with torch.no_grad():
+            return {f"held {i}": float(model.entropy(*_batch(rng, held), i)) for i in made}
+
+    train(folder, "fine", model, optimisers(model, model.body, 0.7), settings.FINE_SCHEDULE, loss_of, judge)

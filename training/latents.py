@@ -1,0 +1,106 @@
+"""What the codec's codes stand for: 60 log-mel bands and the phase of the fundamental, in residual codebooks.
+
+A decoder can be trained for given latents in minutes, where a whole EnCodec takes days. The phase is what makes the sound
+of a voice follow from them: a decoder that must invent it buzzes.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bark_infinity.constants import CODEBOOK_SIZE, FRAME_RATE_HZ, N_FINE_CODEBOOKS, SAMPLE_RATE
+
+from . import settings
+
+HOP = SAMPLE_RATE // FRAME_RATE_HZ
+N_MELS, WIDTH = 60, 64
+_MEL_WINDOW, _FFT, _MEL_TOP = 800, 1_024, 8_000  # samples, samples, Hz
+_FLOOR = 2e-3  # added to every band: 20 dB under a quiet vowel
+_PHASE_AT = (-50, 50)  # samples from a frame's middle: two phases tell the frequency too
+_PHASE_FLOOR = 0.004  # amplitude of the fundamental at which a frame counts as half voiced
+_PHASE_WEIGHT = 2.0  # of the phase beside the bands, in a codebook's distances
+SCALE = 0.7  # of the latents that the decoder hears, and of the codebooks in the checkpoint
+
+
+@cache
+def mel_bands(bands: int, fft: int, top: float) -> Tensor:
+    """[bands, fft // 2 + 1]: triangles on HTK's mel scale, each with the sum 1."""
+    frequencies = np.linspace(0, SAMPLE_RATE / 2, fft // 2 + 1)
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + top / 700), bands + 2) / 2595) - 1)
+    low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    weights = np.clip(np.minimum((frequencies - low) / (middle - low), (high - frequencies) / (high - middle)), 0, None)
+    return torch.tensor(weights / (weights.sum(1, keepdims=True) + 1e-9), dtype=torch.float32)
+
+
+def latents(sound: Tensor, voice: settings.Voice) -> Tensor:
+    """Samples [n] to [ceil(n / 320), 64]."""
+    frames = -(-len(sound) // HOP)
+    padded = F.pad(sound, (2 * HOP, frames * HOP - len(sound) + 3 * HOP))
+    middles = torch.arange(frames) * HOP + 2 * HOP + HOP // 2
+    pieces = padded.unfold(0, _MEL_WINDOW, 1)[middles - _MEL_WINDOW // 2] * torch.hann_window(_MEL_WINDOW)
+    magnitude = torch.fft.rfft(pieces, _FFT).abs() / math.sqrt(_MEL_WINDOW)
+    bands = (torch.log(magnitude @ mel_bands(N_MELS, _FFT, _MEL_TOP).T + _FLOOR) + 3.5) / 2
+    return torch.cat([bands, *(_phase(padded, middles + at, voice) for at in _PHASE_AT)], 1)
+
+
+def _phase(padded: Tensor, at: Tensor, voice: settings.Voice) -> Tensor:
+    """[frames, 2]: cosine and negated sine of the fundamental's phase, shorter where there is none."""
+    window = torch.hann_window(voice.window)
+    angle = 2 * math.pi * voice.carrier / SAMPLE_RATE * (torch.arange(voice.window) - voice.window // 2)
+    carrier = torch.stack([angle.cos(), angle.sin()], 1) * (window / window.sum())[:, None]
+    found = padded.unfold(0, voice.window, 1)[at - voice.window // 2] @ carrier
+    strength = found.norm(dim=1, keepdim=True)
+    return _PHASE_WEIGHT * found / (strength + _PHASE_FLOOR)
+
+
+def nearest(points: Tensor, entries: Tensor) -> Tensor:
+    """[n, width], [entries, width] to the index of each point's nearest entry."""
+    half = (entries * entries).sum(1) / 2
+    return torch.cat([(half - part @ entries.T).argmin(1) for part in points.split(8_192)])
+
+
+def _k_means(points: Tensor, rounds: int, generator: torch.Generator) -> Tensor:
+    entries = points[torch.randperm(len(points), generator=generator)[:CODEBOOK_SIZE]].clone()
+    for _ in range(rounds):
+        of = nearest(points, entries)
+        counts = torch.bincount(of, minlength=CODEBOOK_SIZE)
+        sums = torch.zeros_like(entries).index_add_(0, of, points)
+        used = counts > 0
+        entries[used] = sums[used] / counts[used, None]
+        unused = (~used).nonzero()[:, 0]
+        entries[unused] = points[torch.randint(len(points), (len(unused),), generator=generator)]
+    return entries
+
+
+def codebooks(points: Tensor) -> Tensor:
+    """[8, 1024, 64] from latents [n, 64]: the bands in the first, the phase in the second, the rest in the others."""
+    generator = torch.Generator().manual_seed(settings.SEED)
+    books = torch.zeros(N_FINE_CODEBOOKS, CODEBOOK_SIZE, WIDTH)
+    books[0, :, :N_MELS] = _k_means(points[:, :N_MELS], 14, generator)
+    books[1, :, N_MELS:] = _k_means(points[:, N_MELS:], 14, generator)
+    rest = points
+    for i in range(N_FINE_CODEBOOKS):
+        if i > 1:
+            books[i] = _k_means(rest, 8, generator)
+        rest = rest - books[i][nearest(rest, books[i])]
+    return books
+
+
+def coded(points: Tensor, books: Tensor) -> Tensor:
+    """Latents [n, 64] to codes [8, n]."""
+    codes, rest = [], points
+    for book in books:
+        codes.append(nearest(rest, book))
+        rest = rest - book[codes[-1]]
+    return torch.stack(codes)
+
+
+def decoded(codes: Tensor, books: Tensor) -> Tensor:
+    """Codes [codebooks, ...] to what the decoder hears, [..., 64]."""
+    return SCALE * sum(book[of] for book, of in zip(books, codes, strict=False))

@@ -1,0 +1,97 @@
+"""The loop that every stage learns in: steps from a seed, a schedule, a log, and a state to go on from after a stop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import settings
+
+_SAVE_EVERY = 60  # seconds
+_LOG_EVERY = 50  # steps
+
+
+def optimisers(model: nn.Module, blocks: nn.Module, embeddings: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW at `embeddings` times the rate for tables and vectors."""
+    matrices = [p for p in blocks.parameters() if p.dim() == 2]
+    inside = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    muon = torch.optim.Muon(matrices, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW(rest, betas=(0.9, 0.97), weight_decay=0.0)
+    for optimiser, scale in ((muon, 1.0), (adam, embeddings)):
+        for group in optimiser.param_groups:
+            group["scale"] = scale
+    return [muon, adam]
+
+
+def train(
+    folder: Path,
+    name: str,
+    model: nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    schedule: settings.Schedule,
+    loss_of: Callable[[np.random.Generator], dict[str, Tensor]],
+    judge: Callable[[], dict[str, float]],
+    clip: float = 1.0,
+) -> None:
+    """Until `schedule.steps`, from `folder`/`name`.pt where that is.
+
+    loss_of(rng) draws a batch and gives its losses by name; "loss" is the one to follow down. judge() gives what to tell
+    of clips that are held out. The log is a line of JSON for every `_LOG_EVERY` steps in `folder`/`name`.log.
+    """
+    path = folder / f"{name}.pt"
+    step, seconds = 0, 0.0
+    if path.is_file():
+        state = torch.load(path, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
+        step, seconds = state["step"], state["seconds"]
+
+    def save() -> None:
+        kept = {"model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers]}
+        partial = path.with_suffix(".partial")
+        torch.save(kept | {"step": step, "seconds": seconds}, partial)
+        partial.rename(path)
+
+    saved = started = time.monotonic() - seconds
+    saved += seconds
+    told: list[dict[str, float]] = []
+    while step < schedule.steps:
+        rate = schedule.at(step)
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["scale"]
+            optimiser.zero_grad()
+        losses = loss_of(np.random.default_rng([settings.SEED, step]))
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        for optimiser in optimisers:
+            optimiser.step()
+        step += 1
+        seconds = time.monotonic() - started
+        told.append({key: float(value.detach()) for key, value in losses.items()})
+        if step % _LOG_EVERY == 0 or step == schedule.steps:
+            keys = sorted({key for one in told for key in one})
+            line = {key: round(float(np.mean([one[key] for one in told if key in one])), 4) for key in keys}
+            if step % (4 * _LOG_EVERY) == 0 or step == schedule.steps:
+                line |= {key: round(value, 4) for key, value in judge().items()}
+            with open(folder / f"{name}.log", "a") as log:
+                log.write(json.dumps({"step": step, "seconds": round(seconds), "rate": rate} | line) + "\n")
+            told = []
+        if time.monotonic() - saved > _SAVE_EVERY:
+            save()
+            saved = time.monotonic()
+    save()
+
+
+def trained(folder: Path, name: str, model: nn.Module) -> nn.Module:
+    """The model as `train` left it."""
+    model.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True)["model"])
+    return model.eval()

@@ -1,0 +1,301 @@
+"""The semantic stage learns to read: characters to phones, one token a phone first of all, and how long each lasts."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bark_infinity.constants import SEMANTIC_RATE_HZ
+
+from . import settings
+from . import tokens as t
+from .loop import optimisers, train
+from .speech import Clips, Corpus, Utterance
+from .texts import plain
+from .transformer import Transformer, sinusoids
+
+_POSITIONS = 4_000  # of a step
+_MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
+_MAX_HISTORY = 256
+_TEMPERATURE = 0.7  # --text_temp's default
+_MOST_CHARACTERS = 244  # of an example, which may get some more stops and marks: the stage hears 256
+_PAUSE = 0  # the id of the phone "pau"
+_MAX_POSITIONS = 1024
+_CHARACTERS_PER_SECOND = 12.5  # the teacher's, white space left out
+
+
+@dataclass(frozen=True)
+class Example:
+    text: np.ndarray  # ids of characters, offset included
+    history: np.ndarray  # semantic tokens of what was said before, or none
+    semantic: np.ndarray  # tokens to say
+    brisk: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    prefix: Tensor  # [rows, prefix]
+    history: Tensor  # [rows, prefix], `SEMANTIC_PAD` beyond its end
+    infer: Tensor  # [rows, 1]
+    semantic: Tensor  # [rows, length], `SEMANTIC_PAD` beyond its end
+    target: Tensor  # [rows, length], -100 where nothing is asked
+
+
+class Reader:
+    """Draws examples: which texts, how they are written, what was said before."""
+
+    def __init__(self, folder: Path):
+        every = Corpus(folder, "all").read()
+        common = set(plain([u.text for u in every]))
+        self.brisk = [
+            [u for u in every if u.text in common],
+            every,
+            Corpus(folder, "numbered").read(),
+            Corpus(folder, "salads").read(),
+        ]
+        spoken = [clip.said for clip in Clips(folder).read()]
+        held = settings.N_HELD_CLIPS * len(settings.VOICES)
+        self.held, self.timed = spoken[:held], spoken[held:]
+
+    def draw(self, rng: random.Random, brisk: bool, sentences: int) -> list[Utterance]:
+        """Utterances to be said as one."""
+        if not brisk:  # these have up to three sentences each
+            return [rng.choice(self.timed) for _ in range(max(1, sentences - 1))]
+        return [rng.choice(rng.choices(self.brisk, (45, 35, 10, 10))[0]) for _ in range(sentences)]
+
+    def batch(self, rng: random.Random, budget: int, brisk: bool) -> Batch:
+        """Examples of about the same length, together about `budget` positions."""
+        sentences = rng.choices((1, 2, 3, 4), (5, 3, 2, 2))[0]
+        whole = rng.random() < 0.15  # the prefix as it is at inference: padded to its full length
+
+        def spoken(said: list[Utterance]) -> float:
+            return sum(len(u.phones) if brisk else u.ends[-1] * SEMANTIC_RATE_HZ for u in said)
+
+        def length(said: list[Utterance]) -> float:
+            return spoken(said) + (t.MAX_TEXT if whole else _characters(said))
+
+        pool = [self.draw(rng, brisk, sentences) for _ in range(200)]
+        fitting = [said for said in pool if _characters(said) < _MOST_CHARACTERS and spoken(said) < _MAX_SEMANTIC]
+        pool = sorted(fitting, key=length)
+        filled = np.cumsum([length(said) for said in pool])
+        first = rng.randrange(np.searchsorted(filled, filled[-1] - budget, "right") or 1)
+        chosen = pool[first : np.searchsorted(filled, filled[first] + budget)]
+        drawn = (self.draw(rng, brisk, 1)[0] if rng.random() < 0.5 else None for _ in chosen)
+        examples = [_example(rng, said, before, brisk) for said, before in zip(chosen, drawn, strict=True)]
+        return collated([one for one in examples if one], t.MAX_TEXT if whole else 0)
+
+
+def _characters(said: list[Utterance]) -> int:
+    """Ids of their texts, before they are written otherwise."""
+    return sum(len(u.text) - u.text.count(" ") for u in said)
+
+
+def _rewritten(rng: random.Random, words: list[str]) -> list[str]:
+    """The same words as somebody might type them: other capitals, other stops, quotation marks and brackets."""
+    manner = rng.random()
+    if manner < 0.08:
+        words = [word.lower() for word in words]
+    elif manner < 0.12:
+        words = [word.upper() for word in words]
+    elif manner < 0.2:
+        words = [word.upper() if rng.random() < 0.15 else word for word in words]
+    elif manner < 0.24:
+        words = [word.capitalize() for word in words]
+    if rng.random() < 0.15:
+        words = [*words[:-1], words[-1].rstrip(".")]
+    elif rng.random() < 0.08:
+        words = [*words[:-1], re.sub(r"\.$", rng.choice(("...", "!")), words[-1])]
+    if rng.random() < 0.06:
+        first = rng.randrange(len(words))
+        last = rng.randrange(first, len(words))
+        quote = rng.choice('""\'(')
+        words = list(words)
+        words[first] = quote + words[first]
+        words[last] += {"(": ")"}.get(quote, quote)
+    if rng.random() < 0.2:
+        words = [re.sub(r",$", rng.choice(";:"), w) if rng.random() < 0.3 else w for w in words]
+    return words
+
+
+def _example(
+    rng: random.Random, said: list[Utterance], before: Utterance | None, brisk: bool, clean: bool = False
+) -> Example | None:
+    """None if it is longer than a segment may be."""
+    words: list[list[int]] = []
+    phones, places_of, ends = [], [], []
+    clock = 0.0
+    for i, one in enumerate(said):
+        start = 1 if i and one.phones[0] == _PAUSE else 0  # one pause between two sentences is enough
+        skipped = float(one.ends[0]) if start else 0.0
+        phones.append(one.phones[start:])
+        places_of.append(np.where(one.words[start:] < 0, -1, one.words[start:] + len(words)))
+        ends.append(one.ends[start:] - skipped + clock)
+        clock = float(ends[-1][-1])
+        written = one.text.split()
+        words += map(t.characters, written if clean else _rewritten(rng, written))
+    of_words = np.concatenate(places_of)
+    if not clean and rng.random() < 0.06:  # something nobody can read: it is passed over
+        at = rng.randrange(len(words) + 1)
+        words.insert(at, [0] * rng.randrange(1, 4))
+        of_words = np.where(of_words >= at, of_words + 1, of_words)
+    text = np.concatenate([np.array(word, int) for word in words]) + t.TEXT_OFFSET
+    place, ids = t.places(words, of_words), np.concatenate(phones)
+    semantic = t.brisk(ids, place) if brisk else t.timed(ids, place, np.concatenate(ends))
+    if len(text) > t.MAX_TEXT or len(semantic) > _MAX_SEMANTIC:
+        return None
+    history = np.zeros(0, int)
+    if before is not None:
+        heard = _example(rng, [before], None, brisk, clean=True)
+        history = heard.semantic[-_MAX_HISTORY:] if heard else history
+    return Example(text, history, semantic, brisk)
+
+
+def collated(examples: list[Example], prefix: int = 0) -> Batch:
+    """The prefix as long as the longest text, or as `prefix`; what was said before is cut to it from its beginning."""
+    rows = len(examples)
+    prefix = prefix or max(len(e.text) for e in examples)
+    length = max(len(e.semantic) for e in examples) + 1
+    texts = np.full((rows, prefix), t.TEXT_PAD)
+    history = np.full((rows, prefix), t.SEMANTIC_PAD)
+    semantic = np.full((rows, length), t.SEMANTIC_PAD)
+    target = np.full((rows, length), -100)
+    for i, e in enumerate(examples):
+        texts[i, : len(e.text)] = e.text
+        heard = e.history[-prefix:]
+        history[i, : len(heard)] = heard
+        semantic[i, : len(e.semantic)] = target[i, : len(e.semantic)] = e.semantic
+        target[i, len(e.semantic)] = t.SEMANTIC_PAD
+    infer = np.array([[t.INFER_BRISK if e.brisk else t.INFER] for e in examples])
+    return Batch(*map(torch.from_numpy, (texts, history, infer, semantic, target)))
+
+
+class Semantic(nn.Module):
+    """Tables are sums over the parts of a token, so that what is learned of a phone holds at every place."""
+
+    def __init__(self):
+        super().__init__()
+        width = settings.SEMANTIC.width
+        self.body = Transformer(settings.SEMANTIC)
+
+        def table(rows: int, std: float) -> nn.Parameter:
+            return nn.Parameter(torch.randn(rows, width) * std)
+
+        self.phone, self.begins, self.place = table(len(t.PHONES), 0.05), table(2, 0.05), table(t.N_PLACES, 0.01)
+        self.token, self.other = table(t.N_SEMANTIC, 0.003), table(t.N_INPUTS - t.N_SEMANTIC, 0.05)
+        self.phone_head, self.begins_head = table(len(t.PHONES), 0.02), table(2, 0.02)
+        self.place_head, self.token_head = table(t.N_PLACES, 0.02), table(t.N_SEMANTIC + 1, 0.002)
+        self.position = table(_MAX_POSITIONS, 0.005)
+        with torch.no_grad():
+            self._place_characters()
+            self._resemble()
+
+    def _place_characters(self) -> None:
+        """Positions begin as sinusoids: the place of a character as in the tokens, and the time when it is read."""
+        count = torch.arange(_MAX_POSITIONS)
+        places = sinusoids(torch.arange(t.N_PLACES), 32, 2, 16) * 0.1
+        self.place[:, :32] += places
+        self.position[: t.MAX_TEXT, :32] += places[count[: t.MAX_TEXT] % t.N_PLACES]
+        text, spoken = count[: t.MAX_TEXT], count[t.MAX_TEXT + 1 :] - t.MAX_TEXT - 1
+        self.position[text, 32:96] += sinusoids(text / _CHARACTERS_PER_SECOND, 64, 0.3, 40) * 0.05
+        self.position[spoken + t.MAX_TEXT + 1, 32:96] += sinusoids(spoken / SEMANTIC_RATE_HZ, 64, 0.3, 40) * 0.05
+        self.position[:, 96:160] += sinusoids(count, 64, 2, 500) * 0.03
+
+    def _resemble(self) -> None:
+        """Capitals, accented letters and letters inside words begin near the small letter that they stand for."""
+        entries = {entry: 1 + i for i, entry in enumerate(t.VOCABULARY)}
+        for entry, row in entries.items():
+            base = entries.get(t.plain_letter(entry))
+            if base is not None and base != row:
+                self.other[row] = 0.85 * self.other[base] + 0.4 * self.other[row]
+
+    def inputs(self) -> Tensor:
+        """[ids, width]: the table of embeddings."""
+        ids = torch.arange(t.N_SEMANTIC)
+        kind = ids // t.N_PLACES
+        parts = self.phone[kind // 2] + self.begins[kind % 2] + self.place[ids % t.N_PLACES]
+        return torch.cat([parts + self.token, self.other])
+
+    def head(self) -> Tensor:
+        """[semantic tokens and the end, width]."""
+        ids = torch.arange(t.N_SEMANTIC)
+        kind = ids // t.N_PLACES
+        parts = self.phone_head[kind // 2] + self.begins_head[kind % 2] + self.place_head[ids % t.N_PLACES]
+        return torch.cat([parts, torch.zeros(1, parts.shape[1])]) + self.token_head
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits of every asked token, in the order of `batch.target >= 0`."""
+        return F.linear(self.hidden(batch), self.head())
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """[n, width]: what the head reads, for every asked token."""
+        table, prefix = self.inputs(), batch.prefix.shape[1]
+        heard = F.embedding(batch.prefix, table) + F.embedding(batch.history, table) + self.position[:prefix]
+        said = F.embedding(torch.cat([batch.infer, batch.semantic[:, :-1]], 1), table)
+        said = said + self.position[t.MAX_TEXT : t.MAX_TEXT + said.shape[1]]
+        return self.body(torch.cat([heard, said], 1))[:, prefix:][batch.target >= 0]
+
+
+def scores(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Cross entropy, and the share of phones that are right where one begins."""
+    by_phone = logits[:, : t.N_SEMANTIC].float().softmax(-1).view(-1, len(t.PHONES), 2, t.N_PLACES)[:, :, 1].sum(-1)
+    begins = (target < t.N_SEMANTIC) & (target // t.N_PLACES % 2 == 1)
+    right = by_phone.argmax(-1) == target // t.N_PLACES // 2
+    return {"entropy": F.cross_entropy(logits, target), "phones": right[begins].float().mean()}
+
+
+@torch.no_grad()
+def calibrated_head(folder: Path, model: Semantic) -> Tensor:
+    """The head [semantic tokens and the end, width], its logits made sharper about what comes and not about when.
+
+    Times `SEMANTIC_SHARPNESS` alone, a phone goes on for ever: in most of its frames going on is likelier than its end,
+    and sharper still at a low temperature. So the logits of all tokens that begin something, and of the end, get a
+    constant on top, such that over clips that are held out phones begin `EAGERNESS` times as often as they do there, at
+    the program's temperature. There is no bias in Bark's head; the last norm's output [n, width] has a direction
+    in which it is nearly constant (least squares), and that stands for one.
+    """
+    held = Clips(folder).read()[: settings.N_HELD_CLIPS * len(settings.VOICES)]
+    examples = [_example(random.Random(0), [clip.said], None, False, clean=True) for clip in held]
+    batch = collated([one for one in examples if one], t.MAX_TEXT)
+    hidden, target = model.hidden(batch), batch.target[batch.target >= 0]
+    constant = torch.linalg.lstsq(hidden, torch.ones(len(hidden), 1)).solution[:, 0]
+    starts = torch.tensor([token // t.N_PLACES % 2 == 1 for token in range(t.N_SEMANTIC)] + [True])
+    wanted = settings.EAGERNESS * starts[target].float().mean()
+    head = settings.SEMANTIC_SHARPNESS * model.head()
+    logits, ones = hidden @ head.T / _TEMPERATURE, (hidden @ constant)[:, None] / _TEMPERATURE
+    low, high = 0.0, 20.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        share = (logits + middle * ones * starts).softmax(-1)[:, starts].sum(1).mean()
+        low, high = (middle, high) if share < wanted else (low, middle)
+    return head + low * starts[:, None] * constant
+
+
+def learn(folder: Path) -> None:
+    """`semantic.pt`: from the corpora in `folder`, most of them without durations."""
+    torch.manual_seed(settings.SEED)
+    model = Semantic()
+    reader = Reader(folder)
+    held = [_example(random.Random(0), [said], None, False, clean=True) for said in reader.held]
+    held = sorted((e for e in held if e), key=lambda e: len(e.semantic))
+    batches = [collated(held[i : i + 8], t.MAX_TEXT) for i in range(0, len(held), 8)]
+
+    def loss_of(numbers: np.random.Generator) -> dict[str, Tensor]:
+        draw = random.Random(int(numbers.integers(2**62)))
+        brisk = draw.random() < settings.BRISK
+        batch = reader.batch(draw, _POSITIONS, brisk)
+        entropy = F.cross_entropy(model(batch), batch.target[batch.target >= 0])
+        return {"loss": entropy, "brisk" if brisk else "timed": entropy}
+
+    def judge() -> dict[str, float]:
+        with torch.no_grad():
+            found = [scores(model(b), b.target[b.target >= 0]) for b in batches]
+        return {f"held {key}": float(np.mean([one[key] for one in found])) for key in found[0]}
+
+    train(folder, "semantic", model, optimisers(model, model.body, 1.0), settings.SEMANTIC_SCHEDULE, loss_of, judge)

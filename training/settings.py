@@ -1,0 +1,68 @@
+"""What the recipe is made with: seeds, sizes and how long each stage learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SEED = 20_230_420
+
+N_HELD_OUT = 3_000  # sentences that no stage learns from
+N_CLIPS = 2_400  # that each voice speaks, of one to three sentences
+N_HELD_CLIPS = 32  # of each voice, kept to judge with
+N_NUMBERED, N_SALADS = 12_000, 15_000  # made-up texts: with digits, and of words in no order
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The teacher's voice, or what Praat's "Change gender" makes of it: durations and articulation stay the same."""
+
+    name: str
+    formants: float  # factor of the formants' frequencies
+    pitch: float | None  # median fundamental in Hz; None: the teacher's own
+    carrier: float  # in the middle of the fundamental's range, in Hz
+    window: int  # samples at 24 kHz: a Hann window as long keeps the second harmonic out
+
+
+TEACHER = "rms"
+VOICES = (Voice("male", 1.0, None, 105.0, 1_200), Voice("female", 1.15, 195.0, 195.0, 800))
+
+
+@dataclass(frozen=True)
+class Shape:
+    layers: int
+    width: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm up, stay, and fall in a straight line over the last `falling` of the steps."""
+
+    steps: int
+    rate: float
+    warm_up: int = 50
+    falling: float = 0.3
+
+    def at(self, step: int) -> float:
+        """The learning rate of a step."""
+        left = (self.steps - step) / max(1.0, self.steps * self.falling)
+        return self.rate * min(1.0, (step + 1) / self.warm_up, left)
+
+
+SEMANTIC = Shape(4, 256, 4)
+SEMANTIC_SCHEDULE = Schedule(2_700, 3e-3, warm_up=40)
+SEMANTIC_SHARPNESS = 1.6  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
+EAGERNESS = 1.3  # how often phones begin, beside the teacher's: one that lasts too long is worse than one too short
+BRISK = 0.7  # share of the batches with one token a phone: reading is learned there, at a third of the cost
+
+CODEC_FILTERS = 12
+DECODER_SCHEDULE = Schedule(5_400, 2e-3, warm_up=100, falling=0.15)
+ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
+
+COARSE = Shape(4, 224, 4)
+COARSE_SCHEDULE = Schedule(2_800, 2.5e-3)
+WINDOWS_SCHEDULE = Schedule(380, 1.5e-3, warm_up=20, falling=0.7)
+COARSE_SHARPNESS = 1.2
+
+FINE = Shape(4, 128, 2)
+FINE_SCHEDULE = Schedule(1_500, 3e-3)

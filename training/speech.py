@@ -1,0 +1,164 @@
+"""What the teacher says: the phones of every text, and clips of sound in every voice."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bark_infinity.constants import SAMPLE_RATE
+
+from . import settings, texts
+from .teacher import RATE, Phone, Teacher
+from .tokens import phone_ids
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text and its phones: ids [n], the index of each phone's word (-1: a pause), ends in seconds (0: not spoken)."""
+
+    text: str
+    phones: np.ndarray
+    words: np.ndarray
+    ends: np.ndarray
+
+
+class Corpus:
+    """Utterances in two files: the texts, and their phones behind one another."""
+
+    def __init__(self, folder: Path, name: str):
+        self._texts, self._arrays = folder / f"{name}.json", folder / f"{name}.npz"
+
+    def exists(self) -> bool:
+        return self._arrays.is_file()
+
+    def write(self, utterances: Sequence[Utterance]) -> None:
+        self._texts.write_text(json.dumps([u.text for u in utterances]))
+        arrays = {name: np.concatenate([getattr(u, name) for u in utterances]) for name in ("phones", "words", "ends")}
+        partial = self._arrays.with_suffix(".partial.npz")
+        np.savez(partial, lengths=[len(u.phones) for u in utterances], **arrays)
+        partial.rename(self._arrays)
+
+    def read(self) -> list[Utterance]:
+        with np.load(self._arrays) as arrays:
+            cuts = np.cumsum(arrays["lengths"])[:-1]
+            parts = [np.split(arrays[name], cuts) for name in ("phones", "words", "ends")]
+        return [Utterance(*parts) for parts in zip(json.loads(self._texts.read_text()), *parts, strict=True)]
+
+
+def utterance(text: str, phones: Sequence[Phone]) -> Utterance | None:
+    """None if the teacher took the text apart otherwise than at white space, so that nobody knows what it read where."""
+    words = np.array([phone.token for phone in phones], np.int16)
+    if len(phones) < 2 or words.max(initial=-1) + 1 != len(text.split()):
+        return None
+    return Utterance(text, phone_ids(phones), words, np.array([phone.end for phone in phones], np.float32))
+
+
+def _pronounced(part: Sequence[str]) -> list[Utterance]:
+    teacher = Teacher(settings.TEACHER)
+    return [found for text in part if (found := utterance(text, teacher.pronounce(text)))]
+
+
+def pronounce(folder: Path, processes: int) -> None:
+    """`plain`, `all`, `numbered` and `salads`: phones without durations of everything but the held-out sentences."""
+    found = texts.sentences()
+    held, learned = found[: settings.N_HELD_OUT], found[settings.N_HELD_OUT :]
+    (folder / "held_out.txt").write_text("\n".join(held))
+    sets = {
+        "all": learned,
+        "numbered": texts.numbered(settings.N_NUMBERED),
+        "salads": texts.salads(learned, settings.N_SALADS),
+    }
+    for name, wanted in sets.items():
+        Corpus(folder, name).write(_in_processes(_pronounced, wanted, processes))
+
+
+def _in_processes(work: Callable, items: Sequence, processes: int) -> list:
+    parts = [items[i : i + 100] for i in range(0, len(items), 100)]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        return [one for part in pool.imap(work, parts) for one in part]
+
+
+def _clip_texts() -> list[str]:
+    """Of one to three sentences; some with digits."""
+    rng = random.Random(settings.SEED + 3)
+    found = texts.sentences()[settings.N_HELD_OUT :]
+    sources = (iter(texts.plain(found)), iter(found), iter(texts.numbered(4 * settings.N_CLIPS)))
+
+    def some() -> Iterator[str]:
+        for _ in range(rng.choices((1, 2, 3), (6, 3, 1))[0]):
+            yield next(rng.choices(sources, (6, 3, 1))[0])
+
+    return [" ".join(some()) for _ in range(settings.N_CLIPS * len(settings.VOICES))]
+
+
+def _spoken(part: Sequence[tuple[str, int]]) -> list[tuple[int, Utterance, np.ndarray]]:
+    """Utterances with their voice and their sound, int16 at 24 kHz."""
+    teacher = Teacher(settings.TEACHER)
+    done = []
+    for text, voice in part:
+        samples, phones = teacher.speak(text)
+        if spoken := utterance(text, phones):
+            sound = voiced(samples / 32_768.0, settings.VOICES[voice])
+            done.append((voice, spoken, np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)))
+    return done
+
+
+def voiced(sound: np.ndarray, voice: settings.Voice) -> np.ndarray:
+    """What the teacher said [n] at its rate, in the given voice, at the rate of the model."""
+    from scipy.signal import resample_poly
+
+    if voice.pitch:
+        import parselmouth  # praat-parselmouth; the males' part of the recipe does without
+        from parselmouth.praat import call
+
+        heard = (60, 250)  # Hz, where the teacher's own fundamental is looked for
+        changed = call(
+            parselmouth.Sound(sound, RATE), "Change gender", *heard, voice.formants, voice.pitch, 1.0, 1.0
+        ).values[0]
+        sound = np.pad(changed, (0, max(0, len(sound) - len(changed))))[: len(sound)]
+    return resample_poly(sound, SAMPLE_RATE // 8_000, RATE // 8_000)
+
+
+class Clips:
+    """Spoken utterances: their sounds behind one another in one file, read as it is needed."""
+
+    def __init__(self, folder: Path):
+        self.corpus = Corpus(folder, "clips")
+        self._sound, self._cuts = folder / "clips.sound.npy", folder / "clips.cuts.npz"
+
+    def exists(self) -> bool:
+        return self._cuts.is_file()
+
+    def write(self, spoken: Sequence[tuple[int, Utterance, np.ndarray]]) -> None:
+        self.corpus.write([one for _, one, _ in spoken])
+        np.save(self._sound, np.concatenate([sound for *_, sound in spoken]))
+        np.savez(self._cuts, lengths=[len(sound) for *_, sound in spoken], voices=[voice for voice, *_ in spoken])
+
+    def read(self) -> list[Clip]:
+        sound = np.load(self._sound, mmap_mode="r")
+        with np.load(self._cuts) as cuts:
+            voices, ends = cuts["voices"], np.cumsum(cuts["lengths"])
+        starts = ends - np.diff(ends, prepend=0)
+        return [
+            Clip(int(voice), one, sound[start:end])
+            for voice, one, start, end in zip(voices, self.corpus.read(), starts, ends, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Clip:
+    voice: int  # index among `settings.VOICES`
+    said: Utterance
+    sound: np.ndarray  # int16 [n] at 24 kHz
+
+
+def speak(folder: Path, processes: int) -> None:
+    """Every clip text in a voice, the voices taking turns. The first clips are held out."""
+    wanted = [(text, i % len(settings.VOICES)) for i, text in enumerate(_clip_texts())]
+    Clips(folder).write(_in_processes(_spoken, wanted, processes))

@@ -1,0 +1,73 @@
+"""Bark's transformer as it is trained, and its names in transformers' layout."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .settings import Shape
+
+
+class Block(nn.Module):
+    def __init__(self, shape: Shape, causal: bool):
+        super().__init__()
+        width = shape.width
+        self.heads, self.causal = shape.heads, causal
+        self.norm_1 = nn.LayerNorm(width, bias=not causal)  # Bark's fine stage alone has norms with biases
+        self.norm_2 = nn.LayerNorm(width, bias=not causal)
+        self.attention_in = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.mlp_in = nn.Linear(width, 4 * width, bias=False)
+        self.mlp_out = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, length, width = x.shape
+        qkv = self.attention_in(self.norm_1(x)).view(rows, length, 3, self.heads, width // self.heads)
+        heard = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), is_causal=self.causal)
+        x = x + self.attention_out(heard.transpose(1, 2).reshape(rows, length, width))
+        return x + self.mlp_out(F.gelu(self.mlp_in(self.norm_2(x))))
+
+
+class Transformer(nn.Module):
+    """Blocks and the last norm: [rows, length, width] to the same."""
+
+    def __init__(self, shape: Shape, causal: bool = True):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(shape, causal) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.width, bias=not causal)
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                deep = math.sqrt(2 * shape.layers) if name.endswith("out.weight") else 1.0
+                nn.init.normal_(weight, std=0.03 * math.sqrt(256 / shape.width) / deep)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def exported(self, prefix: str) -> dict[str, Tensor]:
+        """The weights under their names in a checkpoint."""
+        parts = {
+            "norm_1": "layernorm_1",
+            "norm_2": "layernorm_2",
+            "attention_in": "attn.att_proj",
+            "attention_out": "attn.out_proj",
+            "mlp_in": "mlp.in_proj",
+            "mlp_out": "mlp.out_proj",
+        }
+        weights = {f"{prefix}.layernorm_final.{name}": weight for name, weight in self.norm.named_parameters()}
+        for i, block in enumerate(self.blocks):
+            for name, weight in block.named_parameters():
+                part, kind = name.rsplit(".", 1)
+                weights[f"{prefix}.layers.{i}.{parts[part]}.{kind}"] = weight
+        return weights
+
+
+def sinusoids(at: Tensor, channels: int, shortest: float, longest: float) -> Tensor:
+    """[n] to [n, channels]: sines and cosines with periods in geometric progression, in the unit of `at`."""
+    periods = torch.exp(torch.linspace(math.log(shortest), math.log(longest), channels // 2))
+    angles = 2 * math.pi * at.float()[:, None] / periods
+    return torch.cat([angles.sin(), angles.cos()], 1)
