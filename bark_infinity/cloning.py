@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import constants as c
+from .errors import VoiceError
 from .recording import choose_part, read_recording, resample
 from .voice import Voice
 
@@ -45,8 +46,13 @@ def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, sec
     from .checkpoints.hubert import read_semantic_encoder
     from .codec import Encoder
 
-    semantic = read_semantic_encoder(hub, device).encode(resample(samples, heard.rate, hubert.SAMPLE_RATE))
     checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
+    if checkpoint.spec.semantic_vocab_size != c.SEMANTIC_VOCAB_SIZE:  # before HuBERT is downloaded
+        raise VoiceError(
+            f"{checkpoint.name} has semantic tokens of its own, and no way from a recording to them; clone with "
+            "--model large or small, or speak in a voice that was made with it (--history_prompt)"
+        )
+    semantic = read_semantic_encoder(hub, device).encode(resample(samples, heard.rate, hubert.SAMPLE_RATE))
     codes = Encoder(checkpoint.codec(), device, checkpoint.name).encode(resample(samples, heard.rate, c.SAMPLE_RATE))
 
     start, stop, whole = (x / heard.rate for x in (part.start, part.stop, len(heard.samples)))

@@ -161,8 +161,6 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     if options.regenerate is not None:
         form.known = known_segments(task.manifest, form, options, console)
     form.journal, unmade = journal, [plan for plan in plans if not journal.done(plan)]
-    if options.model == "demo":
-        view.warn(console, "the demo model has random weights for now: it babbles instead of speaking")
     if (over := _ids_over(options.negative_text_prompt, bark)) > 0:
         view.warn(console, f"--negative_text_prompt: its last {over} tokens are beyond those the model reads")
     made: list[MadeClip] = []
@@ -274,8 +272,7 @@ def save_all(
     from .clips import FailedClip, PlacedSegment
     from .results import save_clips
 
-    babbles = options.model == "demo" and options.check_segments == "warn"  # and nobody expects it to speak
-    report = view.FaultReport(console, 0 if babbles else _MOST_FAULTY_TOLD, options.check_segments == "retry")
+    report = view.FaultReport(console, _MOST_FAULTY_TOLD, options.check_segments == "retry")
     with closing(save_clips(form, plans, folder, options)) as results, closing(report):
         for result in results:
             plan = result.plan

@@ -157,11 +157,11 @@ class Bench:
         for voice in self.taught:
             ways[f"teacher-{voice}"] = lambda voice=voice: self.teacher(voice)
             ways[f"codec-{voice}"] = lambda voice=voice: self.codec(voice)
+        alone, together = ("--batch_size", "1"), ("--dtype", "float32", "--batch_size", "16")
+        ways["alone"] = lambda: self.spoken("float32, one at a time", "--dtype", "float32", *alone)
         for dtype in ("float32", "bfloat16", "int8"):
-            alone = (f"{dtype}, one at a time", "--dtype", dtype, "--batch_size", "1")
-            ways[dtype] = lambda alone=alone: self.spoken(*alone)
-        together = ("--dtype", "float32", "--batch_size", "16")
-        ways["batch"] = lambda: self.spoken("float32, 16 side by side", *together)
+            flags = ("--dtype", dtype, "--batch_size", "16")
+            ways[dtype] = lambda dtype=dtype, flags=flags: self.spoken(f"{dtype}, 16 side by side", *flags)
         ways["resumed"] = lambda: self.spoken("float32, interrupted and gone on", *together, interrupted=True)
         for voice in ("male", "female"):
             ways[f"voice-{voice}"] = lambda voice=voice: self.spoken(

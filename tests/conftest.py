@@ -23,6 +23,21 @@ def _away_from_home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _babbling_demo():
+    """In the tests' own processes `--model demo` babbles, in a tenth of the time that speaking takes.
+
+    The demo itself is tried in test_demo.py, and in every process that a test starts.
+    """
+    from babbler import Babbler
+
+    from bark_infinity import checkpoints
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "_open_demo", Babbler)
+        yield
+
+
 @pytest.fixture(scope="session")
 def oracle():
     import tiny

@@ -51,7 +51,7 @@ def test_one_command_gives_a_path_that_exists(tmp_path):
     result = shell("--model", "demo", "--text_prompt", "hi", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / result.stdout.strip()).is_file() and result.stdout.count("\n") == 1
-    assert "babbles" in result.stderr and "Traceback" not in result.stderr
+    assert "made" in result.stderr and "warning" not in result.stderr and "Traceback" not in result.stderr
     stem = tmp_path / "bark_samples" / "hi-SPK-random"
     assert {p.name for p in stem.parent.iterdir()} == {f"{stem.name}{end}" for end in (".wav", ".npz", ".json")}
     assert Voice.load(f"{stem}.npz").seconds == pytest.approx(soundfile.info(f"{stem}.wav").duration)

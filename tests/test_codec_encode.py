@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from babbler import Babbler
 from transformers import EncodecConfig, EncodecModel
 
-from bark_infinity.checkpoints.demo import DemoCheckpoint
 from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint
 from bark_infinity.checkpoints.reading import rename
 from bark_infinity.checkpoints.suno import SunoCheckpoint
@@ -61,7 +61,7 @@ def test_codes_are_those_of_transformers(weights, codec, n):
 
 
 def test_every_layout_holds_an_encoder(oracle, huggingface_folder, suno_folder):
-    found = HuggingFaceCheckpoint.open(huggingface_folder), SunoCheckpoint(suno_folder, hub=None), DemoCheckpoint()
+    found = HuggingFaceCheckpoint.open(huggingface_folder), SunoCheckpoint(suno_folder, hub=None), Babbler()
     encoders = [Encoder(checkpoint.codec(), CPU, "tiny") for checkpoint in found]
     for encoder in encoders[:2]:
         for name, tensor in oracle.codec_model.encoder.state_dict().items():

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from babbler import Babbler
 
 from bark_infinity import commands, loading, reports
 from bark_infinity.bark import Bark
-from bark_infinity.checkpoints import demo
 from bark_infinity.cli import main
 from bark_infinity.devices import Placement
 from bark_infinity.errors import CheckpointError
@@ -292,8 +292,8 @@ def with_small_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published small model is another demo; its stages tell their source."""
     from bark_infinity import checkpoints
 
-    def find(model: str, *_) -> demo.DemoCheckpoint:
-        checkpoint = demo.DemoCheckpoint()
+    def find(model: str, *_) -> Babbler:
+        checkpoint = Babbler()
         checkpoint.name = model
         return checkpoint
 

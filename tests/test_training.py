@@ -18,6 +18,7 @@ from training import tokens as t
 from training.speech import Clips, Corpus, Utterance
 from training.teacher import Phone, Teacher
 
+IN_ONE_PROCESS = pytest.mark.xdist_group("training")  # the folder is made once
 SENTENCES = ("Hello there, little one.", "The cat sat down.", "Go on!")
 
 
@@ -54,6 +55,7 @@ def folder(tmp_path_factory):
         f"{stage}_SCHEDULE": settings.Schedule(2, 1e-3)
         for stage in ("SEMANTIC", "DECODER", "ENCODER", "COARSE", "FINE")
     }
+    tiny |= {name: 500 for name in vars(settings) if name.endswith("_POSITIONS")}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in tiny.items():
             patch.setattr(export if name.startswith("_") else settings, name, value)
@@ -63,6 +65,7 @@ def folder(tmp_path_factory):
         yield folder
 
 
+@IN_ONE_PROCESS
 def test_what_is_exported_loads_in_transformers_and_here(folder):
     model, told = BarkModel.from_pretrained(folder / "demo", output_loading_info=True)
     assert all(name.endswith(export._MADE_ON_LOADING) for name in told["missing_keys"]) and not told["unexpected_keys"]
@@ -72,6 +75,7 @@ def test_what_is_exported_loads_in_transformers_and_here(folder):
     assert np.isfinite(made.audio).all() and len(made.audio) % 320 == 0
 
 
+@IN_ONE_PROCESS
 def test_the_semantic_stage_is_exported_as_it_was_trained(folder):
     ours = loop.trained(folder, "semantic", semantic.Semantic())
     theirs = export.model_of(folder).semantic
@@ -86,6 +90,7 @@ def test_the_semantic_stage_is_exported_as_it_was_trained(folder):
     assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
 
 
+@IN_ONE_PROCESS
 def test_the_coarse_stage_is_exported_as_it_was_trained(folder):
     ours = loop.trained(folder, "windows", coarse.Coarse())
     theirs = export.model_of(folder).coarse_acoustics
@@ -98,7 +103,7 @@ def test_the_coarse_stage_is_exported_as_it_was_trained(folder):
     assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
 
 
-def test_what_is_stopped_goes_on_as_if_it_was_not(folder, tmp_path):
+def test_what_is_stopped_goes_on_as_if_it_was_not(tmp_path):
     def learned(name: str, *steps: int) -> torch.Tensor:
         for until in steps:
             torch.manual_seed(1)

@@ -153,13 +153,13 @@ def learn_to_speak(folder: Path) -> None:
     """`coarse.pt`: from the coded clips in `folder`, mostly in short windows."""
     torch.manual_seed(settings.SEED)
     model = Coarse(codebooks(folder))
-    _learn(folder, "coarse", model, settings.COARSE_SCHEDULE, 3_000)
+    _learn(folder, "coarse", model, settings.COARSE_SCHEDULE, settings.COARSE_POSITIONS)
 
 
 def learn_windows(folder: Path) -> None:
     """`windows.pt`: the same stage, mostly in whole windows: behind a voice, all that is new stands at their end."""
     model = trained(folder, "coarse", Coarse())
-    _learn(folder, "windows", model, settings.WINDOWS_SCHEDULE, 4_000, whole=0.8, joined=0.95)
+    _learn(folder, "windows", model, settings.WINDOWS_SCHEDULE, settings.WINDOWS_POSITIONS, whole=0.8, joined=0.95)
 
 
 def _learn(

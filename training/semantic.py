@@ -21,7 +21,6 @@ from .speech import Clips, Corpus, Utterance
 from .texts import plain
 from .transformer import Transformer, sinusoids
 
-_POSITIONS = 4_000  # of a step
 _MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
 _MAX_HISTORY = 256
 _TEMPERATURE = 0.7  # --text_temp's default
@@ -289,7 +288,7 @@ def learn(folder: Path) -> None:
     def loss_of(numbers: np.random.Generator) -> dict[str, Tensor]:
         draw = random.Random(int(numbers.integers(2**62)))
         brisk = draw.random() < settings.BRISK
-        batch = reader.batch(draw, _POSITIONS, brisk)
+        batch = reader.batch(draw, settings.SEMANTIC_POSITIONS, brisk)
         entropy = F.cross_entropy(model(batch), batch.target[batch.target >= 0])
         return {"loss": entropy, "brisk" if brisk else "timed": entropy}
 

@@ -51,7 +51,8 @@ class Schedule:
 
 SEMANTIC = Shape(4, 256, 4)
 SEMANTIC_SCHEDULE = Schedule(2_700, 3e-3, warm_up=40)
-SEMANTIC_SHARPNESS = 1.6  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
+SEMANTIC_POSITIONS = 4_000  # of a step
+SEMANTIC_SHARPNESS = 1.3  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 EAGERNESS = 1.3  # how often phones begin, beside the teacher's: one that lasts too long is worse than one too short
 BRISK = 0.7  # share of the batches with one token a phone: reading is learned there, at a third of the cost
 
@@ -61,6 +62,8 @@ ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
 
 COARSE = Shape(4, 224, 4)
 COARSE_SCHEDULE = Schedule(2_800, 2.5e-3)
+COARSE_POSITIONS = 3_000
+WINDOWS_POSITIONS = 4_000
 WINDOWS_SCHEDULE = Schedule(380, 1.5e-3, warm_up=20, falling=0.7)
 COARSE_SHARPNESS = 1.2
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 from ..tokenizer import TOKENIZER_FILES
-from .demo import DemoCheckpoint
 from .hub import Hub
 from .huggingface import HuggingFaceCheckpoint
 from .reading import STAGES, Checkpoint, StageWeights, build, check_spec, check_together
@@ -16,6 +15,7 @@ from .suno import SunoCheckpoint, original_cache, stage_file
 
 __all__ = ["STAGES", "Checkpoint", "Hub", "StageWeights", "build", "check_spec", "check_together", "find_checkpoints"]
 
+DEMO = Path(__file__).parents[1] / "assets" / "demo"  # a tiny Bark that `training/` made
 PUBLISHED = {"large": "suno/bark", "small": "suno/bark-small"}
 
 
@@ -33,7 +33,7 @@ def find_checkpoints(models: Mapping[str, str], hub: Hub) -> dict[str, Checkpoin
 
 def _find(model: str, stage: str, hub: Hub) -> Checkpoint:
     if model == "demo":
-        return DemoCheckpoint()
+        return _open_demo()
     if model in PUBLISHED:
         folder = original_cache()
         if stage_file(folder, stage, model):
@@ -46,6 +46,10 @@ def _find(model: str, stage: str, hub: Hub) -> Checkpoint:
     raise CheckpointError(
         f"--model {model} is no folder here, and neither large, small, demo nor a hub repository (owner/name)"
     )
+
+
+def _open_demo() -> Checkpoint:
+    return HuggingFaceCheckpoint.open(DEMO, "the built-in demo model")
 
 
 def _open_folder(folder: Path, hub: Hub) -> Checkpoint:
