@@ -3,87 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from . import coarse, codec, export, fine, semantic, speech
+
 DEMO = Path(__file__).parents[1] / "bark_infinity" / "assets" / "demo"
 PROMPTS = Path(__file__).parents[1] / "prompts"
 
 
-def _pronounce(folder: Path) -> None:
-    from . import speech
-
-    speech.pronounce(folder, os.cpu_count() or 1)
-
-
-def _speak(folder: Path) -> None:
-    from . import speech
-
-    speech.speak(folder, os.cpu_count() or 1)
-
-
-def _code(folder: Path) -> None:
-    from . import codec
-
-    codec.code(folder)
-
-
-def _semantic(folder: Path) -> None:
-    from . import semantic
-
-    semantic.learn(folder)
-
-
-def _decoder(folder: Path) -> None:
-    from . import codec
-
-    codec.learn_decoder(folder)
-
-
-def _encoder(folder: Path) -> None:
-    from . import codec
-
-    codec.learn_encoder(folder)
-
-
-def _coarse(folder: Path) -> None:
-    from . import coarse
-
-    coarse.learn_to_speak(folder)
-
-
-def _windows(folder: Path) -> None:
-    from . import coarse
-
-    coarse.learn_windows(folder)
-
-
-def _fine(folder: Path) -> None:
-    from . import fine
-
-    fine.learn(folder)
-
-
 def _export(folder: Path) -> None:
-    from . import export
-
     export.export(folder, DEMO)
     export.voices(folder, PROMPTS)
 
 
 STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {  # and the file that tells that one is done
-    "pronounce": (_pronounce, "salads.npz"),
-    "speak": (_speak, "clips.cuts.npz"),
-    "code": (_code, "codes.npz"),
-    "semantic": (_semantic, None),  # these go on from where they were, and end at once behind their last step
-    "decoder": (_decoder, None),
-    "encoder": (_encoder, None),
-    "coarse": (_coarse, None),
-    "windows": (_windows, None),
-    "fine": (_fine, None),
+    "pronounce": (speech.pronounce, "salads.npz"),
+    "speak": (speech.speak, "clips.cuts.npz"),
+    "code": (codec.code, "codes.npz"),
+    "semantic": (semantic.learn, None),  # these go on from where they were, and end at once behind their last step
+    "decoder": (codec.learn_decoder, None),
+    "encoder": (codec.learn_encoder, None),
+    "coarse": (coarse.learn_to_speak, None),
+    "windows": (coarse.learn_windows, None),
+    "fine": (fine.learn, None),
     "export": (_export, None),
 }
 

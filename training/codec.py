@@ -17,7 +17,7 @@ from bark_infinity.constants import CODEBOOK_SIZE, N_FINE_CODEBOOKS
 
 from . import latents, settings
 from .loop import train, trained
-from .speech import Clip, Clips
+from .speech import Clip, Clips, held_and_learned
 
 _FRAMES, _WARM_UP = 60, 12  # of an example, and those of them that are heard and not scored
 _ROWS = 8
@@ -51,8 +51,8 @@ def _latents_of(clip: Clip) -> Tensor:
 def code(folder: Path) -> None:
     """`codebooks.npy` and `codes.npz`: every clip as codes."""
     clips = Clips(folder).read()
-    held = settings.N_HELD_CLIPS * len(settings.VOICES)
-    few = torch.cat([_latents_of(clip) for clip in clips[held : held + 500]])
+    _, learned = held_and_learned(clips)
+    few = torch.cat([_latents_of(clip) for clip in learned[:500]])
     order = torch.randperm(len(few), generator=torch.Generator().manual_seed(settings.SEED))
     books = latents.codebooks(few[order[:_N_POINTS]])
     codes = [latents.coded(_latents_of(clip), books).numpy().astype(np.int16) for clip in clips]
@@ -67,8 +67,7 @@ def coded_clips(folder: Path) -> tuple[list[Coded], list[Coded]]:
     with np.load(folder / "codes.npz") as arrays:
         codes = np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1], 1)
     clips = [Coded(clip, of) for clip, of in zip(Clips(folder).read(), codes, strict=True)]
-    held = settings.N_HELD_CLIPS * len(settings.VOICES)
-    return clips[:held], clips[held:]
+    return held_and_learned(clips)
 
 
 def codebooks(folder: Path) -> Tensor:

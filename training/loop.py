@@ -60,8 +60,8 @@ def train(
         torch.save(kept | {"step": step, "seconds": seconds}, partial)
         partial.rename(path)
 
-    saved = started = time.monotonic() - seconds
-    saved += seconds
+    saved = time.monotonic()
+    started = saved - seconds
     told: list[dict[str, float]] = []
     while step < schedule.steps:
         rate = schedule.at(step)

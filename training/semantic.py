@@ -17,7 +17,7 @@ from bark_infinity.constants import SEMANTIC_RATE_HZ
 from . import settings
 from . import tokens as t
 from .loop import optimisers, train
-from .speech import Clips, Corpus, Utterance
+from .speech import Clips, Corpus, Utterance, held_and_learned
 from .texts import plain
 from .transformer import Transformer, sinusoids
 
@@ -59,9 +59,8 @@ class Reader:
             Corpus(folder, "numbered").read(),
             Corpus(folder, "salads").read(),
         ]
-        spoken = [clip.said for clip in Clips(folder).read()]
-        held = settings.N_HELD_CLIPS * len(settings.VOICES)
-        self.held, self.timed = spoken[:held], spoken[held:]
+        _, learned = held_and_learned(Clips(folder).read())
+        self.timed = [clip.said for clip in learned]
 
     def draw(self, rng: random.Random, brisk: bool, sentences: int) -> list[Utterance]:
         """Utterances to be said as one."""
@@ -154,6 +153,13 @@ def _example(
         heard = _example(rng, [before], None, brisk, clean=True)
         history = heard.semantic[-_MAX_HISTORY:] if heard else history
     return Example(text, history, semantic, brisk)
+
+
+def _held(folder: Path) -> list[Example]:
+    """The clips that are held out, as they were spoken."""
+    held, _ = held_and_learned(Clips(folder).read())
+    examples = [_example(random.Random(0), [clip.said], None, brisk=False, clean=True) for clip in held]
+    return [one for one in examples if one]
 
 
 def collated(examples: list[Example], prefix: int = 0) -> Batch:
@@ -259,9 +265,7 @@ def calibrated_head(folder: Path, model: Semantic) -> Tensor:
     the program's temperature. There is no bias in Bark's head; the last norm's output [n, width] has a direction
     in which it is nearly constant (least squares), and that stands for one.
     """
-    held = Clips(folder).read()[: settings.N_HELD_CLIPS * len(settings.VOICES)]
-    examples = [_example(random.Random(0), [clip.said], None, False, clean=True) for clip in held]
-    batch = collated([one for one in examples if one], t.MAX_TEXT)
+    batch = collated(_held(folder), t.MAX_TEXT)
     hidden, target = model.hidden(batch), batch.target[batch.target >= 0]
     constant = torch.linalg.lstsq(hidden, torch.ones(len(hidden), 1)).solution[:, 0]
     starts = torch.tensor([token // t.N_PLACES % 2 == 1 for token in range(t.N_SEMANTIC)] + [True])
@@ -281,8 +285,7 @@ def learn(folder: Path) -> None:
     torch.manual_seed(settings.SEED)
     model = Semantic()
     reader = Reader(folder)
-    held = [_example(random.Random(0), [said], None, False, clean=True) for said in reader.held]
-    held = sorted((e for e in held if e), key=lambda e: len(e.semantic))
+    held = sorted(_held(folder), key=lambda e: len(e.semantic))
     batches = [collated(held[i : i + 8], t.MAX_TEXT) for i in range(0, len(held), 8)]
 
     def loss_of(numbers: np.random.Generator) -> dict[str, Tensor]:

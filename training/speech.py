@@ -34,9 +34,6 @@ class Corpus:
     def __init__(self, folder: Path, name: str):
         self._texts, self._arrays = folder / f"{name}.json", folder / f"{name}.npz"
 
-    def exists(self) -> bool:
-        return self._arrays.is_file()
-
     def write(self, utterances: Sequence[Utterance]) -> None:
         self._texts.write_text(json.dumps([u.text for u in utterances]))
         arrays = {name: np.concatenate([getattr(u, name) for u in utterances]) for name in ("phones", "words", "ends")}
@@ -64,8 +61,8 @@ def _pronounced(part: Sequence[str]) -> list[Utterance]:
     return [found for text in part if (found := utterance(text, teacher.pronounce(text)))]
 
 
-def pronounce(folder: Path, processes: int) -> None:
-    """`plain`, `all`, `numbered` and `salads`: phones without durations of everything but the held-out sentences."""
+def pronounce(folder: Path) -> None:
+    """`all`, `numbered` and `salads`: phones without durations of everything but the held-out sentences."""
     found = texts.sentences()
     held, learned = found[: settings.N_HELD_OUT], found[settings.N_HELD_OUT :]
     (folder / "held_out.txt").write_text("\n".join(held))
@@ -75,12 +72,12 @@ def pronounce(folder: Path, processes: int) -> None:
         "salads": texts.salads(learned, settings.N_SALADS),
     }
     for name, wanted in sets.items():
-        Corpus(folder, name).write(_in_processes(_pronounced, wanted, processes))
+        Corpus(folder, name).write(_in_processes(_pronounced, wanted))
 
 
-def _in_processes(work: Callable, items: Sequence, processes: int) -> list:
+def _in_processes(work: Callable, items: Sequence) -> list:
     parts = [items[i : i + 100] for i in range(0, len(items), 100)]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool() as pool:
         return [one for part in pool.imap(work, parts) for one in part]
 
 
@@ -132,9 +129,6 @@ class Clips:
         self.corpus = Corpus(folder, "clips")
         self._sound, self._cuts = folder / "clips.sound.npy", folder / "clips.cuts.npz"
 
-    def exists(self) -> bool:
-        return self._cuts.is_file()
-
     def write(self, spoken: Sequence[tuple[int, Utterance, np.ndarray]]) -> None:
         self.corpus.write([one for _, one, _ in spoken])
         np.save(self._sound, np.concatenate([sound for *_, sound in spoken]))
@@ -158,7 +152,13 @@ class Clip:
     sound: np.ndarray  # int16 [n] at 24 kHz
 
 
-def speak(folder: Path, processes: int) -> None:
+def held_and_learned(clips: list) -> tuple[list, list]:
+    """Of all clips, in their order, those to judge with and those to learn from."""
+    held = settings.N_HELD_CLIPS * len(settings.VOICES)
+    return clips[:held], clips[held:]
+
+
+def speak(folder: Path) -> None:
     """Every clip text in a voice, the voices taking turns. The first clips are held out."""
     wanted = [(text, i % len(settings.VOICES)) for i, text in enumerate(_clip_texts())]
-    Clips(folder).write(_in_processes(_spoken, wanted, processes))
+    Clips(folder).write(_in_processes(_spoken, wanted))
