@@ -356,7 +356,8 @@ def test_memory_is_that_of_some_segments_however_long_the_text(format):
         return most
 
     peak(2)  # what is imported and built once
-    assert (peak(40) - peak(10)) / 30 < 12_000  # bytes: the words of the manifest; sound and tokens are 400 000
+    few, many = (min(peak(n) for _ in range(2)) for n in (10, 40))  # threads of other tests may still end beside it
+    assert (many - few) / 30 < 12_000  # bytes: the words of the manifest; sound and tokens are 400 000
 
 
 class _Forgetting(dict):

@@ -20,14 +20,13 @@ def _export(folder: Path) -> None:
 
 
 STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {  # and the file that tells that one is done
-    "pronounce": (speech.pronounce, "salads.npz"),
+    "pronounce": (speech.pronounce, "short.npz"),
     "speak": (speech.speak, "clips.cuts.npz"),
     "code": (codec.code, "codes.npz"),
     "semantic": (semantic.learn, None),  # these go on from where they were, and end at once behind their last step
     "decoder": (codec.learn_decoder, None),
     "encoder": (codec.learn_encoder, None),
-    "coarse": (coarse.learn_to_speak, None),
-    "windows": (coarse.learn_windows, None),
+    "coarse": (coarse.learn, None),
     "fine": (fine.learn, None),
     "export": (_export, None),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,14 @@ from bark_infinity.constants import CODEBOOK_SIZE, FRAME_RATE_HZ, SEMANTIC_RATE_
 from . import settings
 from . import tokens as t
 from .codec import Coded, codebooks, coded_clips
-from .loop import optimisers, train, trained
+from .loop import DEVICE, optimisers, train
 from .transformer import Transformer, sinusoids
 
 _SEMANTIC_WINDOW = 256
 _LOOK_AHEAD = 47  # semantic tokens of a window beyond what was spoken: 256 less the 209 that stand beside 630 codes
 _MAX_CODES = 690  # 630 of history and 60 to make
 _USUAL_CODES = 340
+_NEIGHBOURS = 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Spoken:
 class Batch:
     semantic: Tensor  # [rows, length]
     codes: Tensor  # [rows, even length]
+    heard: Tensor  # [rows, even length]: the codes as the stage hears them, some of them near the right ones
     asked: Tensor  # [rows, even length], False beyond the end
 
 
@@ -48,31 +50,51 @@ def spoken(one: Coded) -> Spoken:
 class Windows:
     """Windows as the stage sees them: from a clip's beginning, or from somewhere inside with a clip before it."""
 
-    def __init__(self, clips: list[Coded]):
+    def __init__(self, clips: list[Coded], books: Tensor | None = None):
+        """With `books`, the stage is to hear codes as wrong as its own will be: some are neighbours of the right ones."""
         self._voices = [
             [spoken(one) for one in clips if one.clip.voice == voice] for voice in range(len(settings.VOICES))
         ]
+        self._near = None if books is None else _neighbours(books)
 
-    def draw(self, rng: np.random.Generator, longest: int, joined: float) -> Spoken:
-        """Clips of one voice, another behind with the chance `joined`, from a random place, at most as long as a window."""
+    def draw(self, rng: np.random.Generator, longest: int) -> Spoken:
+        """Clips of one voice behind one another, from a random place, at most as long as a window."""
         voice = self._voices[rng.integers(len(self._voices))]
         tokens = min(_SEMANTIC_WINDOW, round(longest / 2 / FRAME_RATE_HZ * SEMANTIC_RATE_HZ) + _LOOK_AHEAD)
         first = voice[rng.integers(len(voice))]
         start = int(rng.integers(0, max(1, len(first.semantic) - 40))) if rng.random() < 0.5 else 0
-        frame = round(start * FRAME_RATE_HZ / SEMANTIC_RATE_HZ)
+        ahead = (
+            rng.uniform(0.0, 1.8) if start else 0.0
+        )  # tokens that the codes of a window begin earlier, once it moves
+        frame = round(max(0.0, start - ahead) * FRAME_RATE_HZ / SEMANTIC_RATE_HZ)
         semantic, codes = [first.semantic[start:]], [first.codes[2 * frame :]]
-        while sum(map(len, semantic)) < tokens and rng.random() < joined:
+        while sum(map(len, semantic)) < tokens and rng.random() < settings.COARSE_JOINED:
             following = voice[rng.integers(len(voice))]
             semantic.append(following.semantic)
             codes.append(following.codes)
         return Spoken(np.concatenate(semantic)[:tokens], np.concatenate(codes)[:longest])
 
-    def batch(self, rng: np.random.Generator, positions: int, whole: float = 0.25, joined: float = 0.6) -> Batch:
-        """Windows of together about `positions`; a share `whole` of the batches has windows of the full length."""
-        longest = _MAX_CODES if rng.random() < whole else _USUAL_CODES
+    def batch(self, rng: np.random.Generator, positions: int) -> Batch:
+        """Windows of together about `positions`; those of a share of the batches have the full length."""
+        longest = _MAX_CODES if rng.random() < settings.COARSE_WHOLE else _USUAL_CODES
         rows = max(1, positions // (longest + longest // 3 + _LOOK_AHEAD))
-        windows = [self.draw(rng, longest, joined) for _ in range(rows)]
-        return collated(windows, _SEMANTIC_WINDOW if rng.random() < 0.15 else 0)
+        windows = [self.draw(rng, longest) for _ in range(rows)]
+        batch = collated(windows, _SEMANTIC_WINDOW if rng.random() < 0.15 else 0)
+        if self._near is not None:
+            batch = replace(batch, heard=self._misheard(rng, batch.codes))
+        return Batch(*(tensor.to(DEVICE) for tensor in vars(batch).values()))
+
+    def _misheard(self, rng: np.random.Generator, codes: Tensor) -> Tensor:
+        """[rows, length]: each row with its own share of neighbours in place of its codes."""
+        wrong = rng.random(codes.shape) < settings.COARSE_MISHEARD * rng.random((len(codes), 1))
+        others = self._near[codes.numpy() - t.N_SEMANTIC, rng.integers(_NEIGHBOURS, size=codes.shape)]
+        return torch.where(torch.from_numpy(wrong), torch.from_numpy(others), codes)
+
+
+def _neighbours(books: Tensor) -> np.ndarray:
+    """[2048, `_NEIGHBOURS`]: for every code of the first two codebooks the ids of those that sound most like it."""
+    near = [torch.cdist(book, book).topk(_NEIGHBOURS + 1, largest=False).indices[:, 1:] for book in books[:2]]
+    return (torch.cat([near[0], near[1] + CODEBOOK_SIZE]) + t.N_SEMANTIC).numpy()
 
 
 def collated(windows: list[Spoken], length: int = 0) -> Batch:
@@ -85,7 +107,7 @@ def collated(windows: list[Spoken], length: int = 0) -> Batch:
         semantic[i, : len(one.semantic)] = one.semantic
         codes[i, : len(one.codes)] = one.codes
         asked[i, : len(one.codes)] = True
-    return Batch(*map(torch.from_numpy, (semantic, codes, asked)))
+    return Batch(*map(torch.from_numpy, (semantic, codes, codes, asked)))
 
 
 class Coarse(nn.Module):
@@ -121,19 +143,19 @@ class Coarse(nn.Module):
 
     def inputs(self) -> Tensor:
         """[ids, width]: of a semantic token the place in the text is left out, it is not heard."""
-        kind = torch.arange(t.N_SEMANTIC) // t.N_PLACES
+        kind = torch.arange(t.N_SEMANTIC, device=self.code.device) // t.N_PLACES
         return torch.cat([self.phone[kind // 2] + self.begins[kind % 2], self.code, self.other])
 
     def head(self) -> Tensor:
         """[ids, width]: nothing for what this stage never makes."""
-        nothing = torch.zeros(t.N_SEMANTIC, self.code_head.shape[1])
-        return torch.cat([nothing, self.code_head, torch.zeros(2, nothing.shape[1])])
+        before = self.code_head.new_zeros(t.N_SEMANTIC, self.code_head.shape[1])
+        return torch.cat([before, self.code_head, before[:2]])
 
     def forward(self, batch: Batch) -> Tensor:
         """[rows, codes, width]: from each the code at its place follows."""
         table, length = self.inputs(), batch.semantic.shape[1]
-        infer = torch.full((len(batch.codes), 1), t.COARSE_INFER)
-        said = F.embedding(torch.cat([infer, batch.codes[:, :-1]], 1), table)
+        infer = torch.full_like(batch.codes[:, :1], t.COARSE_INFER)
+        said = F.embedding(torch.cat([infer, batch.heard[:, :-1]], 1), table)
         said = said + self.position[_SEMANTIC_WINDOW : _SEMANTIC_WINDOW + said.shape[1]]
         heard = F.embedding(batch.semantic, table) + self.position[:length]
         return self.body(torch.cat([heard, said], 1))[:, length:]
@@ -149,33 +171,22 @@ class Coarse(nn.Module):
         return found
 
 
-def learn_to_speak(folder: Path) -> None:
-    """`coarse.pt`: from the coded clips in `folder`, mostly in short windows."""
+def learn(folder: Path) -> None:
+    """`coarse.pt`: from the coded clips in `folder`."""
     torch.manual_seed(settings.SEED)
-    model = Coarse(codebooks(folder))
-    _learn(folder, "coarse", model, settings.COARSE_SCHEDULE, settings.COARSE_POSITIONS)
-
-
-def learn_windows(folder: Path) -> None:
-    """`windows.pt`: the same stage, mostly in whole windows: behind a voice, all that is new stands at their end."""
-    model = trained(folder, "coarse", Coarse())
-    _learn(folder, "windows", model, settings.WINDOWS_SCHEDULE, settings.WINDOWS_POSITIONS, whole=0.8, joined=0.95)
-
-
-def _learn(
-    folder: Path, name: str, model: Coarse, schedule: settings.Schedule, positions: int, **windows: float
-) -> None:
+    books = codebooks(folder)
+    model = Coarse(books).to(DEVICE)
     held, clips = coded_clips(folder)
-    learned, judged = Windows(clips), Windows(held)
-    batches = [judged.batch(np.random.default_rng(i), positions, **windows) for i in range(6)]
+    learned, judged = Windows(clips, books), Windows(held)
+    batches = [judged.batch(np.random.default_rng(i), settings.COARSE_POSITIONS) for i in range(8)]
 
     def loss_of(rng: np.random.Generator) -> dict[str, Tensor]:
-        bands, phase = model.entropies(learned.batch(rng, positions, **windows))
-        return {"loss": bands + phase, "bands": bands, "phase": phase}
+        bands, phase = model.entropies(learned.batch(rng, settings.COARSE_POSITIONS))
+        return {"loss": bands + settings.PHASE_WEIGHT * phase, "bands": bands, "phase": phase}
 
     def judge() -> dict[str, float]:
         with torch.no_grad():
             found = np.mean([[float(one) for one in model.entropies(batch)] for batch in batches], 0)
         return {"held bands": found[0], "held phase": found[1]}
 
-    train(folder, name, model, optimisers(model, model.body, 1.0), schedule, loss_of, judge)
+    train(folder, "coarse", model, optimisers(model, model.body, 1.0), settings.COARSE_SCHEDULE, loss_of, judge)

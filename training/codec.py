@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from transformers.models.encodec import modeling_encodec as encodec
 from bark_infinity.constants import CODEBOOK_SIZE, N_FINE_CODEBOOKS
 
 from . import latents, settings
-from .loop import train, trained
+from .loop import DEVICE, train, trained
 from .speech import Clip, Clips, held_and_learned
 
 _FRAMES, _WARM_UP = 60, 12  # of an example, and those of them that are heard and not scored
@@ -75,13 +74,9 @@ def codebooks(folder: Path) -> Tensor:
     return torch.from_numpy(np.load(folder / "codebooks.npy"))
 
 
-@cache
-def _window(length: int) -> Tensor:
-    return torch.hann_window(length)
-
-
 def _spectrum(sound: Tensor, fft: int) -> Tensor:
-    found = torch.stft(sound, fft, fft // 4, window=_window(fft), normalized=True, return_complex=True)
+    window = torch.hann_window(fft, device=sound.device)
+    found = torch.stft(sound, fft, fft // 4, window=window, normalized=True, return_complex=True)
     return torch.view_as_real(found).square().sum(-1).add(1e-8).sqrt()
 
 
@@ -94,7 +89,7 @@ def spectral_losses(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]
         apart = (ours - theirs).square().sum((1, 2)).sqrt() / (theirs.square().sum((1, 2)).sqrt() + 0.1)
         spectra = spectra + 0.5 * (apart.mean() + (torch.log(ours + 2e-3) - torch.log(theirs + 2e-3)).abs().mean())
         if fft in _MELS:
-            mel = latents.mel_bands(_MELS[fft], fft, 12_000)
+            mel = latents.mel_bands(_MELS[fft], fft, 12_000).to(ours.device)
             apart = (torch.log(mel @ ours + 1e-3) - torch.log(mel @ theirs + 1e-3)).abs().mean()
             bands = bands + apart
             told = apart if fft == 1024 else told
@@ -131,7 +126,7 @@ class _Examples:
 
     def __init__(self, clips: list[Coded], books: Tensor):
         self._clips = [one for one in clips if one.codes.shape[1] > _FRAMES]
-        self._books = books
+        self._books = books.to(DEVICE)
 
     def draw(self, rng: np.random.Generator) -> list[tuple[Coded, int]]:
         """Clips, and the first frame of a piece of each."""
@@ -140,12 +135,12 @@ class _Examples:
 
     def sound(self, pieces: list[tuple[Coded, int]]) -> Tensor:
         """[rows, samples]."""
-        return torch.stack([_samples(one.clip, first, first + _FRAMES) for one, first in pieces])
+        return torch.stack([_samples(one.clip, first, first + _FRAMES) for one, first in pieces]).to(DEVICE)
 
     def heard(self, pieces: list[tuple[Coded, int]], codebooks: int) -> Tensor:
         """[rows, 64, frames]: what the decoder hears of so many codebooks."""
         codes = [one.codes[:codebooks, first : first + _FRAMES].astype(np.int64) for one, first in pieces]
-        return latents.decoded(torch.from_numpy(np.stack(codes, 1)), self._books).transpose(1, 2)
+        return latents.decoded(torch.from_numpy(np.stack(codes, 1)).to(DEVICE), self._books).transpose(1, 2)
 
     def exact(self, pieces: list[tuple[Coded, int]]) -> Tensor:
         """[rows, 64, frames]: the latents themselves, as the decoder would hear them."""
@@ -154,7 +149,7 @@ class _Examples:
         for one, first in pieces:
             sound = _samples(one.clip, first - around, first + _FRAMES + around)
             found.append(latents.latents(sound, settings.VOICES[one.clip.voice])[around:-around])
-        return latents.SCALE * torch.stack(found).transpose(1, 2)
+        return latents.SCALE * torch.stack(found).transpose(1, 2).to(DEVICE)
 
 
 def _samples(clip: Clip, first: int, last: int) -> Tensor:
@@ -195,7 +190,7 @@ def _learn_half(
 def learn_decoder(folder: Path) -> None:
     """`decoder.pt`. A share of the examples has fewer codebooks, so that the coarse ones alone are understood too."""
     torch.manual_seed(settings.SEED)
-    decoder = EncodecModel(config()).decoder
+    decoder = EncodecModel(config()).decoder.to(DEVICE)
 
     def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
         fewer = not judged and rng.random() >= 0.7
@@ -219,7 +214,7 @@ def learn_decoder(folder: Path) -> None:
 def learn_encoder(folder: Path) -> None:
     """`encoder.pt`: the latents of a sound, from the samples up to each frame's end. Nothing else here needs it."""
     torch.manual_seed(settings.SEED)
-    encoder = EncodecModel(config()).encoder
+    encoder = EncodecModel(config()).encoder.to(DEVICE)
 
     def losses(rng: np.random.Generator, drawn: _Examples, _: bool) -> dict[str, Tensor]:
         pieces = drawn.draw(rng)

@@ -50,7 +50,7 @@ def _stage_config(shape: settings.Shape, inputs: int, outputs: int) -> dict[str,
 def _tensors(folder: Path) -> dict[str, Tensor]:
     """The three stages under the names of the layout. Sums of tables are added up, and logits made sharper."""
     semantic = trained(folder, "semantic", Semantic())
-    coarse = trained(folder, "windows", Coarse())
+    coarse = trained(folder, "coarse", Coarse())
     fine = trained(folder, "fine", Fine())
 
     def stage(prefix: str, body: Transformer, position: Tensor) -> dict[str, Tensor]:

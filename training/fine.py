@@ -13,7 +13,7 @@ from bark_infinity.constants import CODEBOOK_SIZE, N_COARSE_CODEBOOKS, N_FINE_CO
 
 from . import settings
 from .codec import Coded, codebooks, coded_clips
-from .loop import optimisers, train
+from .loop import DEVICE, optimisers, train
 from .transformer import Transformer, sinusoids
 
 _UNKNOWN = CODEBOOK_SIZE  # the id of a code that is not made yet
@@ -61,14 +61,14 @@ def _batch(rng: np.random.Generator, clips: list[Coded]) -> tuple[Tensor, Tensor
         known = int(rng.integers(0, len(piece) // 2)) if rng.random() < 0.35 else 0
         codes[row, : len(piece)] = piece
         asked[row, known : len(piece)] = True
-    return torch.from_numpy(codes), torch.from_numpy(asked)
+    return torch.from_numpy(codes).to(DEVICE), torch.from_numpy(asked).to(DEVICE)
 
 
 def learn(folder: Path) -> None:
     """Learn from the coded clips in `folder`."""
     torch.manual_seed(settings.SEED)
     held, clips = coded_clips(folder)
-    model = Fine(codebooks(folder))
+    model = Fine(codebooks(folder)).to(DEVICE)
     made = range(N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS)
 
     def loss_of(rng: np.random.Generator) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from . import settings
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # that every stage learns on
 _SAVE_EVERY = 60  # seconds
 _LOG_EVERY = 50  # steps
 
@@ -40,7 +41,7 @@ def train(
     judge: Callable[[], dict[str, float]],
     clip: float = 1.0,
 ) -> None:
-    """Until `schedule.steps`, from `folder`/`name`.pt where that is.
+    """Until `schedule.steps`, from `folder`/`name`.pt where that is. The model is on `DEVICE` already.
 
     loss_of(rng) draws a batch and gives its losses by name; "loss" is the one to follow down. judge() gives what to tell
     of clips that are held out. The log is a line of JSON for every `_LOG_EVERY` steps in `folder`/`name`.log.
@@ -48,7 +49,7 @@ def train(
     path = folder / f"{name}.pt"
     step, seconds = 0, 0.0
     if path.is_file():
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=DEVICE, weights_only=True)
         model.load_state_dict(state["model"])
         for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
@@ -92,6 +93,6 @@ def train(
 
 
 def trained(folder: Path, name: str, model: nn.Module) -> nn.Module:
-    """The model as `train` left it."""
-    model.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True)["model"])
+    """The model as `train` left it, on the CPU."""
+    model.load_state_dict(torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)["model"])
     return model.eval()

@@ -16,7 +16,8 @@ from bark_infinity.constants import SEMANTIC_RATE_HZ
 
 from . import settings
 from . import tokens as t
-from .loop import optimisers, train
+from .durations import Durations
+from .loop import DEVICE, optimisers, train
 from .speech import Clips, Corpus, Utterance, held_and_learned
 from .texts import plain
 from .transformer import Transformer, sinusoids
@@ -27,6 +28,7 @@ _TEMPERATURE = 0.7  # --text_temp's default
 _MOST_CHARACTERS = 244  # of an example, which may get some more stops and marks: the stage hears 256
 _PAUSE = 0  # the id of the phone "pau"
 _MAX_POSITIONS = 1024
+_TOKENS_A_PHONE = 4.2  # about
 _CHARACTERS_PER_SECOND = 12.5  # the teacher's, white space left out
 
 
@@ -53,20 +55,18 @@ class Reader:
     def __init__(self, folder: Path):
         every = Corpus(folder, "all").read()
         common = set(plain([u.text for u in every]))
-        self.brisk = [
+        self._durations = durations(folder)
+        self._texts = [
             [u for u in every if u.text in common],
             every,
             Corpus(folder, "numbered").read(),
             Corpus(folder, "salads").read(),
+            Corpus(folder, "short").read(),
         ]
-        _, learned = held_and_learned(Clips(folder).read())
-        self.timed = [clip.said for clip in learned]
 
-    def draw(self, rng: random.Random, brisk: bool, sentences: int) -> list[Utterance]:
+    def draw(self, rng: random.Random, sentences: int) -> list[Utterance]:
         """Utterances to be said as one."""
-        if not brisk:  # these have up to three sentences each
-            return [rng.choice(self.timed) for _ in range(max(1, sentences - 1))]
-        return [rng.choice(rng.choices(self.brisk, (45, 35, 10, 10))[0]) for _ in range(sentences)]
+        return [rng.choice(rng.choices(self._texts, (42, 32, 10, 10, 6))[0]) for _ in range(sentences)]
 
     def batch(self, rng: random.Random, budget: int, brisk: bool) -> Batch:
         """Examples of about the same length, together about `budget` positions."""
@@ -74,19 +74,20 @@ class Reader:
         whole = rng.random() < 0.15  # the prefix as it is at inference: padded to its full length
 
         def spoken(said: list[Utterance]) -> float:
-            return sum(len(u.phones) if brisk else u.ends[-1] * SEMANTIC_RATE_HZ for u in said)
+            return sum(len(u.phones) for u in said) * (1 if brisk else _TOKENS_A_PHONE)
 
         def length(said: list[Utterance]) -> float:
             return spoken(said) + (t.MAX_TEXT if whole else _characters(said))
 
-        pool = [self.draw(rng, brisk, sentences) for _ in range(200)]
+        pool = [self.draw(rng, sentences) for _ in range(200)]
         fitting = [said for said in pool if _characters(said) < _MOST_CHARACTERS and spoken(said) < _MAX_SEMANTIC]
         pool = sorted(fitting, key=length)
         filled = np.cumsum([length(said) for said in pool])
         first = rng.randrange(np.searchsorted(filled, filled[-1] - budget, "right") or 1)
         chosen = pool[first : np.searchsorted(filled, filled[first] + budget)]
-        drawn = (self.draw(rng, brisk, 1)[0] if rng.random() < 0.5 else None for _ in chosen)
-        examples = [_example(rng, said, before, brisk) for said, before in zip(chosen, drawn, strict=True)]
+        drawn = (self.draw(rng, 1)[0] if rng.random() < 0.5 else None for _ in chosen)
+        lasting = None if brisk else self._durations
+        examples = [_example(rng, said, before, lasting) for said, before in zip(chosen, drawn, strict=True)]
         return collated([one for one in examples if one], t.MAX_TEXT if whole else 0)
 
 
@@ -122,20 +123,23 @@ def _rewritten(rng: random.Random, words: list[str]) -> list[str]:
     return words
 
 
+def durations(folder: Path) -> Durations:
+    """As the clips to learn from have them."""
+    _, learned = held_and_learned(Clips(folder).read())
+    return Durations([clip.said for clip in learned])
+
+
 def _example(
-    rng: random.Random, said: list[Utterance], before: Utterance | None, brisk: bool, clean: bool = False
+    rng: random.Random, said: list[Utterance], before: Utterance | None, lasting: Durations | None, clean: bool = False
 ) -> Example | None:
-    """None if it is longer than a segment may be."""
+    """With one token a phone where nothing tells how long they last; None if it is longer than a segment may be."""
     words: list[list[int]] = []
-    phones, places_of, ends = [], [], []
-    clock = 0.0
+    phones, places_of, lengths = [], [], []
     for i, one in enumerate(said):
         start = 1 if i and one.phones[0] == _PAUSE else 0  # one pause between two sentences is enough
-        skipped = float(one.ends[0]) if start else 0.0
         phones.append(one.phones[start:])
         places_of.append(np.where(one.words[start:] < 0, -1, one.words[start:] + len(words)))
-        ends.append(one.ends[start:] - skipped + clock)
-        clock = float(ends[-1][-1])
+        lengths.append(lasting.of(one)[start:] if lasting else np.ones(len(phones[-1]), int))
         written = one.text.split()
         words += map(t.characters, written if clean else _rewritten(rng, written))
     of_words = np.concatenate(places_of)
@@ -145,20 +149,21 @@ def _example(
         of_words = np.where(of_words >= at, of_words + 1, of_words)
     text = np.concatenate([np.array(word, int) for word in words]) + t.TEXT_OFFSET
     place, ids = t.places(words, of_words), np.concatenate(phones)
-    semantic = t.brisk(ids, place) if brisk else t.timed(ids, place, np.concatenate(ends))
+    semantic = t.lasting(ids, place, np.concatenate(lengths))
     if len(text) > t.MAX_TEXT or len(semantic) > _MAX_SEMANTIC:
         return None
     history = np.zeros(0, int)
     if before is not None:
-        heard = _example(rng, [before], None, brisk, clean=True)
+        heard = _example(rng, [before], None, lasting, clean=True)
         history = heard.semantic[-_MAX_HISTORY:] if heard else history
-    return Example(text, history, semantic, brisk)
+    return Example(text, history, semantic, brisk=lasting is None)
 
 
 def _held(folder: Path) -> list[Example]:
-    """The clips that are held out, as they were spoken."""
+    """The texts of the clips that are held out."""
     held, _ = held_and_learned(Clips(folder).read())
-    examples = [_example(random.Random(0), [clip.said], None, brisk=False, clean=True) for clip in held]
+    lasting = durations(folder)
+    examples = [_example(random.Random(0), [clip.said], None, lasting, clean=True) for clip in held]
     return [one for one in examples if one]
 
 
@@ -178,7 +183,7 @@ def collated(examples: list[Example], prefix: int = 0) -> Batch:
         semantic[i, : len(e.semantic)] = target[i, : len(e.semantic)] = e.semantic
         target[i, len(e.semantic)] = t.SEMANTIC_PAD
     infer = np.array([[t.INFER_BRISK if e.brisk else t.INFER] for e in examples])
-    return Batch(*map(torch.from_numpy, (texts, history, infer, semantic, target)))
+    return Batch(*(torch.from_numpy(array).to(DEVICE) for array in (texts, history, infer, semantic, target)))
 
 
 class Semantic(nn.Module):
@@ -222,17 +227,17 @@ class Semantic(nn.Module):
 
     def inputs(self) -> Tensor:
         """[ids, width]: the table of embeddings."""
-        ids = torch.arange(t.N_SEMANTIC)
+        ids = torch.arange(t.N_SEMANTIC, device=self.phone.device)
         kind = ids // t.N_PLACES
         parts = self.phone[kind // 2] + self.begins[kind % 2] + self.place[ids % t.N_PLACES]
         return torch.cat([parts + self.token, self.other])
 
     def head(self) -> Tensor:
         """[semantic tokens and the end, width]."""
-        ids = torch.arange(t.N_SEMANTIC)
+        ids = torch.arange(t.N_SEMANTIC, device=self.phone.device)
         kind = ids // t.N_PLACES
         parts = self.phone_head[kind // 2] + self.begins_head[kind % 2] + self.place_head[ids % t.N_PLACES]
-        return torch.cat([parts, torch.zeros(1, parts.shape[1])]) + self.token_head
+        return torch.cat([parts, parts.new_zeros(1, parts.shape[1])]) + self.token_head
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of every asked token, in the order of `batch.target >= 0`."""
@@ -266,11 +271,12 @@ def calibrated_head(folder: Path, model: Semantic) -> Tensor:
     in which it is nearly constant (least squares), and that stands for one.
     """
     batch = collated(_held(folder), t.MAX_TEXT)
-    hidden, target = model.hidden(batch), batch.target[batch.target >= 0]
+    hidden = model.to(DEVICE).hidden(batch).cpu()
+    target = batch.target[batch.target >= 0].cpu()
     constant = torch.linalg.lstsq(hidden, torch.ones(len(hidden), 1)).solution[:, 0]
     starts = torch.tensor([token // t.N_PLACES % 2 == 1 for token in range(t.N_SEMANTIC)] + [True])
     wanted = settings.EAGERNESS * starts[target].float().mean()
-    head = settings.SEMANTIC_SHARPNESS * model.head()
+    head = settings.SEMANTIC_SHARPNESS * model.cpu().head()
     logits, ones = hidden @ head.T / _TEMPERATURE, (hidden @ constant)[:, None] / _TEMPERATURE
     low, high = 0.0, 20.0
     for _ in range(30):
@@ -281,9 +287,9 @@ def calibrated_head(folder: Path, model: Semantic) -> Tensor:
 
 
 def learn(folder: Path) -> None:
-    """`semantic.pt`: from the corpora in `folder`, most of them without durations."""
+    """`semantic.pt`: from the corpora in `folder`, some batches with one token a phone and some as they are spoken."""
     torch.manual_seed(settings.SEED)
-    model = Semantic()
+    model = Semantic().to(DEVICE)
     reader = Reader(folder)
     held = sorted(_held(folder), key=lambda e: len(e.semantic))
     batches = [collated(held[i : i + 8], t.MAX_TEXT) for i in range(0, len(held), 8)]

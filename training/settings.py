@@ -7,9 +7,14 @@ from dataclasses import dataclass
 SEED = 20_230_420
 
 N_HELD_OUT = 3_000  # sentences that no stage learns from
-N_CLIPS = 2_400  # that each voice speaks, of one to three sentences
+N_CLIPS = 4_400  # that each voice speaks, of one to three sentences
+N_SHORT_CLIPS = 800  # of a few words
 N_HELD_CLIPS = 32  # of each voice, kept to judge with
-N_NUMBERED, N_SALADS = 12_000, 15_000  # made-up texts: with digits, and of words in no order
+N_NUMBERED, N_SALADS, N_SHORT = (
+    12_000,
+    15_000,
+    8_000,
+)  # made-up texts: with digits, of words in no order, of a few words
 
 
 @dataclass(frozen=True)
@@ -50,21 +55,23 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(2_700, 3e-3, warm_up=40)
+SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.3  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 EAGERNESS = 1.3  # how often phones begin, beside the teacher's: one that lasts too long is worse than one too short
-BRISK = 0.7  # share of the batches with one token a phone: reading is learned there, at a third of the cost
+BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
 
 CODEC_FILTERS = 12
 DECODER_SCHEDULE = Schedule(5_400, 2e-3, warm_up=100, falling=0.15)
 ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
 
 COARSE = Shape(4, 224, 4)
-COARSE_SCHEDULE = Schedule(2_800, 2.5e-3)
+COARSE_SCHEDULE = Schedule(8_000, 2.5e-3)
 COARSE_POSITIONS = 3_000
-WINDOWS_POSITIONS = 4_000
-WINDOWS_SCHEDULE = Schedule(380, 1.5e-3, warm_up=20, falling=0.7)
+COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
+COARSE_JOINED = 0.8  # chance that another clip of the voice follows
+COARSE_MISHEARD = 0.2  # most of a window's codes that are heard as a neighbour of theirs
+PHASE_WEIGHT = 0.3  # beside the bands: much of the phase is chance, and it is not what is understood
 COARSE_SHARPNESS = 1.2
 
 FINE = Shape(4, 128, 2)

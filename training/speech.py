@@ -62,7 +62,7 @@ def _pronounced(part: Sequence[str]) -> list[Utterance]:
 
 
 def pronounce(folder: Path) -> None:
-    """`all`, `numbered` and `salads`: phones without durations of everything but the held-out sentences."""
+    """`all`, `numbered`, `salads` and `short`: phones without durations of everything but the held-out sentences."""
     found = texts.sentences()
     held, learned = found[: settings.N_HELD_OUT], found[settings.N_HELD_OUT :]
     (folder / "held_out.txt").write_text("\n".join(held))
@@ -70,6 +70,7 @@ def pronounce(folder: Path) -> None:
         "all": learned,
         "numbered": texts.numbered(settings.N_NUMBERED),
         "salads": texts.salads(learned, settings.N_SALADS),
+        "short": texts.short(learned, settings.N_SHORT),
     }
     for name, wanted in sets.items():
         Corpus(folder, name).write(_in_processes(_pronounced, wanted))
@@ -82,7 +83,7 @@ def _in_processes(work: Callable, items: Sequence) -> list:
 
 
 def _clip_texts() -> list[str]:
-    """Of one to three sentences; some with digits."""
+    """Of one to three sentences, some with digits; and of a few words."""
     rng = random.Random(settings.SEED + 3)
     found = texts.sentences()[settings.N_HELD_OUT :]
     sources = (iter(texts.plain(found)), iter(found), iter(texts.numbered(4 * settings.N_CLIPS)))
@@ -91,7 +92,8 @@ def _clip_texts() -> list[str]:
         for _ in range(rng.choices((1, 2, 3), (6, 3, 1))[0]):
             yield next(rng.choices(sources, (6, 3, 1))[0])
 
-    return [" ".join(some()) for _ in range(settings.N_CLIPS * len(settings.VOICES))]
+    usual = [" ".join(some()) for _ in range(settings.N_CLIPS * len(settings.VOICES))]
+    return usual + texts.short(found, settings.N_SHORT_CLIPS * len(settings.VOICES))
 
 
 def _spoken(part: Sequence[tuple[str, int]]) -> list[tuple[int, Utterance, np.ndarray]]:

@@ -123,3 +123,34 @@ def numbered(count: int) -> list[str]:
         }[match[1]]()
 
     return [re.sub(r"\{(\w+)\}", filled, rng.choice(_NUMBERED)) for _ in range(count)]
+
+
+_SAID_ALONE = (
+    "Hello", "Hi", "Hey", "Yes", "No", "Well", "Oh", "Ah", "Okay", "Please", "Thanks", "Thank you", "Sorry", "Welcome",
+    "Good morning", "Good evening", "Good night", "Goodbye", "Bye", "Wait", "Stop", "Listen", "Look", "Now", "Right",
+    "Of course", "Not yet", "Come on", "See you", "My friend", "One moment", "Never mind", "Then", "So", "However",
+)  # fmt: skip
+
+
+def short(found: list[str], count: int) -> list[str]:
+    """One to three words alone, or something people say before a short sentence: "Hello, it is cold."."""
+    rng = random.Random(settings.SEED + 4)
+    common = Counter(word for sentence in plain(found) for word in re.findall(r"[a-z']{2,}", sentence.lower()))
+    words = [word for word, _ in common.most_common(_COMMON_WORDS)]
+    brief = [sentence for sentence in plain(found) if len(sentence.split()) <= 6]
+
+    def one() -> str:
+        kind = rng.random()
+        if kind < 0.4:
+            return " ".join(rng.choices(words, k=rng.randrange(1, 4))).capitalize() + rng.choice("..!?")
+        said = rng.choice(_SAID_ALONE)
+        if kind < 0.55:
+            return said + rng.choice("..!?")
+        following = rng.choice(brief)
+        return (
+            said
+            + rng.choice((", ", ", ", ". ", "! "))
+            + (following if kind < 0.8 else following[0].lower() + following[1:])
+        )
+
+    return [one() for _ in range(count)]

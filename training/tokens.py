@@ -81,9 +81,11 @@ def phone_ids(phones: Sequence[Phone]) -> np.ndarray:
     return np.array([_PHONE_IDS[phone.name] for phone in phones], np.uint8)
 
 
-def brisk(phones: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """One token for each phone."""
-    return (phones.astype(int) * 2 + 1) * N_PLACES + place % N_PLACES
+def lasting(phones: np.ndarray, place: np.ndarray, durations: np.ndarray) -> np.ndarray:
+    """Tokens of phones that last so many each: `durations` [n], all at least 1."""
+    begins = np.zeros(durations.sum(), int)
+    begins[np.cumsum(durations) - durations] = 1
+    return (np.repeat(phones.astype(int), durations) * 2 + begins) * N_PLACES + np.repeat(place, durations) % N_PLACES
 
 
 def timed(phones: np.ndarray, place: np.ndarray, ends: np.ndarray) -> np.ndarray:
