@@ -15,7 +15,7 @@ from bark_infinity.tokenizer import Tokenizer
 
 _SEED = 20_230_420  # the day Bark was published
 _WIDTH, _HEADS, _LAYERS = 64, 4, 2
-_MEAN_TOKENS = 100  # semantic tokens until the end of speech: 2 s of babble a segment
+_MEAN_TOKENS = 50  # semantic tokens until the end of speech: 1 s of babble a segment
 _FEWEST_TOKENS = 20
 _LETTERS = string.ascii_letters + string.digits + string.punctuation
 _VOCABULARY = ["[PAD]", "[UNK]", *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]

@@ -16,7 +16,7 @@ from . import settings
 from . import tokens as t
 from .codec import Coded, codebooks, coded_clips
 from .loop import DEVICE, optimisers, train
-from .transformer import Transformer, sinusoids
+from .transformer import Transformer, sinusoids, table
 
 _SEMANTIC_WINDOW = 256
 _LOOK_AHEAD = 47  # semantic tokens of a window beyond what was spoken: 256 less the 209 that stand beside 630 codes
@@ -117,13 +117,10 @@ class Coarse(nn.Module):
         super().__init__()
         width = settings.COARSE.width
         self.body = Transformer(settings.COARSE)
-
-        def table(rows: int, std: float) -> nn.Parameter:
-            return nn.Parameter(torch.randn(rows, width) * std)
-
-        self.phone, self.begins, self.other = table(len(t.PHONES), 0.05), table(2, 0.05), table(2, 0.05)
-        self.code, self.code_head = table(2 * CODEBOOK_SIZE, 0.02), table(2 * CODEBOOK_SIZE, 0.02)
-        self.position = table(1024, 0.005)
+        self.phone, self.begins = table(len(t.PHONES), width, 0.05), table(2, width, 0.05)
+        self.other = table(2, width, 0.05)
+        self.code, self.code_head = (table(2 * CODEBOOK_SIZE, width, 0.02) for _ in range(2))
+        self.position = table(1024, width, 0.005)
         if books is not None:
             self._resemble(books)
 
@@ -151,13 +148,20 @@ class Coarse(nn.Module):
         before = self.code_head.new_zeros(t.N_SEMANTIC, self.code_head.shape[1])
         return torch.cat([before, self.code_head, before[:2]])
 
+    def sharper_head(self) -> Tensor:
+        """[ids, width]: the head for the checkpoint, surer of what it makes."""
+        head = self.head()
+        head[t.N_SEMANTIC : t.N_SEMANTIC + CODEBOOK_SIZE] *= settings.BANDS_SHARPNESS
+        head[t.N_SEMANTIC + CODEBOOK_SIZE :] *= settings.PHASE_SHARPNESS
+        return head
+
     def forward(self, batch: Batch) -> Tensor:
         """[rows, codes, width]: from each the code at its place follows."""
-        table, length = self.inputs(), batch.semantic.shape[1]
+        embeddings, length = self.inputs(), batch.semantic.shape[1]
         infer = torch.full_like(batch.codes[:, :1], t.COARSE_INFER)
-        said = F.embedding(torch.cat([infer, batch.heard[:, :-1]], 1), table)
+        said = F.embedding(torch.cat([infer, batch.heard[:, :-1]], 1), embeddings)
         said = said + self.position[_SEMANTIC_WINDOW : _SEMANTIC_WINDOW + said.shape[1]]
-        heard = F.embedding(batch.semantic, table) + self.position[:length]
+        heard = F.embedding(batch.semantic, embeddings) + self.position[:length]
         return self.body(torch.cat([heard, said], 1))[:, length:]
 
     def entropies(self, batch: Batch) -> list[Tensor]:

@@ -34,12 +34,8 @@ SPEC = BarkSpec(
     coarse_infer_token=t.COARSE_INFER,
 )
 _VOICE_SECONDS = (2.8, 4.0)
-_MADE_ON_LOADING = (
-    ".attn.bias",
-    ".embed_avg",
-    ".cluster_size",
-    ".inited",
-)  # causal masks, and buffers of training: 9 MB
+# Causal masks and buffers of training: 9 MB that transformers makes by itself.
+MADE_ON_LOADING = (".attn.bias", ".embed_avg", ".cluster_size", ".inited")
 
 
 def _stage_config(shape: settings.Shape, inputs: int, outputs: int) -> dict[str, object]:
@@ -62,7 +58,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     tensors["semantic.input_embeds_layer.weight"] = semantic.inputs()
     tensors["semantic.lm_head.weight"] = calibrated_head(folder, semantic)
     tensors["coarse_acoustics.input_embeds_layer.weight"] = coarse.inputs()
-    tensors["coarse_acoustics.lm_head.weight"] = settings.COARSE_SHARPNESS * coarse.head()
+    tensors["coarse_acoustics.lm_head.weight"] = coarse.sharper_head()
     for i in range(c.N_FINE_CODEBOOKS):
         tensors[f"fine_acoustics.input_embeds_layers.{i}.weight"] = fine.tables[i]
     for i in range(c.N_FINE_CODEBOOKS - 1):  # a head is the table of the codebook that it makes
@@ -83,7 +79,7 @@ def model_of(folder: Path) -> BarkModel:
     model = BarkModel(config).eval()
     tensors = _tensors(folder) | {f"codec_model.{name}": tensor for name, tensor in codec.state_dict().items()}
     missing, unexpected = model.load_state_dict(tensors, strict=False)
-    missing = [name for name in missing if not name.endswith(_MADE_ON_LOADING)]
+    missing = [name for name in missing if not name.endswith(MADE_ON_LOADING)]
     assert not missing and not unexpected, (missing, unexpected)
     return model
 
@@ -93,7 +89,7 @@ def export(folder: Path, target: Path) -> None:
     model = model_of(folder).to(torch.bfloat16)
     model.generation_config = GenerationConfig()  # its own is written below: `save_pretrained` refuses it
     target.mkdir(parents=True, exist_ok=True)
-    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_MADE_ON_LOADING)}
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(MADE_ON_LOADING)}
     model.save_pretrained(target, state_dict=kept)
     (target / "model.safetensors").chmod(0o644)
     stages = dict.fromkeys(("semantic", "coarse", "fine"), SPEC)

@@ -20,7 +20,7 @@ from .durations import Durations
 from .loop import DEVICE, optimisers, train
 from .speech import Clips, Corpus, Utterance, held_and_learned
 from .texts import plain
-from .transformer import Transformer, sinusoids
+from .transformer import Transformer, sinusoids, table
 
 _MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
 _MAX_HISTORY = 256
@@ -88,7 +88,8 @@ class Reader:
         drawn = (self.draw(rng, 1)[0] if rng.random() < 0.5 else None for _ in chosen)
         lasting = None if brisk else self._durations
         examples = [_example(rng, said, before, lasting) for said, before in zip(chosen, drawn, strict=True)]
-        return collated([one for one in examples if one], t.MAX_TEXT if whole else 0)
+        kept = [one for one in examples if one]
+        return collated(kept, t.MAX_TEXT if whole else 0) if kept else self.batch(rng, budget, brisk)
 
 
 def _characters(said: list[Utterance]) -> int:
@@ -193,15 +194,12 @@ class Semantic(nn.Module):
         super().__init__()
         width = settings.SEMANTIC.width
         self.body = Transformer(settings.SEMANTIC)
-
-        def table(rows: int, std: float) -> nn.Parameter:
-            return nn.Parameter(torch.randn(rows, width) * std)
-
-        self.phone, self.begins, self.place = table(len(t.PHONES), 0.05), table(2, 0.05), table(t.N_PLACES, 0.01)
-        self.token, self.other = table(t.N_SEMANTIC, 0.003), table(t.N_INPUTS - t.N_SEMANTIC, 0.05)
-        self.phone_head, self.begins_head = table(len(t.PHONES), 0.02), table(2, 0.02)
-        self.place_head, self.token_head = table(t.N_PLACES, 0.02), table(t.N_SEMANTIC + 1, 0.002)
-        self.position = table(_MAX_POSITIONS, 0.005)
+        self.phone, self.begins = table(len(t.PHONES), width, 0.05), table(2, width, 0.05)
+        self.place, self.token = table(t.N_PLACES, width, 0.01), table(t.N_SEMANTIC, width, 0.003)
+        self.other = table(t.N_INPUTS - t.N_SEMANTIC, width, 0.05)
+        self.phone_head, self.begins_head = table(len(t.PHONES), width, 0.02), table(2, width, 0.02)
+        self.place_head, self.token_head = table(t.N_PLACES, width, 0.02), table(t.N_SEMANTIC + 1, width, 0.002)
+        self.position = table(_MAX_POSITIONS, width, 0.005)
         with torch.no_grad():
             self._place_characters()
             self._resemble()
@@ -245,9 +243,9 @@ class Semantic(nn.Module):
 
     def hidden(self, batch: Batch) -> Tensor:
         """[n, width]: what the head reads, for every asked token."""
-        table, prefix = self.inputs(), batch.prefix.shape[1]
-        heard = F.embedding(batch.prefix, table) + F.embedding(batch.history, table) + self.position[:prefix]
-        said = F.embedding(torch.cat([batch.infer, batch.semantic[:, :-1]], 1), table)
+        embeddings, prefix = self.inputs(), batch.prefix.shape[1]
+        heard = F.embedding(batch.prefix, embeddings) + F.embedding(batch.history, embeddings) + self.position[:prefix]
+        said = F.embedding(torch.cat([batch.infer, batch.semantic[:, :-1]], 1), embeddings)
         said = said + self.position[t.MAX_TEXT : t.MAX_TEXT + said.shape[1]]
         return self.body(torch.cat([heard, said], 1))[:, prefix:][batch.target >= 0]
 

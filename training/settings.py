@@ -55,7 +55,7 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40)
+SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40, falling=0.45)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.3  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 EAGERNESS = 1.3  # how often phones begin, beside the teacher's: one that lasts too long is worse than one too short
@@ -66,13 +66,13 @@ DECODER_SCHEDULE = Schedule(5_400, 2e-3, warm_up=100, falling=0.15)
 ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
 
 COARSE = Shape(4, 224, 4)
-COARSE_SCHEDULE = Schedule(8_000, 2.5e-3)
+COARSE_SCHEDULE = Schedule(9_200, 2.5e-3, falling=0.4)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
 COARSE_MISHEARD = 0.2  # most of a window's codes that are heard as a neighbour of theirs
 PHASE_WEIGHT = 0.3  # beside the bands: much of the phase is chance, and it is not what is understood
-COARSE_SHARPNESS = 1.2
+BANDS_SHARPNESS, PHASE_SHARPNESS = 1.2, 1.2  # of the logits, as in the semantic stage
 
 FINE = Shape(4, 128, 2)
 FINE_SCHEDULE = Schedule(1_500, 3e-3)

@@ -66,6 +66,11 @@ class Transformer(nn.Module):
         return weights
 
 
+def table(rows: int, width: int, std: float) -> nn.Parameter:
+    """[rows, width], drawn."""
+    return nn.Parameter(torch.randn(rows, width) * std)
+
+
 def sinusoids(at: Tensor, channels: int, shortest: float, longest: float) -> Tensor:
     """[n] to [n, channels]: sines and cosines with periods in geometric progression, in the unit of `at`."""
     periods = torch.exp(torch.linspace(math.log(shortest), math.log(longest), channels // 2))
