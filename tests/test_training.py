@@ -88,7 +88,7 @@ def test_the_semantic_stage_is_exported_as_it_was_trained(folder):
         prefix = table(batch.prefix) + table(batch.history)
         said = table(torch.cat([batch.infer, batch.semantic[:, :-1]], 1))
         logits = theirs(inputs_embeds=torch.cat([prefix, said], 1)).logits[0, t.MAX_TEXT :]
-        expected = ours.hidden(batch) @ semantic.calibrated_head(folder, ours).T
+        expected = ours.hidden(batch) @ ours.sharper_head().T
     assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
 
 

@@ -21,7 +21,7 @@ from .coarse import Coarse, spoken
 from .codec import coded_clips, finished
 from .fine import Fine
 from .loop import trained
-from .semantic import Semantic, calibrated_head
+from .semantic import Semantic
 from .transformer import Transformer
 
 SPEC = BarkSpec(
@@ -56,7 +56,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     tensors |= stage("coarse_acoustics", coarse.body, coarse.position)
     tensors |= stage("fine_acoustics", fine.body, fine.position)
     tensors["semantic.input_embeds_layer.weight"] = semantic.inputs()
-    tensors["semantic.lm_head.weight"] = calibrated_head(folder, semantic)
+    tensors["semantic.lm_head.weight"] = semantic.sharper_head()
     tensors["coarse_acoustics.input_embeds_layer.weight"] = coarse.inputs()
     tensors["coarse_acoustics.lm_head.weight"] = coarse.sharper_head()
     for i in range(c.N_FINE_CODEBOOKS):

@@ -24,7 +24,6 @@ from .transformer import Transformer, sinusoids, table
 
 _MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
 _MAX_HISTORY = 256
-_TEMPERATURE = 0.7  # --text_temp's default
 _MOST_CHARACTERS = 244  # of an example, which may get some more stops and marks: the stage hears 256
 _PAUSE = 0  # the id of the phone "pau"
 _MAX_POSITIONS = 1024
@@ -237,6 +236,10 @@ class Semantic(nn.Module):
         parts = self.phone_head[kind // 2] + self.begins_head[kind % 2] + self.place_head[ids % t.N_PLACES]
         return torch.cat([parts, parts.new_zeros(1, parts.shape[1])]) + self.token_head
 
+    def sharper_head(self) -> Tensor:
+        """[semantic tokens and the end, width]: the head for the checkpoint, surer of what comes."""
+        return settings.SEMANTIC_SHARPNESS * self.head()
+
     def forward(self, batch: Batch) -> Tensor:
         """Logits of every asked token, in the order of `batch.target >= 0`."""
         return F.linear(self.hidden(batch), self.head())
@@ -256,32 +259,6 @@ def scores(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
     begins = (target < t.N_SEMANTIC) & (target // t.N_PLACES % 2 == 1)
     right = by_phone.argmax(-1) == target // t.N_PLACES // 2
     return {"entropy": F.cross_entropy(logits, target), "phones": right[begins].float().mean()}
-
-
-@torch.no_grad()
-def calibrated_head(folder: Path, model: Semantic) -> Tensor:
-    """The head [semantic tokens and the end, width], its logits made sharper about what comes and not about when.
-
-    Times `SEMANTIC_SHARPNESS` alone, a phone goes on for ever: in most of its frames going on is likelier than its end,
-    and sharper still at a low temperature. So the logits of all tokens that begin something, and of the end, get a
-    constant on top, such that over clips that are held out phones begin `EAGERNESS` times as often as they do there, at
-    the program's temperature. There is no bias in Bark's head; the last norm's output [n, width] has a direction
-    in which it is nearly constant (least squares), and that stands for one.
-    """
-    batch = collated(_held(folder), t.MAX_TEXT)
-    hidden = model.to(DEVICE).hidden(batch).cpu()
-    target = batch.target[batch.target >= 0].cpu()
-    constant = torch.linalg.lstsq(hidden, torch.ones(len(hidden), 1)).solution[:, 0]
-    starts = torch.tensor([token // t.N_PLACES % 2 == 1 for token in range(t.N_SEMANTIC)] + [True])
-    wanted = settings.EAGERNESS * starts[target].float().mean()
-    head = settings.SEMANTIC_SHARPNESS * model.cpu().head()
-    logits, ones = hidden @ head.T / _TEMPERATURE, (hidden @ constant)[:, None] / _TEMPERATURE
-    low, high = 0.0, 20.0
-    for _ in range(30):
-        middle = (low + high) / 2
-        share = (logits + middle * ones * starts).softmax(-1)[:, starts].sum(1).mean()
-        low, high = (middle, high) if share < wanted else (low, middle)
-    return head + low * starts[:, None] * constant
 
 
 def learn(folder: Path) -> None:

@@ -57,8 +57,7 @@ class Schedule:
 SEMANTIC = Shape(4, 256, 4)
 SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40, falling=0.45)
 SEMANTIC_POSITIONS = 4_000  # of a step
-SEMANTIC_SHARPNESS = 1.3  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
-EAGERNESS = 1.3  # how often phones begin, beside the teacher's: one that lasts too long is worse than one too short
+SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
 
 CODEC_FILTERS = 12
