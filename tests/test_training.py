@@ -88,7 +88,7 @@ def test_the_semantic_stage_is_exported_as_it_was_trained(folder):
         prefix = table(batch.prefix) + table(batch.history)
         said = table(torch.cat([batch.infer, batch.semantic[:, :-1]], 1))
         logits = theirs(inputs_embeds=torch.cat([prefix, said], 1)).logits[0, t.MAX_TEXT :]
-        expected = ours.hidden(batch) @ ours.sharper_head().T
+        expected = settings.SEMANTIC_SHARPNESS * ours.hidden(batch) @ ours.head().T
     assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
 
 
@@ -101,7 +101,7 @@ def test_the_coarse_stage_is_exported_as_it_was_trained(folder):
     with torch.no_grad():
         ids = torch.cat([batch.semantic, torch.tensor([[t.COARSE_INFER]]), batch.codes[:, :-1]], 1)
         logits = theirs(ids).logits[0, 256:]
-        expected = ours(batch)[0] @ ours.sharper_head().T
+        expected = settings.COARSE_SHARPNESS * ours(batch)[0] @ ours.head().T
     assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
 
 

@@ -148,13 +148,6 @@ class Coarse(nn.Module):
         before = self.code_head.new_zeros(t.N_SEMANTIC, self.code_head.shape[1])
         return torch.cat([before, self.code_head, before[:2]])
 
-    def sharper_head(self) -> Tensor:
-        """[ids, width]: the head for the checkpoint, surer of what it makes."""
-        head = self.head()
-        head[t.N_SEMANTIC : t.N_SEMANTIC + CODEBOOK_SIZE] *= settings.BANDS_SHARPNESS
-        head[t.N_SEMANTIC + CODEBOOK_SIZE :] *= settings.PHASE_SHARPNESS
-        return head
-
     def forward(self, batch: Batch) -> Tensor:
         """[rows, codes, width]: from each the code at its place follows."""
         embeddings, length = self.inputs(), batch.semantic.shape[1]

@@ -56,9 +56,9 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     tensors |= stage("coarse_acoustics", coarse.body, coarse.position)
     tensors |= stage("fine_acoustics", fine.body, fine.position)
     tensors["semantic.input_embeds_layer.weight"] = semantic.inputs()
-    tensors["semantic.lm_head.weight"] = semantic.sharper_head()
+    tensors["semantic.lm_head.weight"] = settings.SEMANTIC_SHARPNESS * semantic.head()
     tensors["coarse_acoustics.input_embeds_layer.weight"] = coarse.inputs()
-    tensors["coarse_acoustics.lm_head.weight"] = coarse.sharper_head()
+    tensors["coarse_acoustics.lm_head.weight"] = settings.COARSE_SHARPNESS * coarse.head()
     for i in range(c.N_FINE_CODEBOOKS):
         tensors[f"fine_acoustics.input_embeds_layers.{i}.weight"] = fine.tables[i]
     for i in range(c.N_FINE_CODEBOOKS - 1):  # a head is the table of the codebook that it makes

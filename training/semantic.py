@@ -51,10 +51,10 @@ class Batch:
 class Reader:
     """Draws examples: which texts, how they are written, what was said before."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, durations: Durations):
         every = Corpus(folder, "all").read()
         common = set(plain([u.text for u in every]))
-        self._durations = durations(folder)
+        self._durations = durations
         self._texts = [
             [u for u in every if u.text in common],
             every,
@@ -123,12 +123,6 @@ def _rewritten(rng: random.Random, words: list[str]) -> list[str]:
     return words
 
 
-def durations(folder: Path) -> Durations:
-    """As the clips to learn from have them."""
-    _, learned = held_and_learned(Clips(folder).read())
-    return Durations([clip.said for clip in learned])
-
-
 def _example(
     rng: random.Random, said: list[Utterance], before: Utterance | None, lasting: Durations | None, clean: bool = False
 ) -> Example | None:
@@ -157,14 +151,6 @@ def _example(
         heard = _example(rng, [before], None, lasting, clean=True)
         history = heard.semantic[-_MAX_HISTORY:] if heard else history
     return Example(text, history, semantic, brisk=lasting is None)
-
-
-def _held(folder: Path) -> list[Example]:
-    """The texts of the clips that are held out."""
-    held, _ = held_and_learned(Clips(folder).read())
-    lasting = durations(folder)
-    examples = [_example(random.Random(0), [clip.said], None, lasting, clean=True) for clip in held]
-    return [one for one in examples if one]
 
 
 def collated(examples: list[Example], prefix: int = 0) -> Batch:
@@ -236,10 +222,6 @@ class Semantic(nn.Module):
         parts = self.phone_head[kind // 2] + self.begins_head[kind % 2] + self.place_head[ids % t.N_PLACES]
         return torch.cat([parts, parts.new_zeros(1, parts.shape[1])]) + self.token_head
 
-    def sharper_head(self) -> Tensor:
-        """[semantic tokens and the end, width]: the head for the checkpoint, surer of what comes."""
-        return settings.SEMANTIC_SHARPNESS * self.head()
-
     def forward(self, batch: Batch) -> Tensor:
         """Logits of every asked token, in the order of `batch.target >= 0`."""
         return F.linear(self.hidden(batch), self.head())
@@ -265,9 +247,12 @@ def learn(folder: Path) -> None:
     """`semantic.pt`: from the corpora in `folder`, some batches with one token a phone and some as they are spoken."""
     torch.manual_seed(settings.SEED)
     model = Semantic().to(DEVICE)
-    reader = Reader(folder)
-    held = sorted(_held(folder), key=lambda e: len(e.semantic))
-    batches = [collated(held[i : i + 8], t.MAX_TEXT) for i in range(0, len(held), 8)]
+    held, learned = held_and_learned(Clips(folder).read())
+    durations = Durations([clip.said for clip in learned])
+    reader = Reader(folder, durations)
+    examples = (_example(random.Random(0), [clip.said], None, durations, clean=True) for clip in held)
+    judged = sorted((one for one in examples if one), key=lambda e: len(e.semantic))
+    batches = [collated(judged[i : i + 8], t.MAX_TEXT) for i in range(0, len(judged), 8)]
 
     def loss_of(numbers: np.random.Generator) -> dict[str, Tensor]:
         draw = random.Random(int(numbers.integers(2**62)))

@@ -71,7 +71,7 @@ COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, a
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
 COARSE_MISHEARD = 0.2  # most of a window's codes that are heard as a neighbour of theirs
 PHASE_WEIGHT = 0.3  # beside the bands: much of the phase is chance, and it is not what is understood
-BANDS_SHARPNESS, PHASE_SHARPNESS = 1.2, 1.2  # of the logits, as in the semantic stage
+COARSE_SHARPNESS = 1.2
 
 FINE = Shape(4, 128, 2)
 FINE_SCHEDULE = Schedule(1_500, 3e-3)

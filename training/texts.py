@@ -135,9 +135,10 @@ _SAID_ALONE = (
 def short(found: list[str], count: int) -> list[str]:
     """One to three words alone, or something people say before a short sentence: "Hello, it is cold."."""
     rng = random.Random(settings.SEED + 4)
-    common = Counter(word for sentence in plain(found) for word in re.findall(r"[a-z']{2,}", sentence.lower()))
+    everyday = plain(found)
+    common = Counter(word for sentence in everyday for word in re.findall(r"[a-z']{2,}", sentence.lower()))
     words = [word for word, _ in common.most_common(_COMMON_WORDS)]
-    brief = [sentence for sentence in plain(found) if len(sentence.split()) <= 6]
+    brief = [sentence for sentence in everyday if len(sentence.split()) <= 6]
 
     def one() -> str:
         kind = rng.random()
