@@ -28,10 +28,10 @@ _HOMES = dict.fromkeys(_DROP_IN, ".drop_in") | {
     "Settings": ".bark",
     "Generation": ".bark",
     "Seeds": ".seeds",
-    "Voice": ".voice",
-    "Weights": ".voice_history",
-    "HistoryContext": ".custom_history",
-    "Options": ".options",
+    "Voice": ".voices.voice",
+    "Weights": ".voices.history",
+    "HistoryContext": ".voices.custom_history",
+    "Options": ".options.table",
     "BarkError": ".errors",
 }
 

@@ -14,22 +14,23 @@ from pathlib import Path
 
 import numpy as np
 
-from .checkpoints import STAGES, Hub
-from .codec import Codec
-from .decoding import cache_bytes_per_row
-from .devices import at_work, free_memory, is_out_of_memory
+from .checkpoints.hub import Hub
+from .checkpoints.loading import ModelChoice, Models, load_models
+from .checkpoints.reading import STAGES
 from .errors import CheckpointError, TextError, VoiceError
-from .gpt import CausalGPT
-from .loading import ModelChoice, Models, load_models
-from .options import Options
-from .sampling import RowRandom
+from .model.codec import Codec
+from .model.decoding import cache_bytes_per_row
+from .model.devices import at_work, free_memory, is_out_of_memory
+from .model.gpt import CausalGPT
+from .model.sampling import RowRandom
+from .model.spec import BarkSpec
+from .options.table import Options
 from .seeds import Seeds
-from .spec import BarkSpec
 from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
 from .stages.fine import FineRow, FineSettings, generate_fine, stream_fine
 from .stages.semantic import SemanticMade, SemanticRow, SemanticSettings, Statistics, generate_semantic
-from .voice import Voice, find_voice, voice_folders
-from .voice_history import History
+from .voices.history import History
+from .voices.voice import Voice, find_voice, voice_folders
 
 StageProgress = Callable[[str, int, int], None]
 """(stage, tokens made, most tokens that can still come out) of the batch at work."""

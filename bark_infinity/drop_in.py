@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from .bark import Bark, load_voice
+from .checkpoints.loading import ModelChoice, load_models
 from .constants import MAX_COARSE_HISTORY, MAX_COARSE_INPUT, MIN_COARSE_HISTORY
 from .errors import UsageError
-from .loading import ModelChoice, load_models
-from .options import Options
-from .sampling import RowRandom
+from .model.sampling import RowRandom
+from .options.table import Options
 from .stages.coarse import CoarseRow, CoarseSettings
 from .stages.fine import FineRow, FineSettings
 from .stages.semantic import SemanticRow, SemanticSettings
-from .voice import Voice
-from .voice_history import History
+from .voices.history import History
+from .voices.voice import Voice
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from .options import MAX_SEED, Options
+from .options.table import MAX_SEED, Options
 
 
 @dataclass(frozen=True)

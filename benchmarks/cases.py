@@ -13,7 +13,7 @@ import numpy as np
 
 from bark_infinity import Voice
 from bark_infinity import constants as c
-from bark_infinity.spec import BarkSpec
+from bark_infinity.model.spec import BarkSpec
 
 from .floors import Floor
 

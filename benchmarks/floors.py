@@ -150,7 +150,7 @@ def _facts(device: str) -> dict[str, str]:
     import transformers
 
     from bark_infinity import __version__
-    from bark_infinity.devices import cpu_capabilities
+    from bark_infinity.model.devices import cpu_capabilities
     from bark_infinity.reports.hardware import memory
 
     cpu = cpu_capabilities()

@@ -30,8 +30,8 @@ class NoModel:
 
     def __init__(self):
         from bark_infinity.bark import Generation
-        from bark_infinity.spec import BarkSpec
-        from bark_infinity.voice import Voice
+        from bark_infinity.model.spec import BarkSpec
+        from bark_infinity.voices.voice import Voice
 
         random = np.random.default_rng(0)
         fine = random.integers(0, 1024, (8, FRAMES))
@@ -59,11 +59,11 @@ class NoModel:
 
 def run_once(n: int, folder: Path, stop_at: int | None) -> float:
     """Seconds that a run of n segments takes; it is left when `stop_at` of them are made."""
-    from bark_infinity.journal import RunJournal
-    from bark_infinity.long_form import LongForm
-    from bark_infinity.options import Options
-    from bark_infinity.planning import plan_clips
-    from bark_infinity.results import clip_keys, save_clips
+    from bark_infinity.options.table import Options
+    from bark_infinity.output.clip_files import clip_keys, save_clips
+    from bark_infinity.run.journal import RunJournal
+    from bark_infinity.run.planning import plan_clips
+    from bark_infinity.run.scheduler import LongForm
 
     text = "\n".join(f"This is line {k} of a long text." for k in range(n))
     options = Options(text_prompt=text, split_each_text_prompt_by="line", seed=1, check_segments="off").resolved()

@@ -61,8 +61,8 @@ class Ours:
 
     def __init__(self, case: Case):
         from bark_infinity import Bark
-        from bark_infinity.loading import ModelChoice, load_models
-        from bark_infinity.voice_history import History
+        from bark_infinity.checkpoints.loading import ModelChoice, load_models
+        from bark_infinity.voices.history import History
 
         self.rows = case.rows
         self.bark = Bark(load_models(ModelChoice(model=case.folder, device=case.device, dtype=case.dtype)))
@@ -72,7 +72,7 @@ class Ours:
         _ = self.bark.codec  # loads in a thread
 
     def semantic(self, tokens: int) -> None:
-        from bark_infinity.sampling import RowRandom
+        from bark_infinity.model.sampling import RowRandom
         from bark_infinity.stages.semantic import SemanticRow
 
         rows = [SemanticRow(list(_TEXT_IDS), self.history.semantic, RowRandom(k)) for k in range(self.rows)]
@@ -80,7 +80,7 @@ class Ours:
         assert [len(m.tokens) for m in made] == [tokens] * self.rows
 
     def coarse(self, semantic_tokens: int) -> None:
-        from bark_infinity.sampling import RowRandom
+        from bark_infinity.model.sampling import RowRandom
         from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 
         heard, semantic = self.history, _random_semantic(semantic_tokens)
@@ -88,7 +88,7 @@ class Ours:
         self.bark.run_stage("coarse", rows, CoarseSettings(temperature=_TEMPERATURE))
 
     def fine(self) -> None:
-        from bark_infinity.sampling import RowRandom
+        from bark_infinity.model.sampling import RowRandom
         from bark_infinity.stages.fine import FineRow, FineSettings
 
         rows = [FineRow(_random_codes(2), self.history.fine, RowRandom(k)) for k in range(self.rows)]

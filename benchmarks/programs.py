@@ -63,7 +63,7 @@ def convert(folder: str, size: str, converted: str, dtype: str) -> ProgramRun:
 
 def can_convert() -> bool:
     """Whether this version converts checkpoints."""
-    from bark_infinity.options import flags
+    from bark_infinity.options.table import flags
 
     return any(flag.name == "convert_model" for flag in flags())
 

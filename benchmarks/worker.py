@@ -96,7 +96,7 @@ def measure(case: Case) -> Report:
 
 def _not_offered(dtype: str) -> str | None:
     """Why this version has no such type."""
-    from bark_infinity.options import flags
+    from bark_infinity.options.table import flags
 
     choices = next(flag.choices for flag in flags() if flag.name == "dtype")
     return None if dtype in choices else f"this version does not offer --dtype {dtype}, only {', '.join(choices)}"

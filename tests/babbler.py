@@ -10,8 +10,8 @@ import torch
 
 from bark_infinity import constants as c
 from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint
-from bark_infinity.codec import CodecWeights
-from bark_infinity.tokenizer import Tokenizer
+from bark_infinity.model.codec import CodecWeights
+from bark_infinity.model.tokenizer import Tokenizer
 
 _SEED = 20_230_420  # the day Bark was published
 _WIDTH, _HEADS, _LAYERS = 64, 4, 2

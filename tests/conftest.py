@@ -31,7 +31,7 @@ def _babbling_demo():
     """
     from babbler import Babbler
 
-    from bark_infinity import checkpoints
+    from bark_infinity.checkpoints import finding as checkpoints
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "_open_demo", Babbler)

@@ -11,10 +11,10 @@ import torch
 
 import bark_infinity
 from bark_infinity import Seeds, Segment, Settings, Voice
-from bark_infinity.devices import Placement, at_work
 from bark_infinity.errors import TextError, UsageError, VoiceError
+from bark_infinity.model.devices import Placement, at_work
 from bark_infinity.stages.semantic import SemanticSettings
-from bark_infinity.voice_history import History
+from bark_infinity.voices.history import History
 
 TEXT = "Hello there, General."
 
@@ -231,10 +231,10 @@ def test_an_offloaded_model_is_on_the_gpu_for_its_work_alone():
 
 
 def test_placement_follows_the_flags(monkeypatch):
-    from bark_infinity import loading
-    from bark_infinity.checkpoints import STAGES, StageWeights
-    from bark_infinity.devices import native_type
-    from bark_infinity.gpt import GPTConfig
+    from bark_infinity.checkpoints import loading
+    from bark_infinity.checkpoints.reading import STAGES, StageWeights
+    from bark_infinity.model.devices import native_type
+    from bark_infinity.model.gpt import GPTConfig
 
     weights = {s: StageWeights(GPTConfig(1, 1, 1, 1, 1, 1), {"x": torch.empty(2**30, device="meta")}) for s in STAGES}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -257,7 +257,7 @@ def test_placement_follows_the_flags(monkeypatch):
 def test_absent_devices_are_refused():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA GPU here")
-    from bark_infinity.devices import choose_device
+    from bark_infinity.model.devices import choose_device
 
     assert choose_device("auto", enable_mps=False).type == "cpu"
     with pytest.raises(UsageError, match="--device cuda"):

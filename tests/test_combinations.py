@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from bark_infinity.cli import main, parse
+from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
-from bark_infinity.flags import MORE
-from bark_infinity.options import Options, flags
-from bark_infinity.voice import Voice
+from bark_infinity.options.flag import MORE
+from bark_infinity.options.table import Options, flags
+from bark_infinity.voices.voice import Voice
 
 START = Path(__file__).parents[1] / "bark_perform.py"
 DEMO = ("--model=demo", "--device=cpu")
@@ -230,7 +230,7 @@ def _make_inputs(make_voice) -> None:
     manifest = {"format": 1, "text": SPOKEN, "seed": 5, "prompt": 0, "take": 0, "segments": segments, "settings": {}}
     Path("before.json").write_text(json.dumps(manifest))
     Path("mix.py").write_text(
-        "from bark_infinity.voice_history import Weights\ndef less(context):\n    return Weights((0.25, 0.5))\n"
+        "from bark_infinity.voices.history import Weights\ndef less(context):\n    return Weights((0.25, 0.5))\n"
     )
     Path("prompts").mkdir()
     make_voice(8.0).save("prompts/someone.npz")
@@ -364,7 +364,7 @@ MANY = "".join(f"This is line {n % 7} of many.\n" for n in range(1000))
 def test_a_thousand_prompts_are_planned_without_torch(tmp_path, more):
     (tmp_path / "many.txt").write_text(MANY)
     flags_given = ["--dry_run", "--prompt_file", "many.txt", "--split_input_into_separate_prompts_by", "line", *more]
-    code = f"import sys\nfrom bark_infinity.cli import main\nprint(main({flags_given!r}), 'torch' in sys.modules)"
+    code = f"import sys\nfrom bark_infinity.cli.main import main\nprint(main({flags_given!r}), 'torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(START.parent), "COLUMNS": "200"}
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.stdout.split() == ["0", "False"], result.stderr

@@ -16,10 +16,10 @@ from transformers import BarkModel
 
 from bark_infinity import Bark, Voice
 from bark_infinity.bark import Segment
-from bark_infinity.checkpoints import DEMO
+from bark_infinity.checkpoints.finding import DEMO
 from bark_infinity.errors import VoiceError
 from bark_infinity.seeds import Seeds
-from bark_infinity.voice_history import History
+from bark_infinity.voices.history import History
 from benchmarks.intelligibility import SENTENCES
 from benchmarks.listening import median_pitch, words
 from training import export, settings

@@ -25,17 +25,17 @@ from safetensors.torch import save
 
 from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint, read_json, read_tensors
 from bark_infinity.checkpoints.reading import Safetensors, load_pickled, tensors_of
-from bark_infinity.cli import main
-from bark_infinity.config import read_config
-from bark_infinity.console import make_console, report_error, warn
+from bark_infinity.cli.console import make_console, report_error, warn
+from bark_infinity.cli.main import main
 from bark_infinity.errors import BarkError, CheckpointError, VoiceError
-from bark_infinity.journal import ClipJournal, KeptSegment, RunJournal
-from bark_infinity.manifest import check_unasked, differences, read_manifest
-from bark_infinity.options import Options
-from bark_infinity.prompts import read_prompts
-from bark_infinity.recording import choose_part, read_recording
-from bark_infinity.tokenizer import Tokenizer
-from bark_infinity.voice import Voice, list_voices, read_npy, read_npz
+from bark_infinity.model.tokenizer import Tokenizer
+from bark_infinity.options.settings_file import read_config
+from bark_infinity.options.table import Options
+from bark_infinity.output.manifest import check_unasked, differences, read_manifest
+from bark_infinity.run.journal import ClipJournal, KeptSegment, RunJournal
+from bark_infinity.run.prompts import read_prompts
+from bark_infinity.voices.recording import choose_part, read_recording
+from bark_infinity.voices.voice import Voice, list_voices, read_npy, read_npz
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "200"))  # of each kind of file; more by hand
 MEMORY = 3 * 2**30  # bytes of addresses that a hostile file may make a process take, torch's 2 GB included
@@ -211,7 +211,7 @@ def test_damaged_files_are_read_or_refused(name, tmp_path, monkeypatch):
 
 def test_damaged_journals_are_passed_over(make_voice):
     """A run's file, the note of a clip under way, its names to be given, and its kept segments."""
-    from bark_infinity.planning import plan_clips
+    from bark_infinity.run.planning import plan_clips
 
     out = Path("out")
     (plan,), _ = plan_clips(["One. Two."], Options(output_dir="out", seed=1).resolved(), 1)
@@ -653,7 +653,7 @@ def test_foreign_text_cannot_steer_the_terminal(capfd, make_voice):
     assert "[red]" in shown(capfd)
     assert main(["--text_prompt", f"Hello {STEERING} there", "--dry_run", "--output_dir", STEERING]) == 0
     assert "[red]" in shown(capfd)
-    from bark_infinity.console import show_voices
+    from bark_infinity.cli.console import show_voices
 
     show_voices(console, list_voices([Path("prompts")]))
     assert "[red]" in shown(capfd)
@@ -669,7 +669,7 @@ def test_a_message_has_one_line_and_a_length(capfd):
 
 
 def test_paths_are_exact_for_a_program(capfd):
-    from bark_infinity.console import print_result
+    from bark_infinity.cli.console import print_result
 
     print_result(Path("a\x1bb"))
     assert capfd.readouterr().out == "a\x1bb\n"
@@ -682,8 +682,8 @@ def test_what_would_grow_fits_into_little_memory():
         """
 from pathlib import Path
 from bark_infinity.errors import BarkError
-from bark_infinity.config import read_config
-from bark_infinity.manifest import read_manifest
+from bark_infinity.options.settings_file import read_config
+from bark_infinity.output.manifest import read_manifest
 from bark_infinity.checkpoints.reading import load_pickled
 for read, name in ((read_manifest, "/dev/zero"), (read_config, "/dev/zero"), (load_pickled, "evil.pt")):
     try:

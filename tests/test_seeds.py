@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bark_infinity.options import MAX_SEED, Options
+from bark_infinity.options.table import MAX_SEED, Options
 from bark_infinity.seeds import Seeds, clip_seed, derive_seed, draw_seed, segment_seeds
 
 DRAWN = 77

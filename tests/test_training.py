@@ -12,7 +12,7 @@ import torch.fx.experimental._config
 from transformers import BarkModel
 
 from bark_infinity import Bark, Voice
-from bark_infinity.tokenizer import Tokenizer
+from bark_infinity.model.tokenizer import Tokenizer
 from training import __main__ as recipe
 from training import coarse, codec, export, fine, latents, loop, semantic, settings, speech, texts
 from training import tokens as t

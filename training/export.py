@@ -13,7 +13,7 @@ from transformers import BarkConfig, BarkModel, GenerationConfig
 from bark_infinity import Voice
 from bark_infinity import constants as c
 from bark_infinity.checkpoints.huggingface import generation_config
-from bark_infinity.spec import BarkSpec
+from bark_infinity.model.spec import BarkSpec
 
 from . import settings
 from . import tokens as t

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from ..codec import Codec, modern_names
 from ..errors import OutputError
 from ..files import to_disk
-from ..gpt import GPTConfig
-from ..tokenizer import Tokenizer
+from ..model.codec import Codec, modern_names
+from ..model.gpt import GPTConfig
+from ..model.tokenizer import Tokenizer
 from .huggingface import generation_config, model_config, tensor_name
 from .mapped import MappedFiles
 from .reading import Checkpoint, check_spec, check_together, fitted, type_of

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import CheckpointError, VoiceError
-from ..tokenizer import TOKENIZER_FILES, VOCABULARY_FILES
-from ..voice import Voice, read_npy
+from ..model.tokenizer import TOKENIZER_FILES, VOCABULARY_FILES
+from ..voices.voice import Voice, read_npy
 from .downloads import CachedRepo
 from .huggingface import INDEX_FILES, WEIGHT_FILES, index_parts
 

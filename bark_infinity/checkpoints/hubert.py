@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..codec import modern_names
 from ..constants import SEMANTIC_VOCAB_SIZE
 from ..errors import CheckpointError
-from ..hubert import HOP, LAYER, Quantizer, SemanticEncoder
+from ..model.codec import modern_names
+from ..model.hubert import HOP, LAYER, Quantizer, SemanticEncoder
 from .hub import Hub
 from .huggingface import read_json, read_tensors
 from .reading import check_tensors, load_pickled, tensors_of

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from ..codec import CodecWeights
 from ..errors import CheckpointError
 from ..files import read_bounded
-from ..gpt import GPTConfig
-from ..spec import BarkSpec
-from ..tokenizer import Tokenizer
+from ..model.codec import CodecWeights
+from ..model.gpt import GPTConfig
+from ..model.spec import BarkSpec
+from ..model.tokenizer import Tokenizer
 from .reading import Safetensors, StageWeights, load_pickled, make_config, rename, tensors_of
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order of preference

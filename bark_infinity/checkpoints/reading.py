@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..codec import CodecWeights
 from ..constants import MAX_COARSE_INPUT
 from ..errors import CheckpointError
-from ..gpt import CausalGPT, FineGPT, GPTConfig
-from ..spec import BarkSpec
-from ..tokenizer import Tokenizer
-from ..voice import Frugal
+from ..model.codec import CodecWeights
+from ..model.gpt import CausalGPT, FineGPT, GPTConfig
+from ..model.spec import BarkSpec
+from ..model.tokenizer import Tokenizer
+from ..voices.voice import Frugal
 from .mapped import MappedFiles
 
 _OLD_PICKLES = 5  # that torch wrote one after the other before 1.6: magic number, protocol, machine, content, keys

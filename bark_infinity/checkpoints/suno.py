@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..codec import CodecWeights
 from ..errors import CheckpointError
-from ..spec import BarkSpec
-from ..tokenizer import Tokenizer
+from ..model.codec import CodecWeights
+from ..model.spec import BarkSpec
+from ..model.tokenizer import Tokenizer
 from .hub import Hub
 from .huggingface import read_json, read_tensors
 from .reading import StageWeights, load_pickled, make_config, rename, tensors_of

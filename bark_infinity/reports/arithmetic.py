@@ -103,7 +103,7 @@ def torch_speeds() -> Mapping[tuple[str, str], float | None]:
     """GFLOP/s of torch's product by (device, type), on the CPU and where `--device auto` computes; None: it fails."""
     import torch
 
-    from ..devices import choose_device
+    from ..model.devices import choose_device
 
     speeds: dict[tuple[str, str], float | None] = {}
     for device in dict.fromkeys(("cpu", choose_device("auto").type)):

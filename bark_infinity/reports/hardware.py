@@ -35,7 +35,7 @@ def gpu_report() -> RenderableType:
     """All devices of torch, the processor, and what `--device auto --dtype auto` means here."""
     import torch
 
-    from ..devices import cpu_capabilities
+    from ..model.devices import cpu_capabilities
 
     columns = ("device", "name", "memory", "free", "capability", "bfloat16")
     devices = table("devices that torch can use", columns, _devices(), numbers=("memory", "free"))
@@ -64,7 +64,7 @@ class _Device(NamedTuple):
 def _devices() -> Iterator[_Device]:
     import torch
 
-    from ..devices import cpu_capabilities
+    from ..model.devices import cpu_capabilities
 
     for kind in ("cuda", "xpu"):
         for i in range(device_count(getattr(torch, kind))):
@@ -134,7 +134,7 @@ def _automatic() -> str:
     """What `auto` chooses here, and why."""
     import torch
 
-    from ..devices import choose_device, choose_dtype
+    from ..model.devices import choose_device, choose_dtype
 
     device = choose_device("auto")
     dtype = choose_dtype("auto", device)
@@ -163,7 +163,7 @@ def memory() -> tuple[int, int]:
         pages = re.findall(r"Pages (?:free|inactive|speculative):\s+(\d+)", output_of("vm_stat"))
         page = os.sysconf("SC_PAGE_SIZE")
         return os.sysconf("SC_PHYS_PAGES") * page, sum(map(int, pages)) * page
-    from ..devices import linux_memory
+    from ..model.devices import linux_memory
 
     return linux_memory()
 

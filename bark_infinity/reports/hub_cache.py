@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..console import count
+from ..cli.console import count
 from .tables import known, never_fails, size, table
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def bark_models(folder: Path | None) -> RenderableType:
 
 
 def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
-    from ..checkpoints import PUBLISHED
+    from ..checkpoints.finding import PUBLISHED
     from ..checkpoints.suno import original_cache
 
     original = original_cache()
@@ -88,9 +88,9 @@ def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
 def _state_in_hub(repo: str, folder: Path) -> str:
     from huggingface_hub.file_download import repo_folder_name
 
-    from ..checkpoints import Hub
+    from ..checkpoints.hub import Hub
     from ..checkpoints.huggingface import WEIGHT_FILES
-    from ..tokenizer import VOCABULARY_FILES
+    from ..model.tokenizer import VOCABULARY_FILES
 
     place = folder / repo_folder_name(repo_id=repo, repo_type="model")
     if not place.is_dir():
@@ -105,7 +105,8 @@ def _state_in_hub(repo: str, folder: Path) -> str:
 
 def _state_of_original(original: Path, model: str, folder: Path) -> str:
     """Suno's layout has the stages alone; the tokenizer and the codec come from the hub."""
-    from ..checkpoints import STAGES, Hub
+    from ..checkpoints.hub import Hub
+    from ..checkpoints.reading import STAGES
     from ..checkpoints.suno import SunoCheckpoint, stage_file
     from ..errors import CheckpointError
 

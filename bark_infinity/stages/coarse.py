@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..decoding import make_decoder
-from ..gpt import CausalGPT
-from ..sampling import RowRandom, draw, draws_ahead, probabilities, race
-from ..spec import BarkSpec
-from . import Progress, no_progress
+from ..model.decoding import make_decoder
+from ..model.gpt import CausalGPT
+from ..model.sampling import RowRandom, draw, draws_ahead, probabilities, race
+from ..model.spec import BarkSpec
+from .progress import Progress, no_progress
 from .slots import Slots
 
 

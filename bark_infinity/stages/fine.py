@@ -10,10 +10,10 @@ from itertools import islice
 import numpy as np
 import torch
 
-from ..gpt import FineGPT
-from ..sampling import RowRandom, is_greedy, probabilities
-from ..spec import BarkSpec
-from . import Progress, no_progress
+from ..model.gpt import FineGPT
+from ..model.sampling import RowRandom, is_greedy, probabilities
+from ..model.spec import BarkSpec
+from .progress import Progress, no_progress
 
 
 @dataclass(frozen=True)

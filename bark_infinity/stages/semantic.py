@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..decoding import make_decoder
-from ..gpt import CausalGPT
-from ..sampling import (
+from ..model.decoding import make_decoder
+from ..model.gpt import CausalGPT
+from ..model.sampling import (
     Mirostat,
     RowRandom,
     draw,
@@ -26,8 +26,8 @@ from ..sampling import (
     race,
     weigh_repeats,
 )
-from ..spec import BarkSpec
-from . import Progress, no_progress
+from ..model.spec import BarkSpec
+from .progress import Progress, no_progress
 from .slots import Slots
 
 _END = -1  # in place of a token: the speech has ended

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 
-from ..decoding import Decoder
+from ..model.decoding import Decoder
 
 
 class Run(Protocol):

@@ -1,0 +1,180 @@
+"""What turns samples into the bytes of an audio file while they come: libsndfile, and a process of ffmpeg."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from .. import constants as c
+from ..errors import OutputError
+
+_ID3_FRAMES = {"title": (b"TIT2", b""), "comment": (b"COMM", b"eng\0"), "software": (b"TSSE", b"")}
+_FFMPEG_TAGS = {"software": "encoding_tool"}  # as MP4 calls it
+_SFC_RF64_AUTO_DOWNGRADE = 0x1210  # sndfile.h; soundfile has no name for it
+
+
+class SoundfileEncoder:
+    """By libsndfile. Writing and closing raise OSError for what the system says; what is let go of is not whole."""
+
+    def __init__(
+        self, file: BinaryIO, tags: Mapping[str, str], container: str, codec: str, compression: float | None = None
+    ):
+        """`container`, `codec`: libsndfile's; an RF64 that stays short of 4 GiB becomes a WAV. `compression`: 0..1."""
+        import soundfile
+
+        if codec == "MPEG_LAYER_III":
+            file.write(_id3(tags))
+            tags = {}  # libsndfile's own ID3 tag says Latin-1 of what is UTF-8
+        self._file = _GuardedFile(file)
+        with self._file.errors_raised():
+            self._sound = soundfile.SoundFile(
+                self._file, "w", c.SAMPLE_RATE, 1, codec, format=container, compression_level=compression
+            )
+            if container == "RF64":
+                with contextlib.suppress(AttributeError):  # not public: without it the file is an RF64 even where short
+                    soundfile._snd.sf_command(self._sound._file, _SFC_RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
+            for name, value in tags.items():
+                setattr(self._sound, name, value)
+
+    def write(self, block: np.ndarray) -> None:
+        """Samples (n,) float32 in -1..1."""
+        with self._file.errors_raised():
+            self._sound.write(block)
+
+    def close(self) -> None:
+        """The last bytes; the file itself stays open."""
+        with self._file.errors_raised():
+            self._sound.close()
+
+    def discard(self) -> None:
+        """Free what libsndfile holds, finished or not."""
+        with contextlib.suppress(RuntimeError):
+            self._sound.close()
+
+
+class _GuardedFile:
+    """A file for libsndfile's callbacks, where exceptions get lost and a full disk is a fault without a reason.
+
+    The first one is kept, and nothing is done after it. libsndfile's file begins where this one stands.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._start = file, file.tell()
+        self._error: BaseException | None = None
+
+    @contextlib.contextmanager
+    def errors_raised(self) -> Iterator[None]:
+        """Around every call of libsndfile: raise what was kept."""
+        try:
+            yield
+        except (RuntimeError, AssertionError):  # what soundfile makes of it
+            if self._error is None:
+                raise
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: bytes) -> int:
+        return self._keeping(lambda: self._file.write(data))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = self._start if whence == os.SEEK_SET else 0
+        return self._keeping(lambda: self._file.seek(start + offset, whence) - self._start)
+
+    def tell(self) -> int:
+        return self._keeping(lambda: self._file.tell() - self._start)
+
+    def _keeping(self, act: Callable[[], int]) -> int:
+        try:
+            if self._error is None:
+                return act()
+        except BaseException as error:  # Ctrl-C too
+            self._error = error
+        return 0
+
+
+def _id3(tags: Mapping[str, str]) -> bytes:
+    """An ID3 tag in UTF-8, for the front of an MP3. Layout: id3.org/id3v2.4.0-structure."""
+
+    def size(n: int) -> bytes:  # seven bits a byte, so that no size looks like the start of a frame of sound
+        return bytes(n >> shift & 127 for shift in (21, 14, 7, 0))
+
+    frames = b""
+    for name, (frame, before) in _ID3_FRAMES.items():
+        if name in tags:
+            body = b"\x03" + before + tags[name].encode()  # 3: UTF-8
+            frames += frame + size(len(body)) + b"\0\0" + body
+    return b"ID3\x04\0\0" + size(len(frames)) + frames if frames else b""
+
+
+class FfmpegEncoder:
+    """By a process of ffmpeg that waits for samples. Raises OutputError with ffmpeg's complaint."""
+
+    def __init__(self, file: BinaryIO, path: Path, format: str, tags: Mapping[str, str], arguments: Sequence[str]):
+        """`path`: where the file will stand. `format`: a suffix that ffmpeg knows. `arguments`: how it is encoded."""
+        self._file, self._path, self._format = file, path, format
+        metadata = [("-metadata", f"{_FFMPEG_TAGS.get(name, name)}={value}") for name, value in tags.items()]
+        self._how = [*itertools.chain(*metadata), *arguments]
+        self._process: subprocess.Popen | None = None
+        self._resources = contextlib.ExitStack()
+
+    def write(self, block: np.ndarray) -> None:
+        """Samples (n,)."""
+        if self._process is None:  # not sooner: now somebody discards it, whatever happens
+            self._start()
+        try:
+            self._process.stdin.write(block.astype("<f4").tobytes())
+        except OSError:  # it has ended: with a fault, which is told now and not hours later, or as its arguments say
+            self._wait()
+
+    def close(self) -> None:
+        """Fill the file; it stays open. Some samples must have been written."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        self._wait()
+        with self._made.open("rb") as encoded:
+            shutil.copyfileobj(encoded, self._file)
+
+    def discard(self) -> None:
+        """Leave neither process nor folder, finished or not."""
+        self._resources.close()
+
+    def _start(self) -> None:
+        folder = tempfile.TemporaryDirectory(dir=self._path.parent, prefix=".", ignore_cleanup_errors=True)
+        where = Path(self._resources.enter_context(folder)).absolute()
+        self._made, self._said = where / f"clip.{self._format}", where / "said"  # MP4 needs a file to go back in
+        command = ["ffmpeg", "-hide_banner", "-loglevel", "error"]
+        command += ["-f", "f32le", "-ar", str(c.SAMPLE_RATE), "-ac", "1", "-i", "pipe:0", *self._how, str(self._made)]
+        self._resources.callback(self._stop)
+        with self._said.open("wb") as said:  # a pipe that nobody reads would stop it when full
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._process.wait()
+
+    def _wait(self) -> None:
+        """Until it has ended. Raises OutputError if it has made nothing."""
+        if self._process.wait() or not self._made.exists():
+            raise OutputError(
+                f"ffmpeg cannot make {self._path} ({_complaint(self._said.read_bytes())}); "
+                "change --output_format_ffmpeg_parameters or choose another --output_format"
+            )
+
+
+def _complaint(stderr: bytes) -> str:
+    """ffmpeg's first line, which has the reason; what follows says that it could not go on."""
+    lines = stderr.decode(errors="replace").split("\n")
+    return re.sub(r"^\[[^]]*\] ", "", lines[0]).strip()[:300] or "it gives no reason"

@@ -1,0 +1,51 @@
+"""The kinds of audio files. Without NumPy, so that whoever only asks is answered at once."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+
+from ..errors import UsageError
+
+SOUNDFILE_ENCODERS = {  # libsndfile's container, codec and compression, 0..1; bit rates are those of speech
+    "wav": ("WAV", "PCM_16", None),
+    "flac": ("FLAC", "PCM_16", None),
+    "ogg": ("OGG", "VORBIS", 0.4),  # Vorbis quality 6 of 10, about 75 kbit/s
+    "opus": ("OGG", "OPUS", (256 - 64) / (256 - 6)),  # counted from 256 kbit/s down to 6: here 64, music stays music
+    "mp3": ("MP3", "MPEG_LAYER_III", 0.2),  # LAME's V2, about 65 kbit/s
+}
+FFMPEG_ENCODERS = {name: ("-c:a", "aac", "-b:a", "96k") for name in ("mp4", "m4a")}
+
+FFMPEG_FORMATS = tuple(FFMPEG_ENCODERS)
+FORMATS = (*SOUNDFILE_ENCODERS, *FFMPEG_FORMATS)
+
+
+def check_format(format: str, ffmpeg_parameters: str) -> None:
+    """Raise UsageError if this machine cannot write `format`, or the parameters cannot be had with it."""
+    if format in FFMPEG_FORMATS:
+        if shutil.which("ffmpeg") is None:
+            raise UsageError(
+                f"--output_format {format} needs the program ffmpeg, which is not on the PATH; install it or choose "
+                f"another of {', '.join(SOUNDFILE_ENCODERS)}"
+            )
+        try:
+            shlex.split(ffmpeg_parameters)
+        except ValueError as error:
+            raise UsageError(
+                f"--output_format_ffmpeg_parameters {ffmpeg_parameters} cannot be split into words "
+                f"({str(error).lower()}); close the quotes"
+            ) from None
+        return
+    if ffmpeg_parameters.strip():
+        raise UsageError(
+            f"--output_format_ffmpeg_parameters are for {' and '.join(FFMPEG_FORMATS)}, and {format} does not go through "
+            "ffmpeg; leave them out or choose --output_format m4a"
+        )
+    import soundfile
+
+    container, codec, _ = SOUNDFILE_ENCODERS[format]
+    if not soundfile.check_format(container, codec):
+        raise UsageError(
+            f"--output_format {format}: the libsndfile here ({soundfile.__libsndfile_version__}) is too old for it; "
+            "update the package soundfile or choose wav"
+        )

@@ -1,0 +1,158 @@
+"""A choice of model and devices -> models in place, ready to work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from ..model.codec import Codec
+from ..model.devices import Placement, choose_device, choose_dtype, directml_device, free_memory
+from ..model.gpt import CausalGPT, FineGPT
+from ..model.precision import pack, working_type
+from ..model.spec import BarkSpec
+from ..model.tokenizer import Tokenizer
+from ..options.table import Options
+from .finding import PUBLISHED, find_checkpoints
+from .hub import Hub
+from .huggingface import WEIGHT_FILES
+from .mapped import MappedFiles
+from .reading import STAGES, StageWeights, build, check_spec, check_together
+from .suno import SunoCheckpoint, original_cache
+
+_WORKING_BYTES = 2 * 2**30  # caches and activations of a few rows on a GPU, beside the weights
+
+
+@dataclass(frozen=True)
+class LoadedStage:
+    """One stage's model with the numbers of the checkpoint it came from."""
+
+    model: CausalGPT | FineGPT
+    spec: BarkSpec
+    placement: Placement
+    source: str  # folder or repository
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model, where, and in which type; the flags of the same names say more. Small stages come from `small`."""
+
+    model: str = "large"
+    device: str = "auto"
+    dtype: str = "auto"
+    small_stages: frozenset[str] = frozenset()
+    cpu_stages: frozenset[str] = frozenset()  # of semantic, coarse, fine and codec
+    offload: bool | None = None
+    enable_mps: bool | None = None
+    directml: bool = False
+    model_dir: str | None = None
+    offline: bool = False
+    force_reload: bool = False
+
+    def model_of(self, stage: str) -> str:
+        """Which model a stage comes from; the codec comes with the fine one."""
+        return "small" if stage in self.small_stages else self.model
+
+    @classmethod
+    def from_options(cls, options: Options) -> ModelChoice:
+        """The choice that resolved options ask for."""
+        small = {"semantic": options.text_use_small, "coarse": options.coarse_use_small, "fine": options.fine_use_small}
+        gpu = {
+            "semantic": options.text_use_gpu,
+            "coarse": options.coarse_use_gpu,
+            "fine": options.fine_use_gpu,
+            "codec": options.codec_use_gpu,
+        }
+        return cls(
+            options.model,
+            options.device,
+            options.dtype,
+            small_stages=frozenset(stage for stage, use in small.items() if use),
+            cpu_stages=frozenset(stage for stage, use in gpu.items() if not use),
+            offload=options.offload_cpu,
+            enable_mps=options.global_enable_mps,
+            directml=bool(options.suno_use_directml),
+            model_dir=options.model_dir,
+            offline=options.offline,
+            force_reload=options.force_reload,
+        )
+
+
+@dataclass(frozen=True)
+class Models:
+    """All parts of a Bark, each on its device; the codec may still be loading."""
+
+    name: str
+    hub: Hub
+    tokenizer: Tokenizer
+    stages: Mapping[str, LoadedStage]
+    codec: Future[Codec]
+    codec_placement: Placement
+
+
+def load_models(choice: ModelChoice) -> Models:
+    """Find, read and place a model. The codec is built in a thread: its library takes seconds to import, and it is
+    needed last.
+
+    Raises CheckpointError for a model that is missing, damaged or foreign, UsageError for a device that is absent.
+    """
+    hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
+    checkpoints = find_checkpoints({stage: choice.model_of(stage) for stage in STAGES}, hub)
+    weights = {stage: checkpoint.stage(stage) for stage, checkpoint in checkpoints.items()}
+    check_together(checkpoints)
+    placements = _place(weights, choice)
+    tokenizer = checkpoints["semantic"].tokenizer()
+    stages = {}
+    for stage, checkpoint in checkpoints.items():
+        check_spec(checkpoint.spec, stage, weights[stage].config, checkpoint.name)
+        place = placements[stage]
+        model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
+        if place.device.type == "cpu":
+            pack(model, place.dtype, MappedFiles().release)
+        stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name)
+    loader = ThreadPoolExecutor(1)
+    codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
+    loader.shutdown(wait=False)
+    return Models(choice.model, hub, tokenizer, stages, codec, placements["codec"])
+
+
+def load_codec(choice: ModelChoice) -> Codec:
+    """The codec alone of the model that is chosen, on its device. Raises CheckpointError, UsageError for an absent device.
+
+    Where a published model is not on this machine yet, only its codec is downloaded, a fiftieth of it.
+    """
+    device = codec_device(choice)
+    hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
+    model = choice.model_of("fine")
+    repo = PUBLISHED.get(model)
+    if repo and not any(hub.cached(repo, name) for name in WEIGHT_FILES):
+        checkpoint = SunoCheckpoint(original_cache(), hub)
+    else:
+        checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
+    return Codec(checkpoint.codec(), device, checkpoint.name)
+
+
+def codec_device(choice: ModelChoice) -> torch.device:
+    """Where the codec computes. Apple's GPU has no convolutions of its size."""
+    device = _main_device(choice)
+    return torch.device("cpu") if "codec" in choice.cpu_stages or device.type == "mps" else device
+
+
+def _main_device(choice: ModelChoice) -> torch.device:
+    """The device that is chosen for whatever is not kept on the CPU. Raises UsageError for one that is absent."""
+    return directml_device() if choice.directml else choose_device(choice.device, choice.enable_mps)
+
+
+def _place(weights: Mapping[str, StageWeights], choice: ModelChoice) -> dict[str, Placement]:
+    """Device, type and offloading of each stage and the codec."""
+    device, cpu = _main_device(choice), torch.device("cpu")
+    on = {stage: cpu if stage in choice.cpu_stages else device for stage in STAGES} | {"codec": codec_device(choice)}
+    dtypes = {stage: choose_dtype(choice.dtype, on[stage]) for stage in STAGES} | {"codec": torch.float32}
+    moved = [stage for stage in STAGES if on[stage] != cpu]
+    offload = choice.offload
+    if offload is None and moved:
+        size = sum(t.numel() * dtypes[stage].itemsize for stage in moved for t in weights[stage].state.values())
+        offload = size + _WORKING_BYTES > free_memory(device)
+    return {stage: Placement(on[stage], dtypes[stage], bool(offload) and on[stage] != cpu) for stage in on}

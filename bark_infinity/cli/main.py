@@ -1,0 +1,196 @@
+"""The command line: parser from the table of options, and what becomes of errors. Imports torch only to make sound."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from rich.console import Console
+
+from .. import __version__
+from ..errors import EXIT_FAILED, BarkError, UsageError
+from ..options.flag import Flag
+from ..options.resolve import EXCLUSIVE
+from ..options.settings_file import config_text, read_config
+from ..options.table import Options, flags
+from ..output.manifest import read_manifest
+from . import console as view
+from .signals import Stopped, stopping
+
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+_LONGEST_METAVAR = 40  # characters, for help at 80 columns
+_EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
+
+
+def run_and_exit() -> NoReturn:
+    """The program: `main`, and the end of the process."""
+    status = main()
+    if status > 128:  # asked to stop: nobody waits for the libraries that a thread may still be importing
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit status."""
+    console = view.make_console()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths in any script, whatever the locale
+    try:
+        with stopping():
+            return _run(sys.argv[1:] if argv is None else argv, console)
+    except BarkError as error:
+        logging.getLogger(__package__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
+        view.report_error(console, str(error))
+        return EXIT_USAGE
+    except BrokenPipeError:  # whoever read our results has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:  # of stdout: results have their own
+        view.report_error(
+            console, f"the output cannot be written ({error.strerror or error}); free space or redirect it"
+        )
+        sys.stdout = None  # what is buffered cannot be written at the end either
+        return EXIT_FAILED
+    except KeyboardInterrupt as interrupt:
+        view.report_error(console, "interrupted; what is finished is kept, and the same command goes on from there")
+        return interrupt.status if isinstance(interrupt, Stopped) else EXIT_INTERRUPTED
+
+
+def _run(argv: Sequence[str], console: Console) -> int:
+    given = parse(argv)
+    options = given.resolved()
+    view.start_logging(console, options.loglevel)
+    if options.print_config:
+        print(config_text(given), end="")  # not the resolved ones: what follows another flag is to go on following it
+    elif options.print_completion is not None:
+        print(completion(options.print_completion))
+    else:
+        from . import commands  # late: it imports NumPy, and --help and a wrong flag need none
+
+        return commands.run(options, console)
+    sys.stdout.flush()
+    return 0
+
+
+# ---- parsing --------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        if message.endswith("expected one argument"):
+            name = re.search(r"--\w+", message)[0]
+            raise UsageError(f"{name} needs a value; one that begins with - is written {name}=-value")
+        raise UsageError(f"{message}; --help lists what there is")
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Options from a command line, and below it a manifest and a settings file. Raises UsageError.
+
+    --help and --version print and exit.
+    """
+    known, unknown = make_parser().parse_known_args([_normalize(a) for a in arguments])
+    if unknown:
+        raise UsageError(_explain_unknown(unknown[0]))
+    given = vars(known)
+    settings = _beside(given, read_config(os.path.expanduser(given["config"])) if "config" in given else {})
+    manifest = settings.get("from_manifest")
+    if manifest is not None:
+        settings = _beside(settings, read_manifest(os.path.expanduser(manifest)).settings)
+    return Options(**settings)
+
+
+def _beside(given: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
+    """Settings of a file with those given nearer to the user over them, and without what these exclude."""
+    excluded = {name for names in EXCLUSIVE if any(n in given for n in names) for name in names}
+    return {name: value for name, value in settings.items() if name not in excluded} | dict(given)
+
+
+def completion(shell: str) -> str:
+    """A script for `shell` that completes the flags of the installed command."""
+    import shtab
+
+    parser = make_parser()
+    parser.prog = "bark-infinity"
+    for action in parser._actions:
+        action.help = (action.help or "").replace("\\[", "[")  # rich's escape
+        if action.nargs == "?":
+            action.nargs = 0  # a flag that is true alone: what follows is another flag
+        if action.metavar in ("FILE", "DIR", "VOICE"):
+            action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+    return shtab.complete(parser, shell)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all flags, in their groups."""
+    parser = _Parser(
+        prog="bark_perform.py",
+        usage="python bark_perform.py --text_prompt TEXT [flags]",
+        description="Text of any length to speech, music and sound with Suno's Bark.",
+        epilog=_EPILOG,
+        formatter_class=_formatter(),
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(line.group for line in flags())}
+    for line in flags():
+        _add_flag(groups[line.group], line)
+    more = groups[flags()[-1].group]
+    more.add_argument("--version", action="version", version=f"Bark Infinity {__version__}", help="Show the version.")
+    more.add_argument("-h", "--help", action="help", help="Show this and stop.")
+    return parser
+
+
+def _add_flag(group: argparse._ArgumentGroup, line: Flag) -> None:
+    names = [f"--{name}" for name in (line.name, *line.aliases)]
+    text = line.help.replace("%", "%%")
+    if line.kind is bool:
+        words = "true|false|auto" if line.default is None else "true|false"
+        group.add_argument(
+            *names, nargs="?", const=True, type=line.parse, metavar=words, help=_with_default(text, line)
+        )
+    else:
+        listed = "|".join(line.choices)
+        if len(listed) > _LONGEST_METAVAR:
+            text, listed = f"{text} One of {', '.join(line.choices)}.", "NAME"
+        metavar = line.metavar or listed or line.kind.__name__.upper()
+        choices = line.choices or None
+        group.add_argument(*names, type=line.parse, choices=choices, metavar=metavar, help=_with_default(text, line))
+
+
+def _with_default(text: str, line: Flag) -> str:
+    if line.default is None or line.default is False:
+        return text
+    return f"{text} \\[{str(line.default).lower() if line.default is True else line.default}]"
+
+
+def _formatter():
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    class Formatter(RawDescriptionRichHelpFormatter):
+        group_name_formatter = str  # as declared, not in title case
+
+    return lambda prog: Formatter(prog, max_help_position=30)
+
+
+def _normalize(argument: str) -> str:
+    """`--Text-Prompt=x` -> `--text_prompt=x`; whatever is no flag stays as it is."""
+    match = re.match(r"--[A-Za-z][\w-]*(?==|$)", argument)
+    return match[0][:2] + match[0][2:].replace("-", "_").lower() + argument[match.end() :] if match else argument
+
+
+def _explain_unknown(argument: str) -> str:
+    if not argument.startswith("--"):
+        return f'{argument!r} belongs to no flag; put a text with spaces in quotes, as in --text_prompt "Hello there."'
+    name = argument[2:].split("=")[0]
+    known = [n for line in flags() for n in (line.name, *line.aliases)]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"there is no flag --{name}; {f'did you mean --{near[0]}?' if near else '--help lists what there is'}"

@@ -1,0 +1,167 @@
+"""Where each stage computes and in which type: `auto` resolved, and models moved on to the GPU for their work alone."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from ..errors import UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.int8}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Device and type of one stage. With `offload` its weights rest on the CPU between batches."""
+
+    device: torch.device
+    dtype: torch.dtype
+    offload: bool = False
+
+    @property
+    def resting(self) -> torch.device:
+        return torch.device("cpu") if self.offload else self.device
+
+
+class Movable(Protocol):
+    def to(self, device: torch.device) -> object: ...
+
+
+def choose_device(name: str, enable_mps: bool | None = None) -> torch.device:
+    """`auto`: CUDA, else Apple's GPU unless `enable_mps` is false, else the CPU. Raises UsageError for what is not there."""
+    mps = torch.backends.mps.is_available() and enable_mps is not False
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda: this torch sees no CUDA GPU; install a CUDA build of torch or use --device cpu"
+        )
+    if name == "mps" and not mps:
+        raise UsageError("--device mps: Apple's GPU is absent or switched off by --global_enable_mps; use --device cpu")
+    return torch.device(name)
+
+
+def directml_device() -> torch.device:
+    """Microsoft's DirectML, for GPUs on Windows. Raises UsageError where torch-directml is not installed."""
+    try:
+        import torch_directml
+    except ImportError:
+        raise UsageError(
+            "--suno_use_directml needs the package torch-directml, which is not installed; "
+            "install it (pip install torch-directml) or leave the flag out"
+        ) from None
+    return torch_directml.device()
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto`: bfloat16 where the processor or the CUDA card multiplies it natively, float32 elsewhere.
+
+    Raises UsageError for int8 beside a GPU.
+    """
+    if name == "int8" and device.type != "cpu":
+        raise UsageError(f"--dtype int8 is for the CPU; choose bfloat16 for {device.type}, or --device cpu")
+    if name != "auto":
+        return DTYPES[name]
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and native_type() == torch.bfloat16
+    return torch.bfloat16 if native else torch.float32
+
+
+def native_type() -> torch.dtype:
+    """bfloat16 where this CPU multiplies it (AMX, AVX512-BF16), else float32."""
+    cpu = cpu_capabilities()
+    return torch.bfloat16 if cpu.get("amxbf16") or cpu.get("avx512bf16") else torch.float32
+
+
+def cpu_capabilities() -> Mapping[str, object]:
+    """What torch knows of the processor, or Linux where torch is too old to; names without `_`. Empty: nobody tells."""
+    try:
+        found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else _linux_capabilities()
+    except Exception:  # whatever a new processor or an odd system makes of it
+        return {}
+    return {name.replace("_", ""): value for name, value in found.items()}
+
+
+def _linux_capabilities() -> dict[str, object]:
+    """The same from files of the kernel; only the instruction sets that are there. Raises OSError elsewhere."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    info = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines if ":" in line)  # of the last core
+    found: dict[str, object] = dict.fromkeys(info.get("flags", info.get("Features", "")).split(), True)
+    siblings = Path("/sys/devices/system/cpu").glob("cpu*/topology/thread_siblings_list")
+    if cores := {path.read_text(encoding="ascii") for path in siblings}:
+        found["num_physical_cores"] = len(cores)
+    if "model name" in info:
+        found["cpu_name"] = info["model name"]
+    return found
+
+
+@contextlib.contextmanager
+def at_work(model: Movable, placement: Placement) -> Iterator[None]:
+    """The model on its device for the length of a block; where it is offloaded, back to the CPU behind it."""
+    if not placement.offload:
+        yield
+        return
+    model.to(placement.device)
+    try:
+        yield
+    finally:
+        model.to(placement.resting)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory; on the CPU it says so in words alone."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be taken on `device`; for MPS and systems that do not tell, a cautious 4 GiB."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return linux_memory()[1]
+    return 4 * 2**30
+
+
+def linux_memory() -> tuple[int, int]:
+    """Bytes of memory, and those that are free. Raises OSError on other systems."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        info = dict(line.split(":") for line in lines)
+    total, free = (int(info[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    return total, free
+
+
+def use_physical_cores() -> None:
+    """Give torch a thread for each physical core this process may use, unless OMP_NUM_THREADS says otherwise.
+
+    A second thread on a core has no multipliers of its own, and threads beyond a container's share wait for each other.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), _physical_cores(), _container_share())))
+
+
+def _physical_cores(root: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Those among the processors this process may run on; where the system does not tell, all processors."""
+    try:
+        own = os.sched_getaffinity(0)
+        return len({(root / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in own})
+    except (AttributeError, OSError):
+        return os.cpu_count() or 1
+
+
+def _container_share(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Whole processors' worth of time that a container grants (Linux control groups, version 2)."""
+    try:
+        granted, period = path.read_text().split()
+        return math.ceil(int(granted) / int(period))
+    except (OSError, ValueError):  # none, or "max"
+        return os.cpu_count() or 1

@@ -1,0 +1,154 @@
+"""How weights are kept and multiplied: plain, packed for the CPU, or as int8. Nothing else knows.
+
+Residuals and norms are float32 in every precision; a linear layer brings its input to the type it multiplies in.
+C inputs, O outputs of a layer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import UsageError
+from .devices import cpu_capabilities, native_type
+
+_ROWS_PACKED_FOR = 16  # oneDNN picks its order of weights for so many rows; one row and a thousand read it well, too
+_OUTPUTS_QUANTISED_AT_ONCE = 64  # what lies between stays in the processor's cache
+
+
+class Linear(nn.Linear):
+    """Weights in the order of the checkpoint, on any device."""
+
+    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """(..., C) -> (..., O), through GELU (the exact one) where asked for."""
+        y = F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+        return F.gelu(y) if gelu else y
+
+
+class PackedLinear(nn.Module):
+    """float32 or bfloat16 weights in oneDNN's own order, found once instead of at every product.
+
+    So kept, what a row gets does not depend on its neighbours, to the last bit; but a lone row goes to another kernel,
+    which adds in another order. It is read twice: the weights are what takes the time.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        super().__init__()
+        self.dtype, self.bias = weight.dtype, bias
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS_PACKED_FOR)
+
+    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """As Linear's."""
+        function, algorithm = ("gelu", "none") if gelu else ("none", "")
+        x = x.to(self.dtype)
+        alone = x.numel() == x.shape[-1]
+        y = torch.ops.mkldnn._linear_pointwise(
+            torch.cat([x, x]) if alone else x, self.packed, self.bias, function, [], algorithm
+        )
+        return y[: len(x)]
+
+
+class Int8Linear(nn.Module):
+    """int8 weights with a scale an output; inputs in 8 bits with a scale a row, so that no row hears its neighbours.
+
+    Both scales are symmetric: the largest magnitude is the last level. Gives float32.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        super().__init__()
+        quantised, scale = _quantised(weight)
+        self.packed = torch.ops.onednn.qlinear_prepack(quantised, None)
+        self.levels = _input_levels()
+        self.middle = self.levels + 1.5  # half a level more, for the conversion below cuts off
+        self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
+        self.bias = None if bias is None else bias.float()
+
+    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """As Linear's."""
+        x = x.float()
+        largest = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30)  # ten times as fast as torch.linalg's norm
+        levels = x.mul(self.levels / largest).add_(self.middle).to(torch.uint8)
+        x_scale, zero_level, y_scale, y_zero = 1.0, self.levels + 1, 1.0, 0
+        weights = self.packed, self.scale, self.zeros, None
+        output = y_scale, y_zero, torch.float32, "none", [], ""
+        y = torch.ops.onednn.qlinear_pointwise(levels, x_scale, zero_level, *weights, *output).mul_(largest)
+        if self.bias is not None:
+            y += self.bias
+        return F.gelu(y) if gelu else y
+
+
+def _quantised(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights (O, C) as int8 (O, C), and the scale of each output, float32 (O,)."""
+    quantised, scales = torch.empty_like(weight, dtype=torch.int8), torch.empty(len(weight))
+    for start in range(0, len(weight), _OUTPUTS_QUANTISED_AT_ONCE):
+        part = slice(start, start + _OUTPUTS_QUANTISED_AT_ONCE)
+        values = weight[part].float()
+        scales[part] = (values.abs().amax(dim=1) / 127).clamp_(min=1e-30)
+        quantised[part] = (values / scales[part, None]).round_()
+    return quantised, scales
+
+
+@functools.cache
+def _input_levels() -> int:
+    """Levels of an input to either side of zero. Without VNNI pairs of products are added in 16 bits: two of 8 do not fit."""
+    cpu = cpu_capabilities()
+    return 127 if any(cpu.get(name) for name in ("avx512vnni", "avxvnni", "amxint8")) else 63
+
+
+Kind = Callable[[torch.Tensor, torch.Tensor | None], nn.Module]
+
+
+class Head(Linear):
+    """The last layer of a stage. No stage reads the whole vocabulary: what part is asked for becomes a layer, once."""
+
+    def __init__(self, width: int, vocab_size: int):
+        super().__init__(width, vocab_size, bias=False)
+        self.kind: Kind | None = None
+        self._parts: dict[tuple[int, int], nn.Module] = {}
+
+    def forward(self, hidden: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """(..., C) -> logits of the ids start..stop, (..., stop - start)."""
+        if self.kind is None:
+            return F.linear(hidden.to(self.weight.dtype), self.weight[start:stop])
+        if (start, stop) not in self._parts:
+            self._parts[start, stop] = self.kind(self.weight[start:stop], None)
+        return self._parts[start, stop](hidden)
+
+
+def pack(model: nn.Module, dtype: torch.dtype, release: Callable[[torch.Tensor], None] = lambda _: None) -> None:
+    """Put a CPU model's linear layers into the form that is multiplied fastest in `dtype`, one after the other.
+
+    `release` is called with weights that are no longer needed. Where this torch cannot do it (no oneDNN), float32 and
+    bfloat16 stay plain; raises UsageError for int8 there.
+    """
+    kind = Int8Linear if dtype == torch.int8 else PackedLinear
+    if not _works(kind, working_type(dtype)):
+        if dtype == torch.int8:
+            raise UsageError("--dtype int8 needs a torch with oneDNN, which this one lacks; choose bfloat16 or float32")
+        return
+    for module in list(model.modules()):
+        if isinstance(module, Head):
+            module.kind = kind
+        for name, layer in list(module.named_children()):
+            if type(layer) is Linear:
+                setattr(module, name, kind(layer.weight, layer.bias))
+                release(layer.weight)
+
+
+def working_type(dtype: torch.dtype) -> torch.dtype:
+    """The type of embeddings and of keys and values beside weights of `dtype`."""
+    return native_type() if dtype == torch.int8 else dtype
+
+
+@functools.cache
+def _works(kind: Kind, dtype: torch.dtype) -> bool:
+    """Whether this torch and processor can do it: these operators are not the same in every build."""
+    try:
+        kind(torch.ones(32, 32, dtype=dtype), None)(torch.ones(1, 32))
+    except (RuntimeError, NotImplementedError, AttributeError):
+        return False
+    return True

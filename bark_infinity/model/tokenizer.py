@@ -1,0 +1,72 @@
+"""Text to WordPiece ids, as the multilingual cased BERT tokenizer makes them. Reading the vocabulary takes 0.05 s."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import CheckpointError
+from ..files import read_bounded
+
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # either will do
+_MAX_BYTES = 50_000_000  # of any of them; the multilingual one has 3 MB
+TOKENIZER_FILES = (*VOCABULARY_FILES, "tokenizer_config.json")
+
+
+class Tokenizer:
+    """`encode` gives the ids of a text without special tokens and without Bark's offset."""
+
+    def __init__(self, backend):
+        self._backend = backend  # a tokenizers.Tokenizer
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Tokenizer:
+        """Read `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`. Raises CheckpointError."""
+        whole, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
+        try:
+            if whole.is_file():
+                from tokenizers import Tokenizer as Backend
+
+                backend = Backend.from_str(read_bounded(whole, _MAX_BYTES).decode("utf-8"))
+                backend.no_padding()  # `save_pretrained` keeps both as they were last used
+                backend.no_truncation()
+                return cls(backend)
+            if vocabulary.is_file():
+                words = read_bounded(vocabulary, _MAX_BYTES).decode("utf-8").split("\n")
+                return cls.from_vocabulary(words, lowercase=_lowercase(folder / "tokenizer_config.json"))
+        except Exception as error:  # the backend raises bare Exception for whatever is wrong with a file
+            raise CheckpointError(
+                f"the tokenizer in {folder} cannot be read ({str(error)[:200]}); copy or download it again"
+            ) from None
+        raise CheckpointError(
+            f"{folder} has no tokenizer (tokenizer.json or vocab.txt); copy it from the model's repository"
+        )
+
+    @classmethod
+    def from_vocabulary(cls, words: Sequence[str], lowercase: bool = False) -> Tokenizer:
+        """A WordPiece tokenizer of BERT's kind from the words of a `vocab.txt`, in order."""
+        from tokenizers import Tokenizer as Backend
+        from tokenizers import models, normalizers, pre_tokenizers
+
+        ids = {word.rstrip("\r"): i for i, word in enumerate(words) if word.strip()}
+        backend = Backend(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+        backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        backend.add_special_tokens([word for word in ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]") if word in ids])
+        return cls(backend)
+
+    def encode(self, text: str) -> list[int]:
+        """White space collapsed and composed characters joined (NFC), as the original's tokenizer does."""
+        text = unicodedata.normalize("NFC", re.sub(r"\s+", " ", text).strip())
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    def to_json(self) -> str:
+        """The content of a `tokenizer.json`."""
+        return self._backend.to_str()
+
+
+def _lowercase(config: Path) -> bool:
+    return config.is_file() and bool(json.loads(read_bounded(config, _MAX_BYTES)).get("do_lower_case", False))

@@ -1,0 +1,93 @@
+"""What a flag is: one line of the table, how its text becomes a value, and what values it takes."""
+
+from __future__ import annotations
+
+import math
+import typing
+from dataclasses import dataclass, field
+
+from ..errors import UsageError
+
+INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
+SAMPLING, SEEDS, LONG_CLIPS, MORE = "Sampling", "Seeds", "Long clips", "More"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What the table says of one flag beside its name, type and default."""
+
+    group: str
+    help: str
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    metavar: str | None = None
+    env: str | None = None  # environment variable that sets it where the command line does not
+    sound: bool = True  # whether the sound depends on it: a clip that is made again needs it
+    name: str = ""
+    kind: type = str
+    default: object = None
+
+    def parse(self, text: str) -> object:
+        """The value that `text` stands for. Raises UsageError, naming what is allowed."""
+        if self.kind is bool:
+            return self._parse_bool(text)
+        if self.choices:
+            canonical = {choice.lower(): choice for choice in self.choices}
+            if text.lower() not in canonical:
+                raise UsageError(f"--{self.name} {text!r} is not one of {', '.join(self.choices)}")
+            return canonical[text.lower()]
+        if self.kind is str:
+            return text
+        try:
+            return self.kind(text)
+        except ValueError:  # also of more digits than Python converts
+            raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {text!r}") from None
+
+    def read(self, value: object) -> object:
+        """The value from a file that knows types: a word as on the command line, or what the flag's type holds.
+
+        Raises UsageError, naming what is allowed.
+        """
+        if isinstance(value, str):
+            return self.parse(value)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if self.kind is str and whole:
+            return self.parse(str(value))  # a group size, say
+        if self.kind is float and whole:
+            return self.parse(str(value))
+        if type(value) is not self.kind:
+            found = repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+            raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {found}")
+        return value
+
+    def check(self, value: object) -> None:
+        """Raise UsageError if a value is not one of the choices, or a number out of range."""
+        if value is not None and self.choices:
+            self.parse(str(value))
+        if value is None or self.kind not in (int, float):
+            return
+        if not math.isfinite(value):
+            raise UsageError(f"--{self.name} must be a finite number, not {value}")
+        low, high = self.low, self.high
+        if (low is not None and not value >= low) or (high is not None and not value <= high):  # NaN fails both
+            wanted = f"between {low} and {high}" if None not in (low, high) else f"{low} or more"
+            raise UsageError(f"--{self.name} must be {wanted}, not {value}")
+
+    def _parse_bool(self, text: str) -> bool | None:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if self.default is None:
+            words["auto"] = None
+        if text.lower() not in words:
+            raise UsageError(f"--{self.name} takes {', '.join(words)}, not {text!r}")
+        return words[text.lower()]
+
+
+_KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def flag(default: object, group: str, help: str, **details) -> typing.Any:
+    """A field of Options with its line of the table; `details` are fields of Flag."""
+    details.setdefault("sound", group not in (OUTPUT, MORE))
+    return field(default=default, metadata={"flag": Flag(group, help, default=default, **details)})

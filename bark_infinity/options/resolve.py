@@ -1,0 +1,180 @@
+"""What follows from several options together: inherited defaults, and values that exclude or need each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+from .. import constants as c
+from ..audio.formats import FORMATS
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from .table import Options
+
+_GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
+_NEGATIVE_SCALE = 0.5
+_MIROSTAT_TAU = 5.0  # bits
+
+REPORTS = (
+    "detailed_gpu_report",
+    "detailed_cuda_report",
+    "detailed_hugging_face_cache_report",
+    "detailed_numpy_report",
+    "run_numpy_benchmark",
+)
+_PATHS = (
+    "prompt_file",
+    "from_manifest",
+    "history_prompt",
+    "audio_file_as_history_prompt",
+    "bark_speaker_as_the_prompt",
+    "output_dir",
+    "render_npz_samples",
+    "convert_model",
+    "model",
+    "model_dir",
+    "custom_audio_processing_function",
+    "config",
+)
+EXCLUSIVE = (
+    ("text_prompt", "prompt_file", "from_manifest"),
+    ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
+    ("history_prompt", "audio_file_as_history_prompt"),
+    ("regenerate", "restitch"),
+    ("offline", "force_reload"),
+    ("seed", "single_starting_seed"),
+    ("device", "suno_use_directml"),
+    ("semantic_top_p", "semantic_inverted_p"),
+    ("semantic_top_k", "semantic_bottom_k"),
+    ("absolute_semantic_history_only", "absolute_semantic_history_only_every_x"),
+    ("render_npz_samples", "convert_model"),
+    *(
+        (mode, name)
+        for mode in ("render_npz_samples", "convert_model")
+        for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
+    ),
+)
+_SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
+_NEEDED = {  # flag: those that it says more about, of which one must be given
+    "split_input_into_separate_prompts_by_value": _SPLITTERS[1:],
+    "split_each_text_prompt_by_value": _SPLITTERS[:1],
+    "group_text_by_counting": _SPLITTERS,
+    "split_type_string": _SPLITTERS,
+    "regenerate": ("from_manifest",),
+    "restitch": ("from_manifest",),
+    "negative_text_prompt_logits_scale": ("negative_text_prompt",),
+    "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
+    "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
+}
+_UNREAD = {  # flag: those that nothing reads beside it
+    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
+    "bark_speaker_as_the_prompt": (
+        "split_input_into_separate_prompts_by",
+        "split_each_text_prompt_by",
+        "prompt_text_prefix",
+        "prompt_text_suffix",
+        "negative_text_prompt",
+    ),
+}
+_CHECKS = (
+    "check_min_loudness_db",
+    "check_max_clipped_percent",
+    "check_max_repeat_s",
+    "check_max_length_ratio",
+    "check_min_length_ratio",
+)
+
+
+def inherited(options: Options) -> Options:
+    """With every default that follows another flag filled in; nowhere else are they."""
+    small = bool(options.use_smaller_models)
+    no_scale = (
+        options.negative_text_prompt_logits_scale is None and options.negative_text_prompt_divergence_scale is None
+    )
+    return dataclasses.replace(
+        options,
+        asked=options,
+        semantic_temp=options.text_temp if options.semantic_temp is None else options.semantic_temp,
+        coarse_temp=options.waveform_temp if options.coarse_temp is None else options.coarse_temp,
+        split_character_goal_length=options.split_character_goal_length
+        or min(_GOAL_LENGTH, options.split_character_max_length),
+        text_use_small=small or options.text_use_small,
+        coarse_use_small=small or options.coarse_use_small,
+        fine_use_small=small or options.fine_use_small,
+        # the original separates ffmpeg's arguments by QQQQQ
+        output_format_ffmpeg_parameters=options.output_format_ffmpeg_parameters
+        and options.output_format_ffmpeg_parameters.replace("QQQQQ", " "),
+        output_format=options.output_format or _ending(options.output_filename) or "wav",
+        negative_text_prompt_logits_scale=_NEGATIVE_SCALE
+        if options.negative_text_prompt is not None and no_scale
+        else options.negative_text_prompt_logits_scale,
+        semantic_mirostat_tau=_MIROSTAT_TAU
+        if options.semantic_use_mirostat_sampling and options.semantic_mirostat_tau is None
+        else options.semantic_mirostat_tau,
+        absolute_semantic_history_only_every_x=1
+        if options.absolute_semantic_history_only
+        else options.absolute_semantic_history_only_every_x,
+        **{name: options.show_all_reports or getattr(options, name) for name in REPORTS},
+        semantic_allow_early_stop=options.semantic_allow_early_stop and not options.confused_travolta_mode,
+    )
+
+
+def expanded(options: Options) -> dict[str, str]:
+    """Paths from the home folder written out; the shell does not do it behind a `=`. Raises UsageError."""
+    given = {name: value for name in _PATHS if (value := getattr(options, name)) is not None}
+    for name, value in given.items():
+        if "\0" in value:  # from a settings file
+            raise UsageError(f"--{name} has a NUL character, which no path can have; leave it out")
+    return {name: os.path.expanduser(value) for name, value in given.items()}
+
+
+def check_pairs(options: Options, asked: Options) -> None:
+    """Raise UsageError for values that exclude each other, or that nothing reads beside others."""
+    for names in EXCLUSIVE:
+        given = [f"--{name}" for name in names if _is_given(getattr(asked, name))]
+        if len(given) > 1:
+            raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one of them")
+    changed = asked.changed()
+    for name, needed in _NEEDED.items():
+        if name in changed and not any(_is_given(getattr(options, n)) for n in needed):
+            raise UsageError(f"--{name} does nothing without --{needed[0]}; give that too or leave it out")
+    for name, unread in _UNREAD.items():
+        for other in unread:
+            if name in changed and other in changed:
+                raise UsageError(f"--{other} does nothing beside --{name}; leave one of them out")
+    if "retries" in changed and options.check_segments != "retry":
+        raise UsageError("--retries does nothing without --check_segments retry; give that too or leave it out")
+    if options.check_segments == "off" and (unread := [name for name in _CHECKS if name in changed]):
+        raise UsageError(f"--{unread[0]} does nothing beside --check_segments off; leave one of them out")
+    if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
+        raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
+    if options.semantic_mirostat_tau is not None and options.semantic_temp < c.GREEDY_BELOW:
+        raise UsageError("mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp")
+    if options.convert_model is not None and options.dtype == "int8":
+        raise UsageError(
+            "--convert_model writes no int8, which is made of any checkpoint while it is loaded; "
+            "take --dtype bfloat16, float16 or float32"
+        )
+    if (options.split_character_goal_length or 1) > options.split_character_max_length:
+        raise UsageError(
+            f"--split_character_goal_length {options.split_character_goal_length} is over "
+            f"--split_character_max_length {options.split_character_max_length}; lower it or raise the other"
+        )
+    if options.coarse_max_coarse_history + options.coarse_sliding_window_len > c.MAX_COARSE_INPUT:
+        raise UsageError(
+            f"--coarse_max_coarse_history {options.coarse_max_coarse_history} and --coarse_sliding_window_len "
+            f"{options.coarse_sliding_window_len} are over {c.MAX_COARSE_INPUT} together; lower one of them"
+        )
+
+
+def _is_given(value: object) -> bool:
+    """Whether a flag was set; 0 is a value like any other."""
+    return value is not None and value is not False and value != "auto"
+
+
+def _ending(name: str | None) -> str | None:
+    """The audio format that a file name ends in, if it does."""
+    ending = (name or "").rpartition(".")[2].lower()
+    return ending if ending in FORMATS else None

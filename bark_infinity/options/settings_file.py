@@ -1,0 +1,75 @@
+"""Settings files: TOML with the names of the flags, read by --config and written by --print_config."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+
+from ..errors import UsageError
+from ..files import read_bounded
+from .flag import Flag
+from .table import Options, flags
+
+_MAX_BYTES = 200_000  # the file of all flags has 30 kB
+_LONG_NAME = re.compile(r"""(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}""")  # minutes of work for tomllib
+_NOT_IN_FILES = ("config", "print_config", "print_completion")
+
+
+def read_config(name: str) -> dict[str, object]:
+    """The settings of a TOML file, by flag name. Tables are for the reader's eye alone. Raises UsageError."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        text = read_bounded(name, _MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        if _LONG_NAME.search(text):
+            raise UsageError(f"--config {name} is not TOML of settings (a name has hundreds of parts); mend that place")
+        return dict(_settings(tomllib.loads(text), name))
+    except OSError as error:
+        raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"--config {name} is not TOML ({str(error)[:200]}); mend that place") from None
+
+
+def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, object]]:
+    table = {name: line for line in flags() for name in (line.name, *line.aliases) if line.name not in _NOT_IN_FILES}
+    for key, value in content.items():
+        name = key.replace("-", "_").lower()
+        if isinstance(value, dict):
+            yield from _settings(value, file)
+        elif name in table:
+            try:
+                setting = table[name].read(value)
+                table[name].check(setting)
+            except UsageError as error:
+                raise UsageError(f"--config {file}: {error}") from None
+            yield table[name].name, setting
+        else:
+            near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
+            raise UsageError(f"--config {file}: there is no setting {key}; {hint}")
+
+
+def config_text(options: Options) -> str:
+    """All settings as a TOML file that `read_config` reads back; those without a value stand as comments."""
+    lines = ["# Settings of Bark Infinity, for --config. The command line wins over this file.\n"]
+    in_file = (line for line in flags() if line.name not in _NOT_IN_FILES)
+    for group, members in groupby(in_file, key=lambda line: line.group):
+        lines.append(f"\n[{group.lower().replace(' ', '_')}]\n")
+        lines.extend(_setting(line, getattr(options, line.name)) for line in members)
+    return "".join(lines)
+
+
+def _setting(line: Flag, value: object) -> str:
+    text = f"{line.name} = {_toml(value)}" if value is not None else f"# {line.name} ="
+    return f"# {line.help}\n{text}\n"
+
+
+def _toml(value: object) -> str:
+    """A value as TOML writes it; its strings are JSON's, but for the one control character that JSON leaves bare."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

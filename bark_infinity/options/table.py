@@ -1,0 +1,528 @@
+"""Every flag, declared once: parser, help, README reference, dry run and manifest all read this table.
+
+`None` means not given. Defaults that follow another flag are filled in by `Options.resolved`, before work starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import types
+import typing
+from dataclasses import dataclass, field
+
+from .. import constants as c
+from ..audio.formats import FORMATS
+from ..errors import UsageError
+from ..text.units import PATTERN_UNITS, SPLIT_UNITS
+from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, flag
+from .resolve import check_pairs, expanded, inherited
+
+MAX_SEED = 2**32 - 1  # torch's CPU generator keeps no more bits than these
+
+
+@dataclass(frozen=True)
+class Options:
+    """All settings of a run. Construct with keywords, or from a command line through `cli`."""
+
+    text_prompt: str | None = flag(
+        None, INPUT, "Text to speak, of any length.", aliases=("prompt",), metavar="TEXT", sound=False
+    )
+    prompt_file: str | None = flag(
+        None,
+        INPUT,
+        "UTF-8 text file or `.srt` subtitles to speak instead; `-` reads standard input.",
+        metavar="FILE",
+        sound=False,
+    )
+    from_manifest: str | None = flag(
+        None,
+        INPUT,
+        "Make a clip again from its `.json`: its text, voice, settings and seeds.",
+        metavar="FILE",
+        sound=False,
+    )
+    regenerate: str | None = flag(
+        None,
+        INPUT,
+        "With --from_manifest: make these segments anew, from other seeds, and what hears them; keep the others.",
+        metavar="3,7-9",
+        sound=False,
+    )
+    restitch: bool = flag(
+        False,
+        INPUT,
+        "With --from_manifest: make the audio again from the clip's tokens, with another silence, gain or format.",
+        sound=False,
+    )
+    split_input_into_separate_prompts_by: str | None = flag(
+        None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS, sound=False
+    )
+    split_input_into_separate_prompts_by_value: str | None = flag(
+        None,
+        INPUT,
+        "Size of those groups, so many lines, words, ...; or the string, pattern or tags to cut at.",
+        metavar="N|TEXT",
+        sound=False,
+    )
+    history_prompt: str | None = flag(
+        None,
+        INPUT,
+        "The voice: an `.npz` file, or a name from prompts/, custom_speakers/, the output folder or Bark's presets "
+        "(v2/en_speaker_6, announcer, ...).",
+        metavar="VOICE",
+    )
+    audio_file_as_history_prompt: str | None = flag(
+        None, INPUT, "Clone the voice of this recording, save it as `.npz`, and use it.", metavar="FILE", sound=False
+    )
+    bark_speaker_as_the_prompt: str | None = flag(
+        None, INPUT, "Say again what this voice says, its semantic tokens instead of a text.", metavar="VOICE"
+    )
+    list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", sound=False)
+    dry_run: bool = flag(
+        False, INPUT, "Show prompts, segments, times, file names and seeds; load and write nothing.", sound=False
+    )
+    text_splits_only: bool = flag(False, INPUT, "Show only how the text is split, and stop.", sound=False)
+
+    output_dir: str = flag("bark_samples", OUTPUT, "Folder for results; created if missing.", metavar="DIR")
+    output_filename: str | None = flag(
+        None, OUTPUT, "Base name of the clip; unset: start of the text and the voice. Never overwrites.", metavar="NAME"
+    )
+    output_format: str | None = flag(
+        None,
+        OUTPUT,
+        "Kind of audio file; unset: by the ending of --output_filename, else wav. mp4 and m4a need ffmpeg.",
+        choices=FORMATS,
+    )
+    output_format_ffmpeg_parameters: str | None = flag(
+        None, OUTPUT, 'Further arguments for ffmpeg (mp4, m4a), as in "-b:a 96k".', metavar="TEXT"
+    )
+    always_save_speaker: bool = flag(True, OUTPUT, "Save the clip's voice as `<name>.npz` beside the audio.")
+    output_iterations: int = flag(
+        1, OUTPUT, "Takes of each prompt, each with its own seed.", low=1, high=100_000, metavar="N"
+    )
+    hoarder_mode: bool = flag(
+        False, OUTPUT, "Keep a folder beside each clip with every segment's audio, voice and parameters."
+    )
+    extra_stats: bool = flag(
+        False, OUTPUT, "Seed, temperatures, and the semantic tokens' mean entropy and perplexity in the file name."
+    )
+    resume: bool = flag(
+        True, OUTPUT, "Go on with what an earlier run of the same command left unfinished; false starts over."
+    )
+    show_generation_times: bool = flag(False, OUTPUT, "Show seconds and speed of every stage and segment.")
+    silent: bool = flag(False, OUTPUT, "No progress bar.")
+    render_npz_samples: str | None = flag(
+        None, OUTPUT, "Turn every voice of this folder into an audio file beside it, and stop.", metavar="DIR"
+    )
+
+    model: str = flag(
+        "large",
+        MODEL,
+        "large, small, demo (tiny, built in, needs no download), a hub repository, or a folder with a checkpoint.",
+        metavar="NAME",
+    )
+    model_dir: str | None = flag(None, MODEL, "Where downloads go; unset: the hub's cache.", metavar="DIR", sound=False)
+    offline: bool = flag(False, MODEL, "Never touch the network.", sound=False)
+    force_reload: bool = flag(False, MODEL, "Download the model again.", sound=False)
+    convert_model: str | None = flag(
+        None,
+        MODEL,
+        "Save the model as a folder for --model, in --dtype or bfloat16, and stop.",
+        metavar="DIR",
+        sound=False,
+    )
+    device: str = flag("auto", MODEL, "Where to compute.", choices=("auto", "cpu", "cuda", "mps"))
+    dtype: str = flag(
+        "auto",
+        MODEL,
+        "How to compute; auto: bfloat16 where it is native, else float32.",
+        choices=("auto", "float32", "bfloat16", "float16", "int8"),
+    )
+    text_use_gpu: bool = flag(True, MODEL, "false keeps the semantic stage on the CPU.")
+    coarse_use_gpu: bool = flag(True, MODEL, "false keeps the coarse stage on the CPU.")
+    fine_use_gpu: bool = flag(True, MODEL, "false keeps the fine stage on the CPU.")
+    codec_use_gpu: bool = flag(True, MODEL, "false keeps the codec on the CPU.")
+    text_use_small: bool = flag(False, MODEL, "Semantic stage from the small model.")
+    coarse_use_small: bool = flag(False, MODEL, "Coarse stage from the small model.")
+    fine_use_small: bool = flag(False, MODEL, "Fine stage from the small model.")
+    use_smaller_models: bool | None = flag(
+        None,
+        MODEL,
+        "All three stages from the small model.",
+        aliases=("use_small_models",),
+        env="SUNO_USE_SMALL_MODELS",
+    )
+    offload_cpu: bool | None = flag(
+        None, MODEL, "Keep only the stage at work on the GPU; auto: when not all fit.", env="SUNO_OFFLOAD_CPU"
+    )
+    global_enable_mps: bool | None = flag(
+        None, MODEL, "Allow Apple's GPU; auto: where the processor has one.", env="SUNO_ENABLE_MPS"
+    )
+    suno_use_directml: bool | None = flag(
+        None, MODEL, "Compute through DirectML, where torch-directml is installed; auto: no.", env="SUNO_USE_DIRECTML"
+    )
+    batch_size: int | None = flag(
+        None,
+        MODEL,
+        "Segments side by side; unset: by free memory, to 16, or 64 on CUDA.",
+        low=1,
+        metavar="N",
+        sound=False,
+    )
+
+    text_temp: float = flag(0.7, SAMPLING, "Randomness of the semantic stage (what is said); 0 is greedy.", low=0.0)
+    semantic_temp: float | None = flag(None, SAMPLING, "The same by its other name; wins.", low=0.0)
+    waveform_temp: float = flag(0.7, SAMPLING, "Randomness of the coarse stage (how it sounds); 0 is greedy.", low=0.0)
+    coarse_temp: float | None = flag(None, SAMPLING, "The same by its other name; wins.", low=0.0)
+    fine_temp: float = flag(0.5, SAMPLING, "Randomness of the fine stage (detail); 0 is greedy.", low=0.0)
+    semantic_top_k: int | None = flag(None, SAMPLING, "Draw among the k likeliest semantic tokens.", low=1, metavar="K")
+    semantic_top_p: float | None = flag(
+        None,
+        SAMPLING,
+        "Draw among the likeliest semantic tokens that together exceed p.",
+        low=0.0,
+        high=1.0,
+        metavar="P",
+    )
+    coarse_top_k: int | None = flag(None, SAMPLING, "Draw among the k likeliest coarse tokens.", low=1, metavar="K")
+    coarse_top_p: float | None = flag(
+        None, SAMPLING, "Draw among the likeliest coarse tokens that together exceed p.", low=0.0, high=1.0, metavar="P"
+    )
+    semantic_min_eos_p: float = flag(
+        0.2, SAMPLING, "End the speech once its end is this probable.", low=0.0, high=1.0, metavar="P"
+    )
+    semantic_max_gen_duration_s: float | None = flag(
+        None, SAMPLING, "End a segment after so many seconds.", low=0.0, metavar="SECONDS"
+    )
+    semantic_allow_early_stop: bool = flag(True, SAMPLING, "Let the model end a segment; false fills the whole window.")
+    confused_travolta_mode: bool = flag(False, SAMPLING, "No early stop: it goes on until the window is full.")
+    extra_confused_travolta_mode: int | None = flag(
+        None,
+        SAMPLING,
+        "After the text, so many segments without any text, each going on from the one before, whatever the weights.",
+        aliases=("additional_unconditional_segments",),
+        low=0,
+        high=10_000,
+        metavar="N",
+    )
+    semantic_use_kv_caching: bool = flag(True, SAMPLING, "false recomputes every semantic step: slower, same tokens.")
+    coarse_kv_caching: bool = flag(
+        True, SAMPLING, "false recomputes every coarse step: slower, same tokens.", aliases=("coarse_use_kv_caching",)
+    )
+    semantic_history_oversize_limit: int = flag(
+        c.SEMANTIC_HISTORY_WINDOW,
+        SAMPLING,
+        "Hear at most so many semantic tokens of history.",
+        low=0,
+        high=c.SEMANTIC_HISTORY_WINDOW,
+        metavar="N",
+    )
+    coarse_max_coarse_history: int = flag(
+        c.MAX_COARSE_HISTORY,
+        SAMPLING,
+        "Coarse tokens that a window looks back on.",
+        low=c.MIN_COARSE_HISTORY,
+        high=c.MAX_COARSE_HISTORY,
+        metavar="N",
+    )
+    coarse_sliding_window_len: int = flag(
+        60,
+        SAMPLING,
+        "Coarse tokens made in a window.",
+        low=1,
+        high=c.MAX_COARSE_INPUT - c.MIN_COARSE_HISTORY,
+        metavar="N",
+    )
+    coarse_history_time_alignment_hack: int = flag(
+        -2,
+        SAMPLING,
+        "Coarse tokens dropped from the end of the history, as a negative number.",
+        aliases=("x_coarse_history_alignment_hack",),
+        low=-c.MAX_COARSE_HISTORY,
+        high=0,
+        metavar="-N",
+    )
+
+    absolute_semantic_history_only: bool = flag(
+        False, SAMPLING, "History for the semantic stage alone: the manner of the voice, in another one."
+    )
+    absolute_semantic_history_only_every_x: int | None = flag(
+        None, SAMPLING, "The same in every x-th segment alone.", low=1, metavar="X"
+    )
+    negative_text_prompt: str | None = flag(
+        None, SAMPLING, "Move away from how this text would be said in place of the segment's.", metavar="TEXT"
+    )
+    negative_text_prompt_logits_scale: float | None = flag(
+        None,
+        SAMPLING,
+        "How much of the negative text's logits is taken off; unset: 0.5, or none with the other scale.",
+        low=0.0,
+        high=1e6,
+        metavar="SCALE",
+    )
+    negative_text_prompt_divergence_scale: float | None = flag(
+        None,
+        SAMPLING,
+        "How much is taken off for each bit that the two predictions diverge.",
+        low=0.0,
+        high=1e6,
+        metavar="SCALE",
+    )
+    semantic_use_mirostat_sampling: bool = flag(
+        False,
+        SAMPLING,
+        "Hold the surprise of semantic tokens at a level (mirostat).",
+        aliases=("use_mirostat_sampling",),
+    )
+    semantic_mirostat_tau: float | None = flag(
+        None,
+        SAMPLING,
+        "That level in bits; switches mirostat on. Unset: 5.",
+        aliases=("mirostat_tau",),
+        low=0.0,
+        metavar="BITS",
+    )
+    semantic_mirostat_learning_rate: float = flag(
+        1.0,
+        SAMPLING,
+        "How fast mirostat corrects itself.",
+        aliases=("mirostat_learning_rate",),
+        low=0.0,
+        metavar="RATE",
+    )
+    semantic_token_repeat_penalty: float | None = flag(
+        None,
+        SAMPLING,
+        "Weigh a semantic token by this for every time it was said: below 1 avoids repeats, above 1 seeks them.",
+        aliases=("token_repeat_penalty",),
+        low=0.0,
+        high=1e9,
+        metavar="FACTOR",
+    )
+    semantic_inverted_p: float | None = flag(
+        None,
+        SAMPLING,
+        "Draw among the unlikeliest semantic tokens that together exceed p; the end of speech counts as one.",
+        aliases=("inverted_p",),
+        low=0.0,
+        high=1.0,
+        metavar="P",
+    )
+    semantic_bottom_k: int | None = flag(
+        None,
+        SAMPLING,
+        "Draw among the k unlikeliest; the end of speech counts as one.",
+        aliases=("bottom_k",),
+        low=1,
+        metavar="K",
+    )
+
+    seed: int | None = flag(None, SEEDS, "Every segment starts from this seed.", low=0, high=MAX_SEED, metavar="N")
+    single_starting_seed: int | None = flag(
+        None, SEEDS, "Each segment starts from a seed derived from this one.", low=0, high=MAX_SEED, metavar="N"
+    )
+    semantic_seed: int | None = flag(
+        None, SEEDS, "The semantic stage starts from it in every segment.", low=0, high=MAX_SEED, metavar="N"
+    )
+    coarse_seed: int | None = flag(None, SEEDS, "The coarse stage likewise.", low=0, high=MAX_SEED, metavar="N")
+    fine_seed: int | None = flag(None, SEEDS, "The fine stage likewise.", low=0, high=MAX_SEED, metavar="N")
+
+    split_character_goal_length: int | None = flag(
+        None,
+        LONG_CLIPS,
+        "Characters a segment should have; unset: 110, or the maximum. Chinese, Japanese and Korean ones count three.",
+        low=1,
+        metavar="N",
+    )
+    split_character_max_length: int = flag(170, LONG_CLIPS, "Characters a segment may have.", low=1, metavar="N")
+    split_character_jitter: int = flag(
+        0, LONG_CLIPS, "Vary both by up to so many characters, differently in each take.", low=0, metavar="N"
+    )
+    split_each_text_prompt_by: str | None = flag(
+        None,
+        LONG_CLIPS,
+        "Cut each prompt into segments this way instead.",
+        choices=SPLIT_UNITS,
+        aliases=("process_text_by_each",),
+    )
+    split_each_text_prompt_by_value: str | None = flag(
+        None,
+        LONG_CLIPS,
+        "Size of those groups; or the string, pattern or tags to cut at.",
+        aliases=("in_groups_of_size",),
+        metavar="N|TEXT",
+    )
+    group_text_by_counting: str | None = flag(
+        None,
+        LONG_CLIPS,
+        "Group sizes count these instead: sentences in groups of at most 30 words, say.",
+        choices=tuple(unit for unit in SPLIT_UNITS if unit not in PATTERN_UNITS),
+    )
+    split_type_string: str | None = flag(
+        None, LONG_CLIPS, "The string, pattern or tags to cut at, beside a group size.", metavar="TEXT"
+    )
+    prompt_text_prefix: str | None = flag(None, LONG_CLIPS, "Put before every segment's text.", metavar="TEXT")
+    prompt_text_suffix: str | None = flag(None, LONG_CLIPS, "Put behind every segment's text.", metavar="TEXT")
+    separate_prompts: bool = flag(False, LONG_CLIPS, "No history between the segments of a clip.")
+    stable_mode_interval: int = flag(
+        1,
+        LONG_CLIPS,
+        "1: every segment goes on from the starting voice. 0: from the segment before. N: N - 1 times from the segment "
+        "before, then back to the starting voice.",
+        low=0,
+        metavar="N",
+    )
+    semantic_history_starting_weight: float = flag(
+        1.0,
+        LONG_CLIPS,
+        "Share of the semantic stage's history that the first segment gets of the starting voice.",
+        low=0.0,
+        high=1.0,
+    )
+    coarse_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0)
+    fine_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
+    semantic_history_future_weight: float | None = flag(
+        None,
+        LONG_CLIPS,
+        "Share of the semantic stage's history that later segments get of the starting voice; unset: by interval.",
+        low=0.0,
+        high=1.0,
+    )
+    coarse_history_future_weight: float | None = flag(
+        None, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0
+    )
+    fine_history_future_weight: float | None = flag(None, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
+    semantic_prev_segment_weight: float | None = flag(
+        None,
+        LONG_CLIPS,
+        "Share of the semantic stage's history that later segments get of the segment before; unset: by interval.",
+        low=0.0,
+        high=1.0,
+    )
+    coarse_prev_segment_weight: float | None = flag(
+        None, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0
+    )
+    fine_prev_segment_weight: float | None = flag(None, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
+    custom_audio_processing_function: str | None = flag(
+        None,
+        LONG_CLIPS,
+        "Python function that decides what history each segment hears; see the README. It runs as you.",
+        metavar="FILE.py:NAME",
+    )
+    add_silence_between_segments: float = flag(
+        0.25, LONG_CLIPS, "Seconds of silence between segments.", low=0.0, high=3600.0, metavar="SECONDS"
+    )
+    gain_db: float = flag(
+        0.0,
+        LONG_CLIPS,
+        "Decibels by which the sound is made louder, or with a minus softer; what is too loud is clipped.",
+        low=-100.0,
+        high=100.0,
+        metavar="DB",
+    )
+    check_segments: str = flag(
+        "warn",
+        LONG_CLIPS,
+        "What to do about segments that did not come out as speech: tell, make them again from other seeds, or nothing.",
+        choices=("warn", "retry", "off"),
+    )
+    retries: int = flag(
+        2, LONG_CLIPS, "More tries of such a segment at most; the best one is kept.", low=1, high=100, metavar="N"
+    )
+    check_min_loudness_db: float = flag(
+        -60.0, LONG_CLIPS, "Loudness (RMS, dBFS) below which a segment is silent.", low=-200.0, high=0.0, metavar="DB"
+    )
+    check_max_clipped_percent: float = flag(
+        1.0,
+        LONG_CLIPS,
+        "Percent of a segment's samples that may be beyond full scale.",
+        low=0.0,
+        high=100.0,
+        metavar="PERCENT",
+    )
+    check_max_repeat_s: float = flag(
+        2.0, LONG_CLIPS, "Seconds for which one and the same token may be repeated.", low=0.0, metavar="SECONDS"
+    )
+    check_max_length_ratio: float = flag(
+        2.5,
+        LONG_CLIPS,
+        "How many times as long as estimated from its text a segment may be; 3 s more are always allowed.",
+        low=1.0,
+        metavar="RATIO",
+    )
+    check_min_length_ratio: float = flag(
+        0.4,
+        LONG_CLIPS,
+        "How many times as long it must be; 3 s less are always allowed.",
+        low=0.0,
+        high=1.0,
+        metavar="RATIO",
+    )
+
+    config: str | None = flag(
+        None, MORE, "TOML file with settings by the names of these flags; the command line wins.", metavar="FILE"
+    )
+    print_config: bool = flag(False, MORE, "Print all settings as such a file, and stop.")
+    print_completion: str | None = flag(
+        None, MORE, "Print what makes this shell complete the flags, and stop.", choices=("bash", "zsh", "tcsh")
+    )
+    detailed_gpu_report: bool = flag(False, MORE, "Show processors, memory and what `auto` chooses.")
+    detailed_cuda_report: bool = flag(False, MORE, "Show what is known of CUDA.")
+    detailed_hugging_face_cache_report: bool = flag(False, MORE, "Show what the hub's cache holds.")
+    detailed_numpy_report: bool = flag(False, MORE, "Show how NumPy and libsndfile were built.")
+    run_numpy_benchmark: bool = flag(False, MORE, "Measure the processor for a few seconds.")
+    show_all_reports: bool = flag(False, MORE, "All of these reports.")
+    loglevel: str = flag(
+        "WARNING",
+        MORE,
+        "How much to tell; DEBUG shows tracebacks.",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    )
+
+    asked: Options | None = field(default=None, repr=False, compare=False)  # of resolved options, what they came from
+
+    def resolved(self) -> Options:
+        """These options with environment and inherited defaults filled in, checked. Raises UsageError."""
+        options = dataclasses.replace(self, **self._from_environment(), **expanded(self))
+        for line in flags():
+            line.check(getattr(options, line.name))
+        resolved = inherited(options)
+        check_pairs(resolved, options)
+        return resolved
+
+    def changed(self) -> dict[str, object]:
+        """The settings that differ from their defaults, as they were asked for: without what follows from others."""
+        asked = self.asked or self
+        values = ((line.name, getattr(asked, line.name), line.default) for line in flags())
+        return {name: value for name, value, usual in values if value != usual}
+
+    def _from_environment(self) -> dict[str, object]:
+        unset = (line for line in flags() if line.env and getattr(self, line.name) == line.default)
+        return {line.name: _of_environment(line) for line in unset if os.environ.get(line.env)}
+
+
+@functools.cache
+def flags() -> tuple[Flag, ...]:
+    """The table: every flag in the order of its declaration, with its name and type."""
+    hints = typing.get_type_hints(Options)
+    return tuple(
+        dataclasses.replace(f.metadata["flag"], name=f.name, kind=_kind(hints[f.name]))
+        for f in dataclasses.fields(Options)
+        if "flag" in f.metadata
+    )
+
+
+def _kind(hint: object) -> type:
+    """`float` of `float | None`."""
+    if isinstance(hint, types.UnionType):
+        return next(t for t in hint.__args__ if t is not types.NoneType)
+    return hint
+
+
+def _of_environment(line: Flag) -> object:
+    try:
+        return line.parse(os.environ[line.env])
+    except UsageError as error:
+        raise UsageError(f"{line.env} in the environment: {error}") from None

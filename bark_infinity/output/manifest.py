@@ -1,0 +1,205 @@
+"""The `.json` beside a clip: everything that is needed to know how it was made, and to make it again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import __version__
+from .. import constants as c
+from ..errors import UsageError
+from ..files import read_bounded, write_whole
+from ..options.table import MAX_SEED, Options, flags
+from ..seeds import Seeds
+
+FORMAT_VERSION = 1
+_LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
+_MAX_BYTES = 100_000_000  # of a manifest: a week of speech has less
+_DECIDES = ("stages", "versions", "machine")  # what the sound depends on beside settings
+_RUNS_CODE = "custom_audio_processing_function"
+_READS_FILE = "audio_file_as_history_prompt"
+_VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their tokens, not by their names
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program and of what its sound depends on."""
+    from importlib import metadata  # late: it is slow to import, and asking without making needs none of it
+
+    own = {"bark_infinity": __version__, "python": platform.python_version()}
+    return own | {name: metadata.version(name) for name in _LIBRARIES}
+
+
+def machine() -> dict[str, object]:
+    """What of the machine decides how sums are rounded."""
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"processor": platform.machine(), "instructions": capability, "threads": torch.get_num_threads()}
+
+
+def seconds(samples: int) -> float:
+    """Samples as seconds, exact enough that `round(seconds * 24000)` gives the samples back."""
+    return round(samples / c.SAMPLE_RATE, 6)
+
+
+def write_manifest(path: Path, content: Mapping[str, object]) -> None:
+    """Readable JSON; the file appears whole or not at all. Raises FileExistsError where the name is taken."""
+    text = json.dumps({"format": FORMAT_VERSION, **content}, indent=1, ensure_ascii=False)
+    # names of files may hold bytes that are no UTF-8: as JSON writes them, they are read back
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace") + b"\n"), overwrite=False)
+
+
+# ---- making a clip again --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """What a manifest asks for. `settings` are those the sound depends on; `options` has them resolved."""
+
+    text: str
+    seed: int
+    prompt: int
+    take: int
+    segments: tuple[tuple[str, Seeds], ...]
+    settings: Mapping[str, object]
+    content: Mapping[str, object]
+
+    @property
+    def options(self) -> Options:
+        return Options(**self.settings).resolved()
+
+
+def read_manifest(name: str) -> Manifest:
+    """A manifest from anybody: nothing in it names a file to write or code to run. Raises UsageError."""
+    content = read_content(name)
+    try:
+        if content["format"] != FORMAT_VERSION:
+            found = _shown(content["format"])
+            raise UsageError(f"--from_manifest {name} has format {found}; this program reads {FORMAT_VERSION}")
+        segments = tuple((_typed(s, "text", str), _seeds(s)) for s in _typed(content, "segments", list))
+        if not segments:
+            raise ValueError("no segments")
+        return Manifest(
+            _typed(content, "text", str),
+            _number(content["seed"]),
+            _number(content["prompt"]),
+            _number(content["take"]),
+            segments,
+            _sound_settings(_typed(content, "settings", dict)),
+            content,
+        )
+    except UsageError as error:
+        raise error if name in str(error) else UsageError(f"--from_manifest {name}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"--from_manifest {name} is no manifest of a clip ({str(error)[:200]}); give the .json that stands beside its audio"
+        ) from None
+
+
+def read_content(name: str) -> Mapping[str, object]:
+    """The JSON object in a file. Raises UsageError."""
+    try:
+        content = json.loads(read_bounded(name, _MAX_BYTES))
+    except OSError as error:
+        raise UsageError(f"--from_manifest {name} cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--from_manifest {name} is not JSON ({str(error)[:100]}); give a clip's .json") from None
+    if not isinstance(content, dict):
+        raise UsageError(
+            f"--from_manifest {name} is no manifest of a clip; give the .json that stands beside its audio"
+        )
+    return content
+
+
+def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings that shape the sound. What names folders to write in, or code to run, the user has to say himself."""
+    table = {line.name: line for line in flags() if line.sound and line.name != _RUNS_CODE}
+    known = {name: table[name].read(value) for name, value in settings.items() if name in table}
+    for name, value in known.items():
+        table[name].check(value)
+    return known
+
+
+def check_unasked(manifest: Manifest, name: str, options: Options) -> None:
+    """Raise UsageError if the clip needs what a manifest alone may not do: run code, or read a recording."""
+    settings = manifest.content["settings"]
+    if (used := settings.get(_RUNS_CODE)) is not None and options.custom_audio_processing_function is None:
+        raise UsageError(
+            f"--from_manifest {name} was made with the function {_shown(used)}, which is not run unasked; "
+            f"if you trust it, give it as --{_RUNS_CODE}"
+        )
+    if (used := settings.get(_READS_FILE)) is not None and _is_without_voice(options):
+        raise UsageError(
+            f"--from_manifest {name} was made with a voice cloned from {_shown(used)}; "
+            "give the .npz that was saved then as --history_prompt"
+        )
+
+
+def _is_without_voice(options: Options) -> bool:
+    return options.history_prompt is None and options.audio_file_as_history_prompt is None
+
+
+def _shown(value: object) -> str:
+    """A value from anybody, in a few characters."""
+    return str(value)[:200] if isinstance(value, str | int | float) else type(value).__name__
+
+
+def _typed(content: Mapping[str, object], name: str, kind: type):
+    value = content[name]
+    if type(value) is not kind:
+        raise TypeError(f"{name} is not a {kind.__name__}")
+    if kind is str:
+        value.encode()  # a lone surrogate is no text
+    return value
+
+
+def _seeds(segment: Mapping[str, object]) -> Seeds:
+    return Seeds(**{name: _number(seed) for name, seed in _typed(segment, "seeds", dict).items()})
+
+
+def _number(value: object) -> int:
+    """A seed, or the place of a prompt or take: what seeds are made of."""
+    if type(value) is not int or not 0 <= value <= MAX_SEED:
+        raise ValueError(f"{_shown(value)} is not a number from 0 to {MAX_SEED}")
+    return value
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """What the sound depends on and is not the same in two manifests, each in a few words."""
+    settings = [_sound_settings(_defaults() | content["settings"]) for content in (old, new)]
+    found = [change for change in _unlike((), *settings) if change[0][0] not in _VOICES]
+    for part in _DECIDES:
+        found += _unlike((part,), old.get(part), new.get(part))
+    words = [f"{' '.join(where)} was {_shown(was)} and is {_shown(now)}" for where, was, now in found]
+    words += [
+        f"the {part.replace('_', ' ')} is another"
+        for part in ("voice", "spoken_voice")
+        if _sha(old, part) != _sha(new, part)
+    ]
+    if _said(old) != _said(new):
+        words.append("texts or seeds of segments are others")
+    return words
+
+
+def _sha(content: Mapping[str, object], voice: str) -> object:
+    return content[voice].get("sha256") if isinstance(content.get(voice), dict) else None
+
+
+def _said(content: Mapping[str, object]) -> list[tuple[object, object]]:
+    return [(segment["text"], segment["seeds"]) for segment in content["segments"]]
+
+
+def _defaults() -> dict[str, object]:
+    default = Options().resolved()
+    return {line.name: value for line in flags() if (value := getattr(default, line.name)) is not None}
+
+
+def _unlike(where: tuple[str, ...], was: object, now: object) -> Iterator[tuple[tuple[str, ...], object, object]]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for name in sorted(was.keys() | now.keys()):
+            yield from _unlike((*where, name), was.get(name), now.get(name))
+    elif was != now:
+        yield where, was, now

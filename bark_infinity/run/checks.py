@@ -1,0 +1,169 @@
+"""Whether a segment came out as speech: cheap checks of its sound and tokens, and which of several tries is the best."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import constants as c
+from ..options.table import Options
+from ..seeds import Seeds
+from ..text.splitting import estimate_seconds
+from ..voices.voice import Voice
+
+_FAULTS = {  # by name, with the unit of what is measured; the most serious first
+    "empty_s": "the model ended the speech at once",
+    "not_finite_percent": "{:.3g} % of its samples are no numbers",
+    "quiet_dbfs": "it is all but silent, with a loudness of {:.0f} dBFS",
+    "no_end_s": "the model found no end in {:.1f} s",
+    "too_short_ratio": "it is {:.2f} times as long as its text should take",
+    "too_long_ratio": "it is {:.1f} times as long as its text should take",
+    "repeated_s": "one sound is repeated for {:.1f} s",
+    "clipped_percent": "{:.3g} % of its samples are clipped",
+}
+_SERIOUSNESS = {name: -rank for rank, name in enumerate(_FAULTS)}
+_LESS_IS_WORSE = ("quiet_dbfs", "too_short_ratio")
+_FULL_SCALE = 1.0  # of a sample; what is beyond is clipped in a file
+_LEAST_RMS = 1e-10  # of full scale: -200 dBFS, so that silence too has a number
+_SLACK_S = 3.0  # of speech, either way: pauses and breaths beside which a ratio to a short text says nothing
+_UNTIMED = re.compile(r"\[[^][\n]*\]|♪")  # a laugh or a song: its text does not tell how long it takes
+
+
+@dataclass(frozen=True)
+class SegmentChecks:
+    """What is still taken for speech; the flags `check_...` say more. `retries`: so many more tries of a faulty segment."""
+
+    retries: int = 0
+    min_loudness_db: float = Options.check_min_loudness_db
+    max_clipped_percent: float = Options.check_max_clipped_percent
+    max_repeat_s: float = Options.check_max_repeat_s
+    max_length_ratio: float = Options.check_max_length_ratio
+    min_length_ratio: float = Options.check_min_length_ratio
+    ends: bool = True  # the model is to end a segment with a text by itself
+    longest_s: float | None = None  # it is told to end after so many seconds
+
+    @classmethod
+    def from_options(cls, options: Options) -> SegmentChecks | None:
+        """What resolved options ask for; None: no checks."""
+        if options.check_segments == "off":
+            return None
+        return cls(
+            options.retries if options.check_segments == "retry" else 0,
+            options.check_min_loudness_db,
+            options.check_max_clipped_percent,
+            options.check_max_repeat_s,
+            options.check_max_length_ratio,
+            options.check_min_length_ratio,
+            options.semantic_allow_early_stop,
+            options.semantic_max_gen_duration_s,
+        )
+
+    def faults(
+        self, audio: np.ndarray, voice: Voice, text: str | None, ended: bool = True, given: bool = False
+    ) -> dict[str, float]:
+        """What is wrong with a segment, by name, and how much; the names have the units.
+
+        `audio`: samples (n,) in -1..1 at 24 kHz. `text`: None if it has none to say. `ended`: it was over before the
+        model's window was full. `given`: its semantic tokens were, so that the sound alone is the model's.
+        """
+        if not len(audio):
+            return {"empty_s": 0.0}
+        seconds = len(audio) / c.SAMPLE_RATE
+        found = self._faults_of_sound(audio)
+        if not given:
+            longest = seconds * max(map(_share_of_longest_run, (voice.semantic, voice.fine)))
+            if longest > self.max_repeat_s:
+                found["repeated_s"] = longest
+        if text is not None and self.ends and not given:
+            found |= self._faults_of_length(seconds, text, ended)
+        return {name: round(measured, 4) for name, measured in found.items()}
+
+    def _faults_of_sound(self, audio: np.ndarray) -> dict[str, float]:
+        found, finite = {}, np.isfinite(audio)
+        if not finite.all():
+            found["not_finite_percent"] = 100 * (1 - float(finite.mean()))
+            audio = audio[finite]
+        clipped = 100 * np.count_nonzero(np.abs(audio) >= _FULL_SCALE) / max(1, len(audio))
+        if clipped > self.max_clipped_percent:
+            found["clipped_percent"] = clipped
+        rms = math.sqrt(np.mean(np.square(audio, dtype=np.float64))) if len(audio) else 0.0
+        loudness = 20 * math.log10(max(rms / _FULL_SCALE, _LEAST_RMS))
+        if loudness < self.min_loudness_db:
+            found["quiet_dbfs"] = loudness
+        return found
+
+    def _faults_of_length(self, seconds: float, text: str, ended: bool) -> dict[str, float]:
+        found = {} if ended else {"no_end_s": seconds}
+        estimate = estimate_seconds(_UNTIMED.sub(" ", text))
+        if self.longest_s is not None:
+            estimate = min(estimate, self.longest_s)
+        if not estimate or abs(seconds - estimate) <= _SLACK_S:
+            return found
+        ratio = seconds / estimate
+        if ratio > self.max_length_ratio and not _UNTIMED.search(text):
+            found["too_long_ratio"] = ratio
+        if ratio < self.min_length_ratio and ended:
+            found["too_short_ratio"] = ratio
+        return found
+
+
+def _share_of_longest_run(tokens: np.ndarray) -> float:
+    """Of tokens (n,) or frames (8, n), how many of n the longest run of the same ones has."""
+    columns = np.atleast_2d(tokens)
+    n = columns.shape[1]
+    changes = np.flatnonzero((columns[:, 1:] != columns[:, :-1]).any(axis=0)) + 1
+    return int(np.diff([0, *changes, n]).max()) / max(1, n)
+
+
+# ---- tries ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """From which seeds a segment was made, and what was wrong with it by name; None: nobody has checked."""
+
+    seeds: Seeds
+    faults: Mapping[str, float] | None
+
+    @classmethod
+    def of(cls, content: Mapping) -> Try:
+        """What `content` was made of. Raises KeyError, TypeError, ValueError for anything else."""
+        told = content["faults"]
+        faults = None if told is None else {name: float(measured) for name, measured in dict(told).items()}
+        if unknown := (faults or {}).keys() - _FAULTS.keys():
+            raise ValueError(f"no faults: {unknown}")
+        return cls(Seeds(**content["seeds"]), faults)
+
+    def content(self) -> dict[str, object]:
+        """For JSON."""
+        return {"seeds": self.seeds.given(), "faults": None if self.faults is None else dict(self.faults)}
+
+    @property
+    def badness(self) -> list[tuple[int, float]]:
+        """Less is better: what is most serious counts first, and of the same fault how much of it."""
+        faults = (self.faults or {}).items()
+        worse = {name: -1 if name in _LESS_IS_WORSE else 1 for name in _FAULTS}
+        return sorted(((_SERIOUSNESS[name], worse[name] * measured) for name, measured in faults), reverse=True)
+
+    def told(self) -> str:
+        """Its faults, in words."""
+        return ", ".join(_FAULTS[name].format(measured) for name, measured in (self.faults or {}).items())
+
+
+def best_of(tries: Sequence[Try]) -> int:
+    """The place of the least faulty; the first of several."""
+    return min(range(len(tries)), key=lambda place: tries[place].badness)
+
+
+def told(tries: Sequence[Try]) -> str | None:
+    """What was wrong with a segment and what was done about it, in words; None if nothing was."""
+    kept = best_of(tries)
+    if len(tries) == 1:
+        return tries[0].told() or None
+    if not tries[kept].faults:
+        return f"{tries[0].told()}; made again, and try {kept + 1} is without fault"
+    return f"{tries[kept].told()}; that is try {kept + 1}, the best of {len(tries)}"

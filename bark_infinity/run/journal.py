@@ -1,0 +1,360 @@
+"""What of a run is finished, and how to go on: a hidden file for each run, a folder `<clip>.partial` for each clip under way.
+
+A run's file has a line for its drawn seed and one for each finished clip. A clip's folder has the tokens of its finished
+segments, each in a file named by all that shaped it, and beside them what is still being written. Whoever is at work on a
+file or folder holds its lock; a process that is gone holds none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import VoiceError
+from ..files import PARTIAL_SUFFIX, errors_naming, make_folder, name_together, sync_folder, to_disk, write_whole
+from ..options.table import MAX_SEED
+from ..voices.voice import VOICE_ARRAYS, Voice, read_npz
+from .locks import open_locked
+from .naming import numbered
+from .planning import ClipPlan
+
+FORMAT_VERSION = 1
+_RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
+_MAX_BYTES = 100_000_000  # of a run's file: a million clips
+_PLAN = "plan.json"
+_ABOUT = "about"  # the array of a kept segment that has JSON
+
+
+@dataclass(frozen=True, eq=False)
+class KeptSegment:
+    """The tokens of a finished segment, and what else is told of its making: counts, none, or numbers by name."""
+
+    voice: Voice
+    about: Mapping[str, object]
+
+
+class ClipJournal:
+    """The folder of a clip under way, locked by this process. Methods that write raise OutputError."""
+
+    def __init__(self, folder: Path, lock: BinaryIO):
+        self.folder, self._lock = folder, lock
+        self._segments, self._naming = folder / "segments", folder / "naming.json"
+        self.work = folder / "writing"
+        """For what is still being written: empty at first."""
+
+    @classmethod
+    def claim(cls, folder: Path) -> ClipJournal | None:
+        """Take a folder that may be there already; None if another process is at work on it. Raises OSError."""
+        while True:
+            folder.mkdir(exist_ok=True)
+            try:
+                lock = open_locked(folder / "lock")
+            except FileNotFoundError:  # its owner has just removed it
+                continue
+            return None if lock is None else cls(folder, lock)
+
+    def begin(self, about: Mapping[str, object]) -> None:
+        """Note whose it is, and make room for what is written now."""
+        with errors_naming(self.folder):
+            self._clear()
+            self._segments.mkdir(exist_ok=True)
+            self.work.mkdir(exist_ok=True)
+        _write_json(self.folder / _PLAN, about)
+
+    @property
+    def about(self) -> Mapping[str, object]:
+        """What `begin` was told; empty if it never was."""
+        return _read_json(self.folder / _PLAN)
+
+    def kept(self) -> int:
+        """Finished segments, usable or not."""
+        with contextlib.suppress(OSError):
+            return sum(name.endswith(".npz") for name in os.listdir(self._segments))
+        return 0
+
+    def keep(self, key: str, segment: KeptSegment) -> None:
+        """Save a finished segment; it is on the disk when this returns."""
+        about = np.frombuffer(json.dumps(segment.about).encode(), np.uint8)
+        arrays = segment.voice.prompts() | {_ABOUT: about}
+        write_whole(self._segments / f"{key}.npz", lambda file: np.savez_compressed(file, **arrays))
+
+    def recall(self, key: str) -> KeptSegment | None:
+        """A segment that was kept under this key; None if there is none, or none that is whole."""
+        path = self._segments / f"{key}.npz"
+        if not path.exists():
+            return None
+        try:
+            arrays = read_npz(path, (*VOICE_ARRAYS, _ABOUT))
+            about = json.loads(arrays.pop(_ABOUT).tobytes())
+            voice = Voice(*(usable_tokens(name, arrays[name]) for name in VOICE_ARRAYS))
+        except (VoiceError, KeyError, ValueError, RecursionError):  # damaged: it is made again
+            return None
+        return KeptSegment(voice, about) if isinstance(about, dict) else None
+
+    def name(self, moves: Sequence[tuple[Path, Path]]) -> None:
+        """Give the finished files of the work folder their names, all or none, even if the process ends in between.
+
+        Raises FileExistsError, OSError.
+        """
+        _write_json(self._naming, {"moves": [(hidden.name, path.name) for hidden, path in moves]})
+        try:
+            name_together(moves)
+        except BaseException:
+            self._naming.unlink()
+            raise
+        sync_folder(self.folder.parent)
+
+    def named(self) -> Path | None:
+        """Where the clip is, if its process ended while it gave the files their names; the last of them get theirs."""
+        names = _read_json(self._naming).get("moves") or []
+        moves = [(_inside(self.work, hidden), _inside(self.folder.parent, name)) for hidden, name in names]
+        open_moves = [(hidden, path) for hidden, path in moves if not _is_moved(hidden, path)]
+        if not moves or moves[0] in open_moves:
+            return None
+        with contextlib.suppress(OSError):
+            name_together(open_moves)
+        return moves[0][1]
+
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        gone = self.folder.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+        try:
+            os.rename(self.folder, gone)  # first: whoever finds it finds all of it or nothing
+        except OSError:  # Windows renames no folder with an open file
+            gone = self.folder
+        self._lock.close()
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def leave(self) -> None:
+        """Let others go on with it; without a finished segment there is nothing to go on with."""
+        if not self.kept():
+            self.remove()
+            return
+        if self.named() is None:  # else it is finished, and the run was stopped before it could be noted
+            self._clear()
+        self._lock.close()
+
+    def _clear(self) -> None:
+        with contextlib.suppress(OSError):
+            self._naming.unlink()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def usable_tokens(name: str, tokens: np.ndarray) -> np.ndarray:
+    """Tokens of a voice, of any length. Raises ValueError for what are none."""
+    dimensions, rows, n_ids, _ = VOICE_ARRAYS[name]
+    if tokens.ndim != dimensions or (rows and len(tokens) != rows) or tokens.dtype.kind not in "iu":
+        raise ValueError(f"{name} has the shape {tokens.shape}")
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < n_ids:
+        raise ValueError(f"{name} has values outside 0..{n_ids - 1}")
+    return tokens.astype(np.int64)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of a folder. Raises ValueError for a name that leads elsewhere."""
+    if name in ("", ".", "..") or name != Path(name).name:
+        raise ValueError(f"{name} is no name of a file")
+    return folder / name
+
+
+def _is_moved(hidden: Path, path: Path) -> bool:
+    """Whether a file has its name; one that has both (its process ended just then) keeps that alone."""
+    with contextlib.suppress(OSError):
+        if os.path.samefile(hidden, path):
+            hidden.unlink()
+    return path.exists() and not hidden.exists()
+
+
+class RunJournal:
+    """The file of a run, locked by this process, and the folders of its clips. Methods that write raise OutputError."""
+
+    def __init__(self, path: Path, file: BinaryIO | None, key: Callable[[ClipPlan], str], seed: int = 0):
+        """`key`: of everything that shapes the files of a clip. `seed`: the drawn one."""
+        self._path, self._file, self._key, self.seed = path, file, key, seed
+        self._under_way: dict[int, ClipJournal] = {}  # by the identity of their plans
+        self._left: dict[tuple[int, int], ClipJournal] = {}  # by an earlier process, by prompt and take
+        self._folders: set[Path] = set()  # of all clips that were not finished when they were found or begun
+        self._done: dict[str, Path] = {}  # finished clips, by their keys
+
+    @classmethod
+    def start(cls, folder: Path, key: Callable[[ClipPlan], str], seed: int) -> RunJournal:
+        """A new run, whose drawn seed is `seed`. Its file is made with its first clip, and the folder if it is missing."""
+        return cls(folder / f"{_RUN_PREFIX}{secrets.token_hex(8)}{_RUN_SUFFIX}", None, key, seed)
+
+    @classmethod
+    def unfinished(cls, folder: Path, key: Callable[[ClipPlan], str]) -> Iterator[RunJournal]:
+        """Runs of a folder that ended before they were done, the latest first; those that nobody else goes on with.
+
+        The caller lets go of each, or goes on with it.
+        """
+        _sweep(folder)
+        paths = [path for path in folder.glob(f"{_RUN_PREFIX}*{_RUN_SUFFIX}") if path.is_file()]
+        for path in sorted(paths, key=_changed, reverse=True):
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # another's, or damaged
+                if file := open_locked(path):
+                    journal = cls(path, file, key)
+                    journal._read()
+                    yield journal
+
+    @property
+    def own_stems(self) -> set[str]:
+        """Names of its finished clips, without suffix."""
+        return {path.name.removesuffix(path.suffix) for path in self._done.values()}
+
+    def belongs_to(self, plans: Sequence[ClipPlan]) -> bool:
+        """Whether at least half of what is finished would be made again by these plans."""
+        again = sum(self._key(plan) in self._done for plan in plans)
+        again += sum(_is_same(self._left[place], plan) for plan in plans if (place := _place(plan)) in self._left)
+        return 0 < again >= (len(self._done) + len(self._left)) / 2
+
+    def done(self, plan: ClipPlan) -> Path | None:
+        """Where the clip is, if it is finished."""
+        return self._done.get(self._key(plan))
+
+    def kept(self, plan: ClipPlan) -> int:
+        """Segments of the clip that an earlier run has finished; 0 if it has finished the clip."""
+        left = self._left.get(_place(plan))
+        return min(left.kept(), len(plan.segments)) if left else 0
+
+    def clip(self, plan: ClipPlan) -> ClipJournal:
+        """The folder of a clip, its own until it is finished or given up."""
+        if id(plan) not in self._under_way:
+            if self._file is None:
+                self._create()
+            with errors_naming(self._path):
+                clip = self._left.pop(_place(plan), None) or _new_folder(self._path.parent, plan.stem)
+            self._under_way[id(plan)] = clip
+            self._folders.add(clip.folder)
+            clip.begin({"run": self._path.name, "place": _place(plan), "key": self._key(plan), "segments": _said(plan)})
+        return self._under_way[id(plan)]
+
+    def finished(self, plan: ClipPlan, path: Path) -> None:
+        """Note a finished clip, whose files have their names."""
+        self._note_done(self._key(plan), path)
+        self._under_way.pop(id(plan)).remove()
+
+    def given_up(self, plan: ClipPlan, for_good: bool) -> None:
+        """Leave what is finished of a clip that is not made in this run, or nothing."""
+        if clip := self._under_way.pop(id(plan), None):
+            clip.remove() if for_good else clip.leave()
+
+    def close(self, complete: bool) -> None:
+        """Let go of the run. Of a complete one nothing is left, nor of one that has nothing to go on with."""
+        clips = [*self._under_way.values(), *self._left.values()]
+        for clip in clips:
+            clip.remove() if complete else clip.leave()
+        if complete or not (self._done or any(folder.exists() for folder in self._folders)):
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        if self._file is not None:
+            self._file.close()
+
+    def _create(self) -> None:
+        make_folder(self._path.parent)
+        with errors_naming(self._path):
+            self._file = open_locked(self._path)
+        self._add({"format": FORMAT_VERSION, "seed": self.seed})
+
+    def _note_done(self, key: str, path: Path) -> None:
+        self._add({"clip": key, "path": path.name})
+        self._done[key] = path
+
+    def _add(self, line: Mapping[str, object]) -> None:
+        with errors_naming(self._path):
+            self._file.write(json.dumps(line).encode() + b"\n")
+            to_disk(self._file)
+
+    def _read(self) -> None:
+        """What the file and the folders of an earlier process say. Raises ValueError, TypeError, KeyError, OSError."""
+        self._file.seek(0)
+        first, *lines = self._file.read(_MAX_BYTES).split(b"\n")
+        self.seed = json.loads(first)["seed"]
+        if type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
+            raise ValueError("no seed")
+        folder = self._path.parent
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):  # the last one may be cut off
+                clip = json.loads(line)
+                path = _inside(folder, clip["path"])
+                if path.exists():
+                    self._done[str(clip["clip"])] = path
+        for path in folder.glob(f"[!.]*{PARTIAL_SUFFIX}"):
+            about = _read_json(path / _PLAN)
+            if about.get("run") == self._path.name and (clip := ClipJournal.claim(path)):
+                self._take(clip, about)
+
+    def _take(self, clip: ClipJournal, about: Mapping[str, object]) -> None:
+        prompt, take = about["place"]
+        if path := clip.named():
+            self._note_done(str(about["key"]), path)
+            clip.remove()
+        else:
+            self._left[prompt, take] = clip
+            self._folders.add(clip.folder)
+
+
+def _place(plan: ClipPlan) -> tuple[int, int]:
+    return plan.prompt_index, plan.take
+
+
+def _said(plan: ClipPlan) -> list[str]:
+    """What tells a clip's segments apart, each in a few characters."""
+    return [hashlib.sha256(repr(segment).encode(errors="replace")).hexdigest()[:16] for segment in plan.segments]
+
+
+def _is_same(clip: ClipJournal, plan: ClipPlan) -> bool:
+    """Whether at least half of the segments of the clip are those of the plan."""
+    before = clip.about.get("segments")
+    if not isinstance(before, list) or not all(isinstance(said, str) for said in before):
+        return False
+    return len(set(before) & set(_said(plan))) >= max(1, len(before) / 2)
+
+
+def _new_folder(folder: Path, stem: str) -> ClipJournal:
+    """A folder for a clip that no other clip has. Raises OSError."""
+    for name in numbered(stem):
+        path = folder / f"{name}{PARTIAL_SUFFIX}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            if clip := ClipJournal.claim(path):
+                return clip
+
+
+def _sweep(folder: Path) -> None:
+    """Remove folders of clips that a process left when it had just made them, or was about to remove them."""
+    for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if path.name.startswith("."):
+                shutil.rmtree(path)
+            elif path.is_dir() and not (path / _PLAN).exists() and (clip := ClipJournal.claim(path)):
+                clip.remove()
+
+
+def _changed(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
+
+
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
+    write_whole(path, lambda file: file.write(json.dumps(content).encode()))
+
+
+def _read_json(path: Path) -> Mapping[str, object]:
+    """The object in a file; an empty one where there is none that is whole."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        with open(path, "rb") as file:
+            content = json.loads(file.read(_MAX_BYTES))
+        if isinstance(content, dict):
+            return content
+    return {}

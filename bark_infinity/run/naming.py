@@ -1,0 +1,91 @@
+"""File names of clips: of any text, in order, free in the folder."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+
+from ..audio.formats import FORMATS
+from ..files import MAX_STEM_BYTES, safe_stem
+from ..options.table import Options
+
+RESULT_SUFFIXES = (*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments")
+_TEXT_CHARACTERS_IN_NAME = 60
+_VOICE_BYTES_IN_NAME = 40
+
+
+def clip_stems(
+    clips: Sequence[tuple[str, int, int, int]], n_prompts: int, options: Options, own: Container[str] = ()
+) -> list[str]:
+    """A free name, without suffix, for each clip of a run: its text, the index of its prompt, its take, its seed.
+
+    `own`: names that clips of this run have already. Names sort in the order of the clips: where there are several
+    prompts they begin with the prompt's number.
+    """
+    free = _FreeNames(Path(options.output_dir), own)
+    bases = [_base(text, prompt, n_prompts, take, seed, options) for text, prompt, take, seed in clips]
+    alike = Counter(bases)
+    return [free.take(base, len(str(alike[base] - 1))) for base in bases]
+
+
+def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options: Options) -> str:
+    voice = options.history_prompt or options.audio_file_as_history_prompt or "random"
+    name = voice if options.history_prompt and not voice.endswith(".npz") else Path(voice).stem
+    ending = f"-SPK-{safe_stem(name, _VOICE_BYTES_IN_NAME)}"
+    if options.output_filename is not None:
+        stem, _, suffix = options.output_filename.rpartition(".")
+        text, ending = (stem if suffix.lower() in FORMATS else options.output_filename), ""
+    else:
+        text = _beginning(text)
+        if n_prompts > 1:
+            text = f"{prompt + 1:0{len(str(n_prompts))}}_{text}"
+    if options.extra_stats:  # the seed makes names differ, so takes need a number to sort by
+        if options.output_iterations > 1:
+            ending += f"-take-{take + 1:0{len(str(options.output_iterations))}}"
+        ending += f"-seed-{seed}-temp-{options.semantic_temp}-{options.coarse_temp}-{options.fine_temp}"
+    return safe_stem(text, MAX_STEM_BYTES - len(ending.encode())) + ending
+
+
+def _beginning(text: str) -> str:
+    """Some words from the start of a text."""
+    words = " ".join(text.split())
+    if len(words) <= _TEXT_CHARACTERS_IN_NAME:
+        return words
+    return words[:_TEXT_CHARACTERS_IN_NAME].rpartition(" ")[0] or words[:_TEXT_CHARACTERS_IN_NAME]
+
+
+class _FreeNames:
+    """Stems that neither a file of the folder nor an earlier clip of the run has, told apart as on every file system."""
+
+    def __init__(self, folder: Path, own: Container[str]):
+        self._taken = {stem.casefold() for stem in taken_stems(folder) if stem not in own}
+        self._numbers: dict[str, Iterator[str]] = {}  # goes on counting where the last clip of the same name stopped
+
+    def take(self, base: str, digits: int) -> str:
+        candidates = self._numbers.setdefault(base, numbered(base, digits))
+        stem = next(stem for stem in candidates if stem.casefold() not in self._taken)
+        self._taken.add(stem.casefold())
+        return stem
+
+
+def taken_stems(folder: Path) -> Iterator[str]:
+    """The names of all results in a folder, without suffix."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # not there yet, or never: whoever writes will say so
+        return
+    for name in names:
+        for suffix in RESULT_SUFFIXES:
+            if name.endswith(suffix):
+                yield name.removesuffix(suffix)
+
+
+def numbered(stem: str, digits: int = 1) -> Iterator[str]:
+    """`stem`, `stem_1`, `stem_2`, ...; with as many digits as sort them."""
+    yield stem
+    number = 1
+    while True:
+        yield f"{stem}_{number:0{digits}}"
+        number += 1

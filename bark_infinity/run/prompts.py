@@ -1,0 +1,120 @@
+"""The texts of a run: from the command line, a file or standard input, cut into prompts of one clip each."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ..errors import TextError, UsageError
+from ..files import read_bounded, read_stream
+from ..options.table import Options
+from ..readers.subtitles import subtitle_text
+from ..text.splitting import normalize_text
+from ..text.units import PATTERN_UNITS, split_by
+
+_MAX_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
+SAMPLE_PROMPTS = (
+    "Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
+    "♪ The rain came down on the tin roof tonight, and it played us a song till the morning light ♪",
+)
+
+
+def read_prompts(options: Options, drawn_seed: int = 0) -> list[str]:
+    """The texts to speak, one a clip; `drawn_seed` is for cutting at random. Raises UsageError or TextError."""
+    if options.bark_speaker_as_the_prompt is not None:
+        return [tokens_of(options.bark_speaker_as_the_prompt)]
+    if options.prompt_file is not None:
+        where, text = f"--prompt_file {options.prompt_file}", _read_text(options.prompt_file)
+    elif options.text_prompt is not None:
+        where, text = "--text_prompt", options.text_prompt
+    else:
+        return list(SAMPLE_PROMPTS)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise TextError(f"{where} is not UTF-8; set the terminal to UTF-8 or use a --prompt_file")
+    text = normalize_text(text)
+    if (options.prompt_file or "").lower().endswith(".srt"):
+        try:
+            text = subtitle_text(text)
+        except TextError as error:
+            raise TextError(f"{where}: {error}") from None
+    if not text.strip():
+        raise TextError(f"{where} has no text; give it words to speak")
+    if options.split_input_into_separate_prompts_by is None:
+        return [text]
+    given = (options.seed, options.single_starting_seed)
+    prompts = cut_prompts(text, options, next((seed for seed in given if seed is not None), drawn_seed))
+    if not prompts:
+        raise TextError(f"{where} has nothing left when it is cut; check --split_input_into_separate_prompts_by_value")
+    return prompts
+
+
+def tokens_of(voice: str) -> str:
+    """What stands for a text where a voice's tokens are said."""
+    return f"[tokens of {Path(voice).name.removesuffix('.npz')}]"
+
+
+def cut_prompts(text: str, options: Options, seed: int) -> list[str]:
+    """The prompts that --split_input_into_separate_prompts_by makes of a text. Raises UsageError."""
+    to_segments = options.split_each_text_prompt_by is not None  # then the finer flags are about those
+    return _cut(
+        text,
+        options.split_input_into_separate_prompts_by,
+        options.split_input_into_separate_prompts_by_value,
+        None if to_segments else options.split_type_string,
+        None if to_segments else options.group_text_by_counting,
+        "split_input_into_separate_prompts_by_value",
+        seed,
+        options.offline,
+    )
+
+
+def cut_segments(text: str, options: Options, seed: int) -> list[str]:
+    """The segments that --split_each_text_prompt_by makes of a prompt. Raises UsageError."""
+    return _cut(
+        text,
+        options.split_each_text_prompt_by,
+        options.split_each_text_prompt_by_value,
+        options.split_type_string,
+        options.group_text_by_counting,
+        "split_each_text_prompt_by_value",
+        seed,
+        options.offline,
+    )
+
+
+def _cut(
+    text: str,
+    unit: str,
+    value: str | None,
+    string: str | None,
+    count_by: str | None,
+    value_flag: str,
+    seed: int,
+    offline: bool,
+) -> list[str]:
+    """Split with `value` as the group size or, where the unit needs a string and none is given, as that."""
+    if unit not in PATTERN_UNITS and string is not None:
+        raise UsageError(f"--split_type_string does nothing when text is cut by {unit}; leave it out")
+    if unit in PATTERN_UNITS and string is None:
+        string, value = value, None
+    size = value if value is not None else "1"
+    if not (size.strip().isdecimal() and int(size) > 0):
+        raise UsageError(f"--{value_flag} takes a whole number of 1 or more, not {value!r}")
+    return split_by(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
+
+
+def _read_text(name: str) -> str:
+    """A UTF-8 text file, or standard input for `-`."""
+    try:
+        if name == "-" and sys.stdin is None:
+            raise UsageError("--prompt_file - has no standard input to read; give the path of a text file")
+        data = read_stream(sys.stdin.buffer, _MAX_BYTES) if name == "-" else read_bounded(name, _MAX_BYTES)
+        return data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"--prompt_file {name} does not exist; give the path of a text file") from None
+    except OSError as error:
+        raise UsageError(f"--prompt_file {name} cannot be read ({error.strerror}); give a readable text file") from None
+    except UnicodeDecodeError as error:
+        raise TextError(
+            f"--prompt_file {name} is not UTF-8 (byte {error.start}); save it as UTF-8 in an editor"
+        ) from None

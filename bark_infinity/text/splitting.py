@@ -1,0 +1,214 @@
+"""Text of any length -> segments that Bark speaks well, about as long as one breath; pure.
+
+`split_text` marks every place where the text may be cut with a `Break` grade, once. What lies between two places is
+unbreakable. Filling segments, cutting long sentences and keeping within the token limit then only choose among places.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, islice, pairwise
+from math import ceil
+from typing import NamedTuple
+
+from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, Break, collapsed, find_breaks
+from .sentences import SPACELESS
+from .units import characters
+
+CHARACTERS_PER_S = 14.0  # of Bark's speech in scripts that write sounds, spaces included; a rule of thumb for English
+SYLLABLES_PER_S = 4.5  # Chinese, Japanese and Korean characters, each a syllable or more
+LETTERS_PER_ID = 2  # of a word, for Bark's multilingual BERT vocabulary: cautious, English has about 4
+SHORT_WORDS = 2  # Bark babbles on a segment of no more words than this
+MIN_LENGTH = 20  # characters that jitter leaves of a length
+
+
+# ---- public ----------------------------------------------------------------------------------------------------------
+
+
+def split_text(
+    text: str,
+    *,
+    goal_length: int = 110,
+    max_length: int = 170,
+    jitter: int = 0,
+    seed: int = 0,
+    count_ids: Callable[[str], int] | None = None,
+    max_ids: int = 256,
+) -> list[str]:
+    """Segments of whole sentences, filled up to `goal_length` characters and no longer than `max_length`.
+
+    A longer sentence is cut at clause ends, then before conjunctions, then between words. Quotations, [tags], lyrics,
+    numbers and URLs are not cut; one that is longer than `max_length` by itself makes a longer segment, but never one
+    of more than `max_ids` token ids as `count_ids` counts them (estimated where it is not given). Nothing but white
+    space is lost. A Chinese, Japanese or Korean character counts as `SYLLABLE_LENGTH`, for the time it takes to speak.
+    `jitter` shifts both lengths by one random number of at most so many characters, the same for the same `seed`.
+    Raises ValueError on lengths that make no sense. Text without a letter or digit is one segment.
+    """
+    if not 1 <= goal_length <= max_length:
+        raise ValueError(f"goal_length {goal_length} must be from 1 to max_length, which is {max_length}")
+    if jitter < 0 or max_ids < 1:
+        raise ValueError(f"jitter {jitter} must be 0 or more and max_ids {max_ids} must be 1 or more")
+    shift = random.Random(seed).randint(-jitter, jitter)
+    goal = max(min(goal_length, MIN_LENGTH), goal_length + shift)
+    limit = max(min(max_length, MIN_LENGTH), goal, max_length + shift)
+
+    text, verse_ends = collapsed(text)
+    if not SPOKEN.search(text):
+        return [text.replace("\n", " ")] if text else []
+    count = _estimate_ids if count_ids is None else count_ids
+    segments = _MarkedText(text, goal, limit, verse_ends).segments()
+    return [
+        part for start, end, _ in segments for part in _within_ids(text[start:end].replace("\n", " "), count, max_ids)
+    ]
+
+
+def estimate_seconds(text: str) -> float:
+    """Rough seconds of speech, for planning."""
+    text = " ".join(text.split())
+    syllables = len(SYLLABLE.findall(text))
+    return syllables / SYLLABLES_PER_S + (len(text) - syllables) / CHARACTERS_PER_S
+
+
+def normalize_text(text: str) -> str:
+    """NFC, lines ended by \\n, without byte order marks and without control characters other than \\n and \\t."""
+    text = _LINE_END.sub("\n", text)
+    return unicodedata.normalize("NFC", _UNSPEAKABLE.sub("", text))
+
+
+_LINE_END = re.compile("\r\n|[\r\v\f\x85]")
+_UNSPEAKABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
+
+
+# ---- choosing among the places ---------------------------------------------------------------------------------------
+
+_WORD = re.compile(rf"[{SPACELESS}]{{1,2}}|[^\W_](?:(?![{SPACELESS}])\S)*")
+
+
+class Piece(NamedTuple):
+    """text[start:end], and the grade of the break at its end."""
+
+    start: int
+    end: int
+    grade: Break
+
+
+class _MarkedText:
+    """A text with the places where it may be cut, and the lengths that its segments are to have."""
+
+    def __init__(self, text: str, goal: int, limit: int, verse_ends: Iterable[int] = ()) -> None:
+        weights = bytearray(b"\1") * len(text)
+        for match in SYLLABLE.finditer(text):
+            weights[match.start()] = SYLLABLE_LENGTH
+        self.text = text
+        self.goal = goal
+        self.limit = limit
+        self.lengths = list(accumulate(weights, initial=0))  # of the text before each offset
+        self.breaks = find_breaks(text, self.lengths, goal, limit, verse_ends)
+        self.places = list(self.breaks)
+
+    def segments(self) -> list[Piece]:
+        segments: list[Piece] = []
+        for piece in self.pieces():
+            if segments and self.takes(segments[-1], piece):
+                segments[-1] = _joined(segments[-1], piece)
+            else:
+                self.join_short(segments)
+                segments.append(piece)
+        self.join_short(segments)
+        return segments
+
+    def pieces(self) -> Iterator[Piece]:
+        """The sentences, those longer than the limit in parts."""
+        start = 0
+        for end in [*(place for place in self.places if self.breaks[place] >= Break.SENTENCE), len(self.text)]:
+            while self.length(start, end) > self.limit and (place := self.best_place(start, end)) is not None:
+                yield Piece(start, place, self.breaks[place])
+                start = self.after(place)
+            yield Piece(start, end, self.breaks.get(end, Break.PARAGRAPH))
+            start = self.after(end)
+
+    def best_place(self, start: int, end: int) -> int | None:
+        """Where to end the first part of a long sentence; None where it cannot be cut."""
+        first, last = bisect_right(self.places, start), bisect_left(self.places, end)
+        if first == last:
+            return None
+        beyond = bisect_right(self.places, self.lengths[start] + self.limit, key=self.lengths.__getitem__)
+        fitting = self.places[first : min(last, beyond)]
+        if not fitting:
+            return self.places[first]  # what is unbreakable may be too long
+        length = self.length(start, end)
+        parts = max(ceil(length / self.limit), round(length / self.goal))
+        target = length / parts  # all alike, rather than a stub at the end
+        balanced = [p for p in fitting if min(self.length(start, p), self.length(p, end)) >= target / 2]
+        return max(balanced or fitting[-1:], key=lambda p: (self.breaks[p], -abs(self.length(start, p) - target)))
+
+    def takes(self, segment: Piece, piece: Piece) -> bool:
+        """Whether the segment goes on with the next piece."""
+        if self.length(segment.start, piece.end) > self.limit:
+            return False
+        if self.is_short(segment):
+            return True
+        if segment.grade is Break.PARAGRAPH:
+            return False
+        if segment.grade is Break.SENTENCE and piece.grade < Break.SENTENCE:
+            return False  # the head of a long sentence stays with that sentence
+        return self.length(segment.start, segment.end) < self.goal
+
+    def join_short(self, segments: list[Piece]) -> None:
+        """Join the last segment to the one before if it is short: it could not go on."""
+        if len(segments) > 1 and self.is_short(segments[-1]):
+            before, short = segments[-2:]
+            if self.length(before.start, short.end) <= self.limit:
+                segments[-2:] = [_joined(before, short)]
+
+    def is_short(self, piece: Piece) -> bool:
+        words = _WORD.finditer(self.text, piece.start, piece.end)
+        return next(islice(words, SHORT_WORDS, None), None) is None
+
+    def length(self, start: int, end: int) -> int:
+        return self.lengths[end] - self.lengths[start]
+
+    def after(self, place: int) -> int:
+        """Where the piece behind a place begins."""
+        return place + self.text[place : place + 1].isspace()
+
+
+def _joined(first: Piece, second: Piece) -> Piece:
+    return Piece(first.start, second.end, second.grade)
+
+
+# ---- token ids -------------------------------------------------------------------------------------------------------
+
+
+def _within_ids(segment: str, count_ids: Callable[[str], int], max_ids: int) -> list[str]:
+    """Cut the segment until no part has more than `max_ids` ids: in halves, or in like parts where it is one word."""
+    ids = count_ids(segment)
+    if len(segment) < 2 or ids <= max_ids:
+        return [segment]
+    middle = len(segment) // 2
+    breaks = _MarkedText(segment, 0, middle).breaks
+    central = [place for place in breaks if abs(place - middle) <= middle / 2]
+    best = max(central or breaks, key=lambda place: (breaks[place], -abs(place - middle)), default=None)
+    places = [best] if best is not None else _places_in_word(segment, ceil(ids / max_ids))
+    pieces = (segment[start:end].strip() for start, end in pairwise([0, *places, len(segment)]))
+    return [part for piece in pieces for part in _within_ids(piece, count_ids, max_ids)]
+
+
+def _places_in_word(word: str, parts: int) -> list[int]:
+    """Where to cut it in like parts; inside a character with its marks or an emoji sequence only if that is all."""
+    ends = [character.end for character in characters(word)]
+    if len(ends) == 1:
+        ends = list(range(1, len(word) + 1))
+    step = ceil(len(ends) / parts)
+    return ends[step - 1 : -1 : step]
+
+
+def _estimate_ids(text: str) -> int:
+    """Token ids, rather too many: one for `LETTERS_PER_ID` letters, for a CJK character and for any mark."""
+    letters = len(SPOKEN.findall(text)) - len(SYLLABLE.findall(text))
+    others = sum(map(len, text.split())) - letters
+    return others + ceil(letters / LETTERS_PER_ID)

@@ -1,0 +1,75 @@
+"""A voice out of a recording: its semantic tokens by HuBERT and a quantizer, its frames by the codec's own encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import constants as c
+from ..errors import VoiceError
+from .recording import choose_part, read_recording, resample
+from .voice import Voice
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..checkpoints.hub import Hub
+
+SECONDS = 8.0  # as published voices; of a longer one no stage hears the start: their windows are 5.1, 4.2 and 6.8 s
+
+
+@dataclass(frozen=True)
+class Cloned:
+    """A voice, the seconds of the recording that it was made of, and what the user should know, in short sentences."""
+
+    voice: Voice
+    start: float
+    stop: float
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, seconds: float = SECONDS) -> Cloned:
+    """The voice in at most `seconds` of a recording, in the tokens of `model` (as --model) and its codec.
+
+    Raises VoiceError for a recording that cannot be used, before anything is downloaded; CheckpointError.
+    """
+    heard = read_recording(recording)
+    part, warnings = choose_part(heard, recording, seconds)
+    samples = heard.samples[part.start : part.stop]
+
+    from ..checkpoints.finding import find_checkpoints
+    from ..checkpoints.hubert import read_semantic_encoder
+    from ..model import hubert
+    from ..model.codec import Encoder
+
+    checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
+    if checkpoint.spec.semantic_vocab_size != c.SEMANTIC_VOCAB_SIZE:  # before HuBERT is downloaded
+        raise VoiceError(
+            f"{checkpoint.name} has semantic tokens of its own, and no way from a recording to them; clone with "
+            "--model large or small, or speak in a voice that was made with it (--history_prompt)"
+        )
+    semantic = read_semantic_encoder(hub, device).encode(resample(samples, heard.rate, hubert.SAMPLE_RATE))
+    codes = Encoder(checkpoint.codec(), device, checkpoint.name).encode(resample(samples, heard.rate, c.SAMPLE_RATE))
+
+    start, stop, whole = (x / heard.rate for x in (part.start, part.stop, len(heard.samples)))
+    used = f"the voice is made of seconds {start:.1f} to {stop:.1f} of {whole:.1f}"
+    voice = Voice.from_prompts(_prompts(semantic, codes), f"the voice cloned from {recording}")
+    return Cloned(voice, start, stop, (used, *heard.notes), (*heard.warnings, *warnings))
+
+
+def _prompts(semantic: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Tokens (n,) and codes (8, m) that end together and have exactly Bark's ratio of frames to tokens.
+
+    HuBERT gives no token for the last few samples and the codec a frame too many, so the starts are cut to fit: a
+    voice is gone on from at its end, and other programs refuse one whose ratio is not 1.5, rounded.
+    """
+    ratio = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ
+    n = min(len(semantic), int(codes.shape[1] / ratio))
+    m = int(n * ratio)
+    fine = codes[:, codes.shape[1] - m :]
+    coarse = fine[: c.N_COARSE_CODEBOOKS]
+    return {"semantic_prompt": semantic[len(semantic) - n :], "coarse_prompt": coarse, "fine_prompt": fine}

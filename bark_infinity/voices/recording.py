@@ -1,0 +1,178 @@
+"""Recordings of a voice: read, mixed to one channel, cut to the seconds with the most speech, resampled."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import VoiceError
+
+_FLAG = "--audio_file_as_history_prompt"
+_MAX_SECONDS = 600  # of a recording that are looked at
+_MIN_SECONDS = 2.0
+_RATES = range(4_000, 192_001)  # samples per second that a recording of speech may have
+_BLOCK = 2**16  # samples read at once
+
+_FRAME_SECONDS = 0.02  # a level is measured over
+_PAUSE_FRAMES = 10
+_MARGIN_FRAMES = 5  # kept around speech
+_SILENCE_DB, _QUIET_DB = -70.0, -45.0  # of full scale: what is no speech at all, and what a user should hear of
+_FULL_SCALE, _CLIPPED_SHARE = 0.99, 1e-3  # neighbouring samples at full scale, as a share of all: cut tops
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One channel of float32 samples in -1..1, and what became of it on the way, in short sentences."""
+
+    samples: np.ndarray
+    rate: int
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a recording, in samples; `stop` is the first sample behind it."""
+
+    start: int
+    stop: int
+
+
+def read_recording(path: Path) -> Recording:
+    """Any format that libsndfile reads, or ffmpeg where it is on the PATH. Raises VoiceError."""
+    if not path.is_file():
+        raise VoiceError(f"{_FLAG} {path} is no file; give a recording of the voice")
+    samples, rate, channels, whole = _read(path)
+    if not np.isfinite(samples).all():
+        raise VoiceError(f"{_FLAG} {path} holds samples that are no numbers; export it again")
+    notes, warnings = [], []
+    if channels > 1:
+        notes.append(f"its {channels} channels were mixed into one")
+    if not whole:
+        notes.append(f"only its first {_MAX_SECONDS // 60} minutes were looked at")
+    if rate < 16_000:
+        warnings.append(f"at {rate} Hz it has nothing above {rate // 2} Hz, so the voice will sound dull")
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > 1:
+        samples = samples / np.float32(peak)
+        notes.append(f"it goes beyond full scale and was made {20 * math.log10(peak):.1f} dB quieter")
+    return Recording(samples, rate, tuple(notes), tuple(warnings))
+
+
+def choose_part(recording: Recording, path: Path, seconds: float) -> tuple[Part, tuple[str, ...]]:
+    """The part of at most `seconds` that holds the most speech and ends at a pause, and warnings about its sound.
+
+    Raises VoiceError, naming `path`, for silence and for less than 2 s.
+    """
+    levels, length = _levels(recording)
+    loud, floor = (float(level) for level in np.percentile(levels, (95, 10))) if len(levels) else (-np.inf, -np.inf)
+    if loud < _SILENCE_DB:
+        raise VoiceError(f"{_FLAG} {path} is silent; give a recording of somebody speaking")
+    speech = levels > np.clip(floor + 6, loud - 30, loud - 15)
+    start, stop = _window(speech, round(seconds / _FRAME_SECONDS))
+    part = Part(start * length, min(stop * length, len(recording.samples)))
+    found = (part.stop - part.start) / recording.rate
+    if found < _MIN_SECONDS:
+        raise VoiceError(
+            f"{_FLAG} {path} holds {found:.1f} s of sound, too little for a voice; give {_MIN_SECONDS:g} s or more, best 8"
+        )
+    warnings = []
+    if loud < _QUIET_DB:
+        warnings.append(f"it is very quiet ({loud:.0f} dB), and so will the voice be")
+    full = np.abs(recording.samples[part.start : part.stop]) >= _FULL_SCALE
+    if np.mean(full[1:] & full[:-1]) > _CLIPPED_SHARE:
+        warnings.append("it is clipped (recorded too loud), which the voice will keep")
+    return part, tuple(warnings)
+
+
+def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples at another rate, float32, by cutting or extending the spectrum; its upper 5% fade out against ringing."""
+    if rate == wanted:
+        return samples
+    step = rate // math.gcd(rate, wanted)
+    padded = step * (
+        len(samples) // step + 1 + rate // (10 * step)
+    )  # 0.1 s of silence: the end must not meet the start
+    limit = min(rate, wanted) / 2
+    fade = np.clip((limit - np.fft.rfftfreq(padded, 1 / rate)) / (0.05 * limit), 0, 1)
+    spectrum = np.fft.rfft(samples, padded) * np.sin(fade * np.pi / 2) ** 2
+    made = padded * wanted // rate
+    waveform = np.fft.irfft(spectrum[: made // 2 + 1], made) * (made / padded)
+    return waveform[: -(-len(samples) * wanted // rate)].astype(np.float32)
+
+
+# ---- which part -----------------------------------------------------------------------------------------------------
+
+
+def _levels(recording: Recording) -> tuple[np.ndarray, int]:
+    """Level of each frame in dB of full scale, an offset of all samples left out, and the samples of a frame."""
+    length = round(recording.rate * _FRAME_SECONDS)
+    frames = recording.samples[: len(recording.samples) // length * length].reshape(-1, length)
+    offset = recording.samples.mean(dtype=np.float64) if len(recording.samples) else 0.0
+    return 10 * np.log10(np.mean((frames - offset) ** 2, axis=1) + 1e-12), length
+
+
+def _window(speech: np.ndarray, width: int) -> tuple[int, int]:
+    """First frame, and the one behind the last, of the window of at most `width` with the most frames of speech.
+
+    It ends where speech stops for a while, or at the last speech there is, and begins with speech.
+    """
+    heard = np.concatenate([[0], np.cumsum(speech)])  # frames of speech before each
+    ends = np.flatnonzero(speech) + 1
+    ends = ends[heard[np.minimum(ends + _PAUSE_FRAMES, len(speech))] == heard[ends]]
+    starts = np.maximum(ends + _MARGIN_FRAMES - width, 0)
+    best = int(np.argmax(heard[ends] - heard[starts]))
+    first = int(starts[best] + np.argmax(speech[starts[best] :]))
+    stop = min(int(ends[best]) + _MARGIN_FRAMES, len(speech))
+    return max(first - _MARGIN_FRAMES, int(starts[best])), stop
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> tuple[np.ndarray, int, int, bool]:
+    """Samples of all channels mixed, their rate, the number of channels, and whether that is the whole recording."""
+    try:
+        return _decode(path)
+    except (RuntimeError, TypeError) as error:  # TypeError: libsndfile takes a file named .raw for headless samples
+        reason = str(error).rpartition(": ")[2].strip().rstrip(".")
+    if shutil.which("ffmpeg") is None:
+        raise VoiceError(
+            f"{_FLAG} {path} cannot be read as wav, flac, ogg, opus or mp3 ({reason}); convert it, or install the "
+            "program ffmpeg, which reads more"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "recording.wav")
+        command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-protocol_whitelist", "file"]
+        command += ["-i", str(path.absolute()), "-vn", "-t", str(_MAX_SECONDS + 1), "-c:a", "pcm_f32le", str(made)]
+        try:
+            run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MAX_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise VoiceError(
+                f"{_FLAG} {path} takes ffmpeg more than {_MAX_SECONDS} s to read; cut it shorter"
+            ) from None
+        if run.returncode or not made.exists():
+            raise VoiceError(f"{_FLAG} {path} holds no sound that libsndfile or ffmpeg can read; give a recording")
+        return _decode(made)
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int, int, bool]:
+    """As `_read`, by libsndfile, block by block: minutes of many channels would not fit. Raises RuntimeError."""
+    import soundfile
+
+    with soundfile.SoundFile(str(path)) as file:
+        if file.samplerate not in _RATES:
+            raise VoiceError(
+                f"{_FLAG} {path} has {file.samplerate} samples a second; give a recording with {_RATES[0]} to {_RATES[-1]}"
+            )
+        frames = min(file.frames, _MAX_SECONDS * file.samplerate)
+        blocks = file.blocks(_BLOCK, frames=frames, dtype="float32", always_2d=True)
+        samples = [block.mean(axis=1) for block in blocks]
+        whole = file.frames <= frames
+        return np.concatenate(samples or [np.zeros(0, np.float32)]), file.samplerate, file.channels, whole

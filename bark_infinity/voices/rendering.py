@@ -1,0 +1,79 @@
+"""The voices of a folder as sound, by the codec alone: no stage of the model is loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import constants as c
+from ..errors import DeviceError, UsageError, VoiceError
+from .voice import Voice, voice_files
+
+Decode = Callable[[np.ndarray], np.ndarray]  # codes (8, frames) -> samples (frames * 320,)
+Write = Callable[[Path, np.ndarray, Mapping[str, str]], None]  # path, samples, tags; raises FileExistsError
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A voice that is now an audio file, and how long that lasts."""
+
+    voice: Path
+    audio: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A voice that was left out, and why in a sentence."""
+
+    voice: Path
+    reason: str
+    fault: bool = True  # false: its audio is there already
+
+
+def voices_to_render(folder: str) -> list[Path]:
+    """All voice files below a folder, in order. Raises UsageError if there are none."""
+    if not os.path.isdir(os.path.expanduser(folder)):
+        raise UsageError(f"--render_npz_samples {folder} is no folder; give one with .npz voice files")
+    if not (paths := voice_files(Path(folder).expanduser())):
+        raise UsageError(f"--render_npz_samples {folder} has no .npz files; give a folder with voices")
+    return paths
+
+
+def render_voices(voices: Iterable[Path], format: str, decode: Decode, write: Write) -> Iterator[Rendered | Skipped]:
+    """Write each voice as `<name>.<format>` beside it, one after the other as they are asked for.
+
+    Audio that is there stays, so that a broken run goes on where it stopped. Raises OutputError.
+    """
+    return (_render(path, path.with_suffix(f".{format}"), decode, write) for path in voices)
+
+
+def _render(path: Path, audio: Path, decode: Decode, write: Write) -> Rendered | Skipped:
+    try:
+        if audio.exists():
+            raise FileExistsError
+        samples = _decoded(Voice.load(path), path, decode)
+        write(audio, samples, {"title": path.stem, "software": "Bark Infinity"})
+    except FileExistsError:
+        return Skipped(path, f"{audio} is there already; move it away to render this voice again", fault=False)
+    except (VoiceError, DeviceError) as error:
+        return Skipped(path, str(error))
+    return Rendered(path, audio, len(samples) / c.SAMPLE_RATE)
+
+
+def _decoded(voice: Voice, path: Path, decode: Decode) -> np.ndarray:
+    """The voice's samples. Raises DeviceError for one that lasts too long; voice files may hold hours."""
+    from ..model.devices import is_out_of_memory
+
+    try:
+        return decode(voice.fine)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"{path} lasts {voice.seconds:.0f} s, too long for the free memory; --codec_use_gpu false may have more"
+        ) from None

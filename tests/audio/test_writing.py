@@ -1,0 +1,371 @@
+"""Joining to the sample; files in every format, written at once or bit by bit, read back by libsndfile and ffmpeg."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bark_infinity.audio.formats import FFMPEG_FORMATS, FORMATS, check_format
+from bark_infinity.audio.writing import AudioEncoder, Joiner, Span, write_audio
+from bark_infinity.errors import OutputError, UsageError
+
+SOUNDFILE_FORMATS = [name for name in FORMATS if name not in FFMPEG_FORMATS]
+TAGS = {
+    "title": "नमस्ते, “Wält” 你好 ♪",
+    "comment": "seed 7; --text_prompt '" + "ü你न" * 184 + "'",  # 1 500 bytes
+    "software": "Bark Infinity",
+}
+needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg") or not shutil.which("ffprobe"), reason="no ffmpeg here")
+any_format = pytest.mark.parametrize(
+    "format", [pytest.param(name, marks=needs_ffmpeg if name in FFMPEG_FORMATS else ()) for name in FORMATS]
+)
+
+
+def tone(n: int, value: float = 0.5) -> np.ndarray:
+    return np.full(n, value, np.float32)
+
+
+def chirp(seconds: float) -> np.ndarray:
+    """Rising from 100 Hz to 5 kHz."""
+    at = np.arange(round(seconds * 24_000)) / 24_000
+    return (0.5 * np.sin(2 * np.pi * (100 + 2450 * at / seconds) * at)).astype(np.float32)
+
+
+def probe(path: Path) -> tuple[float, dict[str, str]]:
+    """Seconds and metadata (names in lower case) as ffmpeg sees them."""
+    command = ["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", f"file:{path}"]
+    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    tags = found["streams"][0].get("tags", {}) | found["format"].get("tags", {})
+    return float(found["format"].get("duration", 0)), {name.lower(): value for name, value in tags.items()}
+
+
+def decoded(path: Path) -> np.ndarray:
+    """Samples at 24 kHz as ffmpeg hears them."""
+    command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", "-ar", "24000", "-f", "f32le", "-"]
+    return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4")
+
+
+def join(pieces: list[np.ndarray], seconds: float) -> tuple[np.ndarray, list[Span], str]:
+    """The whole of some pieces, where each stands in it, and the digest of all."""
+    joiner = Joiner(seconds)
+    added = [joiner.add(piece) for piece in pieces]
+    return np.concatenate([tone(0), *(sound for sound, _ in added)]), [span for _, span in added], joiner.sha256
+
+
+@pytest.mark.parametrize(
+    ("lengths", "seconds", "spans", "total"),
+    [
+        ([], 0.25, [], 0),
+        ([0], 0.25, [(0, 0)], 0),
+        ([320], 0.25, [(0, 320)], 320),
+        ([320, 640], 0.25, [(0, 320), (6320, 6960)], 6960),
+        ([3, 4, 5], 0, [(0, 3), (3, 7), (7, 12)], 12),
+        ([3, 4], 0.0001, [(0, 3), (5, 9)], 9),  # 2.4 samples
+        ([0, 3, 0, 4, 0], 0.25, [(0, 0), (0, 3), (3, 3), (6003, 6007), (6007, 6007)], 6007),
+    ],
+)
+def test_spans_to_the_sample(lengths, seconds, spans, total):
+    audio, found, _ = join([tone(n) for n in lengths], seconds)
+    assert found == [Span(*span) for span in spans]
+    assert audio.shape == (total,) and audio.dtype == np.float32
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 50), max_size=6), st.sampled_from([0, 0.001, 0.01]))
+def test_pieces_stand_in_their_spans_and_silence_everywhere_else(lengths, seconds):
+    pieces = [tone(n, 0.1 + i / 10) for i, n in enumerate(lengths)]
+    audio, spans, digest = join(pieces, seconds)
+    assert digest == hashlib.sha256(audio.astype("<f4").tobytes()).hexdigest()
+    for piece, span in zip(pieces, spans, strict=True):
+        np.testing.assert_array_equal(audio[span.start : span.stop], piece)
+        audio[span.start : span.stop] = 0
+    assert not audio.any()
+    assert len(audio) == sum(lengths) + max(0, np.count_nonzero(lengths) - 1) * round(seconds * 24_000)
+    assert len(audio) == max((span.stop for span in spans), default=0)  # no silence behind the last
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_wav_read_back():
+    audio = np.array([0, 0.5, -0.5, 1 / 32768, -1, 1, 1.5, -7, 0.25], np.float32)
+    write_audio(Path("clip.wav"), audio, TAGS)
+    samples, rate = soundfile.read("clip.wav", dtype="int16")
+    assert rate == 24_000
+    assert samples.tolist() == [0, 16384, -16384, 1, -32768, 32767, 32767, -32768, 8192]  # clipped, never wrapped
+    with soundfile.SoundFile("clip.wav") as sound:
+        assert (sound.channels, sound.subtype, sound.format) == (1, "PCM_16", "WAV")
+    with wave.open("clip.wav") as sound:
+        assert sound.getparams()[:4] == (1, 2, 24_000, len(audio))
+        assert sound.readframes(99) == samples.tobytes()
+
+
+@pytest.mark.parametrize("format", SOUNDFILE_FORMATS)
+def test_libsndfile_reads_a_minute_back(format):
+    """To the sample, in tune, and with what is said of it; lossy codecs at a rate that leaves no trace in a chirp."""
+    audio, path = chirp(60), Path(f"clip.{format}")
+    write_audio(path, audio, TAGS, format)
+    heard, rate = soundfile.read(path, dtype="float32")
+    assert (rate, heard.shape) == (24_000, audio.shape)
+    assert np.corrcoef(audio, heard)[0, 1] > 0.999
+    with soundfile.SoundFile(path) as sound:
+        found = sound.copy_metadata()
+    assert (found["title"], found["comment"]) == (TAGS["title"], TAGS["comment"])
+    assert found["software"].startswith(TAGS["software"])
+    kinds = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "opus": "OPUS", "mp3": "MPEG_LAYER_III"}
+    assert soundfile.info(path).subtype == kinds[format]
+
+
+# How much longer than the clip ffmpeg may find a file, in seconds: Opus counts its start-up of 6.5 ms, MP3 its start-up
+# and the rest of its last frame, MP4 in whole milliseconds.
+_PADDING = {"opus": 0.0066, "mp3": 0.09, "mp4": 0.001, "m4a": 0.001}
+
+
+@needs_ffmpeg
+@any_format
+@pytest.mark.parametrize("seconds", [1 / 24_000, 0.5, 11.13525])
+def test_ffmpeg_reads_it_back(format, seconds):
+    audio, path = chirp(seconds), Path(f"clip.{format}")
+    write_audio(path, audio, TAGS, format)
+    length, found = probe(path)
+    assert -1e-6 <= length - seconds <= _PADDING.get(format, 1e-6)
+    assert (found["title"], found["comment"]) == (TAGS["title"], TAGS["comment"])
+    assert format == "opus" or any(value.startswith("Bark Infinity") for value in found.values())
+    if len(audio) > 1:
+        heard = decoded(path)
+        assert abs(len(heard) - len(audio)) < 1024  # it may give a codec's frame too much or too little at the end
+        n = min(len(audio), len(heard))
+        assert np.corrcoef(audio[:n], heard[:n])[0, 1] > 0.99
+
+
+@any_format
+def test_a_clip_without_samples_can_be_read(format):
+    path = Path(f"clip.{format}")
+    write_audio(path, tone(0), {}, format)
+    assert len(decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path)[0]) <= 24
+
+
+@any_format
+def test_any_path(format):
+    folder = Path("-a b's ü你" if os.name == "nt" else '-a b\'s "ü你" 50%d: $HOME\\')
+    folder.mkdir()
+    for name in ("-y", "clip ü%03d", "a'b") + (() if os.name == "nt" else ('a"b', "pipe:1")):
+        write_audio(folder / f"{name}.{format}", chirp(0.1), TAGS, format)
+        write_audio(Path(f"{name}.{format}"), chirp(0.1), TAGS, format)
+        assert (folder / f"{name}.{format}").stat().st_size > 500 and Path(f"{name}.{format}").stat().st_size > 500
+    assert len(os.listdir()) == 1 + len(os.listdir(folder))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+@any_format
+def test_a_result_has_the_rights_of_any_file(format):
+    write_audio(Path(f"clip.{format}"), chirp(0.1), {}, format)
+    Path("any").touch()
+    assert Path(f"clip.{format}").stat().st_mode == Path("any").stat().st_mode
+
+
+@any_format
+def test_it_is_never_overwritten(format):
+    path = Path(f"clip.{format}")
+    path.write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        write_audio(path, chirp(0.1), {}, format)
+    assert path.read_bytes() == b"precious"
+    assert os.listdir() == [path.name]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("format", SOUNDFILE_FORMATS)
+def test_it_is_whole_or_absent(monkeypatch, format, failure):
+    write = soundfile.SoundFile.write
+
+    def write_half(sound, audio):
+        write(sound, audio[: len(audio) // 2])
+        raise failure
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", write_half)
+    with pytest.raises(failure):
+        write_audio(Path(f"clip.{format}"), tone(100_000), {"title": "half"}, format)
+    assert os.listdir() == []
+
+
+@any_format
+def test_a_full_disk_is_one_sentence(format):
+    resource = pytest.importorskip("resource", reason="Windows has no file size limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).normal(0, 0.2, 240_000).astype(np.float32)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OutputError, match=f"a.{format}"):
+            write_audio(Path(f"a.{format}"), noise, {}, format)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir() == []
+
+
+@any_format
+def test_samples_that_are_too_loud_or_no_numbers(format):
+    """They neither wrap around nor upset the codec: what is heard is the clipped sound."""
+    wild = chirp(1) * 4
+    wild[10_000:10_010] = np.nan, np.inf, -np.inf, 1e30, -1e30, np.nan, np.nan, np.nan, np.nan, np.nan
+    path = Path(f"clip.{format}")
+    write_audio(path, wild, {}, format)
+    heard = decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path, dtype="float32")[0]
+    assert np.corrcoef(np.clip(np.nan_to_num(wild), -1, 1), heard[: len(wild)])[0, 1] > 0.98
+
+
+@any_format
+def test_odd_tags(format):
+    """Empty ones are left out; zeros and broken bytes, which no file or command line takes, go."""
+    path = Path(f"clip.{format}")
+    write_audio(path, chirp(0.1), {"title": "", "comment": "a\0b \udcff\n=;'\"", "software": ""}, format)
+    if shutil.which("ffprobe"):
+        _, found = probe(path)
+        assert "title" not in found and found["comment"] == "ab ?\n=;'\""
+
+
+def test_an_mp3_without_tags_begins_with_sound():
+    write_audio(Path("clip.mp3"), chirp(0.1), {}, "mp3")
+    assert Path("clip.mp3").read_bytes()[:2] == b"\xff\xf3"
+
+
+@any_format
+def test_a_file_does_not_depend_on_how_its_samples_come(format):
+    """In one piece, or in those of an uneven clip: the same samples, and what is heard is on disk before the end."""
+    audio = np.random.default_rng(1).normal(0, 0.2, 288_000).astype(np.float32)
+    audio[90_000:150_000] *= 0.01  # Vorbis looks ahead for what gets loud
+    write_audio(Path(f"whole.{format}"), audio, TAGS, format)
+    path, sizes = Path(f"pieces.{format}"), []
+    with path.open("wb+") as file, AudioEncoder(file, path, TAGS, format) as encoder:
+        for piece in np.split(audio, [0, 7, 7, 30_000, 65_536, 65_537, 140_001, 149_000, 270_000]):
+            encoder.write(piece)
+            sizes.append(path.stat().st_size)
+    if format in FFMPEG_FORMATS:
+        np.testing.assert_array_equal(decoded(path), decoded(Path(f"whole.{format}")))
+    else:
+        assert sizes[-2] > 50_000
+        np.testing.assert_array_equal(soundfile.read(path)[0], soundfile.read(f"whole.{format}")[0])
+        assert format in ("ogg", "opus") or path.read_bytes() == Path(f"whole.{format}").read_bytes()
+
+
+def test_a_wav_that_may_be_beyond_4_gib_is_a_wav_where_it_is_not():
+    for samples, format in ((2**31 - 2**20, "WAV"), (2**31, "WAVEX")):
+        with (
+            Path("clip.wav").open("wb+") as file,
+            AudioEncoder(file, Path("clip.wav"), TAGS, most_samples=samples) as e,
+        ):
+            e.write(chirp(1))
+        with soundfile.SoundFile("clip.wav") as sound:
+            assert (sound.format, sound.frames, sound.title) == (format, 24_000, TAGS["title"])
+        assert Path("clip.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_a_wav_beyond_4_gib_counts_its_samples_right():
+    """A hole in the file stands for a day of sound."""
+    path = Path("clip.wav")
+    with path.open("wb+") as file, AudioEncoder(file, path, TAGS, most_samples=2**31 + 2**20) as encoder:
+        encoder.write(tone(2**16))
+        encoder._encoder._sound.seek(2**31)
+        encoder.write(chirp(1))
+    with soundfile.SoundFile(path) as sound:
+        assert (sound.format, sound.frames, sound.title) == ("RF64", 2**31 + 24_000, TAGS["title"])
+        sound.seek(2**31)
+        np.testing.assert_allclose(sound.read(), chirp(1), atol=1 / 32_000)
+    path.unlink()
+
+
+def test_ten_minutes_of_vorbis_are_no_crash():
+    write_audio(Path("clip.ogg"), np.zeros(10 * 60 * 24_000, np.float32), {}, "ogg")
+    assert soundfile.info("clip.ogg").frames == 10 * 60 * 24_000
+
+
+# ---- through ffmpeg -------------------------------------------------------------------------------------------------
+
+
+@needs_ffmpeg
+def test_ffmpeg_parameters_have_the_last_word():
+    write_audio(Path("a.m4a"), chirp(10), {"title": "ours"}, "m4a")
+    write_audio(Path("b.m4a"), chirp(10), {"title": "ours"}, "m4a", """-b:a 24k -metadata "title=their own" -t 2""")
+    length, tags = probe(Path("b.m4a"))
+    assert length == pytest.approx(2, abs=0.05) and tags["title"] == "their own"
+    assert Path("b.m4a").stat().st_size < Path("a.m4a").stat().st_size / 5
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ("-c:a nonsense", "(Unknown encoder 'nonsense')"),
+        ("-zzz 1", "(Unrecognized option 'zzz'.)"),
+        ("-b:a", "At least one output file"),
+        ("-i second.wav", "cannot be applied to input url second.wav"),
+        ("other.m4a", "'other.m4a' already exists"),
+        ("-version", "it gives no reason"),
+    ],
+)
+def test_what_ffmpeg_says_is_one_sentence(parameters, reason):
+    Path("other.m4a").write_bytes(b"precious")
+    with pytest.raises(OutputError) as error:
+        write_audio(Path("clip.m4a"), chirp(1), {}, "m4a", parameters)
+    assert reason in str(error.value) and "clip.m4a" in str(error.value) and "\n" not in str(error.value)
+    assert os.listdir() == ["other.m4a"] and Path("other.m4a").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_an_interrupt_leaves_neither_file_nor_process(monkeypatch):
+    Path("bin").mkdir()
+    Path("bin/ffmpeg").write_text("#!/bin/sh\necho $$ > bin/pid; sleep 0.3; kill -INT $PPID; exec sleep 600\n")
+    Path("bin/ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(KeyboardInterrupt):
+        write_audio(Path("clip.m4a"), chirp(60), TAGS, "m4a")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("bin/pid").read_text()), 0)
+    assert os.listdir() == ["bin"]
+
+
+# ---- checked before anything is made --------------------------------------------------------------------------------
+
+
+@any_format
+def test_what_can_be_written_here(format):
+    check_format(format, "")
+    check_format(format, "-b:a 64k" if format in FFMPEG_FORMATS else " ")
+
+
+@pytest.mark.parametrize("format", FFMPEG_FORMATS)
+def test_ffmpeg_must_be_there(monkeypatch, format):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match=f"--output_format {format} needs the program ffmpeg.*wav, flac, ogg"):
+        check_format(format, "")
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("parameters", ["-metadata 'title=x", '"', "-b:a 64k \\"])
+def test_open_quotes(parameters):
+    with pytest.raises(UsageError, match="--output_format_ffmpeg_parameters .* cannot be split"):
+        check_format("m4a", parameters)
+
+
+@pytest.mark.parametrize("format", SOUNDFILE_FORMATS)
+def test_parameters_for_what_does_not_go_through_ffmpeg(format):
+    with pytest.raises(UsageError, match=f"{format} does not go through ffmpeg"):
+        check_format(format, "-b:a 64k")
+
+
+def test_an_old_libsndfile(monkeypatch):
+    monkeypatch.setattr(soundfile, "check_format", lambda container, codec: (container, codec) != ("OGG", "OPUS"))
+    check_format("ogg", "")
+    with pytest.raises(UsageError, match="--output_format opus.*too old"):
+        check_format("opus", "")

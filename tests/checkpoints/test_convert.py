@@ -1,0 +1,406 @@
+"""A converted model is the same model, here and in the library transformers; its folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import shlex
+import shutil
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from test_stages import coarse_row, fine_row, oracle_semantic, semantic_row
+
+from bark_infinity import Bark
+from bark_infinity.checkpoints import convert
+from bark_infinity.checkpoints.finding import find_checkpoints
+from bark_infinity.checkpoints.hub import Hub
+from bark_infinity.checkpoints.mapped import MappedFiles
+from bark_infinity.checkpoints.reading import STAGES, build
+from bark_infinity.cli.main import main, parse
+from bark_infinity.errors import UsageError
+from bark_infinity.options.resolve import check_pairs
+from bark_infinity.options.table import Options
+from bark_infinity.stages.coarse import CoarseSettings
+from bark_infinity.stages.fine import FineSettings
+from bark_infinity.stages.semantic import SemanticSettings
+
+CPU = torch.device("cpu")
+OTHER_NUMBERS = {
+    "text_vocab": 1_000,
+    "semantic_outputs": 520,
+    "coarse_vocab": 2_600,
+    "coarse_outputs": 2_548,
+    "semantic_end": 500,
+    "semantic": {
+        "eos_token_id": 500,
+        "semantic_vocab_size": 500,
+        "semantic_rate_hz": 49.7,
+        "text_encoding_offset": 510,
+        "text_pad_token": 990,
+        "semantic_infer_token": 991,
+        "max_new_tokens": 300,
+    },
+    "coarse": {"coarse_semantic_pad_token": 2_560, "coarse_infer_token": 2_561},
+}
+ODD_TEXTS = ("Hello there, You!", "café 中文字 [laughs] [MASK]", " a\n b\u00a0c x\u0301 \u200b", "", "A" * 150)
+
+linux = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is in memory")
+
+
+@pytest.fixture
+def perform(capfd):
+    """Runs a command line in this process: (exit status, stdout lines, stderr as one line)."""
+
+    def run(line: str) -> tuple[int, list[str], str]:
+        capfd.readouterr()
+        status = main([*shlex.split(line), "--offline"])
+        out, error = capfd.readouterr()
+        return status, out.splitlines(), " ".join(error.split())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sources(oracle, huggingface_folder, suno_folder, tmp_path_factory) -> dict[str, str]:
+    """Models by what is particular to them."""
+    folder = tmp_path_factory.mktemp("sources")
+    biased = tiny.save_suno(tiny.make_oracle(seed=3, bias=True), folder / "biased")
+    other = tiny.save_huggingface(tiny.make_oracle(seed=5, spec=OTHER_NUMBERS), folder / "other")
+    models = {"huggingface": huggingface_folder, "suno": suno_folder, "biased": biased, "other": other}
+    return {**{name: str(path) for name, path in models.items()}, "demo": "demo"}
+
+
+def stages_of(model: str) -> dict:
+    """What the checkpoints of a model hold."""
+    return find_checkpoints(dict.fromkeys(STAGES, model), Hub(offline=True))
+
+
+def load(model: str, dtype: str = "float32") -> Bark:
+    return Bark.load(model, device="cpu", dtype=dtype, offline=True)
+
+
+def greedy(bark: Bark) -> list[np.ndarray]:
+    """Tokens of every stage, and the sound of the last one's."""
+    settings = SemanticSettings(temperature=0, min_eos_p=None, max_gen_duration_s=0.6)
+    semantic = bark.run_stage("semantic", [semantic_row(bark, "Hello there, you!")], settings)[0].tokens
+    coarse = bark.run_stage("coarse", [coarse_row(semantic)], CoarseSettings(temperature=0))[0]
+    fine = bark.run_stage("fine", [fine_row(coarse)], FineSettings(0))[0]
+    return [semantic, coarse, fine, bark.decode([fine])[0]]
+
+
+# ---- the same model -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, "float32") for name in ("huggingface", "suno", "biased", "other", "demo")), ("suno", "bfloat16")],
+)
+def test_a_converted_model_is_the_same_model(perform, sources, name, dtype):
+    status, out, error = perform(f"--model {sources[name]} --convert_model 'my model' --dtype {dtype}")
+    assert (status, out) == (0, ["my model"]) and f"--model './my model' --dtype {dtype}" in error
+    before, after = stages_of(sources[name]), stages_of("my model")
+    for stage in STAGES:
+        assert after[stage].spec == before[stage].spec
+        assert after[stage].stage(stage).config == before[stage].stage(stage).config
+    for one, other in zip(greedy(load(sources[name], dtype)), greedy(load("my model", dtype)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["huggingface", "biased", "other", "demo"])
+def test_transformers_makes_the_same_of_it(perform, sources, name):
+    from transformers import AutoTokenizer, BarkModel
+    from transformers.models.bark.generation_configuration_bark import BarkGenerationConfig
+
+    assert perform(f"--model {sources[name]} --convert_model converted")[0] == 0
+    theirs, told = BarkModel.from_pretrained("converted", dtype=torch.float32, output_loading_info=True)
+    assert not any(told.values())
+    config = json.loads(Path("converted/generation_config.json").read_text())
+    config["semantic_config"] |= {"do_sample": False, "min_eos_p": None, "max_new_tokens": 60}
+    config["coarse_acoustics_config"] |= {"do_sample": False}
+    config["fine_acoustics_config"] |= {"temperature": None}
+    oracle = SimpleNamespace(semantic=theirs.semantic.eval(), generation_config=BarkGenerationConfig(**config))
+    ours, g = load("converted"), oracle.generation_config
+    row = semantic_row(ours, "Hello there, you!")
+    semantic = ours.run_stage("semantic", [row], SemanticSettings(temperature=0, min_eos_p=None))[0].tokens[:60]
+    np.testing.assert_array_equal(semantic, oracle_semantic(oracle, row.text_ids, None)[:60])
+    ids = torch.randint(0, 500, (2, 300), generator=torch.Generator().manual_seed(4))
+    for stage, part in (("semantic", theirs.semantic), ("coarse", theirs.coarse_acoustics)):
+        torch.testing.assert_close(causal_logits(ours, stage, ids), part(ids).logits[..., :500], atol=1e-4, rtol=1e-4)
+    codes = torch.randint(0, 1024, (1, 1024, 8), generator=torch.Generator().manual_seed(5))
+    model = ours.stages["fine"].model
+    with torch.inference_mode():
+        logits = model.logits(model(codes, 3), 3, 1024)
+        torch.testing.assert_close(logits, theirs.fine_acoustics(3, codes).logits[..., :1024], atol=1e-4, rtol=1e-4)
+    tokenizer = AutoTokenizer.from_pretrained("converted")
+    for text in ODD_TEXTS:
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == ours.tokenizer.encode(text), text
+    assert g.fine_acoustics_config.max_fine_input_length == ours.spec.fine_window
+
+
+def causal_logits(bark: Bark, stage: str, ids: torch.Tensor) -> torch.Tensor:
+    """Of the first 500 ids."""
+
+    def attend(_, query, key, value):
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+    model = bark.stages[stage].model
+    with torch.inference_mode():
+        return model.logits(model(model.token_embedding(ids), torch.arange(ids.shape[1]), attend), 0, 500)
+
+
+def test_transformers_speaks_with_it_unasked(perform):
+    from transformers import AutoProcessor, BarkModel
+
+    assert perform("--model demo --convert_model converted")[0] == 0
+    model = BarkModel.from_pretrained("converted", dtype=torch.float32)
+    words = AutoProcessor.from_pretrained("converted")("Hello there")
+    torch.manual_seed(0)
+    first, second = (model.generate(**words, semantic_max_new_tokens=20, pad_token_id=10_000) for _ in "ab")
+    assert first.shape[1] >= 3_000 and not torch.equal(first, second)  # it draws
+
+
+def test_types_and_what_is_kept_once(perform, suno_folder):
+    assert perform(f"--model {suno_folder} --convert_model converted --dtype float16")[0] == 0
+    tensors = load_file("converted/model.safetensors")
+    for name, tensor in tensors.items():
+        exact = name.startswith("codec_model.") or "layernorm" in name
+        assert tensor.dtype == (torch.float32 if exact else torch.float16) or name.endswith(".attn.bias")
+    assert not [name for name in tensors if "lm_heads" in name]
+    assert json.loads(Path("converted/config.json").read_text())["dtype"] == "float16"
+
+
+def test_heads_of_their_own_stay(perform, huggingface_folder):
+    folder = shutil.copytree(huggingface_folder, Path("untied"))
+    tensors = load_file(folder / "model.safetensors")
+    own = tensors["fine_acoustics.input_embeds_layers.3.weight"] + 1
+    tied = tensors["fine_acoustics.input_embeds_layers.5.weight"].clone()
+    tensors |= {"fine_acoustics.lm_heads.2.weight": own, "fine_acoustics.lm_heads.4.weight": tied}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert perform(f"--model {folder} --convert_model converted --dtype float32")[0] == 0
+    heads = [name for name in load_file("converted/model.safetensors") if "lm_heads" in name]
+    assert heads == ["fine_acoustics.lm_heads.2.weight"]
+    assert torch.equal(stages_of("converted")["fine"].stage("fine").state["heads.2.weight"], own)
+
+
+def test_stages_of_two_models(perform, oracle, suno_folder):
+    """In the original's cache: the large model, and another one as the small."""
+    original = Path("cache/suno/bark_v0")
+    shutil.copytree(suno_folder, original)
+    small = tiny.save_suno(tiny.make_oracle(seed=9, bias=True), Path("small"), size="")
+    for name in ("text.pt", "coarse.pt", "fine.pt"):
+        shutil.copy(small / name, original)
+    line = "--convert_model mixed --text_use_small --dtype float32"
+    _, out, error = perform(f"{line} --dry_run")
+    assert not out and "semantic stage from small, coarse stage from large, fine stage from large" in error
+    assert perform(line)[0] == 0
+    assert load("mixed").stages
+    for stage, source in {"semantic": small, "coarse": suno_folder, "fine": suno_folder}.items():
+        before, after = stages_of(str(source))[stage].stage(stage), stages_of("mixed")[stage].stage(stage)
+        assert after.config == before.config
+        assert all(torch.equal(after.state[name], before.state[name]) for name in after.state)
+
+
+# ---- what is mapped into memory -------------------------------------------------------------------------------------
+
+
+def resident(path: Path) -> int:
+    """Bytes of a file that count as this process's memory."""
+    total, counts = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            counts = words[-1] == str(path.resolve())
+        elif counts and words[0] == "Rss:":
+            total += int(words[1]) * 1024
+    return total
+
+
+@linux
+@pytest.mark.parametrize("layout", ["huggingface", "suno"])
+def test_files_leave_memory_while_a_model_is_built(huggingface_folder, suno_folder, layout, tmp_path):
+    source, file = {"huggingface": (huggingface_folder, "model.safetensors"), "suno": (suno_folder, "text_2.pt")}[
+        layout
+    ]
+    folder = shutil.copytree(source, tmp_path / "copy")  # that no model of another test has mapped
+    weights = stages_of(str(folder))["semantic"].stage("semantic")
+    before = {name: tensor.clone() for name, tensor in weights.state.items()}
+    size = sum(tensor.nbytes for tensor in before.values())
+    assert resident(folder / file) > 0.9 * size
+    model = build(weights, "semantic", torch.bfloat16, CPU, "here")
+    assert resident(folder / file) < 0.2 * size
+    for name, tensor in weights.state.items():  # they come back
+        assert torch.equal(tensor, before[name]) and torch.equal(model.state_dict()[name], tensor.bfloat16())
+
+
+@linux
+def test_a_model_is_written_without_keeping_its_source_in_memory(huggingface_folder, tmp_path):
+    folder = shutil.copytree(huggingface_folder, tmp_path / "copy")  # that no model of another test has mapped
+    (tmp_path / "new").mkdir()
+    convert.write_model(stages_of(str(folder)), tmp_path / "new", torch.bfloat16)
+    file = folder / "model.safetensors"
+    assert resident(file) < 0.2 * file.stat().st_size
+
+
+def test_weights_in_the_type_of_their_file_are_not_copied(perform, huggingface_folder):
+    assert perform(f"--model {huggingface_folder} --convert_model converted")[0] == 0
+    for folder, dtype in ((str(huggingface_folder), torch.float32), ("converted", torch.bfloat16)):
+        for stage, checkpoint in stages_of(folder).items():
+            weights = checkpoint.stage(stage)
+            model = build(weights, stage, dtype, CPU, folder)
+            places = {tensor.data_ptr() for tensor in weights.state.values()}
+            assert {tensor.data_ptr() for tensor in model.state_dict().values()} == places
+            assert all(tensor.data_ptr() % 4 == 0 for tensor in weights.state.values())
+
+
+def test_memory_that_is_no_file_stays():
+    tensor = torch.arange(1_000_000)
+    MappedFiles().release(tensor)
+    assert torch.equal(tensor, torch.arange(1_000_000))
+
+
+def test_the_file_is_aligned(perform):
+    assert perform("--model demo --convert_model converted")[0] == 0
+    file = safe_open("converted/model.safetensors", framework="pt")
+    for tensor in (file.get_tensor(name) for name in file.keys()):  # noqa: SIM118, it is no mapping
+        assert tensor.data_ptr() % tensor.itemsize == 0
+        assert tensor.data_ptr() % 64 == 0 or tensor.nbytes % 64
+
+
+# ---- whole or absent ------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_is_an_ordinary_one(perform):
+    before = os.umask(0o027)
+    try:
+        assert perform("--model demo --convert_model new/folders/converted")[0] == 0
+    finally:
+        os.umask(before)
+    assert os.listdir() == ["new"]
+    files = {path: stat.S_IMODE(path.stat().st_mode) for path in Path("new").rglob("*")}
+    assert {mode for path, mode in files.items() if path.is_dir()} == {0o750}
+    assert {mode for path, mode in files.items() if path.is_file()} == {0o640}
+
+
+def test_an_empty_folder_is_filled(perform):
+    Path("real").mkdir()
+    Path("link").symlink_to("real")
+    assert perform("--model demo --convert_model link")[:2] == (0, ["link"])
+    assert Path("link").is_symlink() and load("real").stages
+    assert sorted(os.listdir()) == ["link", "real"]
+
+
+def test_a_folder_named_like_a_model(perform):
+    _, _, error = perform("--model demo --convert_model large --dtype float16")
+    flags = error.split("speak with it: ")[1]
+    assert perform(f"{flags} --text_prompt Hi --semantic_max_gen_duration_s 0.1 --fine_temp 0")[0] == 0
+
+
+@pytest.mark.parametrize("more", ["", "--dry_run"])
+@pytest.mark.parametrize("name", ["full", "file", "dangling"])
+def test_what_is_there_stays(perform, name, more):
+    Path("full").mkdir()
+    Path("full/precious").touch()
+    Path("file").touch()
+    Path("dangling").symlink_to("nowhere")
+    status, out, error = perform(f"--model demo --convert_model {name} {more}")
+    assert (status, out) == (2, []) and error.startswith(f"error: --convert_model {name} is there already")
+    assert sorted(os.listdir()) == ["dangling", "file", "full"] and os.listdir("full") == ["precious"]
+
+
+@pytest.mark.parametrize("name", ["file/new", "x" * 300, "/proc/new/model"])
+def test_folders_that_cannot_be_made_are_told_before_anything_is_read(perform, name):
+    Path("file").touch()
+    status, out, error = perform(f"--model nonsense --convert_model {name}")
+    assert (status, out) == (2, []) and error.startswith(f"error: --convert_model {name} cannot be written")
+    assert os.listdir() == ["file"]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_is_left_of_what_was_not_finished(perform, monkeypatch, failure):
+    def fail(plan):
+        yield b"half of it"
+        raise failure
+
+    monkeypatch.setattr(convert, "_safetensors", fail)
+    Path("empty").mkdir()
+    for name in ("empty", "new/folder"):
+        status, out, error = perform(f"--model demo --convert_model {name}")
+        assert out == [] and error.count("error") == 1
+        if isinstance(failure, OSError):
+            assert status == 2 and f"{name} cannot be written (No space left on device); free space" in error
+        assert os.listdir() == ["empty"] and not os.listdir("empty")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("text_2.pt", lambda path: os.truncate(path, 5_000_000), "text_2.pt"),
+        ("fine_2.pt", lambda path: os.truncate(path, 5_000), "fine_2.pt"),
+        ("coarse_2.pt", os.unlink, "coarse_2.pt"),
+        ("codec/model.safetensors", lambda path: os.truncate(path, 5_000), "model.safetensors is damaged"),
+        ("codec/config.json", lambda path: path.write_text('{"num_filters": 8}'), "the codec in"),
+        ("tokenizer/vocab.txt", os.unlink, "no tokenizer"),
+    ],
+)
+def test_nothing_is_left_of_a_damaged_model(perform, suno_folder, file, change, message):
+    shutil.copytree(suno_folder, "damaged")
+    change(Path("damaged", file))
+    status, out, error = perform("--model damaged --convert_model converted")
+    assert (status, out) == (2, []) and message in error and error.startswith("error: ")
+    assert os.listdir() == ["damaged"]
+
+
+def test_stages_that_do_not_belong_together_are_not_written(perform, sources, suno_folder):
+    original = Path("cache/suno/bark_v0")
+    original.mkdir(parents=True)
+    shutil.copy(suno_folder / "text_2.pt", original / "text.pt")
+    status, _, error = perform(f"--model {sources['other']} --text_use_small --convert_model converted")
+    assert status == 2 and "cannot work together: semantic_vocab_size is 10000 and 500" in error
+    assert os.listdir() == ["cache"]
+
+
+def test_a_dry_run_writes_nothing(perform):
+    status, out, error = perform("--model demo --convert_model converted --dry_run")
+    assert (status, out) == (0, []) and "converted would become a model in bfloat16: semantic stage from demo" in error
+    assert not os.listdir()
+
+
+# ---- with other flags -----------------------------------------------------------------------------------------------
+
+
+def test_int8_is_no_type_of_a_file():
+    options = Options(convert_model="converted", dtype="int8")
+    with pytest.raises(UsageError, match="no int8, which is made of any checkpoint"):
+        check_pairs(dataclasses.replace(Options().resolved(), convert_model="converted", dtype="int8"), options)
+
+
+@pytest.mark.parametrize("name", ["text_prompt", "prompt_file", "from_manifest", "render_npz_samples"])
+def test_it_is_not_a_run(perform, name):
+    Path("some.json").write_text('{"format": 1}')
+    status, _, error = perform(f"--model demo --convert_model converted --{name} some.json")
+    assert status == 2 and not Path("converted").exists(), error
+
+
+def test_it_comes_behind_reports(perform, monkeypatch):
+    from bark_infinity.reports import catalogue as reports
+
+    monkeypatch.setitem(reports.REPORTS, "detailed_cuda_report", lambda: "the report")
+    status, out, error = perform("--model demo --convert_model converted --detailed_cuda_report")
+    assert (status, out) == (0, ["converted"]) and "the report" in error
+
+
+def test_no_manifest_asks_for_it():
+    segments = [{"text": "Hi", "seeds": {}}]
+    manifest = {"format": 1, "text": "Hi", "seed": 1, "prompt": 0, "take": 0, "segments": segments}
+    Path("hostile.json").write_text(json.dumps(manifest | {"settings": {"convert_model": "climbed"}}))
+    assert parse(["--from_manifest", "hostile.json"]).convert_model is None

@@ -1,0 +1,386 @@
+"""The command line as its users meet it: what is on stdout and stderr, exit codes, files, and every kind of bad input."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bark_infinity import Voice
+from bark_infinity.cli.main import main, parse
+from bark_infinity.errors import UsageError
+from bark_infinity.options.table import Options
+from bark_infinity.run.planning import plan_clips
+
+START = Path(__file__).parents[2] / "bark_perform.py"
+
+
+def shell(*arguments: str, **more) -> subprocess.CompletedProcess:
+    """The program in a process of its own."""
+    return subprocess.run([sys.executable, str(START), *arguments], capture_output=True, text=True, timeout=120, **more)
+
+
+@pytest.fixture
+def perform(capfd):
+    """Run a command line on the demo model in this process: (exit status, stdout lines, stderr)."""
+
+    def run(*arguments: str, model: str = "demo") -> tuple[int, list[str], str]:
+        status = main(["--model", model, "--device", "cpu", *arguments])
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), err
+
+    return run
+
+
+def manifest(wav: str) -> dict:
+    return json.loads(Path(wav).with_suffix(".json").read_text(encoding="utf-8"))
+
+
+# ---- as a person ----------------------------------------------------------------------------------------------------
+
+
+def test_one_command_gives_a_path_that_exists(tmp_path):
+    result = shell("--model", "demo", "--text_prompt", "hi", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / result.stdout.strip()).is_file() and result.stdout.count("\n") == 1
+    assert "made" in result.stderr and "warning" not in result.stderr and "Traceback" not in result.stderr
+    stem = tmp_path / "bark_samples" / "hi-SPK-random"
+    assert {p.name for p in stem.parent.iterdir()} == {f"{stem.name}{end}" for end in (".wav", ".npz", ".json")}
+    assert Voice.load(f"{stem}.npz").seconds == pytest.approx(soundfile.info(f"{stem}.wav").duration)
+
+
+def test_the_path_comes_through_a_pipe_while_a_person_watches_the_bar(tmp_path):
+    """stderr is a terminal, stdout is not: `wav=$(python bark_perform.py ...)`."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals of this kind")
+    master, terminal = pty.openpty()
+    command = [sys.executable, str(START), "--model", "demo", "--text_prompt", "hi"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
+        while piece := os.read(master, 4096):
+            shown += piece
+    out, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert process.returncode == 0 and (tmp_path / out.decode().strip()).is_file()
+    assert b"0/1 segment" in shown
+
+
+def test_paths_in_any_script_whatever_the_locale(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, str(START), "--model", "demo", "--text_prompt", "你好世界"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / result.stdout.decode("utf-8").strip()).is_file()
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    command = f"{sys.executable} {START} --list_speakers 2>/dev/null | true; echo ${{PIPESTATUS[0]}}"
+    (tmp_path / "prompts").mkdir()
+    for n in range(3000):
+        (tmp_path / "prompts" / f"{n:0100}.npz").touch()
+    result = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in result.stderr and result.stdout.strip() in ("0", "1")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--list_speakers"], ["--dry_run", "--text_prompt", "hi"], ["--nonsense"]]
+)
+def test_what_needs_no_model_imports_no_torch(tmp_path, arguments):
+    code = f"import sys, bark_infinity.cli.main as c; sys.argv = ['x', *{arguments!r}]\ntry: c.main()\nfinally: print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=path_env())
+    assert result.stdout, result.stderr
+    assert not {"torch", "transformers", "nltk"} & set(result.stdout.split())
+    assert not list(tmp_path.iterdir())
+
+
+def path_env() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(START.parent)}
+
+
+def test_interrupting_keeps_what_is_finished(tmp_path):
+    (tmp_path / "many.txt").write_text("".join(f"This is line number {n}.\n" for n in range(200)))
+    arguments = ["--model", "demo", "--prompt_file", "many.txt", "--split_input_into_separate_prompts_by", "line"]
+    command = [sys.executable, str(START), *arguments, "--batch_size", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert soundfile.info(tmp_path / first).frames > 0
+    assert not [p for p in (tmp_path / "bark_samples").iterdir() if p.suffix == ".tmp"]
+
+
+# ---- a long clip ----------------------------------------------------------------------------------------------------
+
+
+def test_forty_sentences_with_a_voice_are_one_clip(perform, make_voice, tmp_path):
+    make_voice(6.0).save(tmp_path / "someone.npz")
+    text = " ".join(
+        f"This is sentence number {n}, which tells of a dog that walked along a river." for n in range(1, 41)
+    )
+    (tmp_path / "story.txt").write_text(text)
+    arguments = ["--prompt_file", "story.txt", "--split_each_text_prompt_by", "sentence"]
+    arguments += ["--history_prompt", "someone.npz", "--seed", "3"]
+    status, (wav,), _ = perform(*arguments, "--add_silence_between_segments", "0.1")
+    assert status == 0
+    samples, rate = soundfile.read(wav, dtype="int16")
+    made = manifest(wav)
+    assert rate == 24_000 and [s["text"].split(",")[0] for s in made["segments"]] == [
+        f"This is sentence number {n}" for n in range(1, 41)
+    ]
+    end = 0
+    for segment in made["segments"]:
+        start, stop = (round(segment[name] * rate) for name in ("start", "end"))
+        assert start == end + (2_400 if end else 0) and stop - start == segment["frames"] * 320
+        assert not samples[end:start].any() and samples[start:stop].std() > 10
+        assert segment["history"]["semantic_tokens"] == 256
+        end = stop
+    assert end == len(samples) and made["seconds"] == pytest.approx(len(samples) / rate, abs=1e-6)
+    with np.load(Path(wav).with_suffix(".segments.npz")) as tokens:
+        assert tokens["fine_prompt_39"].shape == (8, made["segments"][39]["frames"])
+
+
+def test_a_clip_is_made_again_from_its_manifest(perform):
+    text = (
+        "A first sentence that is long enough to stand alone here. And a second sentence that is as long as the first."
+    )
+    status, (first,), _ = perform(
+        "--text_prompt", text, "--split_character_goal_length", "60", "--split_character_max_length", "70"
+    )
+    assert status == 0 and len(manifest(first)["segments"]) == 2
+    again = manifest(first)["settings"] | {"single_starting_seed": manifest(first)["seed"]}
+    _, (second,), _ = perform(*(f"--{name}={value}" for name, value in again.items() if name != "model"))
+    assert second.endswith("_1.wav")
+    np.testing.assert_array_equal(soundfile.read(first)[0], soundfile.read(second)[0])
+
+
+def test_wav_carries_title_seed_and_settings(perform):
+    _, (wav,), _ = perform("--text_prompt", "Hello", "--seed", "77", "--text_temp", "0.6")
+    with soundfile.SoundFile(wav) as sound:
+        assert sound.title == "Hello" and "seed 77" in sound.comment and "--text_temp 0.6" in sound.comment
+
+
+def test_takes_and_names_never_collide(perform):
+    arguments = ["--text_prompt", "Hello", "--output_iterations", "3", "--seed", "5", "--output_filename", "take"]
+    status, wavs, _ = perform(*arguments)
+    assert status == 0 and [Path(w).name for w in wavs] == ["take.wav", "take_1.wav", "take_2.wav"]
+    assert len({manifest(w)["seed"] for w in wavs}) == 3 and manifest(wavs[0])["seed"] == 5
+    _, more, _ = perform(*arguments)
+    assert [Path(w).name for w in more] == ["take_3.wav", "take_4.wav", "take_5.wav"]
+    np.testing.assert_array_equal(soundfile.read(wavs[1])[0], soundfile.read(more[1])[0])
+
+
+def test_the_clip_is_a_voice_for_the_next(perform):
+    _, (wav,), _ = perform("--text_prompt", "Hello there", "--output_filename", "mine", "--seed", "5")
+    status, (next_wav,), _ = perform("--text_prompt", "And again", "--history_prompt", "mine")
+    assert status == 0 and manifest(next_wav)["segments"][0]["history"]["fine_frames"] > 0
+    assert "-SPK-mine" in next_wav
+    perform("--text_prompt", "No voice", "--output_filename", "none", "--always_save_speaker", "false")
+    assert not Path("bark_samples/none.npz").exists()
+
+
+def test_prompts_from_standard_input(tmp_path):
+    result = shell(
+        "--model",
+        "demo",
+        "--prompt_file",
+        "-",
+        "--split_input_into_separate_prompts_by",
+        "line",
+        cwd=tmp_path,
+        input="One line.\n\nTwo lines.\n",
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_text_beyond_256_ids_is_reported(perform, huggingface_folder):
+    text = "a b " * 200
+    status, (wav,), err = perform(
+        "--text_prompt", text, "--split_each_text_prompt_by", "line", model=str(huggingface_folder)
+    )
+    assert status == 0 and "144 of the text's tokens" in " ".join(err.split())
+    assert manifest(wav)["segments"][0]["ids_cut"] == 144
+
+
+# ---- asking without making ------------------------------------------------------------------------------------------
+
+
+def test_dry_run_shows_what_would_be_made(perform, tmp_path):
+    status, out, err = perform(
+        "--dry_run", "--text_prompt", "Hello there. [laughs]", "--seed", "42", "--output_iterations", "2"
+    )
+    assert status == 0 and not out and not list(tmp_path.iterdir())
+    for part in ("Hello there. [laughs]", "Hello_there", "42", "2 clips"):
+        assert part in err
+
+
+def test_voices_are_listed(perform, make_voice):
+    Path("prompts/v2").mkdir(parents=True)
+    make_voice(6.0).save("prompts/v2/de_speaker_1.npz")
+    Path("prompts/broken.npz").write_text("no voice")
+    status, out, err = perform("--list_speakers")
+    assert status == 0 and out == ["broken", "v2/de_speaker_1"]  # nobody watches: names for a pipe
+    assert "German" in err and "6.0" in err and "no voice" in err and "announcer" in err
+
+
+# ---- bad input ------------------------------------------------------------------------------------------------------
+
+BAD = [
+    (["--text_prompt", ""], "--text_prompt has no text"),
+    (["--text_prompt", "...!"], "nothing to say"),
+    (["--prompt_file", "absent.txt"], "absent.txt does not exist"),
+    (["--prompt_file", "latin.txt"], "latin.txt is not UTF-8"),
+    (["--prompt_file", "."], "cannot be read"),
+    (["--text_prompt", "a", "--prompt_file", "b"], "exclude each other"),
+    (["--history_prompt", "v2/en_speaker_66"], "v2/en_speaker_6"),
+    (["--history_prompt", "nowhere/voice.npz"], "no voice file"),
+    (["--history_prompt", "latin.txt"], "no .npz voice file"),
+    (["--fine_temp", "-0.1"], "--fine_temp must be 0.0 or more"),
+    (["--text_temp", "nan"], "--text_temp must be"),
+    (["--text_temp", "warm"], "--text_temp takes a number"),
+    (["--semantic_top_p", "1.5"], "--semantic_top_p must be between"),
+    (["--coarse_max_coarse_history", "59"], "between 60 and 630"),
+    (["--coarse_sliding_window_len", "200"], "over 768 together"),
+    (["--stable_mode_interval", "-1"], "--stable_mode_interval must be 0 or more"),
+    (["--coarse_prev_segment_weight", "1.1"], "--coarse_prev_segment_weight must be between"),
+    (["--split_character_goal_length", "300"], "is over --split_character_max_length"),
+    (["--seed", "1", "--single_starting_seed", "2"], "exclude each other"),
+    (["--seed", "-1"], "--seed must be between"),
+    (["--dtype", "int4"], "auto, float32, bfloat16"),
+    (["--dry_run", "maybe"], "--dry_run takes true"),
+    (["--txt_temp", "1"], "did you mean --text_temp"),
+    (["loose"], "belongs to no flag"),
+    (["--output_filename", "-x"], "--output_filename=-value"),
+    (["--output_dir", "latin.txt/x"], "--output_dir"),
+    (["--output_dir", "x" * 300], "--output_dir"),
+    (["--prompt_file", "~nobody_here/x"], "does not exist"),
+    (["--text_prompt", "caf\udce9"], "is not UTF-8"),
+    (["--offline", "--force_reload"], "exclude each other"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD)
+def test_bad_input_is_one_sentence_and_leaves_nothing(perform, tmp_path, arguments, message):
+    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    if "--text_prompt" not in arguments and "--prompt_file" not in arguments:
+        arguments = ["--text_prompt", "Hello", *arguments]
+    status, out, err = perform(*arguments)
+    assert status == 2 and not out
+    assert message in " ".join(err.split()) and err.startswith("error: ") and err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["latin.txt"]
+
+
+def test_debug_shows_the_traceback(perform):
+    assert "Traceback" in perform("--text_prompt", "", "--loglevel", "debug")[2]
+    assert "Traceback" not in perform("--text_prompt", "", "--loglevel", "info")[2]
+
+
+@pytest.mark.parametrize("model", ["absent-model", "folder", ".", "x" * 300, "é/x", "a..b/-c", "~nobody_here/x"])
+def test_bad_models_are_one_sentence(perform, tmp_path, model):
+    (tmp_path / "folder").mkdir()
+    status, out, err = perform("--text_prompt", "Hello", "--offline", model=model)
+    assert status == 2 and not out and err.startswith("error: ") and "--model" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_offline_without_a_model_names_three_ways_out(perform):
+    status, _, err = perform("--text_prompt", "Hello", "--offline", model="large")
+    assert status == 2 and all(way in err for way in ("connect once", "--model a folder", "--model demo"))
+
+
+def test_one_failing_prompt_does_not_stop_the_others(perform, monkeypatch):
+    from bark_infinity.errors import OutputError
+    from bark_infinity.output.clip_files import ClipFiles
+
+    add = ClipFiles.add
+
+    def full_disk(files, segment):
+        if segment.plan.text == "Two.":
+            raise OutputError("cannot write Two.wav (No space left on device); free space")
+        add(files, segment)
+
+    monkeypatch.setattr(ClipFiles, "add", full_disk)
+    Path("three.txt").write_text("One.\nTwo.\nThree.\n")
+    status, out, err = perform("--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line")
+    assert status == 1 and len(out) == 2 and "No space left" in err
+
+
+def test_a_prompt_that_cannot_be_spoken_is_left_out_and_listed(perform):
+    Path("three.txt").write_text("One line.\n***\nThree lines.\n")
+    arguments = ["--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line"]
+    status, out, err = perform(*arguments)
+    assert status == 1 and [Path(w).name for w in out] == ["1_One_line-SPK-random.wav", "3_Three_lines-SPK-random.wav"]
+    assert "'***'" in err
+    assert perform(*arguments, "--dry_run")[0] == 0
+
+
+def test_a_clip_that_cannot_be_saved_whole_leaves_nothing(perform, monkeypatch):
+    from bark_infinity.errors import OutputError
+    from bark_infinity.output import clip_files as results
+
+    def full_disk(*_):
+        raise OutputError("cannot write (No space left on device); free space")
+
+    monkeypatch.setattr(results, "write_manifest", full_disk)
+    status, out, err = perform("--text_prompt", "Hello")
+    assert status == 1 and not out and "No space left" in err
+    left = sorted(Path("bark_samples").iterdir())  # to go on with when there is space
+    assert [path.name.partition("-")[0] for path in left] == [".run", "Hello"] and left[1].suffix == ".partial"
+
+
+def test_settings_with_prompt_in_their_name_are_in_the_metadata(perform):
+    _, (wav,), _ = perform("--text_prompt", "Hello", "--prompt_text_prefix", "[music]", "--separate_prompts")
+    with soundfile.SoundFile(wav) as sound:
+        assert "--prompt_text_prefix [music]" in sound.comment and "--separate_prompts" in sound.comment
+    assert manifest(wav)["segments"][0]["text"] == "[music] Hello"
+    assert manifest(wav)["stages"]["fine"]["source"] == "the built-in demo model"
+
+
+@pytest.mark.parametrize("text", ["नमस्ते दुनिया, यह एक लंबा वाक्य है जो बहुत लंबा है।" * 3, "你好世界" * 60, "Hello"])
+def test_names_keep_the_voice_in_any_script(text):
+    stem = plan_clips([text], Options(history_prompt="v2/en_speaker_6").resolved(), 0)[0][0].stem
+    assert stem.endswith("-SPK-v2_en_speaker_6") and len(stem.encode()) <= 160
+
+
+def test_the_home_folder_is_one_for_writing_and_looking_up(perform, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _, (wav,), _ = perform(
+        "--text_prompt", "Hello there", "--output_dir=~/out", "--output_filename", "mine", "--seed", "5"
+    )
+    assert Path(wav).parent == tmp_path / "out"
+    assert perform("--text_prompt", "Again", "--output_dir=~/out", "--history_prompt", "mine")[0] == 0
+
+
+# ---- parsing --------------------------------------------------------------------------------------------------------
+
+
+def test_flags_take_dashes_cases_and_aliases():
+    given = parse(
+        [
+            "--Text-Prompt=a-b --c",
+            "--USE_SMALL_MODELS",
+            "--OFFLOAD_CPU",
+            "no",
+            "--x-coarse-history-alignment-hack",
+            "-4",
+        ]
+    )
+    assert given.text_prompt == "a-b --c" and given.use_smaller_models is True and given.offload_cpu is False
+    assert given.coarse_history_time_alignment_hack == -4
+
+
+def test_text_that_looks_like_markup_stays_text(perform):
+    status, _, err = perform("--dry_run", "--text_prompt", "[red]Hello[/red] [laughs] [/b]")
+    assert status == 0 and "[red]Hello[/red] [laughs] [/b]" in err
+    with pytest.raises(UsageError, match=r"\[red\]"):
+        parse(["--dtype", "[red]x[/red]"])

@@ -1,0 +1,84 @@
+"""The codec's encoder, against transformers' own way from sound to codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from babbler import Babbler
+from transformers import EncodecConfig, EncodecModel
+
+from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint
+from bark_infinity.checkpoints.reading import rename
+from bark_infinity.checkpoints.suno import SunoCheckpoint
+from bark_infinity.errors import CheckpointError
+from bark_infinity.model.codec import Codec, CodecWeights, Encoder
+
+CPU = torch.device("cpu")
+
+
+def spread_codebooks(model: EncodecModel) -> EncodecModel:
+    """Random codebooks that lie where the encoder's output does, so that codes tell sounds apart."""
+    with torch.no_grad():
+        latents = model.encoder(torch.from_numpy(noise(24_000))[None, None])[0]  # (width, 75)
+        spread, centre = latents.std(1), latents.mean(1)
+        for i, layer in enumerate(model.quantizer.layers):
+            layer.codebook.embed.normal_().mul_(spread * 0.8**i).add_(centre if i == 0 else 0)
+    return model
+
+
+def noise(n: int) -> np.ndarray:
+    return (np.random.default_rng(1).standard_normal(n) * 0.3).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def codec() -> EncodecModel:
+    torch.manual_seed(0)
+    return spread_codebooks(EncodecModel(EncodecConfig(num_filters=4, num_lstm_layers=1, hidden_size=16)).eval())
+
+
+@pytest.fixture
+def weights(codec) -> CodecWeights:
+    return CodecWeights(codec.config.to_dict(), codec.state_dict)
+
+
+def without(weights: CodecWeights, half: str) -> CodecWeights:
+    return CodecWeights(
+        weights.config, lambda: {name: t for name, t in weights.read().items() if not name.startswith(f"{half}.")}
+    )
+
+
+@pytest.mark.parametrize("n", [1, 320, 24_000, 24_001, 31_999])
+def test_codes_are_those_of_transformers(weights, codec, n):
+    wave = noise(n)
+    with torch.inference_mode():
+        theirs = codec.encode(torch.from_numpy(wave)[None, None], bandwidth=6.0).audio_codes
+    ours = Encoder(weights, CPU, "tiny").encode(wave)
+    np.testing.assert_array_equal(ours, theirs[0, 0].numpy())
+    assert ours.shape == (8, -(-n // 320)) and ours.min() >= 0 and ours.max() < 1024
+    if n > 20_000:
+        assert len(np.unique(ours)) > 100
+
+
+def test_every_layout_holds_an_encoder(oracle, huggingface_folder, suno_folder):
+    found = HuggingFaceCheckpoint.open(huggingface_folder), SunoCheckpoint(suno_folder, hub=None), Babbler()
+    encoders = [Encoder(checkpoint.codec(), CPU, "tiny") for checkpoint in found]
+    for encoder in encoders[:2]:
+        for name, tensor in oracle.codec_model.encoder.state_dict().items():
+            torch.testing.assert_close(encoder.model.encoder.state_dict()[name], tensor, atol=0, rtol=0)
+    assert encoders[2].encode(noise(3_200)).shape == (8, 10)
+
+
+def test_weight_norm_by_its_old_names(weights):
+    """As the published files have it."""
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    renamed = {rename(old, name): tensor for name, tensor in weights.read().items()}
+    other = Encoder(CodecWeights(weights.config, lambda: renamed), CPU, "old")
+    np.testing.assert_array_equal(other.encode(noise(4_000)), Encoder(weights, CPU, "new").encode(noise(4_000)))
+
+
+def test_each_way_needs_its_own_half_only(weights):
+    codes = Encoder(without(weights, "decoder"), CPU, "tiny").encode(noise(3_200))
+    assert Codec(without(weights, "encoder"), CPU, "tiny").decode(codes).shape == (3_200,)
+    with pytest.raises(CheckpointError, match=r"the codec in tiny lacks \d+ arrays, encoder\..*; copy the whole"):
+        Encoder(without(weights, "encoder"), CPU, "tiny")

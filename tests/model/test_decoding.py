@@ -1,0 +1,233 @@
+"""Slots and what they cost: no step for finished rows, no prefix read twice, no position read that is not filled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bark_infinity.model import decoding
+from bark_infinity.model.decoding import CachedDecoder, GraphedDecoder, RecomputingDecoder, compact
+from bark_infinity.model.sampling import RowRandom
+from bark_infinity.stages import coarse as coarse_stage
+from bark_infinity.stages import semantic as semantic_stage
+from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
+from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
+
+
+class Counting(CachedDecoder):
+    """Counts prefixes that are read and rows that step."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.filled: list[int] = []  # slots, in order
+        self.rows_of_steps: list[int] = []
+
+    def fill(self, slots, prefixes):
+        self.filled += slots
+        super().fill(slots, prefixes)
+
+    def step(self, tokens):
+        self.rows_of_steps.append(len(tokens))
+        return super().step(tokens)
+
+
+@pytest.fixture
+def decoders(monkeypatch) -> list[Counting]:
+    """The decoders that stages make."""
+    made = []
+
+    def make(model, rows, length, *_):
+        made.append(Counting(model, rows, length))
+        return made[-1]
+
+    for stage in (semantic_stage, coarse_stage):
+        monkeypatch.setattr(stage, "make_decoder", make)
+    return made
+
+
+def semantic_rows(bark, n: int) -> list[SemanticRow]:
+    return [SemanticRow(bark.encode(f"Text {k}."), np.zeros(0, int), RowRandom(k)) for k in range(n)]
+
+
+def coarse_row(n: int, voice=None) -> CoarseRow:
+    history = (np.zeros(0, int), np.zeros((2, 0), int)) if voice is None else (voice.semantic, voice.coarse)
+    return CoarseRow(np.random.default_rng(n).integers(0, 10_000, n), *history, RowRandom(n))
+
+
+def test_no_step_is_spent_on_finished_rows(bark, decoders):
+    """Every row steps once a token, and once for the end of speech; while rows wait all places are taken."""
+    made = bark.run_stage("semantic", semantic_rows(bark, 7), SemanticSettings(), at_once=3)
+    (decoder,) = decoders
+    assert sum(decoder.rows_of_steps) == sum(len(m.tokens) + 1 for m in made)
+    first_without = len(decoder.rows_of_steps) - next(
+        i for i, rows in enumerate(reversed(decoder.rows_of_steps)) if rows == 3
+    )
+    assert decoder.rows_of_steps[:first_without] == [3] * first_without
+    assert sorted(decoder.rows_of_steps, reverse=True) == decoder.rows_of_steps
+    assert len(decoder.filled) == 7 and decoder.filled[:3] == [0, 1, 2]
+
+
+def test_the_coarse_prefix_is_kept_while_it_has_not_moved(bark, decoders):
+    """Without a voice the first windows only grow: 627 tokens of 209 semantic ones, then every window of 60 moves."""
+    bark.run_stage("coarse", [coarse_row(200)], CoarseSettings())  # 600 coarse tokens, 10 windows
+    bark.run_stage("coarse", [coarse_row(260)], CoarseSettings())  # 780: windows at 660 and 720 have moved
+    assert [len(decoder.filled) for decoder in decoders] == [1, 3]
+
+
+def test_the_coarse_prefix_is_read_again_when_either_part_moves(bark, decoders, make_voice):
+    bark.run_stage("coarse", [coarse_row(80, make_voice(9.0))], CoarseSettings())  # 240 tokens behind a full history
+    bark.run_stage("coarse", [coarse_row(80, make_voice(9.0))], CoarseSettings(sliding_window_len=30))
+    assert [len(decoder.filled) for decoder in decoders] == [4, 8]
+
+
+def test_attention_reads_each_row_as_far_as_it_is_filled(bark, decoders, monkeypatch, make_voice):
+    read = []
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(query, key, value, **kwargs):
+        if query.shape[2] == 1:
+            assert not kwargs  # no mask
+            read.append(key.shape[0] * key.shape[2])
+        return attention(query, key, value, **kwargs)
+
+    monkeypatch.setattr(decoding.F, "scaled_dot_product_attention", spy)
+    bark.run_stage("coarse", [coarse_row(1, make_voice(9.0)), coarse_row(1)], CoarseSettings())  # two tokens each
+    voiced, alone = 256 + 1 + 626, 256 + 1  # 209 semantic tokens are 628 coarse ones, and two are dropped
+    layers = bark.stages["coarse"].model.config.n_layer
+    assert sum(read) == layers * (voiced + voiced + 1 + alone + alone + 1)
+
+
+@pytest.mark.parametrize("kind", [CachedDecoder, GraphedDecoder, RecomputingDecoder])
+def test_slots_are_filled_kept_and_filled_again(bark, kind):
+    """A row's hidden states are those of the whole sequence, wherever it stands and whoever stood there before."""
+    model = bark.stages["coarse"].model
+    rng = torch.Generator().manual_seed(3)
+    sequences = [torch.randint(0, 12_000, (n,), generator=rng) for n in (9, 5, 12, 7)]
+
+    def expected(which: int, steps: int) -> torch.Tensor:
+        ids = sequences[which][None, : len(sequences[which]) - 3 + steps]
+        return model(model.token_embedding(ids), torch.arange(ids.shape[1]), decoding._attend_causally)[0, -1]
+
+    def tokens(rows: list[tuple[int, int]]) -> torch.Tensor:
+        return torch.stack([sequences[which][len(sequences[which]) - 3 + step] for which, step in rows])
+
+    with torch.inference_mode():
+        decoder = kind(model) if kind is RecomputingDecoder else kind(model, 3, 20)
+        prefixes = [model.token_embedding(sequence[:-3]) for sequence in sequences]
+        decoder.fill([0, 1, 2], prefixes[:3])
+        hidden = decoder.step(tokens([(0, 0), (1, 0), (2, 0)]))
+        torch.testing.assert_close(hidden, torch.stack([expected(k, 1) for k in range(3)]), atol=1e-4, rtol=1e-4)
+        decoder.fill([0], prefixes[3:])  # row 3 takes the place of row 0
+        hidden = decoder.step(tokens([(3, 0), (1, 1), (2, 1)]))
+        wanted = torch.stack([expected(3, 1), expected(1, 2), expected(2, 2)])
+        torch.testing.assert_close(hidden, wanted, atol=1e-4, rtol=1e-4)
+        places = [[3, 1, 2][source] for source in decoder.keep([0, 2])]
+        hidden = decoder.step(tokens([(which, {3: 1, 2: 2}[which]) for which in places]))
+        wanted = torch.stack([expected(which, {3: 2, 2: 3}[which]) for which in places])
+        torch.testing.assert_close(hidden, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_holes_are_filled_from_the_end():
+    assert compact([0, 2, 3]) == [0, 3, 2]
+    assert compact([1, 4]) == [4, 1]
+    assert compact([0, 1]) == [0, 1]
+    assert compact([]) == []
+
+
+# ---- what CUDA does, on the CPU -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_on_cuda(monkeypatch):
+    """Steps over static buffers, drawn 16 ahead with noise from before; a captured step is then the step itself."""
+    for stage in (semantic_stage, coarse_stage):
+        monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
+    monkeypatch.setattr(decoding, "can_capture", lambda _: True)
+
+
+def test_a_captured_step_reads_in_strides_and_keeps_finished_rows_inside_the_cache(bark):
+    model = bark.stages["coarse"].model
+    rng = torch.Generator().manual_seed(3)
+    prefixes = [torch.randint(0, 12_000, (n,), generator=rng) for n in (250, 259, 20)]
+    steps = torch.randint(0, 12_000, (12, 3), generator=rng)
+    with torch.inference_mode():
+        graphed, plain = GraphedDecoder(model, 4, 266), CachedDecoder(model, 3, 300)
+        for decoder in (graphed, plain):
+            decoder.fill([0, 1, 2], [model.token_embedding(ids) for ids in prefixes])
+        for i, tokens in enumerate(steps):
+            ours, theirs = graphed.step(tokens), plain.step(tokens)
+            fits = [0, 2] if i >= 7 else [0, 1, 2]  # row 1 has no room left: what it gives now is void
+            torch.testing.assert_close(ours[fits], theirs[fits], atol=1e-4, rtol=1e-4)
+    assert set(graphed._captured) == {(4, 266)}  # three rows run in the graph for four
+
+
+def plain_semantic(model, spec, row: SemanticRow, settings: SemanticSettings) -> list[int]:
+    """The semantic stage with noise in blocks of 16 draws, one row, a token at a time."""
+    from bark_infinity.stages.semantic import _logits, _Run
+
+    run = _Run(row, model, spec, settings, 768)
+    decoder = CachedDecoder(model, 1, 1024)
+    decoder.fill([0], [run.prefix(0)])
+    tokens: list[int] = []
+    while True:
+        if len(tokens) % 16 == 0:
+            noise = torch.empty(16, 10_001).exponential_(generator=row.random.generator(torch.device("cpu")))
+        hidden = decoder.step(torch.tensor([tokens[-1] if tokens else spec.semantic_infer_token]))
+        probs = (_logits(model, spec, hidden, True)[0] / settings.temperature).softmax(-1)
+        token = int((probs / noise[len(tokens) % 16]).argmax())
+        if token == 10_000 or probs[-1] >= settings.min_eos_p:
+            return tokens
+        tokens.append(token)
+
+
+def test_rows_drawn_ahead_end_where_they_end_and_depend_on_nobody(bark, as_on_cuda):
+    settings = SemanticSettings()
+    model, spec = bark.stages["semantic"].model, bark.stages["semantic"].spec
+    with torch.inference_mode():
+        expected = [plain_semantic(model, spec, row, settings) for row in semantic_rows(bark, 5)]
+    assert len({len(tokens) % 16 for tokens in expected}) > 1
+    for at_once in (1, 2, 5):
+        made = bark.run_stage("semantic", semantic_rows(bark, 5), settings, at_once=at_once)
+        for ours, theirs in zip(made, expected, strict=True):
+            assert ours.tokens.tolist() == theirs
+    assert isinstance(model.decoders[0], GraphedDecoder)
+
+
+def test_coarse_rows_drawn_ahead_depend_on_nobody(bark, as_on_cuda, make_voice):
+    def rows():
+        return [coarse_row(95, make_voice(9.0)), coarse_row(30), coarse_row(61, make_voice(1.0)), coarse_row(7)]
+
+    alone = [bark.run_stage("coarse", [row], CoarseSettings())[0] for row in rows()]
+    for at_once in (2, 4):
+        for ours, theirs in zip(
+            bark.run_stage("coarse", rows(), CoarseSettings(), at_once=at_once), alone, strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_greedy_tokens_are_the_same_drawn_ahead(bark, make_voice, monkeypatch):
+    """Noise decides nothing at temperature 0, so both ways must agree."""
+    rows = lambda: [coarse_row(45, make_voice(9.0)), coarse_row(30)]  # noqa: E731
+    texts = lambda: semantic_rows(bark, 3)  # noqa: E731
+    greedy = CoarseSettings(temperature=0), SemanticSettings(temperature=0)
+    plain = bark.run_stage("coarse", rows(), greedy[0]), bark.run_stage("semantic", texts(), greedy[1])
+    for stage in (semantic_stage, coarse_stage):
+        monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
+    monkeypatch.setattr(decoding, "can_capture", lambda _: True)
+    for ours, theirs in zip(bark.run_stage("coarse", rows(), greedy[0]), plain[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(bark.run_stage("semantic", texts(), greedy[1]), plain[1], strict=True):
+        np.testing.assert_array_equal(ours.tokens, theirs.tokens)
+
+
+def test_what_was_captured_is_kept_for_the_next_batch_until_the_weights_move(bark, as_on_cuda):
+    model = bark.stages["coarse"].model
+    first = decoding.make_decoder(model, 4, 300, cached=True)
+    beside = decoding.make_decoder(model, 4, 300, True, 1)
+    assert decoding.make_decoder(model, 2, 200, cached=True) is first is not beside
+    larger = decoding.make_decoder(model, 5, 300, cached=True)
+    assert larger is not first and decoding.make_decoder(model, 5, 300, cached=True) is larger
+    model.to("cpu")
+    assert decoding.make_decoder(model, 5, 300, cached=True) is not larger
+    model.decoders.clear()

@@ -1,0 +1,225 @@
+"""How weights are multiplied: packed and int8 beside plain float32, and every row as if it were alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bark_infinity import Bark
+from bark_infinity.errors import UsageError
+from bark_infinity.model import precision
+from bark_infinity.model.devices import choose_dtype, native_type
+from bark_infinity.model.precision import Int8Linear, Linear, PackedLinear
+from bark_infinity.model.sampling import RowRandom
+from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
+from bark_infinity.stages.fine import FineRow, FineSettings
+from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
+
+TOLERANCE = {"float32": 1e-5, "bfloat16": 0.02, "int8": 0.05}  # relative error of logits against float32
+needs_int8 = pytest.mark.skipif(
+    not precision._works(Int8Linear, native_type()), reason="this torch has no oneDNN, and so no int8"
+)
+DTYPES = ["float32", "bfloat16", pytest.param("int8", marks=needs_int8)]
+
+
+@pytest.fixture(scope="module", params=DTYPES)
+def dtype(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def loaded(dtype, huggingface_folder) -> Bark:
+    return Bark.load(str(huggingface_folder), device="cpu", dtype=dtype)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def relative_error(ours: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((ours.float() - exact).norm() / exact.norm())
+
+
+# ---- one layer ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
+@needs_int8
+def test_a_layer_of_each_kind_computes_what_the_plain_one_does(with_bias, gelu):
+    plain = Linear(96, 160, bias=with_bias).requires_grad_(False)
+    x = random(2, 3, 96)
+    exact = plain(x, gelu)
+    packed = PackedLinear(plain.weight, plain.bias)(x, gelu)
+    torch.testing.assert_close(packed, exact, atol=1e-5, rtol=1e-5)
+    half = PackedLinear(plain.weight.bfloat16(), plain.bias.bfloat16() if with_bias else None)(x, gelu)
+    assert half.dtype == torch.bfloat16 and relative_error(half, exact) < 0.01
+    assert relative_error(Int8Linear(plain.weight, plain.bias)(x, gelu), exact) < 0.02
+
+
+@needs_int8
+def test_int8_rounds_to_the_levels_of_each_row_and_output():
+    """By hand: weights (0.5, -1) are levels (64, -127) of 1/127; inputs (2, 1) are levels (127, 64) of 2/127."""
+    layer = Int8Linear(torch.tensor([[0.5, -1.0]]).repeat(32, 1), None)
+    levels = layer.levels
+    second = round(levels / 2 + 1e-6)
+    expected = (levels * 64 - second * 127) * (2 / levels) / 127
+    torch.testing.assert_close(layer(torch.tensor([[2.0, 1.0]])), torch.full((1, 32), expected))
+
+
+@needs_int8
+def test_int8_takes_rows_of_zeros_and_weights_of_zeros():
+    layer = Int8Linear(torch.zeros(32, 16), torch.arange(32.0))
+    torch.testing.assert_close(layer(torch.zeros(2, 16)), torch.arange(32.0).expand(2, 32))
+    layer = Int8Linear(random(32, 16), None)
+    assert not layer(torch.zeros(1, 16)).any()
+
+
+@needs_int8
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_a_row_has_the_same_bits_whatever_stands_beside_it(kind):
+    weight, x = random(512, 2048), random(19, 2048, seed=1)
+    layer = Int8Linear(weight, None) if kind == "int8" else PackedLinear(weight.to(getattr(torch, kind)), None)
+    together = layer(x)
+    for rows in (1, 2, 5, 16):
+        apart = torch.cat([layer(part) for part in x.split(rows)])
+        assert torch.equal(apart, together), rows
+
+
+# ---- whole stages ---------------------------------------------------------------------------------------------------
+
+
+def test_logits_are_as_near_to_float32_as_promised(loaded, bark, dtype):
+    ids = torch.randint(0, 10_000, (1, 200), generator=torch.Generator().manual_seed(4))
+    attend = lambda _, q, k, v: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # noqa: E731
+
+    def causal_logits(model) -> torch.Tensor:
+        return model.logits(model(model.token_embedding(ids), torch.arange(200), attend), 0, 10_000)
+
+    codes = torch.randint(0, 1024, (1, 1024, 8), generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        for stage in ("semantic", "coarse"):
+            ours, exact = (causal_logits(b.stages[stage].model) for b in (loaded, bark))
+            assert relative_error(ours, exact) < TOLERANCE[dtype], stage
+        ours, exact = (b.stages["fine"].model for b in (loaded, bark))
+        assert (
+            relative_error(ours.logits(ours(codes, 4), 4, 1024), exact.logits(exact(codes, 4), 4, 1024))
+            < (TOLERANCE[dtype])
+        )
+
+
+def test_every_row_has_the_tokens_it_gets_alone(loaded, make_voice):
+    """Beside others, and when it takes the place of one that has finished: also where bits are few."""
+    texts = ["Hello there.", "A second text, longer than the first.", "x", "One, two, three."]
+    voices = [None, make_voice(2.0), make_voice(9.0, seed=1), make_voice(0.6, seed=2)]
+
+    def semantic_rows():
+        history = [np.zeros(0, int) if v is None else v.semantic for v in voices]
+        return [
+            SemanticRow(loaded.encode(t), h, RowRandom(k)) for k, (t, h) in enumerate(zip(texts, history, strict=True))
+        ]
+
+    settings = SemanticSettings()
+    alone = [loaded.run_stage("semantic", [row], settings)[0].tokens for row in semantic_rows()]
+    assert len({len(tokens) for tokens in alone}) > 1
+    for at_once in (2, 4):
+        made = loaded.run_stage("semantic", semantic_rows(), settings, at_once=at_once)
+        for ours, theirs in zip(made, alone, strict=True):
+            np.testing.assert_array_equal(ours.tokens, theirs)
+
+    def coarse_rows():
+        rows = []
+        for k, voice in enumerate(voices):
+            history = (np.zeros(0, int), np.zeros((2, 0), int)) if voice is None else (voice.semantic, voice.coarse)
+            rows.append(CoarseRow(np.random.default_rng(k).integers(0, 10_000, 17 + 11 * k), *history, RowRandom(k)))
+        return rows
+
+    alone = [loaded.run_stage("coarse", [row], CoarseSettings())[0] for row in coarse_rows()]
+    for at_once in (2, 4):
+        for ours, theirs in zip(
+            loaded.run_stage("coarse", coarse_rows(), CoarseSettings(), at_once=at_once), alone, strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_every_stage_speaks_in_every_precision(loaded):
+    made = loaded.speak("Hello there.", seed=1)
+    assert np.isfinite(made.audio).all() and made.audio.std() > 1e-3
+    codes = np.random.default_rng(0).integers(0, 1024, (2, 20))
+    fine = loaded.run_stage("fine", [FineRow(codes, np.zeros((8, 0), int), RowRandom(1))], FineSettings(0))[0]
+    np.testing.assert_array_equal(fine[:2], codes)
+
+
+def test_layers_are_packed_and_the_plain_ones_gone(loaded, dtype):
+    kind = Int8Linear if dtype == "int8" else PackedLinear
+    for stage in loaded.stages.values():
+        layers = [m for block in stage.model.blocks for m in block.children() if not isinstance(m, torch.nn.LayerNorm)]
+        assert len(layers) == 4 * len(stage.model.blocks) and all(type(layer) is kind for layer in layers)
+
+
+# ---- the choice -----------------------------------------------------------------------------------------------------
+
+
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(monkeypatch):
+    from bark_infinity.model import devices
+
+    for feature, expected in (("amxbf16", "bfloat16"), ("avx512bf16", "bfloat16"), ("avx2", "float32")):
+        monkeypatch.setattr(devices, "cpu_capabilities", lambda feature=feature: {feature: True})
+        assert choose_dtype("auto", torch.device("cpu")) == getattr(torch, expected)
+    assert choose_dtype("int8", torch.device("cpu")) == torch.int8
+
+
+def test_a_processor_that_torch_cannot_read_computes_in_float32(monkeypatch):
+    def fail():
+        raise RuntimeError("failed to initialize cpuinfo")
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", fail, raising=False)
+    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
+
+
+def test_int8_is_refused_beside_a_gpu_and_where_torch_cannot(monkeypatch, huggingface_folder):
+    with pytest.raises(UsageError, match="--dtype int8 is for the CPU"):
+        choose_dtype("int8", torch.device("cuda"))
+    monkeypatch.setattr(precision, "_works", lambda *_: False)
+    with pytest.raises(UsageError, match="needs a torch with oneDNN"):
+        Bark.load(str(huggingface_folder), device="cpu", dtype="int8")
+    plain = Bark.load(str(huggingface_folder), device="cpu", dtype="bfloat16")  # slower, but the same
+    assert type(plain.stages["coarse"].model.blocks[0].qkv) is Linear
+    assert len(plain.speak("Hi.", seed=1).audio)
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+
+def test_threads_are_physical_cores_within_a_containers_share(tmp_path, monkeypatch):
+    import os
+
+    from bark_infinity.model import devices
+
+    for cpu, siblings in enumerate(["0,2", "1,3", "0,2", "1,3"]):
+        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(siblings)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    assert devices._physical_cores(tmp_path) == 2
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
+    assert devices._physical_cores(tmp_path) == 1
+    share = tmp_path / "cpu.max"
+    for text, expected in (("150000 100000", 2), ("max 100000", os.cpu_count()), ("", os.cpu_count())):
+        share.write_text(text)
+        assert devices._container_share(share) == expected
+
+
+def test_omp_num_threads_is_left_alone(monkeypatch):
+    from bark_infinity.model import devices
+
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(devices, "_container_share", lambda: 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    devices.use_physical_cores()
+    assert asked == []
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    devices.use_physical_cores()
+    assert asked == [1]

@@ -1,0 +1,696 @@
+"""Every flag of the table does something: with it a run shows another behaviour than without, the one that it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from babbler import Babbler
+
+from bark_infinity.bark import Bark
+from bark_infinity.checkpoints import loading
+from bark_infinity.checkpoints.loading import ModelChoice
+from bark_infinity.cli import commands
+from bark_infinity.cli.main import main
+from bark_infinity.errors import CheckpointError
+from bark_infinity.model.devices import Placement
+from bark_infinity.options.resolve import REPORTS
+from bark_infinity.options.table import flags
+from bark_infinity.reports import catalogue as reports
+from bark_infinity.stages import coarse, semantic
+from bark_infinity.voices.voice import Voice
+
+DEMO = "--model demo --device cpu --seed 3"
+SHORT = f"{DEMO} --fine_temp 0 --semantic_max_gen_duration_s 0.3"  # 15 semantic tokens a segment; greedy is quick
+HELLO = f"{SHORT} --text_prompt Hello"
+TWO = f"{SHORT} --prompt_file two.txt --split_each_text_prompt_by line"  # two segments
+THREE = f"{SHORT} --prompt_file three.txt --split_each_text_prompt_by line"
+SPEAKER = "--history_prompt someone.npz"
+SPLITS = "--text_splits_only --prompt_file story.txt"
+STORY = (
+    "The old dog walked home, because it rained.",
+    "It slept.",
+    "Then the sun came out, and the dog ran off again.",
+)
+ACCELERATOR = torch.device("cpu", 0)  # computes as the CPU does, and counts as another device
+
+Tokens = Mapping[str, np.ndarray]  # semantic (n,), coarse (2, m), fine (8, m)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a command line did, all of it in memory."""
+
+    status: int
+    out: list[str]
+    error: str  # stderr, its white space collapsed
+    files: list[str]  # that were not there before
+    manifests: list[dict] = field(repr=False)
+    tokens: list[list[Tokens]] = field(repr=False)  # per clip and segment
+    audio: list[np.ndarray] = field(repr=False)
+    placements: Mapping[str, Placement]  # of the stages and the codec
+    batches: list[int]  # segments of each
+    cached: list[bool]  # for each decoder whether it keeps what it computed
+
+    def segment(self, index: int = 0) -> dict:
+        """What the first clip's manifest says of a segment."""
+        return self.manifests[0]["segments"][index]
+
+    def said(self, clip: int = 0, segment: int = 0) -> list[int]:
+        """Semantic tokens."""
+        return self.tokens[clip][segment]["semantic"].tolist()
+
+    def history(self, index: int = 0) -> tuple[int, int, int]:
+        """What a segment of the first clip heard: semantic tokens, coarse frames, fine frames."""
+        heard = self.segment(index)["history"]
+        return heard["semantic_tokens"], heard["coarse_frames"], heard["fine_frames"]
+
+
+Run = Callable[[str], Made]
+Expect = Callable[[Made, Made], bool]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line `base`, to which the flag is added with `value`, and what then holds of the run without and with it.
+
+    `more` also gets the runner, for what two runs do not show; `prepare` is the machine it runs on.
+    """
+
+    base: str
+    value: str
+    expect: Expect
+    more: Callable[[Run, Made], bool] = lambda run, given: True
+    prepare: Callable[[pytest.MonkeyPatch], None] | None = None
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain_runs() -> dict[str, Made]:
+    """Runs without the flag, which many cases share."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def demo_models() -> dict[ModelChoice, loading.Models]:
+    return {}
+
+
+@pytest.fixture
+def run(capfd, monkeypatch, make_voice, demo_models) -> Run:
+    """Runs a command line in this process, in a folder with texts and voices."""
+    _make_inputs(make_voice)
+    watched: dict[str, list] = {"models": [], "batches": [], "cached": []}
+    _watch(monkeypatch, watched, demo_models)
+
+    def perform(line: str) -> Made:
+        for seen in watched.values():
+            seen.clear()
+        before = set(_files())
+        status = main(shlex.split(line))
+        out, error = capfd.readouterr()
+        lines = out.replace(os.sep, "/").splitlines()
+        placements = {}
+        for models in watched["models"]:
+            placements = {name: stage.placement for name, stage in models.stages.items()}
+            placements["codec"] = models.codec_placement
+        new = sorted(set(_files()) - before)
+        assert "Traceback" not in error or "DEBUG" in line
+        seen = (placements, list(watched["batches"]), list(watched["cached"]))
+        clips = [Path(name) for name in lines if name in new and Path(name).with_suffix(".json").is_file()]
+        return Made(status, lines, " ".join(error.split()), new, *_read(clips), *seen)
+
+    return perform
+
+
+def _watch(monkeypatch: pytest.MonkeyPatch, watched: Mapping[str, list], cache: dict) -> None:
+    """Keep what is loaded, the sizes of batches and the kinds of decoders; load the plain demo once."""
+    load, stream = loading.load_models, Bark.stream
+
+    def load_and_keep(choice: ModelChoice) -> loading.Models:
+        plain = choice == ModelChoice("demo", "cpu")
+        models = cache.get(choice) or load(choice)
+        if plain:
+            cache[choice] = models
+        watched["models"].append(models)
+        return models
+
+    def stream_and_count(self, segments, *more):
+        watched["batches"].append(len(segments))
+        return stream(self, segments, *more)
+
+    monkeypatch.setattr(loading, "load_models", load_and_keep)
+    monkeypatch.setattr(Bark, "stream", stream_and_count)
+    for stage in (semantic, coarse):
+
+        def make_and_tell(model, rows, length, cached, *which, make=stage.make_decoder):
+            watched["cached"].append(cached)
+            return make(model, rows, length, cached, *which)
+
+        monkeypatch.setattr(stage, "make_decoder", make_and_tell)
+
+
+def _make_inputs(make_voice) -> None:
+    segments = [{"text": "Made before.", "seeds": {"segment": 5}}]
+    manifest = {"format": 1, "text": "Made before.", "seed": 5, "prompt": 0, "take": 0, "segments": segments}
+    texts = {
+        "two.txt": "One dog.\nTwo cats.\n",
+        "three.txt": "One dog.\nTwo cats.\nThree mice.\n",
+        "story.txt": " ".join(STORY),
+        "settings.toml": 'text_prompt = "From a file."\n',
+        "before.json": json.dumps(manifest | {"settings": {}}),
+        "mix.py": "from bark_infinity.voices.history import Weights\n"
+        "def less(context):\n    return Weights((0.25, 0.0), (0.25, 0.0), (0.25, 0.0))\n",
+    }
+    for name, text in texts.items():
+        Path(name).write_text(text, encoding="utf-8")
+    make_voice(8.0).save("someone.npz")
+    make_voice(0.5, seed=1).save("short.npz")
+    Path("voices").mkdir()
+    make_voice(0.5).save("voices/mine.npz")
+
+
+def _files() -> Iterator[str]:
+    return (p.as_posix() for p in Path().rglob("*") if p.is_file() and p.suffix != ".pyc" and "cache" not in p.parts)
+
+
+def _read(clips: list[Path]) -> tuple[list[dict], list[list[Tokens]], list[np.ndarray]]:
+    manifests = [json.loads(clip.with_suffix(".json").read_text(encoding="utf-8")) for clip in clips]
+    tokens = [_tokens(clip, len(m["segments"])) for clip, m in zip(clips, manifests, strict=True)]
+    audio = [soundfile.read(clip)[0] for clip in clips if clip.suffix == ".wav"]
+    return manifests, tokens, audio
+
+
+def _tokens(clip: Path, segments: int) -> list[Tokens]:
+    several = clip.with_suffix(".segments.npz")
+    if segments > 1:
+        with np.load(several) as arrays:
+            return [{s: arrays[f"{s}_prompt_{k}"] for s in ("semantic", "coarse", "fine")} for k in range(segments)]
+    if not clip.with_suffix(".npz").is_file():
+        return []
+    voice = Voice.load(clip.with_suffix(".npz"))
+    return [{"semantic": voice.semantic, "coarse": voice.coarse, "fine": voice.fine}]
+
+
+# ---- what is expected -----------------------------------------------------------------------------------------------
+
+
+def first_stage_that_differs(plain: list[Tokens], given: list[Tokens]) -> str | None:
+    for stage in ("semantic", "coarse", "fine"):
+        if not all(np.array_equal(a[stage], b[stage]) for a, b in zip(plain, given, strict=True)):
+            return stage
+    return None
+
+
+def changes(stage: str) -> Expect:
+    """The flag changes this stage's tokens, and those of no stage before it."""
+    return lambda plain, given: (
+        (plain.status, given.status) == (0, 0) and first_stage_that_differs(plain.tokens[0], given.tokens[0]) == stage
+    )
+
+
+def same_as(line: str) -> Callable[[Run, Made], bool]:
+    """The flag gives the tokens of this other command line."""
+    return lambda run, given: first_stage_that_differs(run(line).tokens[0], given.tokens[0]) is None
+
+
+def stage_as_in(stage: str, line: str) -> Callable[[Run, Made], bool]:
+    """The flag gives this stage the tokens of another command line."""
+    return lambda run, given: np.array_equal(given.tokens[0][0][stage], run(line).tokens[0][0][stage])
+
+
+def differs(part: Callable[[Made], object], then: object) -> Expect:
+    """`part` of what was made is `then` with the flag, and something else without."""
+    return lambda plain, given: part(plain) != then and part(given) == then
+
+
+def tells(words: str) -> Expect:
+    """stderr says `words` with the flag alone."""
+    return lambda plain, given: words not in plain.error and words in given.error
+
+
+def refuses(words: str) -> Expect:
+    """With the flag the run stops with an error that says `words`."""
+    return lambda plain, given: given.status == 2 and words in given.error and words not in plain.error
+
+
+def hears(index: int, *history: int) -> Expect:
+    """Segment `index` hears (semantic tokens, coarse frames, fine frames), and did not without the flag."""
+    return lambda plain, given: plain.history(index) != given.history(index) and given.history(index) == history
+
+
+def splits(*pieces: str) -> Expect:
+    return lambda plain, given: plain.out != given.out and given.out == list(pieces)
+
+
+def on_the_cpu(*stages: str) -> Expect:
+    """With the flag these stages are kept on the CPU; without it none is."""
+    return lambda plain, given: (
+        {p.device for p in plain.placements.values()} == {ACCELERATOR}
+        and {name for name, p in given.placements.items() if p.device == torch.device("cpu")} == set(stages)
+        and given.status == 0
+    )
+
+
+# ---- machines -------------------------------------------------------------------------------------------------------
+
+
+def with_directml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_directml", SimpleNamespace(device=lambda: ACCELERATOR))
+
+
+def without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def with_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Apple's GPU that can be seen; what would be built on it says so instead."""
+    build = loading.build
+
+    def tell(weights, stage, dtype, device, name):
+        if device.type == "mps":
+            raise CheckpointError("built on mps")
+        return build(weights, stage, dtype, device, name)
+
+    without_cuda(monkeypatch)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(loading, "build", tell)
+
+
+def with_small_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published small model is another demo; its stages tell their source."""
+    from bark_infinity.checkpoints import finding as checkpoints
+
+    def find(model: str, *_) -> Babbler:
+        checkpoint = Babbler()
+        checkpoint.name = model
+        return checkpoint
+
+    monkeypatch.setattr(checkpoints, "_find", find)
+
+
+def with_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+
+
+def with_a_broken_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("downloads/suno/bark-small").mkdir(parents=True)
+    Path("downloads/suno/bark-small/config.json").write_text("no JSON")
+    Path("downloads/suno/bark-small/model.safetensors").touch()
+    Path("downloads/suno/bark-small/vocab.txt").touch()
+
+
+def with_clipped_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sample in two hundred is beyond full scale."""
+    decode = Bark.decode
+
+    def clip(self, codes):
+        sounds = decode(self, codes)
+        for sound in sounds:
+            sound[::200] = 2.0
+        return sounds
+
+    monkeypatch.setattr(Bark, "decode", clip)
+
+
+def with_quick_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in reports.REPORTS:
+        monkeypatch.setitem(reports.REPORTS, name, lambda name=name: f"the report {name}")
+
+
+# ---- small pieces of the table --------------------------------------------------------------------------------------
+
+
+def from_small(*stages: str) -> Expect:
+    """With the flag these stages come from the small model, and without it none does."""
+
+    def small(made: Made) -> set[str]:
+        return {name for name, stage in made.manifests[0]["stages"].items() if stage["source"] == "small"}
+
+    return differs(small, set(stages))
+
+
+def dtypes(made: Made) -> set[str]:
+    return {stage["dtype"] for stage in made.manifests[0]["stages"].values()}
+
+
+def seeds(made: Made) -> list[int]:
+    return [segment["seeds"]["segment"] for segment in made.manifests[0]["segments"]]
+
+
+def n_tokens(made: Made) -> int:
+    return made.segment()["semantic_tokens"]
+
+
+def n_tries(made: Made) -> int:
+    return len(made.segment().get("tries", [made]))
+
+
+def faults(made: Made) -> set[str] | None:
+    """Names of what is wrong with the first segment; None if nobody looked."""
+    found = made.segment().get("faults")
+    return None if found is None else set(found)
+
+
+def only_the_third_segment_differs(plain: Made, given: Made) -> bool:
+    pairs = list(zip(plain.tokens[0], given.tokens[0], strict=True))
+    return [first_stage_that_differs([a], [b]) is None for a, b in pairs] == [True, True, False]
+
+
+def made_again_bit_for_bit(run: Run, _: Made) -> bool:
+    first = run(f"{HELLO} --seed 8 --output_filename first")
+    again = run("--model demo --device cpu --from_manifest bark_samples/first.json")
+    return "bit for bit" in again.error and again.said() == first.said()
+
+
+def second_segment_anew(run: Run, _: Made) -> bool:
+    first = run(f"{TWO} {SPEAKER} --output_filename first")
+    again = run(f"--model demo --device cpu --from_manifest bark_samples/first.json {SPEAKER} --regenerate 2")
+    return again.said(0, 0) == first.said(0, 0) and again.said(0, 1) != first.said(0, 1)
+
+
+def same_tokens_in_another_dress(run: Run, _: Made) -> bool:
+    first = run(f"{TWO} --output_filename first")
+    again = run("--model demo --device cpu --from_manifest bark_samples/first.json --restitch --gain_db -20")
+    softer = np.allclose(again.audio[0], first.audio[0] / 10, atol=1e-4)
+    return softer and not again.batches and again.said(0, 1) == first.said(0, 1)
+
+
+def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
+    """Every run is the second one: the first was stopped when it had made one segment."""
+    perform, stream = commands.perform, Bark.stream
+
+    def stream_once(*arguments):
+        yield next(stream(*arguments))
+        raise KeyboardInterrupt
+
+    def perform_again(options, *more):
+        with patch.context() as stopping:
+            stopping.setattr(Bark, "stream", stream_once)
+            with pytest.raises(KeyboardInterrupt):
+                perform(options, *more)
+        return perform(options, *more)
+
+    patch.setattr(commands, "perform", perform_again)
+
+
+def ffmpeg_case() -> Case:
+    if shutil.which("ffmpeg") is None:
+        return Case(HELLO, "-b:a 64k", refuses("through ffmpeg"))
+    return Case(f"{HELLO} --output_format m4a", "-nonsense 1", tells("ffmpeg cannot make"))
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+UNSEEDED = TWO.replace(" --seed 3", "")
+AUTO = HELLO.replace(" --device cpu", "")
+DIRECTML = f"{AUTO} --suno_use_directml"
+ASKS = "--dry_run --text_prompt Hello"
+ENDLESS = f"{HELLO} --semantic_allow_early_stop false"
+ENDS = f"{HELLO} --semantic_max_gen_duration_s 0.6 --semantic_min_eos_p 0.005"  # after 20 of 30 tokens
+GREEDY = f"{HELLO} --semantic_temp 0"
+NEGATIVE = f"{ENDLESS} --negative_text_prompt Shout"
+FIXED = f"{HELLO} --fine_temp 0.5 --semantic_seed 3 --coarse_seed 3"
+QUARTER = f"{TWO} {SPEAKER} --semantic_history_future_weight 0.25 --coarse_history_future_weight 0.25 "
+QUARTER += "--fine_history_future_weight 0.25"
+NO_DOWNLOADS = "--model small --model_dir nowhere --text_prompt Hello"
+
+SHY = f"{HELLO} --check_min_loudness_db 0"  # which nothing is
+LONG = f"{DEMO} --fine_temp 0 --text_prompt Hi --semantic_max_gen_duration_s 4 "
+LONG += "--semantic_token_repeat_penalty 1e9"  # one sound for 4 s
+BRIEF = f"{DEMO} --fine_temp 0 --semantic_min_eos_p 0.0001 --text_prompt '{' '.join(STORY)}'"
+
+ALIVE: dict[str, Case] = {
+    # Input
+    "text_prompt": Case("--text_splits_only", "Hello", splits("Hello")),
+    "prompt_file": Case("--text_splits_only", "two.txt", splits("One dog. Two cats.")),
+    "from_manifest": Case("--text_splits_only", "before.json", splits("Made before."), made_again_bit_for_bit),
+    "regenerate": Case(
+        f"{DEMO} --from_manifest before.json", "2", refuses("has the segments 1 to 1"), second_segment_anew
+    ),
+    "restitch": Case(
+        f"{DEMO} --from_manifest before.json", "", refuses("tokens cannot be read"), same_tokens_in_another_dress
+    ),
+    "split_input_into_separate_prompts_by": Case("--dry_run --prompt_file two.txt", "line", tells("2 clips")),
+    "split_input_into_separate_prompts_by_value": Case(
+        "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", tells("2 clips")
+    ),
+    "history_prompt": Case(HELLO, "someone.npz", hears(0, 256, 315, 512), lambda _, made: "SPK-someone" in made.out[0]),
+    "audio_file_as_history_prompt": Case(HELLO, "absent.wav", refuses("absent.wav")),
+    "bark_speaker_as_the_prompt": Case(
+        SHORT + " --output_filename x",
+        "short.npz",
+        lambda plain, given: given.said() == Voice.load("short.npz").semantic.tolist() != plain.said(),
+    ),
+    "list_speakers": Case(f"{ASKS} --output_dir voices", "", splits("mine")),
+    "dry_run": Case(HELLO, "", lambda plain, given: bool(plain.files) and (given.out, given.files) == ([], [])),
+    "text_splits_only": Case(HELLO, "", lambda plain, given: (given.out, given.files) == (["Hello"], [])),
+    # Output
+    "output_dir": Case(HELLO, "elsewhere", lambda _, given: {Path(f).parts[0] for f in given.files} == {"elsewhere"}),
+    "output_filename": Case(HELLO, "mine", splits("bark_samples/mine.wav")),
+    "output_format": Case(
+        HELLO,
+        "flac",
+        splits("bark_samples/Hello-SPK-random.flac"),
+        lambda _, g: soundfile.info(g.out[0]).format == "FLAC",
+    ),
+    "output_format_ffmpeg_parameters": ffmpeg_case(),
+    "always_save_speaker": Case(
+        HELLO,
+        "false",
+        lambda plain, given: set(plain.files) - set(given.files) == {"bark_samples/Hello-SPK-random.npz"},
+    ),
+    "output_iterations": Case(
+        HELLO, "2", differs(lambda made: len(made.manifests), 2), lambda _, given: given.said(0) != given.said(1)
+    ),
+    "hoarder_mode": Case(
+        HELLO,
+        "",
+        lambda plain, given: "bark_samples/Hello-SPK-random.segments/1.wav" in set(given.files) - set(plain.files),
+    ),
+    "extra_stats": Case(HELLO, "", lambda plain, given: "entropy" in given.out[0] and "entropy" not in plain.out[0]),
+    "resume": Case(
+        f"{TWO} --batch_size 1",
+        "false",
+        lambda plain, given: (plain.batches, given.batches) == ([1, 1], [1, 1, 1]),
+        lambda _, given: "were done" not in given.error,
+        prepare=with_an_unfinished_run,
+    ),
+    "show_generation_times": Case(HELLO, "", tells("codec")),
+    "silent": Case(
+        HELLO,
+        "",
+        lambda plain, given: "0/1 segment" in plain.error and "0/1 segment" not in given.error,
+        prepare=with_a_terminal,
+    ),
+    "render_npz_samples": Case(SHORT, "voices", splits("voices/mine.wav")),
+    # Model
+    "model": Case("--model_dir nowhere --offline --text_prompt Hello", "small", refuses("suno/bark-small")),
+    "model_dir": Case(NO_DOWNLOADS, "downloads", refuses("downloads"), prepare=with_a_broken_download),
+    "offline": Case(NO_DOWNLOADS, "", refuses("--offline is set")),
+    "force_reload": Case(
+        f"{NO_DOWNLOADS} --model_dir downloads", "", refuses("HF_HUB_OFFLINE is set"), prepare=with_a_broken_download
+    ),
+    "convert_model": Case(
+        f"{SHORT} --dtype float32",
+        "saved",
+        splits("saved"),
+        lambda run, _: same_as(HELLO)(run, run(HELLO.replace("demo", "saved"))),
+    ),
+    "device": Case(HELLO, "cuda", refuses("sees no CUDA GPU"), prepare=without_cuda),
+    "dtype": Case(HELLO, "int8", differs(dtypes, {"int8"}), lambda run, given: not same_as(HELLO)(run, given)),
+    "text_use_gpu": Case(DIRECTML, "false", on_the_cpu("semantic"), prepare=with_directml),
+    "coarse_use_gpu": Case(DIRECTML, "false", on_the_cpu("coarse"), prepare=with_directml),
+    "fine_use_gpu": Case(DIRECTML, "false", on_the_cpu("fine"), prepare=with_directml),
+    "codec_use_gpu": Case(DIRECTML, "false", on_the_cpu("codec"), prepare=with_directml),
+    "text_use_small": Case(HELLO, "", from_small("semantic"), prepare=with_small_model),
+    "coarse_use_small": Case(HELLO, "", from_small("coarse"), prepare=with_small_model),
+    "fine_use_small": Case(HELLO, "", from_small("fine"), prepare=with_small_model),
+    "use_smaller_models": Case(HELLO, "", from_small("semantic", "coarse", "fine"), prepare=with_small_model),
+    "offload_cpu": Case(
+        DIRECTML, "", differs(lambda made: {p.offload for p in made.placements.values()}, {True}), prepare=with_directml
+    ),
+    "global_enable_mps": Case(
+        AUTO,
+        "false",
+        lambda plain, given: "built on mps" in plain.error and given.status == 0,
+        prepare=with_mps,
+    ),
+    "suno_use_directml": Case(
+        AUTO,
+        "",
+        differs(lambda made: {p.device for p in made.placements.values()}, {ACCELERATOR}),
+        prepare=with_directml,
+    ),
+    "batch_size": Case(f"{TWO} {SPEAKER}", "1", lambda plain, given: (plain.batches, given.batches) == ([2], [1, 1])),
+    # Sampling
+    "text_temp": Case(HELLO, "0", changes("semantic"), stage_as_in("semantic", f"{GREEDY} --seed 4")),
+    "semantic_temp": Case(
+        f"{HELLO} --text_temp 0", "1", changes("semantic"), stage_as_in("semantic", f"{HELLO} --text_temp 1")
+    ),
+    "waveform_temp": Case(
+        HELLO, "0", changes("coarse"), stage_as_in("coarse", f"{HELLO} --coarse_temp 0 --semantic_seed 3 --seed 4")
+    ),
+    "coarse_temp": Case(
+        f"{HELLO} --waveform_temp 0", "1", changes("coarse"), stage_as_in("coarse", f"{HELLO} --waveform_temp 1")
+    ),
+    "fine_temp": Case(FIXED, "0", changes("fine"), stage_as_in("fine", f"{FIXED} --fine_temp 0 --seed 4")),
+    "semantic_top_k": Case(HELLO, "1", changes("semantic"), stage_as_in("semantic", GREEDY)),
+    "semantic_top_p": Case(HELLO, "0", changes("semantic"), stage_as_in("semantic", GREEDY)),
+    "coarse_top_k": Case(HELLO, "1", changes("coarse"), stage_as_in("coarse", f"{HELLO} --coarse_temp 0")),
+    "coarse_top_p": Case(HELLO, "0", changes("coarse"), stage_as_in("coarse", f"{HELLO} --coarse_temp 0")),
+    "semantic_min_eos_p": Case(f"{ENDS} --semantic_min_eos_p 0.5", "0.005", differs(n_tokens, 20)),
+    "semantic_max_gen_duration_s": Case(f"{DEMO} --text_prompt Hello", "0.2", differs(n_tokens, 10)),
+    "semantic_allow_early_stop": Case(ENDS, "false", differs(n_tokens, 30)),
+    "confused_travolta_mode": Case(ENDS, "", differs(n_tokens, 30)),
+    "extra_confused_travolta_mode": Case(
+        HELLO, "1", differs(lambda made: [segment["text"] for segment in made.manifests[0]["segments"]], ["Hello", ""])
+    ),
+    "semantic_use_kv_caching": Case(HELLO, "false", differs(lambda made: made.cached, [False, True]), same_as(HELLO)),
+    "coarse_kv_caching": Case(HELLO, "false", differs(lambda made: made.cached, [True, False]), same_as(HELLO)),
+    "semantic_history_oversize_limit": Case(
+        f"{HELLO} {SPEAKER}", "0", changes("semantic"), stage_as_in("semantic", HELLO)
+    ),
+    "coarse_max_coarse_history": Case(f"{HELLO} {SPEAKER}", "60", changes("coarse")),
+    "coarse_sliding_window_len": Case(f"{HELLO} {SPEAKER}", "10", changes("coarse")),
+    "coarse_history_time_alignment_hack": Case(f"{HELLO} {SPEAKER}", "-8", changes("coarse")),
+    "absolute_semantic_history_only": Case(f"{HELLO} {SPEAKER}", "", hears(0, 256, 0, 0)),
+    "absolute_semantic_history_only_every_x": Case(
+        f"{TWO} {SPEAKER}", "2", hears(1, 256, 0, 0), lambda _, given: given.history(0) == (256, 315, 512)
+    ),
+    "negative_text_prompt": Case(HELLO, "Shout", changes("semantic")),
+    "negative_text_prompt_logits_scale": Case(NEGATIVE, "3", changes("semantic")),
+    "negative_text_prompt_divergence_scale": Case(
+        f"{NEGATIVE} --negative_text_prompt_logits_scale 0.5", "1e6", changes("semantic")
+    ),
+    "semantic_use_mirostat_sampling": Case(
+        HELLO, "", changes("semantic"), same_as(f"{HELLO} --semantic_mirostat_tau 5")
+    ),
+    "semantic_mirostat_tau": Case(f"{HELLO} --semantic_use_mirostat_sampling", "12", changes("semantic")),
+    "semantic_mirostat_learning_rate": Case(f"{HELLO} --semantic_mirostat_tau 10", "0.1", changes("semantic")),
+    "semantic_token_repeat_penalty": Case(
+        HELLO, "1e9", changes("semantic"), lambda run, given: len(set(given.said())) < len(set(run(HELLO).said())) / 2
+    ),
+    "semantic_inverted_p": Case(
+        ENDLESS, "0", changes("semantic"), stage_as_in("semantic", f"{ENDLESS} --semantic_bottom_k 1")
+    ),
+    "semantic_bottom_k": Case(
+        ENDLESS, "1", changes("semantic"), stage_as_in("semantic", f"{ENDLESS} --semantic_bottom_k 1 --seed 4")
+    ),
+    # Seeds
+    "seed": Case(UNSEEDED, "7", differs(seeds, [7, 7]), same_as(f"{UNSEEDED} --seed 7")),
+    "single_starting_seed": Case(
+        UNSEEDED,
+        "7",
+        lambda plain, given: 7 == seeds(given)[0] != seeds(given)[1] and seeds(plain)[0] != 7,
+        same_as(f"{UNSEEDED} --single_starting_seed 7"),
+    ),
+    "semantic_seed": Case(
+        HELLO, "9", changes("semantic"), stage_as_in("semantic", f"{HELLO} --semantic_seed 9 --seed 4")
+    ),
+    "coarse_seed": Case(
+        HELLO, "9", changes("coarse"), stage_as_in("coarse", f"{HELLO} --semantic_seed 3 --coarse_seed 9 --seed 4")
+    ),
+    "fine_seed": Case(FIXED, "9", changes("fine"), stage_as_in("fine", f"{FIXED} --fine_seed 9 --seed 4")),
+    # Long clips
+    "split_character_goal_length": Case(SPLITS, "40", splits(STORY[0], " ".join(STORY[1:]))),
+    "split_character_max_length": Case(
+        SPLITS, "40", lambda plain, given: max(map(len, given.out)) <= 40 < max(map(len, plain.out))
+    ),
+    "split_character_jitter": Case(
+        f"{SPLITS} --seed 5 --split_character_goal_length 40", "30", lambda plain, given: plain.out != given.out
+    ),
+    "split_each_text_prompt_by": Case(SPLITS, "sentence", splits(*STORY)),
+    "split_each_text_prompt_by_value": Case(
+        f"{SPLITS} --split_each_text_prompt_by sentence", "2", splits(" ".join(STORY[:2]), STORY[2])
+    ),
+    "group_text_by_counting": Case(
+        f"{SPLITS} --split_each_text_prompt_by sentence --split_each_text_prompt_by_value 11",
+        "word",
+        splits(" ".join(STORY[:2]), STORY[2]),
+    ),
+    "split_type_string": Case(
+        f"{SPLITS} --split_each_text_prompt_by string --split_each_text_prompt_by_value 2",
+        ", ",
+        splits(
+            "The old dog walked home because it rained. It slept. Then the sun came out", "and the dog ran off again."
+        ),
+    ),
+    "prompt_text_prefix": Case(ASKS.replace("--dry_run", "--text_splits_only"), "Well,", splits("Well, Hello")),
+    "prompt_text_suffix": Case(ASKS.replace("--dry_run", "--text_splits_only"), "there", splits("Hello there")),
+    "separate_prompts": Case(TWO, "", hears(1, 0, 0, 0)),
+    "stable_mode_interval": Case(THREE, "0", only_the_third_segment_differs),
+    "semantic_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 64, 315, 512)),
+    "coarse_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 79, 512)),
+    "fine_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 315, 128)),
+    "semantic_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 64, 315, 512)),
+    "coarse_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 79, 512)),
+    "fine_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 315, 128)),
+    "semantic_prev_segment_weight": Case(QUARTER, "1", hears(1, 64 + 15, 79, 128)),
+    "coarse_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79 + 22, 128)),
+    "fine_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79, 128 + 22)),
+    "custom_audio_processing_function": Case(f"{HELLO} {SPEAKER}", "mix.py:less", hears(0, 64, 79, 128)),
+    "add_silence_between_segments": Case(
+        TWO, "1", lambda plain, given: len(given.audio[0]) - len(plain.audio[0]) == round(0.75 * 24_000)
+    ),
+    "gain_db": Case(HELLO, "-20", lambda plain, given: np.allclose(given.audio[0], plain.audio[0] / 10, atol=1e-4)),
+    "check_segments": Case(
+        SHY, "retry", differs(n_tries, 3), lambda run, _: faults(run(f"{HELLO} --check_segments off")) is None
+    ),
+    "retries": Case(f"{SHY} --check_segments retry", "1", differs(n_tries, 2)),
+    "check_min_loudness_db": Case(HELLO, "0", differs(faults, {"quiet_dbfs"})),
+    "check_max_clipped_percent": Case(HELLO, "0", differs(faults, {"clipped_percent"}), prepare=with_clipped_sound),
+    "check_max_repeat_s": Case(HELLO, "0.01", differs(faults, {"repeated_s"})),
+    "check_max_length_ratio": Case(LONG, "40", differs(lambda made: "too_long_ratio" in faults(made), False)),
+    "check_min_length_ratio": Case(BRIEF, "0", differs(faults, set())),
+    # More
+    "config": Case("--text_splits_only", "settings.toml", splits("From a file.")),
+    "print_config": Case(
+        f"{ASKS} --text_temp 0.25", "", lambda plain, given: not plain.out and "text_temp = 0.25" in given.out
+    ),
+    "print_completion": Case(ASKS, "bash", lambda plain, given: not plain.out and "--text_temp" in "".join(given.out)),
+    **{name: Case(ASKS, "", tells(f"the report {name}"), prepare=with_quick_reports) for name in REPORTS},
+    "show_all_reports": Case(
+        ASKS,
+        "",
+        lambda plain, given: (
+            "the report" not in plain.error and all(f"the report {name}" in given.error for name in REPORTS)
+        ),
+        prepare=with_quick_reports,
+    ),
+    "loglevel": Case("--dry_run --text_prompt=", "DEBUG", tells("Traceback")),
+}
+
+
+def test_every_flag_has_a_case():
+    assert set(ALIVE) == {line.name for line in flags()}
+
+
+@pytest.mark.parametrize("name", ALIVE)
+def test_a_flag_does_what_it_says(name, run, plain_runs, monkeypatch):
+    case = ALIVE[name]
+    if case.prepare is not None:
+        case.prepare(monkeypatch)
+        plain = run(case.base)
+    else:
+        plain = plain_runs.setdefault(case.base, plain_runs.get(case.base) or run(case.base))
+    shutil.rmtree("bark_samples", ignore_errors=True)  # so that names do not tell which came first
+    shown = f"--{name}" + (f"={shlex.quote(case.value)}" if case.value else "")
+    given = run(f"{case.base} {shown}")
+    assert not case.expect(plain, plain), f"{shown} would pass if nothing read it"
+    assert case.expect(plain, given), f"{shown}\nwithout: {plain}\nwith: {given}"
+    assert case.more(run, given), f"{shown}\nwith: {given}"

@@ -1,0 +1,82 @@
+"""The README says what the program does: its list of flags is the table, and its examples run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_scheduler import VOICE, Recorder, plan
+
+from bark_infinity.cli.main import main, parse
+from bark_infinity.options.readme import flag_reference, with_reference
+from bark_infinity.options.table import Options, flags
+from bark_infinity.run.scheduler import LongForm
+from bark_infinity.voices.custom_history import load_function
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+EXAMPLE = next(code for language, code in BLOCKS if language == "python" and "calm_down" in code)
+
+
+def test_the_readme_lists_the_flags_as_the_table_has_them():
+    assert with_reference(README) == README, "run python -m bark_infinity.options.readme"
+    rows = [row for row in flag_reference().splitlines() if row.startswith("| `--")]
+    assert len(rows) == len(flags())
+    for row, line in zip(rows, flags(), strict=True):
+        assert all(f"`--{name}`" in row for name in (line.name, *line.aliases)) and line.help.split("|")[0] in row
+        assert len(re.findall(r"(?<!\\)\|", row)) == 4, row
+
+
+def test_every_flag_the_readme_speaks_of_is_there():
+    known = {name for line in flags() for name in (line.name, *line.aliases)} | {"help", "version"}
+    spoken_of = set(re.findall(r"--([a-z]\w+)", README))
+    assert spoken_of <= known, spoken_of - known
+
+
+@pytest.mark.parametrize("command", re.findall(r"python bark_perform\.py (--.*)", README))
+def test_the_commands_of_the_readme_are_understood(command):
+    words = command.split(" > ")[0].rstrip("`);").split(";")[0]
+    arguments = subprocess.run(["bash", "-c", f"seed=1; printf '%s\\n' {words}"], capture_output=True, text=True)
+    given = arguments.stdout.splitlines()
+    if "--from_manifest" not in given and "--config" not in given and "--help" not in given:
+        parse(given).resolved()
+
+
+def test_the_example_of_a_custom_function_works(make_voice):
+    Path("prompts").mkdir()
+    VOICE.save("prompts/angry.npz")
+    Path("my_history.py").write_text(EXAMPLE)
+    recorder = Recorder()
+    form = LongForm.from_options(Options().resolved(), recorder, make_voice(8.0))
+    form.function = load_function("my_history.py:calm_down")
+    list(form.clips([plan([f"s{k}" for k in range(3)])]))
+    assert set(recorder.heard["s0"].semantic) == {99}
+    assert recorder.heard["s2"].semantic[-128:].tolist() == [1] * 128 and len(recorder.heard["s2"].semantic) == 256
+    np.testing.assert_array_equal(recorder.heard["s2"].fine, np.full((8, 300), 1))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_flags_and_choices(shell, capsys):
+    assert main(["--print_completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "bark-infinity" in script
+    for word in ("semantic_mirostat_tau", "flac", "rhyme", "additional_unconditional_segments"):
+        assert word in script, word
+
+
+def test_completion_works_in_bash(tmp_path, capsys):
+    assert main(["--print_completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    ask = "\nCOMP_WORDS=(bark-infinity {0}); COMP_CWORD={1}; _shtab_bark_infinity; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    for words, wanted in (
+        ("--hoa", {"--hoarder_mode"}),
+        ("--output_format o", {"ogg", "opus"}),
+        ("--dev", {"--device"}),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", script + ask.format(words, len(words.split()))], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert set(done.stdout.split()) == wanted, done.stderr

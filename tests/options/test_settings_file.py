@@ -1,0 +1,143 @@
+"""Settings files: every flag goes through one and back, the command line wins, and what is wrong is named with its file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bark_infinity.cli.main import main, parse
+from bark_infinity.errors import UsageError
+from bark_infinity.options.flag import Flag
+from bark_infinity.options.settings_file import config_text, read_config
+from bark_infinity.options.table import Options, flags
+
+IN_FILES = [line for line in flags() if line.name not in ("config", "print_config", "print_completion")]
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+def values(line: Flag) -> st.SearchStrategy:
+    """Whatever a flag can be set to."""
+    if line.choices:
+        return st.sampled_from(line.choices)
+    if line.kind is float:
+        return st.floats(line.low, line.high, allow_nan=False, allow_infinity=False)
+    return {bool: st.booleans(), int: st.integers(line.low, line.high), str: TEXTS}[line.kind]
+
+
+def write(text: str) -> str:
+    Path("my.toml").write_text(text, encoding="utf-8")
+    return "my.toml"
+
+
+@st.composite
+def some_options(draw) -> Options:
+    chosen = draw(st.lists(st.sampled_from(IN_FILES), unique_by=lambda line: line.name))
+    return Options(**{line.name: draw(values(line)) for line in chosen})
+
+
+@settings(deadline=None)
+@given(some_options())
+def test_what_is_printed_is_read_back(options):
+    read = Options(**read_config(write(config_text(options))))
+    assert read == options
+
+
+def test_the_printed_file_names_every_flag_with_its_help():
+    text = config_text(Options())
+    for line in IN_FILES:
+        assert f"{line.name} =" in text and f"# {line.help}\n" in text
+
+
+def test_the_command_line_wins_over_the_file():
+    file = write('text-temp = 0.3\nseed = 1\nmodel = "small"\n[long_clips]\nSTABLE_MODE_INTERVAL = 3\n')
+    options = parse(["--config", file, "--seed", "2"])
+    assert (options.text_temp, options.seed, options.model, options.stable_mode_interval) == (0.3, 2, "small", 3)
+
+
+def test_printed_settings_go_on_following_each_other(capsys):
+    """A file with semantic_temp spelled out would silence --text_temp."""
+    assert main(["--print_config", "--text_temp", "0.4"]) == 0
+    file = write(capsys.readouterr().out)
+    assert parse(["--config", file]).resolved().semantic_temp == 0.4
+    assert parse(["--config", file, "--text_temp", "0.1"]).resolved().semantic_temp == 0.1
+
+
+def test_types_are_taken_as_on_the_command_line():
+    file = write(
+        'fine_temp = 0\nin_groups_of_size = 3\nprocess_text_by_each = "WORD"\noffload_cpu = "auto"\ndry_run = "yes"'
+    )
+    expected = Options(
+        fine_temp=0.0, split_each_text_prompt_by_value="3", split_each_text_prompt_by="word", dry_run=True
+    )
+    assert parse(["--config", file]) == dataclasses.replace(expected, config=file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = ", "is not TOML"),
+        ("seed = 1\nseed = 2", "is not TOML"),
+        ("sead = 1", "no setting sead; did you mean seed?"),
+        ("xyzzy = 1", "no setting xyzzy; --help"),
+        ('seed = "many"', "--seed takes a whole number"),
+        ("seed = 1.5", "--seed takes a whole number"),
+        ("seed = true", "--seed takes a whole number"),
+        ("dry_run = 1", "--dry_run takes true or false"),
+        ('model = ["small"]', "--model takes a text"),
+        ("text_prompt = 1979-05-27", "--text_prompt takes a text"),
+        ('device = "tpu"', "'tpu' is not one of auto"),
+        ('config = "other.toml"', "no setting config"),
+        ("fine_temp = " + "1" * 400, "--fine_temp"),
+        ("fine_temp = inf", "--fine_temp must be a finite number"),
+        ("[a.b.c]\nfine_temp = 'warm'", "--fine_temp takes a number"),
+    ],
+)
+def test_a_wrong_file_is_named_with_the_place(text, message, capfd):
+    file = write(text)
+    assert main(["--config", file]) == 2
+    err = " ".join(capfd.readouterr().err.split())
+    assert f"--config {file}" in err and message in err
+
+
+def test_files_that_cannot_be_read():
+    Path("latin.toml").write_bytes(b'text_prompt = "caf\xe9"')
+    Path("deep.toml").write_text("a = " + "[" * 100_000)
+    Path("tables.toml").write_text(f"[{'.'.join('a' * 3000)}]\nseed = 1")
+    for name, message in (
+        ("absent.toml", "cannot be read"),
+        (".", "cannot be read"),
+        ("latin.toml", "not TOML"),
+        ("deep.toml", "not TOML"),
+        ("tables.toml", "not TOML"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            read_config(name)
+
+
+def test_a_file_from_notepad_is_read():
+    Path("my.toml").write_bytes("seed = 4\r\n".encode("utf-8-sig"))
+    assert parse(["--config", "my.toml"]).seed == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "gone"),
+    [
+        ('text_prompt = "Hello."', ["--prompt_file", "x.txt"], "text_prompt"),
+        ("single_starting_seed = 1", ["--seed", "2"], "single_starting_seed"),
+        ("semantic_top_p = 0.5", ["--inverted_p", "0.5"], "semantic_top_p"),
+        ('history_prompt = "announcer"', ["--audio_file_as_history_prompt", "x.wav"], "history_prompt"),
+    ],
+)
+def test_the_command_line_wins_over_what_it_excludes(file, given, gone):
+    options = parse(["--config", write(file), *given])
+    assert getattr(options, gone) is None
+    options.resolved()
+
+
+def test_values_out_of_range_are_found_whoever_gave_them(capfd):
+    assert main(["--config", write("fine_temp = -1.0")]) == 2
+    assert "--fine_temp must be 0.0 or more" in capfd.readouterr().err

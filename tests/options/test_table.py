@@ -1,0 +1,163 @@
+"""The one table: complete lines, inherited defaults, environment; and the house's rules that a program can check."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bark_infinity.cli.main import make_parser
+from bark_infinity.errors import UsageError
+from bark_infinity.options.resolve import REPORTS
+from bark_infinity.options.table import Options, flags
+from bark_infinity.run.planning import history_plan
+
+PACKAGE = Path(__file__).parents[2] / "bark_infinity"
+
+
+def test_every_flag_is_read_by_live_code():
+    """Each option stands as an attribute of `options` outside the table, or is what another one inherits or becomes."""
+    read = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            on_options = (
+                isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "options"
+            )
+            if on_options and path.parent.name != "options":
+                read.add(node.attr)
+    handed_on = {"text_temp", "waveform_temp", "use_smaller_models", "confused_travolta_mode"}  # tested below
+    handed_on |= {
+        "absolute_semantic_history_only",
+        "semantic_use_mirostat_sampling",
+        "show_all_reports",
+        "config",
+        *REPORTS,
+    }
+    weights = {line.name for line in flags() if line.name.endswith("_weight")}  # tested in test_weights_are_the_flags
+    assert {line.name for line in flags()} - read - handed_on - weights == set()
+
+
+def test_weights_are_the_flags():
+    names = [line.name for line in flags() if line.name.endswith("_weight")]
+    assert len(names) == 9
+    for name in names:
+        stage, which = name.split("_")[0], name.removesuffix("_weight").split("_")[-1]
+        plan = history_plan(Options(**{name: 0.125}))
+        field = {"weight": "starting", "starting": "starting", "future": "future", "segment": "previous"}[which]
+        assert getattr(getattr(plan, stage), field) == 0.125
+        assert plan != history_plan(Options())
+
+
+SETTINGS = {
+    "semantic_inverted_p": 0.5,
+    "semantic_bottom_k": 5,
+    "semantic_token_repeat_penalty": 0.9,
+    "semantic_mirostat_tau": 4.5,
+    "negative_text_prompt": "shout",
+    "extra_stats": True,
+    "semantic_temp": 0.3,
+    "semantic_top_k": 5,
+    "semantic_top_p": 0.5,
+    "semantic_min_eos_p": 0.9,
+    "semantic_max_gen_duration_s": 3.0,
+    "semantic_allow_early_stop": False,
+    "semantic_use_kv_caching": False,
+    "semantic_history_oversize_limit": 9,
+    "coarse_temp": 0.3,
+    "coarse_top_k": 5,
+    "coarse_top_p": 0.5,
+    "coarse_max_coarse_history": 99,
+    "coarse_sliding_window_len": 9,
+    "coarse_history_time_alignment_hack": -4,
+    "coarse_kv_caching": False,
+    "fine_temp": 0.3,
+}
+CHOICES = {
+    "model": "small",
+    "model_dir": "here",
+    "offline": True,
+    "force_reload": True,
+    "device": "cpu",
+    "dtype": "bfloat16",
+    "text_use_gpu": False,
+    "coarse_use_gpu": False,
+    "fine_use_gpu": False,
+    "codec_use_gpu": False,
+    "text_use_small": True,
+    "coarse_use_small": True,
+    "fine_use_small": True,
+    "offload_cpu": True,
+    "suno_use_directml": True,
+    "global_enable_mps": False,
+}
+
+
+def differences(make, values: dict[str, object]) -> list[str]:
+    """What `make` gives for each option changed alone, as text."""
+    return [repr(make(Options(**{name: value}).resolved())) for name, value in values.items()]
+
+
+def test_every_sampling_and_model_flag_reaches_its_setting():
+    """Each changed alone gives something else than the default, and than any other."""
+    from bark_infinity.bark import Settings
+    from bark_infinity.checkpoints.loading import ModelChoice
+
+    for make, values in ((Settings.from_options, SETTINGS), (ModelChoice.from_options, CHOICES)):
+        seen = [repr(make(Options().resolved())), *differences(make, values)]
+        assert len(set(seen)) == len(values) + 1
+        for name, text in zip(values, seen[1:], strict=True):
+            value = values[name]
+            assert value in (True, False) or repr(value) in text, name
+
+
+def test_every_flag_explains_itself():
+    names = [name for line in flags() for name in (line.name, *line.aliases)]
+    assert len(names) == len(set(names)) and all(name == name.lower() for name in names)
+    for line in flags():
+        assert line.help.endswith((".", ")")) and line.kind in (str, bool, int, float)
+
+
+def test_help_shows_every_flag_within_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = re.sub(r"\x1b\[[\d;]*m", "", make_parser().format_help())
+    assert "Long clips:" in text
+    assert all(f"--{line.name}" in text for line in flags())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_inherited_defaults():
+    default = Options().resolved()
+    assert (default.semantic_temp, default.coarse_temp) == (0.7, 0.7) and default.changed() == {}
+    given = Options(
+        text_temp=0.3, waveform_temp=0.0, semantic_temp=0.0, use_smaller_models=True, confused_travolta_mode=True
+    ).resolved()
+    assert (given.semantic_temp, given.coarse_temp) == (0.0, 0.0)
+    assert given.text_use_small and given.coarse_use_small and given.fine_use_small
+    assert not given.semantic_allow_early_stop
+    assert given.changed()["text_temp"] == 0.3
+
+
+@pytest.mark.parametrize(("word", "value"), [("1", True), ("true", True), ("no", False)])
+def test_environment_counts_where_the_flag_is_not_given(monkeypatch, word, value):
+    monkeypatch.setenv("SUNO_OFFLOAD_CPU", word)
+    monkeypatch.setenv("SUNO_USE_SMALL_MODELS", word)
+    assert Options().resolved().offload_cpu is value and Options().resolved().text_use_small is value
+    assert Options(offload_cpu=True, use_smaller_models=False).resolved().offload_cpu is True
+    assert Options(use_smaller_models=False).resolved().text_use_small is False
+
+
+def test_a_wrong_environment_word_is_named(monkeypatch):
+    monkeypatch.setenv("SUNO_ENABLE_MPS", "perhaps")
+    with pytest.raises(UsageError, match="global_enable_mps"):
+        Options().resolved()
+
+
+def test_the_code_is_formatted_and_clean():
+    root = str(PACKAGE.parent)
+    for check in (["check"], ["format", "--check"]):
+        result = subprocess.run([sys.executable, "-m", "ruff", *check, root], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout

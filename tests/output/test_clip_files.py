@@ -1,0 +1,381 @@
+"""The files of a clip: written as its segments come, whole or not at all, under one name that is free."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from test_scheduler import Recorder, form_of, plan
+from test_writing import any_format, decoded
+
+from bark_infinity import Voice
+from bark_infinity.audio.formats import FFMPEG_FORMATS
+from bark_infinity.audio.writing import write_audio
+from bark_infinity.bark import Generation
+from bark_infinity.errors import OutputError
+from bark_infinity.options.table import Options
+from bark_infinity.output.clip_files import SavedClip, save_clips, save_voice
+from bark_infinity.run.clips import FailedClip, PlacedSegment
+from bark_infinity.run.planning import plan_clips
+from bark_infinity.run.scheduler import LongForm
+from bark_infinity.stages.semantic import Statistics
+
+OUT = Path("out")
+STORY = "A first line.\nA second line.\nThe third one."
+NOTHING = Generation(
+    Voice(np.zeros(0, int), np.zeros((2, 0), int), np.zeros((8, 0), int)), np.zeros(0, np.float32), 0, {}
+)
+Change = Callable[[str, Generation], Generation]
+
+
+class Changed:
+    """A Bark whose segments are changed once they are made."""
+
+    def __init__(self, bark, change: Change):
+        self._bark, self._change = bark, change
+
+    def __getattr__(self, name: str):
+        return getattr(self._bark, name)
+
+    def stream(self, segments, *more) -> Iterator[tuple[int, Generation]]:
+        for place, made in self._bark.stream(segments, *more):
+            yield place, self._change(segments[place].text, made)
+
+
+class Fake(Recorder):
+    """A Bark without a model, of whose clips a manifest can tell."""
+
+    name, stages = "fake", {}
+
+    def say(self, text: str) -> Generation:
+        made = super().say(text)
+        noise = np.random.default_rng(int(text[1:])).uniform(-0.5, 0.5, len(made.audio)).astype(np.float32)
+        return Generation(made.voice, noise, 0, {"semantic": 0.1})
+
+
+def save(demo, text: str = STORY, change: Change = lambda _, made: made, **options) -> tuple[Path, list[PlacedSegment]]:
+    """The audio of a clip by the demo model, and its segments."""
+    options = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.4, "seed": 5} | options
+    resolved = Options(model="demo", **options).resolved()
+    form = LongForm.from_options(resolved, Changed(demo, change), None)
+    *segments, saved = save_clips(form, plan_clips([text], resolved, 0)[0], OUT, resolved)
+    if isinstance(saved, FailedClip):
+        raise saved.error
+    return saved.path, segments
+
+
+def results_of(form: LongForm, *plans, **options) -> Iterator[PlacedSegment | SavedClip | FailedClip]:
+    return save_clips(form, plans, OUT, Options(**options).resolved())
+
+
+def lines(n: int, start: int = 0):
+    return plan([f"s{k}" for k in range(start, start + n)])
+
+
+def names(folder: str = "out") -> list[str]:
+    """The files of finished clips."""
+    paths = (path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if not is_to_go_on_with(path))
+
+
+def is_to_go_on_with(path: Path) -> bool:
+    return path.parts[0].endswith(".partial") or path.parts[0].startswith(".run-")
+
+
+def content(path: Path) -> dict:
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+# ---- what is written ------------------------------------------------------------------------------------------------
+
+
+@any_format
+def test_a_file_written_bit_by_bit_is_that_of_the_whole_sound(format):
+    """Whatever the order in which segments come; the manifest's digest is that of the whole."""
+    form = form_of(Fake(backwards=True), add_silence_between_segments=0.1)
+    *segments, saved = results_of(form, lines(7), output_format=format)
+    whole = np.concatenate([segment.sound for segment in segments])
+    assert len(whole) == 7 * 96_000 + 6 * 2_400
+    assert content(saved.path)["audio_sha256"] == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()
+    write_audio(Path(f"whole.{format}"), whole, {}, format)
+    heard = [
+        decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path)[0]
+        for path in (saved.path, Path(f"whole.{format}"))
+    ]
+    np.testing.assert_array_equal(*heard)
+
+
+def test_sound_is_on_disk_before_the_clip_is_whole():
+    sizes = []
+    for result in results_of(form_of(Fake()), lines(6)):
+        if isinstance(result, PlacedSegment):
+            assert names() == []
+            (sound,) = OUT.rglob("*.wav")
+            sizes.append(sound.stat().st_size)
+    assert sizes == sorted(set(sizes)) and sizes[-1] > 5 * 96_000 * 2
+    assert [path.suffix for path in sorted(OUT.iterdir())] == [".json", ".npz", ".npz", ".wav"]
+
+
+def test_clips_that_take_turns_are_kept_apart():
+    form = form_of(Fake(), voice=None, stable_mode_interval=0, rows=3)
+    saved = [r for r in results_of(form, lines(4), lines(1, 10), lines(5, 20)) if isinstance(r, SavedClip)]
+    assert len(saved) == 3
+    for clip in saved:
+        first = int(clip.plan.text.split("\n")[0][1:])
+        expected = [Fake().say(f"s{first + k}").audio for k in range(len(clip.plan.segments))]
+        heard = soundfile.read(clip.path, dtype="float32")[0]
+        for span, sound in zip([segment.span for segment in clip.record.segments], expected, strict=True):
+            np.testing.assert_allclose(heard[span.start : span.stop], sound, atol=1 / 32_000)
+
+
+def test_tokens_of_all_segments_are_in_one_file():
+    *segments, saved = results_of(form_of(Fake(backwards=True)), lines(5))
+    arrays = {f"{n}_{s.index}": a for s in segments for n, a in s.generation.voice.prompts().items()}
+    np.savez_compressed("expected.npz", **arrays)
+    with np.load(saved.path.with_suffix(".segments.npz")) as found, np.load("expected.npz") as expected:
+        assert found.files == expected.files and len(found.files) == 15
+        for name in found.files:
+            np.testing.assert_array_equal(found[name], expected[name])
+            assert found[name].dtype == expected[name].dtype
+
+
+def test_hoarders_get_every_segment_by_itself(demo):
+    path, segments = save(demo, hoarder_mode=True, output_format="flac", output_filename="mine")
+    assert path == Path("out/mine.flac")
+    each = [f"mine.segments/{k}.{end}" for k in (1, 2, 3) for end in ("flac", "json", "npz")]
+    assert names() == sorted([*each, "mine.flac", "mine.json", "mine.npz", "mine.segments.npz"])
+    whole, _ = soundfile.read("out/mine.flac")
+    for k, segment in enumerate(segments, 1):
+        made, span = segment.generation, segment.record.span
+        part, _ = soundfile.read(f"out/mine.segments/{k}.flac")
+        np.testing.assert_array_equal(part, whole[span.start : span.stop])
+        np.testing.assert_array_equal(Voice.load(f"out/mine.segments/{k}.npz").fine[:, -9:], made.voice.fine[:, -9:])
+        said = json.loads(Path(f"out/mine.segments/{k}.json").read_text())
+        assert said["text"] == STORY.split("\n")[k - 1] and said["segment"] == k
+        assert said["settings"]["seed"] == 5 and said["seeds"] == {"segment": 5} and said["clip"]["seed"] == 5
+        assert said["clip"]["audio_sha256"] == content(path)["audio_sha256"]
+
+
+def test_what_hoarders_get_grows_with_the_text_alone(demo):
+    sizes = []
+    for n in (2, 8):
+        text = "\n".join(f"This is line number {k} of the book." for k in range(n))
+        path, _ = save(demo, text=text, hoarder_mode=True, semantic_max_gen_duration_s=0.1, text_prompt=text)
+        each = Path(f"{path.with_suffix('')}.segments").glob("*.json")
+        sizes.append(max(file.stat().st_size for file in each))
+    assert sizes[1] < sizes[0] * 1.05
+
+
+def test_a_silent_segment_has_parameters_alone(demo):
+    save(
+        demo,
+        change=lambda text, made: NOTHING if text == "A second line." else made,
+        hoarder_mode=True,
+        output_filename="mine",
+    )
+    assert [name for name in names() if "/2." in name] == ["mine.segments/2.json"]
+
+
+def test_extra_stats_are_those_of_the_manifest(demo):
+    path, _ = save(demo, extra_stats=True, output_filename="mine")
+    found = re.fullmatch(r"mine-seed-5-temp-0\.7-0\.7-0\.5-entropy-(\d+\.\d\d)-perplexity-(\d+\.\d)\.wav", path.name)
+    segments = content(path)["segments"]
+    tokens = [s["semantic_tokens"] for s in segments]
+    entropy = np.average([s["entropy"] for s in segments], weights=tokens)
+    perplexity = np.exp(np.average(np.log([s["perplexity"] for s in segments]), weights=tokens))
+    assert float(found[1]) == pytest.approx(entropy, abs=0.006)
+    assert float(found[2]) == pytest.approx(perplexity, abs=0.06)
+    assert 10 < entropy < np.log2(10_001)
+
+
+def test_statistics_weigh_segments_by_their_tokens(demo):
+    measured = dict(
+        zip(STORY.split("\n"), [(10, Statistics(1, 2)), (30, Statistics(2, 4)), (60, Statistics(3, 8))], strict=True)
+    )
+
+    def change(text: str, made: Generation) -> Generation:
+        n, own = measured[text]
+        voice = Voice(np.zeros(n, int), np.zeros((2, n), int), np.zeros((8, n), int))
+        return Generation(voice, made.audio, 0, {}, own)
+
+    path, _ = save(demo, change=change)
+    assert path.name.endswith("-entropy-2.50-perplexity-5.7.wav")  # 0.1 + 0.6 + 1.8; 2 to the 2.5
+
+
+def test_a_name_that_is_taken_meanwhile_is_left_alone():
+    """All files of a clip have the same name, the next that is free; on any file system."""
+    for number, end in enumerate((".wav", ".npz", ".segments.npz", ".json", ".mp3")):
+        results = results_of(form_of(Fake()), lines(3), hoarder_mode=True)
+        stem = next(results).plan.stem
+        OUT.joinpath(f"{stem}{end}").write_text("precious")
+        *_, saved = results
+        assert saved.path.name == f"{stem}_1.wav"
+        for suffix in (".wav", ".npz", ".segments.npz", ".json", ".segments"):
+            assert OUT.joinpath(f"{stem}_1{suffix}").exists()
+        taken = [path for path in OUT.iterdir() if path.name.split(".")[0] == stem]
+        assert [path.read_text() for path in taken] == ["precious"]
+        shutil.move(OUT, f"out{number}")
+
+
+def test_another_run_that_is_faster_gets_the_name(monkeypatch):
+    from bark_infinity.run import journal
+
+    together = journal.name_together
+
+    def late(moves):
+        if moves[0][1].name == "s0-SPK-random.wav":
+            moves[-1][1].write_text("precious")  # the .json, when all names were seen to be free
+        together(moves)
+
+    monkeypatch.setattr(journal, "name_together", late)
+    *_, saved = results_of(form_of(Fake()), plan(["s0"]))
+    assert names() == ["s0-SPK-random.json", *(f"s0-SPK-random_1.{end}" for end in ("json", "npz", "wav"))]
+    assert saved.path.name == "s0-SPK-random_1.wav" and OUT.joinpath("s0-SPK-random.json").read_text() == "precious"
+
+
+# ---- whole or absent ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["wav", "opus"])
+@pytest.mark.parametrize("broken", ["write_manifest", "_add_tokens", "write_sound", "name_together", "to_disk"])
+@pytest.mark.parametrize("failure", [OutputError("no space left"), OSError(28, "no space left"), KeyboardInterrupt()])
+def test_a_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, format):
+    from bark_infinity.output import clip_files as results
+    from bark_infinity.run import journal
+
+    module = journal if broken == "name_together" else results
+    works, calls = getattr(module, broken), []
+
+    def fails_late(*arguments):
+        calls.append(arguments)
+        if len(calls) == (1 if broken == "name_together" else 2):
+            raise failure
+        return works(*arguments)
+
+    monkeypatch.setattr(module, broken, fails_late)
+    written = results_of(form_of(Fake()), lines(4), lines(1, 10), hoarder_mode=True, output_format=format)
+    if isinstance(failure, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            list(written)
+        assert names() == []
+        return
+    found = [result for result in written if not isinstance(result, PlacedSegment)]
+    assert [type(result) for result in found] == [FailedClip, SavedClip] and "no space left" in str(found[0].error)
+    assert {name.split(".")[0] for name in names()} == {found[1].plan.stem}
+
+
+def test_who_stops_asking_finds_nothing_of_clips_under_way():
+    results = results_of(form_of(Fake()), lines(1, 10), lines(4), hoarder_mode=True)
+    assert [type(next(results)) for _ in range(4)] == [PlacedSegment, SavedClip, PlacedSegment, PlacedSegment]
+    assert list(OUT.glob("*.partial/writing/*.wav"))
+    results.close()
+    assert not list(OUT.glob("*.partial/writing"))
+    assert names() and all(name.startswith("s10") for name in names())
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
+@any_format
+def test_what_ends_the_run_leaves_no_files_of_the_clip(failure, format):
+    def fail(text: str, made: Generation) -> Generation:
+        if text == "s3":
+            raise failure("enough")
+        return made
+
+    with pytest.raises(failure, match="enough"):
+        list(results_of(form_of(Changed(Fake(), fail)), lines(5), output_format=format))
+    assert names() == [] and not list(OUT.glob("*.partial/writing"))
+
+
+def test_a_clip_that_fails_in_the_middle_leaves_nothing():
+    def no_more(context):
+        if context.text == "s3":
+            raise KeyError("no more")
+
+    form = form_of(Fake())
+    form.function = no_more
+    found = [r for r in results_of(form, lines(5), lines(2, 20)) if not isinstance(r, PlacedSegment)]
+    assert {type(result) for result in found} == {FailedClip, SavedClip}
+    assert names() and all(name.startswith("s20") for name in names())
+
+
+def test_a_clip_without_any_sound_leaves_nothing():
+    results = list(results_of(form_of(Fake(silent=frozenset({"s0", "s1"}))), lines(2)))
+    assert [type(result) for result in results] == [PlacedSegment, PlacedSegment, FailedClip]
+    assert "--semantic_min_eos_p" in str(results[-1].error) and list(OUT.iterdir()) == []
+
+
+@any_format
+def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
+    resource = pytest.importorskip("resource", reason="Windows has no file size limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    silence = "s5"  # of sound; so that the second clip fits in every format
+    bark = Changed(
+        Fake(),
+        lambda text, made: Generation(made.voice, made.audio[:2_400], 0, {}) if text == silence else made,
+    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        results = list(results_of(form_of(bark, rows=2), lines(60, 100), plan([silence]), output_format=format))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    failed, saved = (result for result in results if not isinstance(result, PlacedSegment))
+    assert isinstance(failed, FailedClip) and isinstance(saved, SavedClip)
+    assert re.search(rf"s100_.*\.{format} \((File too large|it gives no reason)\)", str(failed.error))
+    assert len(bark.made) < 30  # what nobody can hear is not made
+    assert all(name.startswith("s5") for name in names())
+
+
+def test_a_folder_that_cannot_be_made_fails_clips_alone():
+    OUT.touch()
+    results = list(results_of(form_of(Fake()), lines(2), lines(1, 10)))
+    assert [type(result) for result in results] == [FailedClip, FailedClip]
+    assert "--output_dir out cannot be created" in str(results[0].error)
+
+
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["wav", "ogg"])
+def test_memory_is_that_of_some_segments_however_long_the_text(format):
+    def peak(n: int) -> int:
+        fake = Fake()
+        fake.heard = _Forgetting()
+        tracemalloc.start()
+        for result in results_of(form_of(fake), lines(n), output_format=format):
+            last = result
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert isinstance(last, SavedClip)
+        return most
+
+    peak(2)  # what is imported and built once
+    few, many = (min(peak(n) for _ in range(2)) for n in (10, 40))  # threads of other tests may still end beside it
+    assert (many - few) / 30 < 12_000  # bytes: the words of the manifest; sound and tokens are 400 000
+
+
+class _Forgetting(dict):
+    def __ior__(self, _):
+        return self
+
+
+# ---- voices ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_voice_is_saved_once(make_voice):
+    voice, other = make_voice(3.0), make_voice(3.0, seed=1)
+    assert save_voice(voice, Path("out"), "me at home") == Path("out/me_at_home.npz")
+    assert save_voice(voice, Path("out"), "me at home") == Path("out/me_at_home.npz")
+    assert save_voice(other, Path("out"), "me at home") == Path("out/me_at_home_1.npz")
+    Path("out/me_at_home_2.npz").write_text("no voice")
+    third = make_voice(3.0, seed=2)
+    assert save_voice(third, Path("out"), "me at home") == Path("out/me_at_home_3.npz")
+    np.testing.assert_array_equal(Voice.load("out/me_at_home_3.npz").fine, third.fine)
+    assert names() == ["me_at_home.npz", "me_at_home_1.npz", "me_at_home_2.npz", "me_at_home_3.npz"]

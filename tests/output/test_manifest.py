@@ -1,0 +1,256 @@
+"""Clips made again from their manifest: the same to the last sample, or what differs; and manifests from strangers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bark_infinity.cli.main import main, parse
+from bark_infinity.errors import UsageError
+from bark_infinity.output.manifest import differences, read_manifest
+
+STORY = "A dog walks along the river, slowly and alone. It looks for fish in the cold water. There are none today."
+SHORT = ("--semantic_max_gen_duration_s", "0.6")
+
+
+@pytest.fixture
+def perform(capfd, monkeypatch, demo):
+    """Run a command line on the demo model, loaded once: (exit status, stdout lines, stderr on one line)."""
+    from bark_infinity import bark
+
+    monkeypatch.setattr(bark, "Bark", lambda _: demo)
+    monkeypatch.setattr("bark_infinity.checkpoints.loading.load_models", lambda _: None)
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        status = main([*arguments, "--device", "cpu"])
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), " ".join(err.split())
+
+    return run
+
+
+def sound(path: str) -> np.ndarray:
+    return soundfile.read(path)[0]
+
+
+def written(perform, *arguments: str) -> Path:
+    """The manifest of the last clip of a run."""
+    status, wavs, err = perform("--model", "demo", *SHORT, *arguments)
+    assert status == 0, err
+    return Path(wavs[-1]).with_suffix(".json")
+
+
+def rewritten(path: Path, **changes) -> str:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["settings"] |= changes.pop("settings", {})
+    Path("changed.json").write_text(json.dumps(content | changes))
+    return "changed.json"
+
+
+WAYS = [
+    ["--text_prompt", "Hello there.", "--seed", "3"],
+    ["--text_prompt", STORY, "--split_each_text_prompt_by", "sentence", "--output_iterations", "3"],
+    ["--text_prompt", STORY, "--split_each_text_prompt_by", "random", "--single_starting_seed", "5"],
+    ["--text_prompt", STORY, "--history_prompt", "someone.npz", "--stable_mode_interval", "0", "--split_character_jitter", "80", "--output_iterations", "2"],
+    ["--text_prompt", STORY, "--extra_confused_travolta_mode", "1", "--prompt_text_prefix", "Well,", "--semantic_seed", "0"],
+    ["--prompt_file", "lines.txt", "--split_input_into_separate_prompts_by", "line", "--text_temp", "0.4"],
+    ["--bark_speaker_as_the_prompt", "someone.npz", "--fine_temp", "0"],
+    ["--text_prompt", "Hello.", "--negative_text_prompt", "Bye.", "--mirostat_tau", "6", "--absolute_semantic_history_only"],
+    ["--text_prompt", STORY, "--split_each_text_prompt_by", "sentence", "--check_segments", "retry", "--check_min_loudness_db", "0"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_clip_is_made_again_bit_for_bit(perform, make_voice, way):
+    make_voice(2.0).save("someone.npz")
+    Path("lines.txt").write_text("One line.\nAnother line.\n")
+    manifest = written(perform, *way)
+    status, (again,), err = perform("--from_manifest", str(manifest))
+    assert status == 0 and "bit for bit" in err and again != str(manifest.with_suffix(".wav"))
+    np.testing.assert_array_equal(sound(again), sound(manifest.with_suffix(".wav")))
+    # and from that one's manifest once more
+    _, _, err = perform("--from_manifest", str(Path(again).with_suffix(".json")))
+    assert "bit for bit" in err
+
+
+def test_flags_beside_it_change_what_they_say(perform):
+    manifest = written(perform, "--text_prompt", STORY, "--seed", "3", "--split_each_text_prompt_by", "sentence")
+    status, (other,), err = perform("--from_manifest", str(manifest), "--text_temp", "0.2", "--output_dir", "elsewhere")
+    assert status == 0 and "text_temp was 0.7 and is 0.2" in err and Path(other).parent == Path("elsewhere")
+    _, (seeded,), _ = perform("--from_manifest", str(manifest), "--seed", "4")
+    segments = json.loads(Path(seeded).with_suffix(".json").read_text())["segments"]
+    assert {s["seeds"]["segment"] for s in segments} == {4} and len(segments) == 3
+    _, (cut,), _ = perform("--from_manifest", str(manifest), "--split_each_text_prompt_by", "line")
+    assert len(json.loads(Path(cut).with_suffix(".json").read_text())["segments"]) == 1
+
+
+def test_what_differs_is_said(perform, make_voice):
+    make_voice(2.0).save("someone.npz")
+    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "someone.npz")
+    content = json.loads(manifest.read_text())
+    changed = rewritten(
+        manifest, audio_sha256="0" * 64, versions=content["versions"] | {"torch": "1.0"}, machine={"threads": 99}
+    )
+    make_voice(2.0, seed=1).save("someone.npz")
+    status, wavs, err = perform("--from_manifest", changed)
+    assert status == 0 and len(wavs) == 1
+    for part in ("versions torch was 1.0", "machine threads was 99", "the voice is another"):
+        assert part in err, part
+    assert "text_temp" not in err and "transformers was" not in err
+    old = json.loads(manifest.read_text())
+    assert differences(old, old) == []
+    other = old | {"segments": [old["segments"][0] | {"text": "Bye."}]}
+    assert differences(other, old) == ["texts or seeds of segments are others"]
+
+
+@pytest.mark.parametrize(
+    ("made_with", "beside"),
+    [
+        (["--text_temp", "0.5"], ["--text_temp", "0.1"]),
+        (["--waveform_temp", "0.5"], ["--waveform_temp", "0.1"]),
+        (["--mirostat_tau", "9"], ["--use_mirostat_sampling", "--mirostat_tau", "12"]),
+        (["--use_mirostat_sampling"], ["--use_mirostat_sampling", "false"]),
+        (["--confused_travolta_mode", "--semantic_max_gen_duration_s", "5"], ["--confused_travolta_mode", "false"]),
+        (["--seed", "3"], ["--single_starting_seed", "9"]),
+        (["--semantic_top_p", "0.5"], ["--semantic_inverted_p", "0.5"]),
+        (["--negative_text_prompt", "Bye."], ["--negative_text_prompt_logits_scale", "1.5"]),
+        (["--split_character_max_length", "60"], ["--split_character_max_length", "30"]),
+        (
+            ["--split_each_text_prompt_by", "sentence"],
+            ["--bark_speaker_as_the_prompt", "someone.npz", "--dry_run", "false"],
+        ),
+    ],
+)
+def test_flags_beside_it_win_whatever_followed_from_those_in_it(perform, make_voice, made_with, beside):
+    make_voice(2.0).save("someone.npz")
+    seeds = () if "--seed" in made_with else ("--single_starting_seed", "6")
+    manifest = written(perform, "--text_prompt", STORY, *made_with, *seeds)
+    status, wavs, err = perform("--from_manifest", str(manifest), *beside)
+    if "--bark_speaker_as_the_prompt" in beside:  # which the manifest's own cuts exclude
+        assert status == 2 and "--split_each_text_prompt_by does nothing beside" in err
+    else:
+        assert status == 0 and "bit for bit" not in err and "what differs" in err
+        assert not np.array_equal(sound(wavs[0]), sound(manifest.with_suffix(".wav")))
+
+
+def test_settings_are_layered_and_printed_with_a_manifest(perform, capfd):
+    manifest = written(perform, "--text_prompt", STORY, "--text_temp", "0.5", "--seed", "3")
+    assert main(["--from_manifest", str(manifest), "--semantic_temp", "0.2", "--print_config"]) == 0
+    Path("c.toml").write_text(capfd.readouterr().out)
+    read = parse(["--config", "c.toml"])
+    assert (read.text_temp, read.semantic_temp, read.seed, read.from_manifest) == (0.5, 0.2, 3, str(manifest))
+
+
+def test_voices_lie_beside_the_manifest(perform, make_voice):
+    Path("kept").mkdir()
+    make_voice(2.0).save("kept/someone.npz")
+    how = ("--history_prompt", "someone", "--output_dir", "kept")
+    manifest = written(perform, "--text_prompt", "Hello.", *how)
+    _, _, err = perform("--from_manifest", str(manifest), "--output_dir", "elsewhere")
+    assert "bit for bit" in err
+
+
+def test_names_of_any_bytes_are_written_and_read(perform, make_voice):
+    make_voice(2.0).save("v\udcff.npz")
+    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "v\udcff.npz", "--output_dir", "a\udcfe")
+    _, _, err = perform("--from_manifest", str(manifest), "--output_dir", "b")
+    assert "bit for bit" in err
+    assert perform("--from_manifest", rewritten(manifest, text="\ud800"))[0] == 2
+
+
+def test_a_cloned_voice_is_asked_for(perform, make_voice):
+    manifest = written(perform, "--text_prompt", "Hello.")
+    cloned = rewritten(manifest, settings={"audio_file_as_history_prompt": "/etc/passwd"})
+    status, _, err = perform("--from_manifest", cloned)
+    assert status == 2 and "as --history_prompt" in err
+    make_voice(2.0).save("someone.npz")
+    assert perform("--from_manifest", cloned, "--history_prompt", "someone.npz")[0] == 0
+
+
+def test_a_dry_run_shows_the_very_segments(perform):
+    manifest = written(perform, "--text_prompt", STORY, "--split_each_text_prompt_by", "random")
+    texts = [segment["text"] for segment in json.loads(manifest.read_text())["segments"]]
+    assert perform("--from_manifest", str(manifest), "--text_splits_only")[1] == texts
+
+
+# ---- strangers ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_in_it_is_run_or_names_a_place_to_write(perform):
+    manifest = written(perform, "--text_prompt", "Hello.")
+    Path("evil.py").write_text("open('ran', 'w')\ndef f(context): pass\n")
+    places = {
+        "output_dir": "climbed",
+        "output_filename": "climbed",
+        "model_dir": "climbed",
+        "render_npz_samples": "climbed",
+    }
+    more = {
+        "output_format": "mp4",
+        "output_format_ffmpeg_parameters": "-y climbed",
+        "hoarder_mode": True,
+        "config": "x",
+    }
+    status, (wav,), _ = perform("--from_manifest", rewritten(manifest, settings=places | more))
+    assert status == 0 and wav.startswith("bark_samples/Hello") and wav.endswith(".wav")
+    assert not [p for p in Path().rglob("*") if "climbed" in p.name]
+    function = rewritten(manifest, settings={"custom_audio_processing_function": "evil.py:f"})
+    status, _, err = perform("--from_manifest", function)
+    assert status == 2 and "the function evil.py:f, which is not run unasked" in err and not Path("ran").exists()
+    assert perform("--from_manifest", function, "--custom_audio_processing_function", "evil.py:f")[0] == 0
+    assert Path("ran").exists()
+
+
+CHANGES = [
+    {"format": 2},
+    {"segments": []},
+    {"segments": "none"},
+    {"segments": [{"text": 3, "seeds": {}}]},
+    {"segments": [{"text": "a", "seeds": {"segment": -1}}]},
+    {"segments": [{"text": "a", "seeds": {"segment": True}}]},
+    {"segments": [{"text": "a", "seeds": {"nonsense": 1}}]},
+    {"segments": [["text"]]},
+    {"text": None},
+    {"seed": 2**70},
+    {"seed": "4"},
+    {"take": 1.5},
+    {"settings": {"text_temp": "warm"}},
+    {"settings": {"text_temp": [1]}},
+    {"settings": {"text_temp": -1.0}},
+    {"settings": {"device": "tpu"}},
+    {"settings": {"custom_audio_processing_function": 3}},
+    {"settings": {"history_prompt": 3.5}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_manifest_that_makes_no_sense_is_one_sentence(perform, change):
+    manifest = written(perform, "--text_prompt", "Hello.")
+    status, out, err = perform("--from_manifest", rewritten(manifest, **change))
+    assert status == 2 and not out and err.startswith("error: ") and err.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not JSON"),
+        (b"[1]", "no manifest"),
+        (b"{}", "no manifest"),
+        (b'{"format": 1}', "no manifest"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"format": 1, "text": "\xff"}', "not JSON"),
+        (b'{"format": NaN}', "format nan"),
+        (b'{"format": ' + b"9" * 5000 + b"}", "JSON|format"),
+    ],
+)
+def test_files_that_are_no_manifests(content, message):
+    Path("x.json").write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_manifest("x.json")
+    for name in ("absent.json", "."):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_manifest(name)

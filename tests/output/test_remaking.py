@@ -1,0 +1,164 @@
+"""Finished clips made again from their tokens: some segments anew, or the whole in another dress."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bark_infinity.cli import main as cli
+from bark_infinity.errors import UsageError
+from bark_infinity.output.remaking import chosen_segments, in_words
+
+TEXT = "\n".join(f"This is line {k}." for k in range(1, 7))
+CUT = ["--split_each_text_prompt_by", "line", "--semantic_max_gen_duration_s", "0.3"]
+
+
+@pytest.fixture
+def perform(capsys):
+    """The command line: status, paths on stdout, what it says."""
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        status = cli.main(["--model", "demo", *arguments])
+        out, err = capsys.readouterr()
+        return status, out.split("\n")[:-1], " ".join(err.split())
+
+    return run
+
+
+@pytest.fixture
+def clip(perform) -> Path:
+    """A clip of six segments, each but the first from the voice of that one."""
+    status, (path,), _ = perform("--text_prompt", TEXT, *CUT)
+    assert status == 0
+    return Path(path)
+
+
+def content(path: Path) -> dict:
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+def tokens(path: Path) -> list[bytes]:
+    """The fine codes of each segment."""
+    arrays = np.load(path.with_name(f"{path.stem}.segments.npz"))
+    return [arrays[f"fine_prompt_{k}"].tobytes() for k in range(6)]
+
+
+def changed(before: Path, after: Path) -> list[int]:
+    """The numbers of segments whose tokens are others."""
+    pairs = zip(tokens(before), tokens(after), strict=True)
+    return [k for k, (old, new) in enumerate(pairs, 1) if old != new]
+
+
+def test_chosen_segments_are_made_from_other_seeds_and_the_others_kept(perform, clip):
+    status, (path,), said = perform("--from_manifest", str(clip.with_suffix(".json")), "--regenerate", "3,5-6")
+    assert status == 0 and "made again: 3, 5-6; 3 segments stay" in said
+    new = Path(path)
+    assert new != clip and changed(clip, new) == [3, 5, 6]
+    seeds = [[segment["seeds"] for segment in content(p)["segments"]] for p in (clip, new)]
+    assert [k for k, (a, b) in enumerate(zip(*seeds, strict=True), 1) if a != b] == [3, 5, 6]
+    # and the new one is a clip like any other: it can be made again, bit for bit
+    status, _, said = perform("--from_manifest", str(new.with_suffix(".json")))
+    assert status == 0 and "bit for bit" in said
+
+
+def test_what_hears_a_chosen_segment_is_made_again_too(perform, clip, monkeypatch):
+    from bark_infinity.bark import Bark
+
+    stream, batches = Bark.stream, []
+
+    def counting(self, segments, *more):
+        batches.append([segment.text[-2] for segment in segments])
+        return stream(self, segments, *more)
+
+    again = ["--from_manifest", str(clip.with_suffix(".json")), "--regenerate"]
+    _, (rolling,), _ = perform("--text_prompt", TEXT, *CUT, "--stable_mode_interval", "3")
+    monkeypatch.setattr(Bark, "stream", counting)
+    _, (path,), said = perform(*again, "1")
+    assert "made again: 1, and with them 2-6, which hear them; 0 segments stay" in said
+    assert batches == [["1"], ["2", "3", "4", "5", "6"]] and 1 in changed(clip, Path(path))
+    batches.clear()
+    _, (path,), said = perform("--from_manifest", rolling.replace(".wav", ".json"), "--regenerate", "5")
+    assert "made again: 5, and with them 6, which hear them; 4 segments stay" in said  # 4 hears the first voice alone
+    assert batches == [["5"], ["6"]] and set(changed(Path(rolling), Path(path))) <= {5, 6}
+
+
+def test_a_given_seed_says_how_they_are_made(perform, clip):
+    again = ["--from_manifest", str(clip.with_suffix(".json")), "--regenerate", "4", "--single_starting_seed", "77"]
+    digests = {content(Path(perform(*again)[1][0]))["audio_sha256"] for _ in range(2)}
+    assert len(digests) == 1
+
+
+def test_stitching_again_changes_the_dress_alone(perform, clip, monkeypatch):
+    from bark_infinity.checkpoints import loading
+
+    def refuse(*_):
+        raise AssertionError("the stages are not needed")
+
+    monkeypatch.setattr(loading, "load_models", refuse)
+    again = ["--from_manifest", str(clip.with_suffix(".json")), "--restitch"]
+    _, (same,), _ = perform(*again)
+    assert content(Path(same))["audio_sha256"] == content(clip)["audio_sha256"] and changed(clip, Path(same)) == []
+    _, (other,), _ = perform(
+        *again, "--gain_db", "-6.0206", "--add_silence_between_segments", "1", "--output_format", "flac"
+    )
+    before, after = (soundfile.read(p)[0] for p in (clip, other))
+    first = content(clip)["segments"][0]
+    n = round(first["end"] * 24_000)
+    np.testing.assert_allclose(after[:n], before[:n] / 2, atol=1e-4)
+    assert len(after) - len(before) == 5 * 18_000 and not after[n : n + 24_000].any()
+    assert content(Path(other))["segments"][1]["start"] == pytest.approx(first["end"] + 1)
+    assert content(Path(other))["segments"][1]["text"] == content(clip)["segments"][1]["text"]
+
+
+def test_without_the_tokens_it_says_so(perform, clip):
+    npz = clip.with_name(f"{clip.stem}.segments.npz")
+    again = ["--from_manifest", str(clip.with_suffix(".json"))]
+    whole = npz.read_bytes()
+    for damage in (whole[: len(whole) // 2], b"", whole[:200] + b"\xff" * 400 + whole[600:], None):
+        npz.unlink()
+        if damage is not None:
+            npz.write_bytes(damage)
+        for how in (["--restitch"], ["--regenerate", "2"]):
+            status, out, said = perform(*again, *how)
+            assert status == 2 and not out and "tokens cannot be read from" in said and "Traceback" not in said
+        npz.touch()
+    assert not list(clip.parent.glob("*.partial")) and not list(clip.parent.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--regenerate", "7"], "has the segments 1 to 6"),
+        (["--regenerate", "0"], "has the segments 1 to 6"),
+        (["--regenerate", "3-2"], "has the segments 1 to 6"),
+        (["--regenerate", "two"], "as in 3,7-9"),
+        (["--regenerate", "2", "--restitch"], "exclude each other"),
+        (["--regenerate", "2", "--prompt_text_prefix", "Well,"], "the text stays cut as it was"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(perform, clip, arguments, message):
+    status, out, said = perform("--from_manifest", str(clip.with_suffix(".json")), *arguments)
+    assert status == 2 and not out and message in said
+
+
+def test_both_need_a_manifest(perform):
+    for arguments in (["--regenerate", "2"], ["--restitch"]):
+        status, _, said = perform("--text_prompt", "Hello", *arguments)
+        assert status == 2 and "--from_manifest" in said
+
+
+@given(st.sets(st.integers(0, 200), min_size=1))
+def test_words_for_segments_name_them_all(segments):
+    assert chosen_segments(in_words(segments), 201) == segments
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,,2", "-1", "1-", "1--2", "1;2", "9" * 30, "٣-"])
+def test_lists_that_are_none(text):
+    with pytest.raises(UsageError):
+        chosen_segments(text, 300)

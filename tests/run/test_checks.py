@@ -1,0 +1,567 @@
+"""Segments that are no speech: each fault is found, told, and mended by another try where that is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from test_scheduler import Recorder
+
+from bark_infinity.bark import Bark, Generation, Segment, Settings
+from bark_infinity.cli import commands
+from bark_infinity.cli.console import FaultReport
+from bark_infinity.cli.main import main
+from bark_infinity.errors import UsageError
+from bark_infinity.model.sampling import RowRandom
+from bark_infinity.options.table import Options
+from bark_infinity.output.clip_files import save_clips
+from bark_infinity.output.manifest import read_manifest
+from bark_infinity.run.checks import SegmentChecks, Try, best_of, told
+from bark_infinity.run.clips import PlacedSegment
+from bark_infinity.run.planning import plan_again, plan_clips
+from bark_infinity.run.scheduler import LongForm
+from bark_infinity.seeds import Seeds, derive_seed
+from bark_infinity.stages.fine import FineSettings
+from bark_infinity.stages.semantic import SemanticRow, SemanticSettings, generate_semantic
+from bark_infinity.voices.voice import Voice
+
+RATE = 24_000
+LINE = "This is a line of a story, number {}, that a reader would take some eight seconds to say to those who listen."
+TEXTS = [LINE.format(k) for k in range(4)]  # 110 characters each: 7.8 s
+EMPTY = Voice(np.zeros(0, int), np.zeros((2, 0), int), np.zeros((8, 0), int))
+
+
+def voice(seconds: float, seed: int = 0) -> Voice:
+    rng = np.random.default_rng(seed)
+    fine = rng.integers(0, 1024, (8, round(seconds * 75)))
+    return Voice(rng.integers(0, 10_000, round(seconds * 49.9)), fine[:2], fine)
+
+
+def noise(seconds: float, loudness: float = 0.1, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (loudness * rng.choice([-1.0, 1.0], round(seconds * RATE))).astype(np.float32)
+
+
+def faults(audio: np.ndarray, text: str | None = None, own: Voice | None = None, ended: bool = True, **limits) -> dict:
+    own = voice(len(audio) / RATE) if own is None else own
+    return SegmentChecks(**limits).faults(audio, own, text, ended)
+
+
+# ---- what is wrong, by hand arithmetic ------------------------------------------------------------------------------
+
+
+def test_speech_has_no_fault():
+    assert faults(noise(8.0), TEXTS[0]) == {}
+
+
+def test_what_ended_at_once_is_empty_and_nothing_else():
+    assert faults(np.zeros(0, np.float32), TEXTS[0], EMPTY) == {"empty_s": 0.0}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers_are_counted(bad):
+    audio = noise(1.0)
+    audio[:240] = bad
+    assert faults(audio) == {"not_finite_percent": 1.0}
+    audio[:] = bad
+    assert faults(audio) == {"not_finite_percent": 100.0, "quiet_dbfs": -200.0}
+
+
+def test_loudness_is_in_decibels_of_full_scale():
+    assert faults(noise(1.0, 0.001_01)) == {}
+    assert faults(noise(1.0, 0.000_1)) == {"quiet_dbfs": pytest.approx(-80.0, abs=1e-3)}
+    assert faults(noise(1.0, 0.0)) == {"quiet_dbfs": -200.0}
+    assert faults(noise(1.0, 0.1), min_loudness_db=-19.0) == {"quiet_dbfs": pytest.approx(-20.0, abs=1e-3)}
+
+
+def test_clipped_samples_are_a_share_of_all():
+    audio = noise(1.0)
+    audio[:240] = 1.0
+    assert faults(audio) == {}
+    audio[240] = -3.0
+    assert faults(audio) == {"clipped_percent": round(100 * 241 / RATE, 4)}
+    assert faults(audio, max_clipped_percent=2.0) == {}
+
+
+def test_a_token_that_is_repeated_has_a_length():
+    """In 10 s, 100 of 499 tokens are 2.004 s, and 150 of 750 frames 2 s."""
+    own = voice(10.0)
+    own.semantic[50:150] = 7
+    assert faults(noise(10.0), None, own) == {"repeated_s": round(10 * 100 / 499, 4)}
+    assert faults(noise(10.0), None, own, max_repeat_s=2.1) == {}
+    own = voice(10.0)
+    own.fine[:, 100:250] = 7
+    assert faults(noise(10.0), None, own) == {}
+    own.fine[:, 250] = 7
+    assert faults(noise(10.0), None, own) == {"repeated_s": round(151 / 75, 4)}
+    own.fine[3, 200] = 8  # a frame is all of its codes
+    assert faults(noise(10.0), None, own) == {}
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=30))
+def test_the_longest_run_is_that_of_counting(tokens):
+    longest = run = 1
+    for before, token in zip(tokens, tokens[1:], strict=False):
+        run = run + 1 if token == before else 1
+        longest = max(longest, run)
+    own = Voice(np.array(tokens), np.zeros((2, 0), int), voice(1.0).fine)
+    found = faults(noise(1.0), None, own, max_repeat_s=0.0)["repeated_s"]
+    assert found == pytest.approx(max(longest / len(tokens), 1 / 75), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "found"),
+    [
+        ("a" * 140, 10.0, {}),  # estimated at 10 s
+        ("a" * 140, 25.0, {}),
+        ("a" * 140, 25.1, {"too_long_ratio": 2.51}),
+        ("a" * 140, 4.0, {}),
+        ("a" * 140, 3.9, {"too_short_ratio": 0.39}),
+        ("a" * 14, 3.9, {}),  # 1 s and a slack of 3 s
+        ("a" * 14, 4.1, {"too_long_ratio": 4.1}),
+        ("a" * 42, 0.1, {}),
+        ("字" * 27, 2.0, {"too_short_ratio": 0.3333}),  # 6 s
+        ("[laughs]", 9.0, {}),
+        ("[laughs] " + "a" * 14, 9.0, {}),  # nobody knows how long
+        ("♪ " + "a" * 42 + " ♪", 12.0, {}),
+        ("[laughs] " + "a" * 140, 3.0, {"too_short_ratio": 0.3}),
+        ("", 9.0, {}),
+        (None, 9.0, {}),
+    ],
+)
+def test_length_is_held_against_the_text(text, seconds, found):
+    assert faults(noise(seconds), text) == found
+
+
+def test_limits_of_length_are_given():
+    assert faults(noise(8.0), "a" * 14, max_length_ratio=8.0) == {}
+    assert faults(noise(3.0), "a" * 140, min_length_ratio=0.2) == {}
+
+
+def test_an_end_that_is_not_found_is_a_fault_where_one_is_due():
+    assert faults(noise(8.0), TEXTS[0], ended=False) == {"no_end_s": 8.0}
+    assert faults(noise(8.0), None, ended=False) == {}
+    assert faults(noise(15.4), "Hello", ended=False, ends=False) == {}  # --confused_travolta_mode
+
+
+def test_what_is_cut_on_purpose_is_not_too_short():
+    assert faults(noise(0.3), TEXTS[0], longest_s=0.3) == {}
+    assert "too_short_ratio" in faults(noise(0.3), TEXTS[0], longest_s=7.0)
+
+
+def test_given_tokens_are_checked_for_their_sound_alone():
+    own = voice(8.0)
+    own.semantic[:], own.fine[:] = 3, 3
+    checks = SegmentChecks()
+    assert checks.faults(noise(8.0), own, "Hello", False, given=True) == {}
+    assert set(checks.faults(noise(8.0, 2.0), own, "Hello", False, given=True)) == {"clipped_percent"}
+
+
+def test_checks_are_those_of_the_options():
+    assert SegmentChecks.from_options(Options(check_segments="off").resolved()) is None
+    assert SegmentChecks.from_options(Options().resolved()) == SegmentChecks()
+    assert SegmentChecks.from_options(Options(check_segments="retry").resolved()).retries == 2
+    how = Options(semantic_max_gen_duration_s=2.0, confused_travolta_mode=True).resolved()
+    assert SegmentChecks.from_options(how) == SegmentChecks(ends=False, longest_s=2.0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"retries": 3}, {"retries": 3, "check_segments": "off"}, {"check_segments": "off", "check_max_repeat_s": 1.0}],
+)
+def test_flags_that_nothing_reads_are_refused(options):
+    with pytest.raises(UsageError, match="does nothing"):
+        Options(**options).resolved()
+
+
+# ---- the best of several --------------------------------------------------------------------------------------------
+
+WORST_FIRST = [
+    {"empty_s": 0.0},
+    {"not_finite_percent": 2.0, "clipped_percent": 90.0},
+    {"not_finite_percent": 1.0},
+    {"quiet_dbfs": -90.0},
+    {"quiet_dbfs": -70.0},
+    {"no_end_s": 15.4, "too_long_ratio": 6.0},
+    {"no_end_s": 15.4},
+    {"too_short_ratio": 0.1},
+    {"too_short_ratio": 0.3},
+    {"too_long_ratio": 4.0, "repeated_s": 3.0},
+    {"too_long_ratio": 4.0, "clipped_percent": 3.0},
+    {"too_long_ratio": 4.0},
+    {"repeated_s": 3.0},
+    {"clipped_percent": 3.0},
+    {"clipped_percent": 2.0},
+    {},
+]
+
+
+@given(st.permutations(WORST_FIRST), st.integers(1, len(WORST_FIRST)))
+def test_the_best_has_the_least_serious_faults_whatever_the_order(shuffled, n):
+    tries = [Try(Seeds(k), faults) for k, faults in enumerate(shuffled[:n])]
+    assert tries[best_of(tries)].faults == max(shuffled[:n], key=WORST_FIRST.index)
+
+
+def test_of_tries_that_are_alike_the_first_is_kept():
+    assert best_of([Try(Seeds(k), {"no_end_s": 15.4}) for k in range(3)]) == 0
+
+
+@pytest.mark.parametrize("faults", [None, {}, {"quiet_dbfs": -71.25, "clipped_percent": 0.1}])
+def test_a_try_is_read_back_from_json(faults):
+    one = Try(Seeds(3, coarse=0), faults)
+    assert Try.of(json.loads(json.dumps(one.content()))) == one
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"seeds": {}, "faults": {"odd": 1}}, {"seeds": {"x": 1}, "faults": {}}, {"seeds": {}, "faults": 3}]
+)
+def test_what_is_no_try_is_refused(content):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Try.of(content)
+
+
+def test_every_fault_has_its_words():
+    for faults in WORST_FIRST[:-1]:
+        words = Try(Seeds(1), faults).told()
+        assert words.count(", ") >= len(faults) - 1 and "{" not in words
+    quiet, good = Try(Seeds(1), {"quiet_dbfs": -71.2}), Try(Seeds(2), {})
+    assert told([good]) is told([Try(Seeds(1), None)]) is None
+    assert "-71 dBFS" in told([quiet]) and "try 2 is without fault" in told([quiet, good])
+    assert "try 1, the best of 2" in told([quiet, Try(Seeds(2), {"empty_s": 0.0})])
+
+
+# ---- audio made bad on purpose --------------------------------------------------------------------------------------
+
+Spoil = Callable[[Generation], Generation]
+
+
+def change(made: Generation, audio: np.ndarray, **more) -> Generation:
+    return dataclasses.replace(made, audio=audio, voice=voice(len(audio) / RATE, 9), **more)
+
+
+def with_nan(made: Generation) -> Generation:
+    audio = made.audio.copy()
+    audio[1000:2000] = np.nan
+    return dataclasses.replace(made, audio=audio)
+
+
+def repeating(made: Generation) -> Generation:
+    return dataclasses.replace(made, voice=dataclasses.replace(made.voice, semantic=np.full(400, 5)))
+
+
+SPOILS: dict[str, Spoil] = {
+    "empty_s": lambda made: dataclasses.replace(made, audio=np.zeros(0, np.float32), voice=EMPTY),
+    "not_finite_percent": with_nan,
+    "quiet_dbfs": lambda made: dataclasses.replace(made, audio=made.audio * np.float32(1e-5)),
+    "no_end_s": lambda made: dataclasses.replace(made, ended=False),
+    "too_short_ratio": lambda made: change(made, noise(1.0)),
+    "too_long_ratio": lambda made: change(made, noise(21.0)),
+    "repeated_s": repeating,
+    "clipped_percent": lambda made: dataclasses.replace(made, audio=made.audio * np.float32(20)),
+}
+
+
+class Spoilt(Recorder):
+    """A Bark whose tries are bad on purpose: `plan` has the names of what is wrong with them, by text, "" for nothing.
+
+    What it makes follows from text and seeds alone. Later tries are good.
+    """
+
+    name, identity, stages = "fake", "fake", {}
+
+    def __init__(self, plan: Mapping[str, Sequence[str]], first: int = 5):
+        super().__init__()
+        self.plan, self.first = plan, first
+        self.tried: list[tuple[str, int]] = []  # text, number of the try
+        self.histories: dict[str, np.ndarray] = {}
+        self.sounds: dict[bytes, np.ndarray] = {}
+
+    def stream(self, segments: Sequence[Segment], *_) -> Iterator[tuple[int, Generation]]:
+        self.batches.append([segment.text for segment in segments])
+        for place, segment in enumerate(segments):
+            number = [derive_seed(self.first, "retry", n) for n in range(9)].index(segment.seeds.segment)
+            self.tried.append((segment.text, number))
+            self.histories[segment.text] = segment.history.semantic
+            made = self.make(segment.text, number)
+            self.sounds[made.voice.fine.tobytes()] = made.audio
+            yield place, made
+
+    def make(self, text: str, number: int) -> Generation:
+        seed = 100 * TEXTS.index(text) + number
+        made = Generation(voice(8.0, seed), noise(8.0, 0.1, seed), 0, {"semantic": 0.1})
+        names = [*self.plan.get(text, ()), *[""] * 9]
+        for name in names[number].split():
+            made = SPOILS[name](made)
+        return made
+
+    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [self.sounds[one.tobytes()] for one in codes]
+
+
+HOW = {"check_segments": "retry", "split_each_text_prompt_by": "line", "seed": 5}
+
+
+def form_of(bark, rows: int | None = 4, given: Voice | None = None, **options) -> LongForm:
+    options = Options(**HOW | options).resolved()
+    return dataclasses.replace(LongForm.from_options(options, bark, given), rows=rows)
+
+
+def clip_of(bark: Spoilt, n: int = 4, **options):
+    (clip,) = form_of(bark, **options).clips(plan_clips(["\n".join(TEXTS[:n])], Options(**HOW).resolved(), 0)[0])
+    return clip
+
+
+@pytest.mark.parametrize("name", SPOILS)
+def test_every_fault_is_found_and_mended_by_the_next_seed(name):
+    bark = Spoilt({TEXTS[1]: [name]})
+    segment = clip_of(bark).record.segments[1]
+    assert [set(one.faults) for one in segment.tries] == [{name}, set()]
+    assert [one.seeds.segment for one in segment.tries] == [5, derive_seed(5, "retry", 1)]
+    assert segment.kept is segment.tries[1]
+    assert bark.tried == [(TEXTS[0], 0), *((text, 0) for text in TEXTS[1:]), (TEXTS[1], 1)]
+
+
+@pytest.mark.parametrize("name", SPOILS)
+def test_warning_makes_nothing_again_and_off_checks_nothing(name, monkeypatch):
+    bark = Spoilt({TEXTS[1]: [name]})
+    clip = clip_of(bark, check_segments="warn")
+    assert [set(segment.kept.faults) for segment in clip.record.segments] == [set(), {name}, set(), set()]
+    assert len(bark.tried) == 4
+    monkeypatch.setattr(SegmentChecks, "faults", None)
+    off = clip_of(Spoilt({TEXTS[1]: [name]}), check_segments="off")
+    assert {segment.kept.faults for segment in off.record.segments} == {None}
+    np.testing.assert_array_equal(off.audio, clip.audio)
+
+
+@pytest.mark.parametrize("retries", [1, 2, 3])
+def test_the_best_try_is_kept_where_none_is_good(retries):
+    bark = Spoilt({TEXTS[0]: ["empty_s", "clipped_percent repeated_s", "clipped_percent", "quiet_dbfs"]})
+    segment = clip_of(bark, 1, retries=retries).record.segments[0]
+    best = min(retries, 2)
+    assert len(segment.tries) == retries + 1 and segment.kept is segment.tries[best]
+    assert segment.seconds_taken == {"semantic": pytest.approx(0.1 * (retries + 1))}
+    clip = clip_of(Spoilt(bark.plan), 1, retries=retries)
+    np.testing.assert_array_equal(clip.audio, bark.make(TEXTS[0], best).audio)
+
+
+@pytest.mark.parametrize("interval", [0, 1, 2])
+@pytest.mark.parametrize("given", [None, voice(8.0, 77)])
+def test_later_segments_hear_the_kept_try_whatever_stands_beside_them(interval, given):
+    spoilt = {TEXTS[0]: ["no_end_s"], TEXTS[1]: ["quiet_dbfs", "empty_s", "clipped_percent"]}
+    clips, barks = [], [Spoilt(spoilt) for _ in range(3)]
+    for rows, bark in zip((1, 2, 4), barks, strict=True):
+        clips.append(clip_of(bark, rows=rows, given=given, stable_mode_interval=interval))
+    for clip, bark in zip(clips, barks, strict=True):
+        np.testing.assert_array_equal(clip.audio, clips[0].audio)
+        assert [len(segment.tries) for segment in clip.record.segments] == [2, 3, 1, 1]
+        assert bark.histories.keys() == set(TEXTS)
+        for text in TEXTS:
+            np.testing.assert_array_equal(bark.histories[text], barks[0].histories[text])
+    if interval == 0:
+        np.testing.assert_array_equal(barks[0].histories[TEXTS[1]], barks[0].make(TEXTS[0], 1).voice.semantic[-256:])
+        np.testing.assert_array_equal(barks[0].histories[TEXTS[2]], barks[0].make(TEXTS[1], 2).voice.semantic[-256:])
+
+
+def test_others_go_on_beside_a_retry():
+    bark = Spoilt({TEXTS[0]: ["no_end_s"]})
+    clip_of(bark, given=voice(8.0), rows=2, batch_size=2)
+    clip_of(bark_of_one := Spoilt({TEXTS[0]: ["no_end_s"]}), given=voice(8.0), rows=1)
+    assert bark.batches == [TEXTS, [TEXTS[0]]] and len(bark_of_one.batches) == 5
+
+
+def test_where_no_other_seed_can_change_it_nothing_is_made_again():
+    fixed = {"semantic_seed": 1, "coarse_seed": 2, "fine_seed": 3}
+    greedy = {"semantic_temp": 0.0, "coarse_temp": 0.0, "fine_temp": 0.0}
+    for how, tries in ((fixed, 1), (greedy, 1), (fixed | {"fine_seed": None}, 3), (greedy | {"fine_temp": 0.5}, 3)):
+        options = Options(**HOW | how).resolved()
+        bark = Spoilt({TEXTS[0]: ["no_end_s"] * 9})
+        (clip,) = LongForm.from_options(options, bark, None).clips(plan_clips([TEXTS[0]], options, 0)[0])
+        assert len(clip.record.segments[0].tries) == tries
+
+
+# ---- manifests and journals -----------------------------------------------------------------------------------------
+
+OUT = Path("out")
+STORY = "\n".join(TEXTS)
+
+
+def save(bark, folder: Path = OUT, again: dict | None = None, stop_after: int | None = None, **options) -> Path | None:
+    """A clip as the command line makes it: its manifest. None if the run ended before, after so many segments."""
+    options = {"text_prompt": STORY} | HOW | options if again is None else again | options
+    resolved = Options(model="demo", **options).resolved()
+    task, console = commands._Task(resolved), Console(quiet=True)
+    form = dataclasses.replace(LongForm.from_options(resolved, bark, None), rows=2)
+    plans, _, form.journal = commands.start_or_go_on(task, form, folder, resolved, console)
+    results = save_clips(form, plans, folder, resolved)
+    for k, made in enumerate(results):
+        if stop_after is not None and k + 1 == stop_after:
+            results.close()
+            return None
+        last = made
+    return last.path.with_suffix(".json")
+
+
+def content(manifest: Path) -> dict:
+    return json.loads(manifest.read_text())
+
+
+SPOILT = {TEXTS[0]: ["empty_s"], TEXTS[2]: ["quiet_dbfs", "too_long_ratio", "clipped_percent no_end_s"]}
+
+
+def test_the_manifest_tells_what_happened():
+    segments = content(save(Spoilt(SPOILT)))["segments"]
+    seeds = [{"segment": derive_seed(5, "retry", n)} for n in range(3)]
+    assert [segment["seeds"] for segment in segments] == [seeds[1], seeds[0], seeds[1], seeds[0]]
+    assert [set(segment["faults"]) for segment in segments] == [set(), set(), {"too_long_ratio"}, set()]
+    assert ["tries" in segment for segment in segments] == [True, False, True, False]
+    assert segments[0]["tries"] == [{"seeds": seeds[0], "faults": {"empty_s": 0.0}}, {"seeds": seeds[1], "faults": {}}]
+    assert [set(one["faults"]) for one in segments[2]["tries"]] == [
+        {"quiet_dbfs"}, {"too_long_ratio"}, {"clipped_percent", "no_end_s"}
+    ]  # fmt: skip
+    assert segments[2]["tries"][0]["faults"]["quiet_dbfs"] == pytest.approx(-120, abs=0.01)
+    assert "faults" not in content(save(Spoilt({}), Path("off"), check_segments="off"))["segments"][0]
+
+
+def test_kept_tries_are_made_again_from_the_manifest():
+    """One of which is faulty: it is not mended by seeds that were not tried then."""
+    first = save(Spoilt(SPOILT))
+    bark = Spoilt(SPOILT)
+    manifest = read_manifest(str(first))
+    options = dataclasses.replace(manifest.options, from_manifest=str(first))
+    clip_plan = plan_again(manifest, options)
+    (clip,) = LongForm.from_options(options, bark, None).clips([clip_plan])
+    assert clip.record.audio_sha256 == content(first)["audio_sha256"]
+    assert [number for _, number in sorted(bark.tried)] == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("interval", [0, 1])
+def test_a_run_that_goes_on_makes_the_same_and_no_finished_segment_twice(interval):
+    whole = content(save(Spoilt(SPOILT), Path("whole"), stable_mode_interval=interval))
+    for stop in (1, 2, 3):
+        folder, bark = Path(f"stopped_{stop}"), Spoilt(SPOILT)
+        assert save(bark, folder, stop_after=stop, stable_mode_interval=interval) is None
+        finished = len(list(folder.glob("*.partial/segments/*.npz")))
+        assert finished >= stop
+        before = len(bark.tried)
+        made = content(save(bark, folder, stable_mode_interval=interval))
+        assert made["audio_sha256"] == whole["audio_sha256"]
+        for one, other in zip(made["segments"], whole["segments"], strict=True):
+            assert {**one, "seconds_taken": 0} == {**other, "seconds_taken": 0}
+        assert len({text for text, _ in bark.tried[before:]}) == 4 - finished
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"check_segments": "warn"}, {}),
+        ({}, {"check_segments": "warn"}),
+        ({"retries": 1}, {"retries": 3}),
+        ({}, {"check_min_loudness_db": -150.0}),
+        ({"check_max_length_ratio": 9.0}, {}),
+        ({"check_segments": "off"}, {"check_max_clipped_percent": 0.5}),
+    ],
+)
+def test_other_checks_make_what_they_would_have_made(before, after):
+    """What is kept of a run is judged anew; what has no fault by either is not made again."""
+    bark, apart = Spoilt(SPOILT), {"separate_prompts": True}
+    assert save(bark, stop_after=4, **apart, **before) is None
+    n = len(bark.tried)
+    made = content(save(bark, **apart, **after))
+    whole = content(save(Spoilt(SPOILT), Path("whole"), **apart, **after))
+    assert made["audio_sha256"] == whole["audio_sha256"]
+    for one, other in zip(made["segments"], whole["segments"], strict=True):
+        assert (one["seeds"], one.get("faults"), one.get("tries")) == (
+            other["seeds"],
+            other.get("faults"),
+            other.get("tries"),
+        )
+    assert {text for text, _ in bark.tried[n:]} <= SPOILT.keys()
+
+
+# ---- on a real (tiny) model, and on the command line ----------------------------------------------------------------
+
+
+def test_the_model_tells_whether_it_came_to_its_end(bark: Bark):
+    """The tiny model wants to end after 73 tokens."""
+    segment = Segment("Hello there.", seeds=Seeds(1))
+    for early_stop, seconds, ended in ((True, None, True), (False, 0.2, True)):
+        how = SemanticSettings(temperature=0.0, allow_early_stop=early_stop, max_gen_duration_s=seconds)
+        (made,) = bark.generate([segment], Settings(semantic=how, fine=FineSettings(0.0)))
+        assert made.ended is ended and len(made.voice.semantic) < 200
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("statistics", [True, False])
+def test_a_window_that_is_full_is_no_end(bark: Bark, ends, statistics):
+    """One of 40 tokens, which the tiny model fills whether it may stop early or not."""
+    stage = bark.stages["semantic"]
+    spec = dataclasses.replace(stage.spec, max_semantic_tokens=40)
+    how = SemanticSettings(temperature=0.0, allow_early_stop=ends, statistics=statistics)
+    (made,) = generate_semantic(stage.model, spec, [SemanticRow([5, 6], np.zeros(0, int), RowRandom(1))], how)
+    assert len(made.tokens) == 40 and not made.ended
+
+
+@pytest.fixture
+def perform(capfd, monkeypatch, demo):
+    """Run a command line on the demo model, loaded once: (exit status, stdout lines, stderr on one line)."""
+    monkeypatch.setattr("bark_infinity.bark.Bark", lambda _: demo)
+    monkeypatch.setattr("bark_infinity.checkpoints.loading.load_models", lambda _: None)
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        status = main(["--model", "demo", "--device", "cpu", "--fine_temp", "0", *arguments])
+        out, error = capfd.readouterr()
+        return status, out.splitlines(), " ".join(error.split())
+
+    return run
+
+
+SHORT = ("--semantic_max_gen_duration_s", "0.3", "--text_prompt", "One.\nTwo.\nThree.", "--seed", "3")
+LINES = ("--split_each_text_prompt_by", "line")
+LOUD = ("--check_min_loudness_db", "0")  # which nothing is
+
+
+def test_every_fault_is_told_and_all_are_counted(perform):
+    _, _, error = perform(*SHORT, *LINES)
+    assert "faults" not in error
+    status, _, error = perform(*SHORT, *LINES, *LOUD)
+    assert status == 0 and error.count("dBFS") == 3 and error.count("faults in 3 of 3 segments") == 1
+    assert "--check_segments retry" in error
+
+
+def test_a_retry_on_the_command_line_is_made_again_bit_for_bit(perform):
+    status, (wav,), error = perform(*SHORT, *LINES, *LOUD, "--check_segments", "retry", "--retries", "3")
+    assert status == 0 and error.count("the best of 4") == error.count("dBFS") == 3
+    made = content(Path(wav).with_suffix(".json"))
+    for segment in made["segments"]:
+        tries = segment["tries"]
+        assert len(tries) == 4 and len({one["seeds"]["segment"] for one in tries}) == 4
+        loudest = max(tries, key=lambda one: one["faults"]["quiet_dbfs"])
+        assert (loudest["seeds"], loudest["faults"]) == (segment["seeds"], segment["faults"])
+    status, (again,), error = perform("--from_manifest", str(Path(wav).with_suffix(".json")))
+    assert "bit for bit" in error and "tries" not in content(Path(again).with_suffix(".json"))["segments"][0]
+
+
+def test_of_many_faulty_segments_some_are_told_and_all_counted(perform, monkeypatch):
+    monkeypatch.setattr(commands, "_MOST_FAULTY_TOLD", 2)
+    _, _, error = perform(*SHORT, *LINES, *LOUD, "--check_segments", "retry", "--retries", "1")
+    assert error.count("dBFS") == 2 and "3 of 3 segments" in error
+
+
+@pytest.mark.parametrize("checks", ["warn", "off"])
+def test_a_silent_segment_is_told_once_whatever_the_checks(checks):
+    shown = Console(file=io.StringIO(), width=500)
+    report = FaultReport(shown, 20, retried=False)
+    form = form_of(Spoilt({TEXTS[0]: ["empty_s"]}), check_segments=checks)
+    for placed in form.in_order(plan_clips(["\n".join(TEXTS[:2])], Options(**HOW).resolved(), 0)[0]):
+        if isinstance(placed, PlacedSegment):
+            commands._warn_of(placed, "here", shown)
+            report.add("here", placed.record.tries)
+    assert shown.file.getvalue().count("ended the speech at once") == 1

@@ -1,0 +1,490 @@
+"""Runs that are killed at any moment go on where they stopped, and make what an unbroken run makes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from bark_infinity.cli import commands
+from bark_infinity.cli.signals import Stopped, stopping
+from bark_infinity.errors import OutputError
+from bark_infinity.options.table import Options
+from bark_infinity.output.clip_files import SavedClip, save_clips
+from bark_infinity.run import locks
+from bark_infinity.run.clips import FailedClip
+from bark_infinity.run.journal import ClipJournal, KeptSegment, RunJournal
+from bark_infinity.run.planning import ClipPlan, SegmentPlan
+from bark_infinity.run.scheduler import LongForm
+from bark_infinity.seeds import Seeds
+from bark_infinity.voices.voice import Voice
+
+OUT = Path("out")
+LINES = "A first line.\nA second line.\nThe third one.\nAnd a fourth.\nThe fifth.\nA last line."
+FEW = LINES[: LINES.index("The fifth") - 1]
+SHORT = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.1, "batch_size": 2, "seed": 5}
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+@pytest.fixture(scope="session")
+def demo(demo):
+    """The demo model, loaded to its end: a forked process would wait for a thread that it has not."""
+    assert demo.codec
+    return demo
+
+
+class Counted:
+    """A Bark that counts the segments that it makes."""
+
+    def __init__(self, bark):
+        self._bark, self.made = bark, 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._bark, name)
+
+    def stream(self, *arguments):
+        for made in self._bark.stream(*arguments):
+            self.made += 1
+            yield made
+
+
+def run(bark, text: str | None = LINES, folder: Path = OUT, **options) -> list[SavedClip | FailedClip]:
+    """What becomes of the clips of a command, as the command line makes them."""
+    resolved = Options(model="demo", text_prompt=text, **SHORT | options).resolved()
+    task, console = commands._Task(resolved), Console(quiet=True)
+    form = LongForm.from_options(resolved, bark, None)
+    plans, _, form.journal = commands.start_or_go_on(task, form, folder, resolved, console)
+    unmade = [plan for plan in plans if not form.journal.done(plan)]
+    return [made for made in save_clips(form, unmade, folder, resolved) if isinstance(made, (SavedClip, FailedClip))]
+
+
+def sounds(folder: Path = OUT) -> dict[str, str]:
+    """The digest of each finished clip's sound."""
+    return {path.name: json.loads(path.read_text())["audio_sha256"] for path in folder.glob("*.json")}
+
+
+def kept(folder: Path = OUT) -> int:
+    """Segments that a run need not make again."""
+    whole = sum(len(json.loads(path.read_text())["segments"]) for path in folder.glob("*.json"))
+    partial = [path for path in folder.glob("[!.]*.partial") if not is_named(path)]
+    return whole + sum(len(list(path.glob("segments/*.npz"))) for path in partial)
+
+
+def is_named(partial: Path) -> bool:
+    """Whether the clip has all but lost its folder: its files have their names already."""
+    return (partial / "naming.json").exists() and not list(partial.glob("writing/*"))
+
+
+WRITES = ("fsync", "link", "replace", "rename", "unlink", "mkdir")
+
+
+def counting_writes(act: Callable[[int], None]) -> None:
+    """Call `act` with the number of each change of the file system from now on, before and after it."""
+    number = 0
+
+    def counted(write):
+        def call(*arguments, **more):
+            nonlocal number
+            act(number := number + 1)
+            done = write(*arguments, **more)
+            act(number := number + 1)
+            return done
+
+        return call
+
+    for name in WRITES:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Fork, do it there; the status."""
+    if not (child := os.fork()):
+        try:
+            work()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_at(moment: int, bark, how: signal.Signals = signal.SIGKILL, **options) -> None:
+    """A run that gets a signal at that change of the file system."""
+
+    def work():
+        counting_writes(lambda number: number == moment and os.kill(os.getpid(), how))
+        try:
+            with stopping():
+                run(bark, **options)
+        except Stopped as stopped:
+            os._exit(stopped.status)
+        os._exit(0)
+
+    assert in_child(work) == (-how if how == signal.SIGKILL else 128 + how)
+
+
+def writes_of_a_run(bark, **options) -> int:
+    """How many such moments a run has."""
+    reader, writer = os.pipe()
+
+    def work():
+        last = [0]
+        counting_writes(lambda number: last.__setitem__(0, number))
+        run(bark, folder=Path("counted"), **options)
+        os.write(writer, str(last[0]).encode())
+        os._exit(0)
+
+    assert in_child(work) == 0
+    return int(os.read(reader, 100))
+
+
+@forks
+@pytest.mark.parametrize("interval", [0, 1, 3])
+def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
+    how = {"text": FEW, "stable_mode_interval": interval, "output_iterations": 2, "hoarder_mode": interval == 3}
+    whole = Counted(demo)
+    run(whole, folder=Path("whole"), **how)
+    wanted = sorted(sounds(Path("whole")).values())
+    assert len(wanted) == 2 and whole.made == 8
+    moments = range(1, writes_of_a_run(demo, **how))
+    for k, moment in enumerate(random.Random(interval).sample(moments, 8)):
+        folder = Path(f"killed_{k}")
+        killed_at(moment, demo, folder=folder, **how)
+        finished, again = kept(folder), Counted(demo)
+        run(again, folder=folder, **how)
+        assert again.made == 8 - finished, f"killed at {moment}"
+        assert sorted(sounds(folder).values()) == wanted, f"killed at {moment}"
+        assert {p.suffix for p in folder.iterdir()} <= {".wav", ".npz", ".json", ".segments"}, f"killed at {moment}"
+
+
+@forks
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_interrupted_at_any_moment_goes_on_and_makes_the_same(demo, how):
+    run(demo, FEW, folder=Path("whole"))
+    moments = range(1, writes_of_a_run(demo, text=FEW))
+    for k, moment in enumerate(random.Random(int(how)).sample(moments, 6)):
+        folder = Path(f"stopped_{k}")
+        killed_at(moment, demo, how, text=FEW, folder=folder)
+        finished, again = kept(folder), Counted(demo)
+        run(again, FEW, folder=folder)
+        assert again.made == 4 - finished, f"stopped at {moment}"
+        assert sounds(folder) == sounds(Path("whole")), f"stopped at {moment}"
+        assert {p.suffix for p in folder.iterdir()} == {".wav", ".npz", ".json"}, f"stopped at {moment}"
+
+
+@forks
+def test_a_run_killed_again_and_again_comes_to_its_end(demo):
+    moments = random.Random(7)
+    total = writes_of_a_run(demo)
+    for _ in range(5):
+        killed_at(moments.randrange(2, total // 3), demo)
+    run(demo)
+    run(demo, folder=Path("whole"))
+    assert sounds() == sounds(Path("whole"))
+
+
+def interrupted_after(n: int, bark):
+    """A Bark that is interrupted when it has made n segments."""
+
+    class Interrupted(Counted):
+        def stream(self, *arguments):
+            for made in super().stream(*arguments):
+                yield made
+                if self.made == n:
+                    raise KeyboardInterrupt
+
+    return Interrupted(bark)
+
+
+def interrupt(n: int, demo, **options) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted_after(n, demo), **options)
+
+
+def test_an_interrupted_run_keeps_its_segments_and_its_drawn_seed(demo):
+    interrupt(3, demo, seed=None)
+    (partial,) = OUT.glob("*.partial")
+    assert len(list(partial.glob("segments/*.npz"))) == 3 and not (partial / "writing").exists()
+    assert sorted(p.name for p in OUT.iterdir() if not p.name.startswith(".")) == [partial.name]
+    again = Counted(demo)
+    (clip,) = run(again, seed=None)
+    assert again.made == 3 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+    whole, seed = Counted(demo), clip.plan.seed
+    run(whole, folder=Path("whole"), seed=None, single_starting_seed=seed)
+    assert set(sounds().values()) == set(sounds(Path("whole")).values())
+
+
+def test_a_changed_text_uses_the_segments_that_are_the_same(demo):
+    interrupt(5, demo, seed=None)
+    again = Counted(demo)
+    run(again, LINES.replace("third", "changed third"), seed=None)
+    assert again.made == 2  # the changed one and the last
+
+
+def test_a_changed_flag_uses_what_it_does_not_change(demo):
+    interrupt(4, demo)
+    again = Counted(demo)
+    run(again, output_format="flac", add_silence_between_segments=0.5)
+    assert again.made == 2
+    interrupt(4, demo)
+    again = Counted(demo)
+    run(again, fine_temp=0.4)
+    assert again.made == 6
+
+
+def test_prompts_cut_at_random_are_cut_as_before(demo):
+    how = {"split_input_into_separate_prompts_by": "random", "split_each_text_prompt_by": None, "seed": None}
+    interrupt(2, demo, **how)
+    before = sounds()
+    again = Counted(demo)
+    run(again, **how)
+    assert len(before) == 2 and before.items() <= sounds().items() and again.made == len(sounds()) - 2
+
+
+def test_a_text_from_a_pipe_is_read_once(demo):
+    os.mkfifo("pipe")
+
+    def write() -> None:
+        Path("pipe").write_text(LINES)
+
+    for stopped in (True, False):
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        if stopped:
+            interrupt(3, demo, text=None, prompt_file="pipe", seed=None)
+        else:
+            (clip,) = run(demo, text=None, prompt_file="pipe", seed=None)
+            assert len(clip.plan.segments) == 6
+        writer.join(timeout=10)
+
+
+def test_finished_clips_of_a_run_are_not_made_again(demo):
+    how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None, "seed": None}
+    interrupt(4, demo, **how)
+    before = sounds()
+    assert len(before) == 4
+    again = Counted(demo)
+    run(again, **how)
+    assert again.made == 2 and len(sounds()) == 6 and before.items() <= sounds().items()
+    run(again, **how)  # nothing is left to go on with: new takes
+    assert again.made == 8 and len(sounds()) == 12
+
+
+def test_a_deleted_clip_is_made_again(demo):
+    how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None}
+    interrupt(4, demo, **how)
+    next(OUT.glob("2_*.wav")).unlink()
+    again = Counted(demo)
+    run(again, **how)
+    assert again.made == 3
+
+
+def test_starting_over_leaves_nothing_of_before(demo):
+    interrupt(4, demo)
+    again = Counted(demo)
+    run(again, resume=False)
+    assert again.made == 6 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+
+
+def test_another_text_leaves_an_unfinished_one_alone(demo):
+    interrupt(4, demo)
+    other = LINES.replace("line", "word").replace("The", "Some").replace("And", "Or")
+    run(demo, other)
+    again = Counted(demo)
+    run(again)
+    assert again.made == 2
+
+
+def test_a_damaged_segment_is_made_again(demo):
+    interrupt(4, demo)
+    damaged, other, *_ = OUT.glob("*.partial/segments/*.npz")
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    other.write_bytes(b"")
+    again = Counted(demo)
+    run(again)
+    run(demo, folder=Path("whole"))
+    assert again.made == 4 and sounds() == sounds(Path("whole"))
+
+
+def test_two_runs_of_the_same_command_do_not_meet(demo):
+    """The second begins while the first is at work, and neither takes the other's segments."""
+    resolved = Options(model="demo", text_prompt=LINES, **SHORT).resolved()
+
+    def start():
+        form = LongForm.from_options(resolved, demo, None)
+        plans, _, form.journal = commands.start_or_go_on(
+            commands._Task(resolved), form, OUT, resolved, Console(quiet=True)
+        )
+        return save_clips(form, plans, OUT, resolved)
+
+    one, two = start(), start()
+    results = [next(one), next(two), next(two), next(one), *two, *one]
+    clips = [made for made in results if isinstance(made, SavedClip)]
+    assert len({clip.path for clip in clips}) == 2 and len(set(sounds().values())) == 1
+    assert len(results) == 14 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+
+
+@forks
+def test_a_full_disk_keeps_what_is_finished(demo):
+    """A limit on the size of files stands for it: tokens are smaller than it, the sound is not."""
+    reader, writer = os.pipe()
+
+    def work():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        (failed,) = run(demo, output_format="wav", semantic_max_gen_duration_s=0.5)
+        os.write(writer, str(failed.error).encode())
+        os._exit(0)
+
+    assert in_child(work) == 0
+    said = os.read(reader, 1000).decode()
+    assert said.startswith("cannot write out/") and "File too large" in said and "free space" in said
+    finished, again = kept(), Counted(demo)
+    assert finished > 0 and not sounds()
+    run(again, output_format="wav", semantic_max_gen_duration_s=0.5)
+    assert again.made == 6 - finished and len(sounds()) == 1
+
+
+def test_a_folder_that_is_deleted_under_the_run_is_one_sentence(demo):
+    class Deleting(Counted):
+        def stream(self, *arguments):
+            for made in super().stream(*arguments):
+                if self.made == 3:
+                    shutil.rmtree(OUT)
+                yield made
+
+    (failed,) = run(Deleting(demo))
+    assert (
+        "out" in str(failed.error)
+        and "No such file" in str(failed.error)
+        and "choose another folder" in str(failed.error)
+    )
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder_is_one_sentence(demo):
+    OUT.mkdir(mode=0o555)
+    with pytest.raises(OutputError, match="cannot write"):
+        run(demo)
+
+
+# ---- on the command line --------------------------------------------------------------------------------------------
+
+PERFORM = [sys.executable, str(Path(__file__).parents[2] / "bark_perform.py"), "--model", "demo", "--batch_size", "1"]
+MANY = "\n".join(f"This is line {k} of a text." for k in range(400))
+
+
+def started(*arguments: str) -> subprocess.Popen:
+    """A run that has finished its first segment."""
+    arguments = ("--text_prompt", MANY, "--split_each_text_prompt_by", "line", *arguments)
+    process = subprocess.Popen([*PERFORM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(Path("bark_samples").glob("*.partial/segments/*.npz")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_program_which_says_how_to_go_on(number, status):
+    process = started()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status and not out
+    assert err.count("the same command goes on") == 1 and "Traceback" not in err
+    assert kept(Path("bark_samples")) > 0
+
+
+def test_a_locked_file_is_free_when_its_process_is_gone():
+    process = started("--seed", "5")
+    (path,) = Path("bark_samples").glob(".run-*.jsonl")
+    assert not list(RunJournal.unfinished(Path("bark_samples"), lambda _: ""))
+    process.kill()
+    process.communicate()
+    (journal,) = RunJournal.unfinished(Path("bark_samples"), lambda _: "")
+    journal.close(complete=True)
+    assert not path.exists() and not list(Path("bark_samples").iterdir())
+
+
+# ---- the folder of a clip -------------------------------------------------------------------------------------------
+
+
+def plan(n: int) -> ClipPlan:
+    return ClipPlan("text", tuple(SegmentPlan(f"s{k}", Seeds(k)) for k in range(n)), 0, 0, 0, "stem")
+
+
+def test_a_kept_segment_is_recalled_as_it_was(make_voice):
+    journal = RunJournal.start(OUT, lambda _: "key", 3)
+    clip, voice = journal.clip(plan(2)), make_voice(2.0)
+    about = {"seconds_taken": {"semantic": 0.1}, "statistics": None}
+    clip.keep("a", KeptSegment(voice, about))
+    silent = Voice(np.zeros(0, int), np.zeros((2, 0), int), np.zeros((8, 0), int))
+    clip.keep("b", KeptSegment(silent, about))
+    assert clip.recall("a").voice.digest() == voice.digest() and clip.recall("a").about == about
+    assert clip.recall("b").voice.fine.shape == (8, 0) and clip.recall("c") is None
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"fine_prompt": np.full((8, 9), 5000)},
+        {"fine_prompt": np.zeros((7, 9), int)},
+        {"semantic_prompt": np.zeros(3)},
+        {"coarse_prompt": np.array([[None]])},
+        {"about": np.frombuffer(b"[1]", np.uint8)},
+        {"about": np.frombuffer(b"no json", np.uint8)},
+    ],
+)
+def test_what_is_no_segment_is_not_recalled(make_voice, arrays):
+    clip = RunJournal.start(OUT, lambda _: "key", 3).clip(plan(1))
+    clip.keep("a", KeptSegment(make_voice(2.0), {}))
+    good = dict(np.load(clip.folder / "segments" / "a.npz"))
+    assert clip.recall("a") is not None
+    np.savez(clip.folder / "segments" / "a.npz", **good | arrays)
+    assert clip.recall("a") is None
+
+
+def test_a_folder_has_one_owner_at_a_time():
+    OUT.mkdir()
+    first = ClipJournal.claim(OUT / "x.partial")
+    assert ClipJournal.claim(OUT / "x.partial") is None
+    first.remove()
+    assert ClipJournal.claim(OUT / "x.partial") is not None
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_folder_without_locks_is_worked_in_without(demo, monkeypatch, number):
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(locks, "_lock", refuse)
+    interrupt(3, demo)
+    again = Counted(demo)
+    run(again)
+    assert again.made == 3
+
+
+def test_foreign_files_beside_results_stop_nothing(demo):
+    OUT.mkdir()
+    (OUT / ".run-1.jsonl").write_bytes(b"\x00 no json")
+    (OUT / ".run-2.jsonl").write_text('{"seed": "many"}\n[1]\n')
+    (OUT / ".run-3.jsonl").mkdir()
+    (OUT / "x.partial").mkdir()
+    (OUT / "x.partial" / "plan.json").write_text("[" * 100_000)
+    (OUT / "y.partial").write_text("a file")
+    (clip,) = run(demo)
+    assert clip.path.exists()

@@ -1,0 +1,74 @@
+"""File names of clips: they sort in the order of the clips, collide with nothing, and are legal everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bark_infinity.audio.formats import FORMATS
+from bark_infinity.options.table import Options
+from bark_infinity.run.planning import plan_clips
+
+FORBIDDEN = set('<>:"/\\|?*') | {chr(n) for n in range(32)}
+
+
+def stems(prompts: list[str], **options) -> list[str]:
+    return [plan.stem for plan in plan_clips(prompts, Options(**options).resolved(), 7)[0]]
+
+
+def test_names_of_many_prompts_sort_in_their_order():
+    names = stems([f"{chr(122 - n % 26)} is letter {n}" for n in range(1000)], output_iterations=2)
+    assert names == sorted(names) and len(set(names)) == 2000
+    assert names[0] == "0001_z_is_letter_0-SPK-random" and names[1] == "0001_z_is_letter_0-SPK-random_1"
+    assert names[-1].startswith("1000_")
+
+
+def test_names_of_many_takes_sort_in_their_order():
+    assert stems(["Hello"]) == ["Hello-SPK-random"]
+    names = stems(["Hello"], output_iterations=120, output_filename="take")
+    assert names[:2] == ["take", "take_001"] and names[-1] == "take_119" and names == sorted(names)
+
+
+@pytest.mark.parametrize("ending", [*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments"])
+def test_no_result_is_ever_overwritten(ending):
+    Path("bark_samples").mkdir()
+    Path(f"bark_samples/HELLO-SPK-random{ending}").touch()
+    assert stems(["Hello"]) == ["Hello-SPK-random_1"]
+
+
+def test_the_voice_is_in_the_name():
+    for how, voice in (
+        ({"history_prompt": "v2/en_speaker_6"}, "v2_en_speaker_6"),
+        ({"history_prompt": "somewhere/my voice.npz"}, "my_voice"),
+        ({"audio_file_as_history_prompt": "somewhere/me.at.home.flac"}, "me_at_home"),
+        ({"bark_speaker_as_the_prompt": "x.npz"}, "random"),
+    ):
+        assert stems(["Hello"], **how) == [f"Hello-SPK-{voice}"]
+
+
+def test_a_file_name_with_an_ending_names_the_format():
+    assert stems(["Hello"], output_filename="a.b.mp3") == ["a_b"]
+    for name, output_format, expected in (("x.FLAC", None, "flac"), ("x.y", None, "wav"), ("x.mp3", "ogg", "ogg")):
+        assert Options(output_filename=name, output_format=output_format).resolved().output_format == expected
+    assert Options().resolved().output_format == "wav"
+
+
+def test_extra_stats_put_seed_and_temperatures_into_the_name():
+    (name,) = stems(["Hello"], extra_stats=True, seed=77, text_temp=0.65, coarse_temp=0.0, output_filename="mine")
+    assert name == "mine-seed-77-temp-0.65-0.0-0.5"
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.text(min_size=1, max_size=200), min_size=1, max_size=4), st.sampled_from([None, "con", "..", "é" * 300])
+)
+def test_names_are_legal_on_every_file_system(texts, filename):
+    prompts = [f"{text}a" for text in texts]  # something to say
+    names = stems(prompts, output_filename=filename, extra_stats=True, output_iterations=2)
+    assert len({name.casefold() for name in names}) == len(names) == 2 * len(texts)
+    for name in names:
+        assert not FORBIDDEN & set(name) and name == name.strip(" .") and not name.startswith("-")
+        assert len(f"{name}-entropy-12.34-perplexity-12345.6_999.segments.npz".encode()) <= 255

@@ -1,0 +1,139 @@
+"""The texts of a run: where they come from, and how they are cut into prompts and segments."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bark_infinity.errors import TextError, UsageError
+from bark_infinity.options.table import Options
+from bark_infinity.run.planning import plan_clips
+from bark_infinity.run.prompts import SAMPLE_PROMPTS, read_prompts
+
+POEM = "One two three.\nFour five.\nSix seven eight nine.\nTen."
+
+
+def prompts(drawn: int = 0, **options) -> list[str]:
+    return read_prompts(Options(**options).resolved(), drawn)
+
+
+def segments(text: str, **options) -> list[str]:
+    (plan,), _ = plan_clips([text], Options(**options).resolved(), 5)
+    return [segment.text for segment in plan.segments]
+
+
+def test_without_a_text_there_are_samples():
+    assert prompts() == list(SAMPLE_PROMPTS)
+
+
+def test_standard_input(monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO("Grüße.\r\nZwei.".encode("utf-8-sig"))))
+    assert prompts(prompt_file="-") == ["Grüße.\nZwei."]
+
+
+def test_subtitles_are_read_as_what_is_said():
+    srt = "1\n00:00:01,000 --> 00:00:02,000\n<i>Hello</i>\nthere.\n\n2\n00:00:03,000 --> 00:00:04,000\n[laughs]\n"
+    for name in ("film.srt", "FILM2.SRT"):
+        Path(name).write_bytes(srt.replace("\n", "\r\n").encode("utf-8-sig"))
+        assert prompts(prompt_file=name) == ["Hello there.\n[laughs]"]
+        assert prompts(prompt_file=name, split_input_into_separate_prompts_by="line") == ["Hello there.", "[laughs]"]
+    Path("no.srt").write_text("Just text.")
+    with pytest.raises(TextError, match="subtitle"):
+        prompts(prompt_file="no.srt")
+
+
+CUTS = [
+    ({"by": "line"}, ["One two three.", "Four five.", "Six seven eight nine.", "Ten."]),
+    ({"by": "line", "value": "3"}, ["One two three. Four five. Six seven eight nine.", "Ten."]),
+    ({"by": "word", "value": "4"}, ["One two three. Four", "five. Six seven eight", "nine. Ten."]),
+    ({"by": "string", "value": "five"}, ["One two three. Four", ". Six seven eight nine. Ten."]),
+    ({"by": "regex", "value": r"\d|(?=Six)"}, ["One two three. Four five.", "Six seven eight nine. Ten."]),
+    ({"by": "line", "value": "5", "count": "word"}, ["One two three. Four five.", "Six seven eight nine. Ten."]),
+    ({"by": "string", "value": "2", "string": "\n"}, ["One two three. Four five.", "Six seven eight nine. Ten."]),
+    ({"by": "char", "value": "9"}, ["One two t", "hree. Fou", "r five. S", "ix seven", "eight nin", "e. Ten."]),
+]
+
+
+@pytest.mark.parametrize(("how", "expected"), CUTS)
+def test_prompts_and_segments_are_cut_alike(how, expected):
+    finer = {"group_text_by_counting": how.get("count"), "split_type_string": how.get("string")}
+    as_segments = {"split_each_text_prompt_by": how["by"], "split_each_text_prompt_by_value": how.get("value")}
+    assert segments(POEM, **as_segments, **finer) == expected
+    as_prompts = {f"split_input_into_separate_prompts_by{k}": how.get(n) for k, n in (("", "by"), ("_value", "value"))}
+    assert prompts(text_prompt=POEM, **as_prompts, **finer) == expected
+
+
+def test_finer_flags_are_about_the_segments_where_both_are_cut():
+    options = {
+        "split_input_into_separate_prompts_by": "line",
+        "split_each_text_prompt_by": "word",
+        "split_each_text_prompt_by_value": "9",
+        "group_text_by_counting": "char",
+    }
+    assert prompts(text_prompt=POEM, **options) == POEM.split("\n")
+    assert segments("One two three.", **options) == ["One two", "three."]
+
+
+def test_random_cuts_follow_the_seed_and_differ_by_take():
+    text = " ".join(f"word{n}" for n in range(60))
+    cut = {"split_each_text_prompt_by": "random", "split_each_text_prompt_by_value": "6"}
+    assert segments(text, seed=3, **cut) == segments(text, single_starting_seed=3, **cut)
+    assert segments(text, seed=3, **cut) != segments(text, seed=4, **cut)
+    takes, _ = plan_clips([text], Options(seed=3, output_iterations=2, **cut).resolved(), 0)
+    assert [s.text for s in takes[0].segments] != [s.text for s in takes[1].segments]
+    by = {"split_input_into_separate_prompts_by": "random", "text_prompt": text}
+    assert prompts(1, **by) != prompts(2, **by)
+    assert prompts(1, seed=9, **by) == prompts(2, seed=9, **by)
+
+
+def test_jitter_follows_the_seed_of_the_take():
+    """The clip's seed alone makes it again, whichever take it was."""
+    text = " ".join("A sentence that is about this long, more or less." for _ in range(40))
+    how = {"split_character_jitter": 60}
+    takes, _ = plan_clips([text], Options(single_starting_seed=3, output_iterations=4, **how).resolved(), 0)
+    again, _ = plan_clips([text], Options(single_starting_seed=takes[3].seed, **how).resolved(), 0)
+    assert again[0].segments == takes[3].segments
+    assert len({tuple(s.text for s in take.segments) for take in takes}) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"split_each_text_prompt_by": "word", "split_each_text_prompt_by_value": "0"},
+            "by_value takes a whole number",
+        ),
+        (
+            {"split_each_text_prompt_by": "line", "split_each_text_prompt_by_value": "two"},
+            "by_value takes a whole number",
+        ),
+        ({"split_each_text_prompt_by": "line", "split_type_string": "x"}, "does nothing when text is cut by line"),
+        ({"split_each_text_prompt_by": "string"}, "--split_type_string"),
+        ({"split_each_text_prompt_by": "regex", "split_each_text_prompt_by_value": "("}, "--split_type_string"),
+        ({"split_each_text_prompt_by_value": "3"}, "does nothing without --split_each_text_prompt_by"),
+        ({"group_text_by_counting": "word"}, "does nothing without --split_each_text_prompt_by"),
+        ({"split_type_string": "x"}, "does nothing without --split_each_text_prompt_by"),
+    ],
+)
+def test_cuts_that_make_no_sense_are_named(options, message):
+    with pytest.raises(UsageError, match=message):
+        segments(POEM, **options)
+
+
+def test_a_text_that_is_cut_to_nothing_is_named():
+    with pytest.raises(TextError, match="nothing left"):
+        prompts(
+            text_prompt="abc",
+            split_input_into_separate_prompts_by="string",
+            split_input_into_separate_prompts_by_value="abc",
+        )
+
+
+def test_segments_without_words_come_behind_the_text():
+    options = Options(extra_confused_travolta_mode=2, seed=4, prompt_text_prefix="Oh,").resolved()
+    (plan,), _ = plan_clips(["Hello."], options, 0)
+    assert [s.text for s in plan.segments] == ["Oh, Hello.", "", ""]
+    assert plan.seconds(options) > 30

@@ -1,0 +1,304 @@
+"""A recording becomes a voice, token for token as plain transformers and torch calls make it of the same sound."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+from test_codec import spread_codebooks
+from transformers import HubertConfig, HubertModel
+
+from bark_infinity import Voice
+from bark_infinity.checkpoints.hub import Hub
+from bark_infinity.checkpoints.hubert import HUBERT_REPO, QUANTIZER_FILE, QUANTIZER_REPO, read_hubert, read_quantizer
+from bark_infinity.checkpoints.reading import rename
+from bark_infinity.errors import CheckpointError, VoiceError
+from bark_infinity.model.hubert import SemanticEncoder
+from bark_infinity.voices.cloning import _prompts, clone_voice
+
+CPU = torch.device("cpu")
+WIDTH = 32
+
+
+class PublishedQuantizer(torch.nn.Module):
+    """The network of the published `.pth` files, by its description: version 1 has a linear layer more."""
+
+    def __init__(self, version: int):
+        super().__init__()
+        self.lstm = torch.nn.LSTM(WIDTH, 24, 2, batch_first=True)
+        if version:
+            self.intermediate = torch.nn.Linear(24, 40)
+        self.fc = torch.nn.Linear(40 if version else 24, 10_000)
+        torch.manual_seed(2)
+        for parameter in self.parameters():
+            torch.nn.init.normal_(parameter, std=0.5 if parameter.dim() > 1 else 0.0)
+
+    def save(self, path: Path) -> None:
+        """Tensors in torch's zip, and a member that tells the sizes."""
+        torch.save(self.state_dict(), path)
+        info = {"input_size": WIDTH, "hidden_size": 24, "output_size": 10_000, "version": 0}
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(f"{path.stem}/.info", json.dumps(info))
+
+    def tokens(self, features: torch.Tensor) -> np.ndarray:
+        """Of features (n, width), one after the other."""
+        hidden = self.lstm(features)[0]
+        if hasattr(self, "intermediate"):
+            hidden = self.intermediate(hidden)
+        return torch.log_softmax(self.fc(hidden), dim=1).argmax(dim=1).numpy()
+
+
+def make_hubert(**changes) -> HubertModel:
+    torch.manual_seed(1)
+    sizes = {"hidden_size": WIDTH, "num_hidden_layers": 11, "num_attention_heads": 2, "intermediate_size": 48}
+    sizes |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
+    model = HubertModel(HubertConfig(**sizes | changes)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:  # little of it from the neighbours, so that every moment has features of its own
+                parameter.normal_(0, 0.02 if "attention" in name else (2 / parameter[0].numel()) ** 0.5)
+    return model
+
+
+def speech(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
+    """Syllables: noise and tones that come and go four times a second."""
+    t = np.arange(round(seconds * rate)) / rate
+    tone = np.sin(2 * np.pi * (150 + 80 * np.sin(3 * t)) * t) + np.random.default_rng(seed).standard_normal(len(t)) / 4
+    return (0.3 * tone * np.clip(np.sin(2 * np.pi * 4 * t) + 0.9, 0, 1)).clip(-0.9, 0.9).astype(np.float32)
+
+
+def put_quantizer(models: Path, quantizer: PublishedQuantizer) -> Path:
+    path = models / QUANTIZER_REPO / QUANTIZER_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quantizer.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hubert() -> HubertModel:
+    return make_hubert()
+
+
+@pytest.fixture(scope="module")
+def quantizer() -> PublishedQuantizer:
+    return PublishedQuantizer(version=0)
+
+
+@pytest.fixture
+def models(hubert, quantizer, tmp_path) -> Path:
+    """A folder as --model_dir may name it, filled by hand."""
+    hubert.save_pretrained(tmp_path / "models" / HUBERT_REPO)
+    put_quantizer(tmp_path / "models", quantizer)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def hub(models) -> Hub:
+    return Hub(str(models), offline=True)
+
+
+@pytest.fixture
+def recording() -> Path:
+    soundfile.write("me.wav", speech(4.3, 24_000), 24_000, "FLOAT")
+    return Path("me.wav")
+
+
+def complaint(function, *arguments, error=CheckpointError) -> str:
+    with pytest.raises(error) as raised:
+        function(*arguments)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+# ---- what it makes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_semantic_tokens_are_those_of_transformers(hubert, models, version):
+    quantizer = PublishedQuantizer(version)
+    path = put_quantizer(models, quantizer)
+    wave = speech(3.0, 16_000)
+    with torch.inference_mode():
+        layers = hubert(torch.from_numpy(wave)[None], output_hidden_states=True).hidden_states
+        wanted = quantizer.tokens(layers[9][0])  # the first of them is what the first layer hears
+        others = [quantizer.tokens(layers[i][0]) for i in (7, 8, 10)]
+    ours = SemanticEncoder(read_hubert(models / HUBERT_REPO), read_quantizer(path)).encode(wave)
+    np.testing.assert_array_equal(ours, wanted)
+    assert len(ours) == 149 and len(np.unique(ours)) > 20
+    assert not any(np.array_equal(ours, other) for other in others)  # or the test could not tell the layers apart
+
+
+@pytest.mark.parametrize("rate", [16_000, 24_000])
+def test_a_voice_is_the_recordings_tokens(hubert, quantizer, hub, tmp_path, rate):
+    """HuBERT hears the very samples of a recording at 16 kHz, and the codec those of one at 24 kHz."""
+    bark = tiny.make_oracle(seed=7)
+    codec = spread_codebooks(bark.codec_model)
+    folder = tiny.save_huggingface(bark, tmp_path / "model")
+    wave = np.concatenate([np.zeros(rate, np.float32), speech(4.0, rate), np.zeros(rate, np.float32)])
+    soundfile.write("me.wav", wave, rate, "FLOAT")
+    cloned = clone_voice(Path("me.wav"), str(folder), hub, CPU)
+    assert 0.8 < cloned.start < 1.0 and 5.0 <= cloned.stop < 5.2
+    heard = torch.from_numpy(wave[round(cloned.start * rate) : round(cloned.stop * rate)])
+    n, m = len(cloned.voice.semantic), cloned.voice.fine.shape[1]
+    with torch.inference_mode():
+        if rate == 16_000:
+            features = hubert(heard[None], output_hidden_states=True).hidden_states[9][0]
+            np.testing.assert_array_equal(cloned.voice.semantic, quantizer.tokens(features)[-n:])
+            assert len(features) - n <= 1 and len(np.unique(cloned.voice.semantic)) > 20
+        else:
+            codes = codec.encode(heard[None, None], bandwidth=6.0).audio_codes[0, 0].numpy()
+            np.testing.assert_array_equal(cloned.voice.fine, codes[:, -m:])
+            assert codes.shape[1] - m <= 3 and len(np.unique(codes)) > 100
+    np.testing.assert_array_equal(cloned.voice.coarse, cloned.voice.fine[:2])
+
+
+@pytest.mark.parametrize("seconds", [2.7, 3.3, 4.3, 6.0])
+def test_shape_and_ratio(hub, seconds):
+    soundfile.write("me.wav", speech(7.0, 24_000) + 0.05, 24_000, "FLOAT")
+    voice = clone_voice(Path("me.wav"), "demo", hub, CPU, seconds).voice
+    n, m = len(voice.semantic), voice.fine.shape[1]
+    assert m == int(n * 75 / 49.9) and abs(m / 75 - seconds) < 0.3 and m / 75 <= seconds
+    assert voice.aligned() is voice  # as every program reads it
+
+
+@pytest.mark.parametrize(("tokens", "frames"), [(99, 150), (110, 150), (99, 200), (399, 600)])
+def test_tokens_and_frames_end_together(tokens, frames):
+    prompts = _prompts(np.arange(tokens), np.tile(np.arange(frames), (8, 1)))
+    semantic, coarse, fine = (prompts[f"{name}_prompt"] for name in ("semantic", "coarse", "fine"))
+    assert semantic[-1] == tokens - 1 and coarse[1, -1] == fine[7, -1] == frames - 1
+    assert fine.shape[1] == coarse.shape[1] == int(len(semantic) * 75 / 49.9)
+    assert len(semantic) == tokens or fine.shape[1] + 2 >= frames  # no more is cut than must be
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_stereo_at_other_rates_on_the_demo_end_to_end(hub, demo, rate):
+    soundfile.write("me.flac", np.stack([speech(3.0, rate), speech(3.0, rate, 1)], axis=1), rate, "PCM_16")
+    cloned = clone_voice(Path("me.flac"), "demo", hub, CPU)
+    assert (
+        cloned.notes[0].startswith("the voice is made of seconds 0.0 to 3.0 of 3.0") and "2 channels" in cloned.notes[1]
+    )
+    assert bool(cloned.warnings) == (rate == 8_000)
+    cloned.voice.save("me.npz")
+    loaded = Voice.load("me.npz")
+    np.testing.assert_array_equal(loaded.fine, cloned.voice.fine)
+    made, other = demo.speak("Hello", voice=loaded, seed=1), demo.speak("Hello", seed=1)
+    assert np.isfinite(made.audio).all() and not made.silent
+    assert not np.array_equal(made.voice.semantic, other.voice.semantic)
+
+
+# ---- what it reads --------------------------------------------------------------------------------------------------
+
+
+def test_the_published_layout_of_hubert(hubert, models):
+    """A pickle, weight norm by its old names, and tensors that cloning does not read."""
+    folder = models / HUBERT_REPO
+    wave = speech(2.0, 16_000)
+    quantizer = read_quantizer(models / QUANTIZER_REPO / QUANTIZER_FILE)
+    wanted = SemanticEncoder(read_hubert(folder), quantizer).encode(wave)
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    torch.save({rename(old, name): t for name, t in hubert.state_dict().items()}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    np.testing.assert_array_equal(SemanticEncoder(read_hubert(folder), quantizer).encode(wave), wanted)
+
+
+def test_models_from_the_hubs_cache(models, recording, tmp_path):
+    from test_checkpoints import put_in_hub_cache
+
+    for repo in (HUBERT_REPO, QUANTIZER_REPO):
+        put_in_hub_cache(tmp_path / "cached", repo, models / repo)
+    cached, by_hand = (Hub(str(folder), offline=True) for folder in (tmp_path / "cached", models))
+    one, other = (clone_voice(recording, "demo", hub, CPU).voice for hub in (cached, by_hand))
+    np.testing.assert_array_equal(one.semantic, other.semantic)
+
+
+def test_without_the_models_one_sentence_says_where_they_go(models, recording):
+    for repo in (HUBERT_REPO, QUANTIZER_REPO):
+        shutil.rmtree(models / repo)
+        message = complaint(clone_voice, recording, "demo", Hub(str(models), offline=True), CPU)
+        for part in (repo, "--offline is set", "--audio_file_as_history_prompt", "connect once", f"DIR/{repo}"):
+            assert part in message
+    assert "--model" not in message.replace("--model_dir", "")
+
+
+def test_a_recording_that_is_none_is_found_out_before_the_models():
+    Path("me.wav").write_text("Not me.")
+    complaint(clone_voice, Path("me.wav"), "large", Hub("nowhere", offline=True), CPU, error=VoiceError)
+
+
+def test_a_quantizer_that_runs_code_is_not_run(models, hub, recording):
+    class Payload:
+        def __reduce__(self):
+            return os.system, ("touch executed",)
+
+    torch.save({"lstm.weight_ih_l0": Payload()}, models / QUANTIZER_REPO / QUANTIZER_FILE)
+    assert f"{QUANTIZER_FILE} asks to run" in complaint(clone_voice, recording, "demo", hub, CPU)
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("lstm.bias_hh_l1"), "lacks lstm.bias_hh_l1"),
+        (lambda t: t.update(extra=torch.zeros(1)), "unknown extra"),
+        (lambda t: t.update({"lstm.weight_hh_l1": torch.zeros(5, 24)}), "lstm.weight_hh_l1 of shape (5, 24)"),
+        (lambda t: t.update({"fc.weight": torch.zeros(500, 24)}), "500 semantic tokens"),
+        (lambda t: t.update({"fc.weight": torch.zeros(24)}), "no quantizer"),
+        (lambda t: t.update({"lstm.weight_hh_l0": torch.zeros(96, 0)}), "no quantizer"),
+        (lambda t: t.clear(), "no quantizer"),
+    ],
+)
+def test_quantizers_that_do_not_fit(models, change, message):
+    path = models / QUANTIZER_REPO / QUANTIZER_FILE
+    tensors = dict(torch.load(path, weights_only=True))
+    change(tensors)
+    torch.save(tensors, path)
+    found = complaint(read_quantizer, path)
+    assert message in found and QUANTIZER_FILE in found and "published file" in found or "belong together" in found
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + bytes(100)])
+def test_damaged_quantizers(models, content):
+    path = models / QUANTIZER_REPO / QUANTIZER_FILE
+    path.write_bytes(content)
+    assert QUANTIZER_FILE in complaint(read_quantizer, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_hidden_layers": 8}, "no HuBERT of 9 layers"),
+        ({"num_hidden_layers": "many"}, "no HuBERT of 9 layers"),
+        ({"model_type": "bark"}, "no HuBERT"),
+        ({"conv_stride": [5, 2, 2, 2, 2, 2, 1]}, "320 samples a step"),
+        ({"conv_stride": "x"}, "no HuBERT's"),
+        ({"hidden_size": 64}, "shape"),
+    ],
+)
+def test_configurations_that_do_not_fit(models, change, message):
+    path = models / HUBERT_REPO / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert message in complaint(read_hubert, models / HUBERT_REPO)
+
+
+def test_a_hubert_without_a_tensor(models):
+    path = models / HUBERT_REPO / "model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in sorted(tensors) if name.startswith("encoder.layers.8."))
+    save_file({k: v for k, v in tensors.items() if k != name}, path)
+    assert f"lacks {name}" in complaint(read_hubert, models / HUBERT_REPO)
+
+
+def test_a_quantizer_of_another_hubert(models, hub, recording):
+    shutil.rmtree(models / HUBERT_REPO)
+    make_hubert(hidden_size=48).save_pretrained(models / HUBERT_REPO)
+    message = complaint(clone_voice, recording, "demo", hub, CPU)
+    assert "width 32" in message and "48" in message and QUANTIZER_REPO in message and HUBERT_REPO in message

@@ -1,0 +1,177 @@
+"""A user's function that decides what each segment hears: what it is told, what it may answer, and what becomes of its faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_scheduler import VOICE, Recorder, plan, sources
+
+from bark_infinity import Voice, Weights
+from bark_infinity.errors import UsageError, VoiceError
+from bark_infinity.options.table import Options
+from bark_infinity.run.planning import plan_clips
+from bark_infinity.run.scheduler import Clip, FailedClip, LongForm
+from bark_infinity.voices.custom_history import load_function
+
+OTHER = Voice(np.full(300, 77), np.full((2, 450), 77), np.full((8, 450), 77))
+
+
+def run(function, n: int = 4, voice: Voice | None = None, **options) -> tuple[Recorder, Clip | FailedClip]:
+    recorder = Recorder()
+    form = LongForm.from_options(Options(**options).resolved(), recorder, voice)
+    form.function = function
+    (clip,) = form.clips([plan([f"s{k}" for k in range(n)])])
+    return recorder, clip
+
+
+def test_it_is_asked_once_before_each_segment_and_told_what_came_before():
+    seen = []
+    recorder, _ = run(seen.append, voice=VOICE, stable_mode_interval=2)
+    assert [(c.index, c.total, c.text, len(c.before)) for c in seen] == [(k, 4, f"s{k}", k) for k in range(4)]
+    assert all(c.starting_voice.digest() == VOICE.digest() for c in seen)
+    for handed in (seen[3].starting_voice.coarse, seen[3].before[0].semantic):
+        with pytest.raises(ValueError, match="read-only"):
+            handed[...] = 0
+    assert [int(seen[3].before[k].semantic[0]) for k in range(3)] == [0, 1, 2]
+    on, back = Weights((0, 1), (0, 1), (0, 1)), Weights()
+    assert [c.weights for c in seen] == [back, on, back, on]
+    assert sources(recorder, 4) == [{99}, {0}, {99}, {2}]  # None: as the interval says
+    assert [len(batch) for batch in recorder.batches] == [1] * 4
+
+
+def test_without_a_given_voice_the_first_segment_is_the_starting_voice():
+    seen = []
+    run(seen.append)
+    assert seen[0].starting_voice is None and int(seen[2].starting_voice.semantic[0]) == 0
+
+
+def test_weights_mix_stage_by_stage():
+    def half(context):
+        return Weights(semantic=(0.5, 0.25), coarse=(0.0, 1.0), fine=(0.0, 0.0))
+
+    recorder, _ = run(half, voice=VOICE)
+    heard = recorder.heard["s2"]
+    assert heard.semantic.tolist() == [99] * 128 + [1] * 64
+    assert set(heard.coarse.flat) == {1} and heard.fine.shape == (8, 0)
+
+
+def test_a_voice_is_heard_as_it_is():
+    recorder, _ = run(lambda context: OTHER if context.index == 2 else None, voice=VOICE)
+    assert sources(recorder, 4) == [{99}, {99}, {77}, {99}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (3, "returned int"),
+        (Weights(coarse=(1.5, 0)), "coarse weights"),
+        (Weights(fine=(1,)), "fine weights"),
+        (Weights(semantic=None), "semantic weights"),
+        (Weights(semantic=(float("nan"), 0)), "semantic weights"),
+        (Voice(1, 2, 3), "'semantic_prompt' has shape ()"),
+        (
+            Voice(np.full(300, -1), np.zeros((2, 450), int), np.zeros((8, 450), int)),
+            "'semantic_prompt' has values -1..-1",
+        ),
+        (Voice(np.zeros(300), np.zeros((2, 450), int), np.zeros((8, 450), int)), "'semantic_prompt' holds float64"),
+    ],
+)
+def test_an_answer_that_is_none_fails_the_clip_alone(answer, message):
+    def silly(context):
+        return answer if context.text == "s2" else None
+
+    recorder, clip = run(silly)
+    assert isinstance(clip, FailedClip) and message in str(clip.error) and "silly" in str(clip.error)
+    assert [batch for batch in recorder.batches] == [["s0"], ["s1"]]
+
+
+def test_one_clip_fails_and_the_others_are_made():
+    def picky(context):
+        if context.text == "s11":
+            raise KeyError("no more")
+
+    form = LongForm.from_options(Options().resolved(), Recorder(), VOICE)
+    form.function = picky
+    results = list(form.clips([plan(["s1", "s2"]), plan(["s10", "s11", "s12"]), plan(["s20", "s21"])]))
+    failed = [r for r in results if isinstance(r, FailedClip)]
+    assert len(results) == 3 and len(failed) == 1 and "segment 2 (KeyError: 'no more')" in str(failed[0].error)
+
+
+def test_leaving_is_a_failure_and_what_it_prints_is_no_result(capsys):
+    def chatty(context):
+        print("asked for", context.text)
+        if context.index == 1:
+            raise SystemExit(7)
+
+    _, clip = run(chatty)
+    out, err = capsys.readouterr()
+    assert isinstance(clip, FailedClip) and "SystemExit: 7" in str(clip.error)
+    assert out == "" and err == "asked for s0\nasked for s1\n"
+
+
+def test_clips_can_be_told_apart():
+    seen = []
+    form = LongForm.from_options(Options().resolved(), Recorder(), VOICE)
+    form.function = seen.append
+    plans = plan_clips(["s1", "s2"], Options(output_iterations=2).resolved(), 0)[0]
+    list(form.clips(plans))
+    assert sorted((c.prompt, c.take, c.text) for c in seen) == [(0, 0, "s1"), (0, 1, "s1"), (1, 0, "s2"), (1, 1, "s2")]
+
+
+def test_a_voice_that_cannot_be_heard_fails_a_clip_once():
+    def refuse(history):
+        raise VoiceError("another model's")
+
+    recorder = Recorder()
+    recorder.check_history = refuse
+    results = list(LongForm.from_options(Options().resolved(), recorder, VOICE).clips([plan(["s0", "s1", "s2"])]))
+    assert [type(result) for result in results] == [FailedClip]
+
+
+SOURCE = """
+from bark_infinity import Weights
+
+def every_other(context):
+    return Weights((1, 0), (0, 1), (0.5, 0.5)) if context.index % 2 else None
+
+not_callable = 3
+"""
+
+
+def test_it_is_found_in_a_file_or_a_module(monkeypatch):
+    Path("my_history.py").write_text(SOURCE)
+    Path("odd name.py").write_text(SOURCE)
+    for name in ("my_history.py:every_other", "./odd name.py:every_other", "my_history:every_other"):
+        function = load_function(name)
+        assert function.__name__ == "every_other" and function(type("C", (), {"index": 1})).fine == (0.5, 0.5)
+    assert load_function("json:dumps")
+    Path("json.py").write_text(SOURCE)
+    assert load_function("json.py:every_other")
+    assert load_function("json:dumps")(1) == "1"  # the real one is still there
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.py:f", "there is no file absent.py"),
+        ("no_such_module_here:f", "cannot be imported"),
+        ("broken.py:f", "cannot be imported (SyntaxError"),
+        ("raising.py:f", "cannot be imported (ZeroDivisionError"),
+        ("leaving.py:f", "cannot be imported (SystemExit"),
+        ("good.py:f", "has no function f"),
+        ("good.py:not_callable", "has no function not_callable"),
+        ("good.py", "is not of the form"),
+        ("good.py:", "is not of the form"),
+        (":f", "is not of the form"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said_in_a_sentence(name, message):
+    Path("broken.py").write_text("def f(:")
+    Path("raising.py").write_text("1 / 0")
+    Path("leaving.py").write_text("import sys; sys.exit(7)")
+    Path("good.py").write_text(SOURCE)
+    with pytest.raises(UsageError, match="--custom_audio_processing_function") as raised:
+        load_function(name)
+    assert message in str(raised.value)
