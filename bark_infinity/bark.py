@@ -24,13 +24,15 @@ from .model.devices import at_work, free_memory, is_out_of_memory
 from .model.gpt import CausalGPT
 from .model.sampling import RowRandom
 from .model.spec import BarkSpec
+from .options.resolve import resolve
 from .options.table import Options
 from .seeds import Seeds
 from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
 from .stages.fine import FineRow, FineSettings, generate_fine, stream_fine
 from .stages.semantic import SemanticMade, SemanticRow, SemanticSettings, Statistics, generate_semantic
 from .voices.history import History
-from .voices.voice import Voice, find_voice, voice_folders
+from .voices.library import find_voice, voice_folders
+from .voices.voice import Voice
 
 StageProgress = Callable[[str, int, int], None]
 """(stage, tokens made, most tokens that can still come out) of the batch at work."""
@@ -145,7 +147,7 @@ class Bark:
         options = Options(
             model=model, device=device, dtype=dtype, offload_cpu=offload, model_dir=model_dir, offline=offline
         )
-        return cls(load_models(ModelChoice.from_options(options.resolved())))
+        return cls(load_models(ModelChoice.from_options(resolve(options))))
 
     @property
     def spec(self) -> BarkSpec:

@@ -17,6 +17,7 @@ from .checkpoints.loading import ModelChoice, load_models
 from .constants import MAX_COARSE_HISTORY, MAX_COARSE_INPUT, MIN_COARSE_HISTORY
 from .errors import UsageError
 from .model.sampling import RowRandom
+from .options.resolve import resolve
 from .options.table import Options
 from .stages.coarse import CoarseRow, CoarseSettings
 from .stages.fine import FineRow, FineSettings
@@ -38,7 +39,7 @@ class _Session:
 
     def load(self, options: Options) -> None:
         """Load what is not loaded yet, leaving torch's default generator alone: the caller's seed is for the tokens."""
-        choice = ModelChoice.from_options(options.resolved())
+        choice = ModelChoice.from_options(resolve(options))
         if choice != self._choice or choice.force_reload:
             self._bark = None  # before the new one takes its memory
             self._bark, self._choice = Bark(load_models(choice)), choice

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from .options.table import MAX_SEED, Options
+MAX_SEED = 2**32 - 1  # torch's CPU generator keeps no more bits than these
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,3 @@ def derive_seed(seed: int, what: str, index: int) -> int:
     if index == 0:
         return seed
     return int.from_bytes(hashlib.sha256(f"{seed} {what} {index}".encode()).digest()[:4], "big")
-
-
-def clip_seed(options: Options, drawn: int, prompt: int, take: int) -> int:
-    """The seed of one take of one prompt. A given seed is the same for every prompt; a drawn one differs."""
-    given = options.seed if options.seed is not None else options.single_starting_seed
-    start = given if given is not None else derive_seed(drawn, "prompt", prompt)
-    return derive_seed(start, "take", take)
-
-
-def segment_seeds(options: Options, seed: int, index: int) -> Seeds:
-    """The seeds of segment `index` of a clip: the clip's own under --seed, else derived from it."""
-    own = seed if options.seed is not None else derive_seed(seed, "segment", index)
-    return Seeds(own, options.semantic_seed, options.coarse_seed, options.fine_seed)

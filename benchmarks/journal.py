@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bark_infinity.options.resolve import resolve
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 FRAMES, SEMANTIC = 750, 499  # of 10 s
@@ -66,7 +68,7 @@ def run_once(n: int, folder: Path, stop_at: int | None) -> float:
     from bark_infinity.run.scheduler import LongForm
 
     text = "\n".join(f"This is line {k} of a long text." for k in range(n))
-    options = Options(text_prompt=text, split_each_text_prompt_by="line", seed=1, check_segments="off").resolved()
+    options = resolve(Options(text_prompt=text, split_each_text_prompt_by="line", seed=1, check_segments="off"))
     start = time.perf_counter()
     form = LongForm.from_options(options, NoModel(), None)
     plans, _ = plan_clips([text], options, 0)

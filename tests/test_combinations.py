@@ -22,6 +22,7 @@ import soundfile
 from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
 from bark_infinity.options.flag import MORE
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options, flags
 from bark_infinity.voices.voice import Voice
 
@@ -165,7 +166,7 @@ def value_of(*cells: Cell) -> Value:
 def is_forbidden(value: Value) -> bool:
     """Whether the options themselves refuse these flags together."""
     try:
-        Options(**value).resolved()
+        resolve(Options(**value))
     except UsageError:
         return True
     return False
@@ -281,8 +282,8 @@ def check_clip(value: Value, path: Path) -> None:
     voice = path.with_name(f"{stem}.npz")
     assert voice.exists() == value.get("always_save_speaker", True) and (not voice.exists() or Voice.load(voice))
     assert path.with_name(f"{stem}.segments").is_dir() == value.get("hoarder_mode", False)
-    assert made["settings"] == parse(arguments(value)).resolved().changed()
-    usual = Options().resolved()
+    assert made["settings"] == resolve(parse(arguments(value))).changed()
+    usual = resolve(Options())
     given = {name: setting for name, setting in value.items() if setting != getattr(usual, name)}
     assert {name: made["settings"].get(name) for name in given} == given
 
@@ -352,7 +353,7 @@ def test_a_flag_that_nothing_reads_beside_another_is_refused_or_obeyed(perform, 
 
 def test_every_x_is_refused_or_obeyed_beside_every_segment():
     value = {"absolute_semantic_history_only": True, "absolute_semantic_history_only_every_x": 2}
-    assert is_forbidden(value) or Options(**value).resolved().absolute_semantic_history_only_every_x == 2
+    assert is_forbidden(value) or resolve(Options(**value)).absolute_semantic_history_only_every_x == 2
 
 
 # ---- many prompts ---------------------------------------------------------------------------------------------------

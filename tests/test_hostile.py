@@ -29,13 +29,16 @@ from bark_infinity.cli.console import make_console, report_error, warn
 from bark_infinity.cli.main import main
 from bark_infinity.errors import BarkError, CheckpointError, VoiceError
 from bark_infinity.model.tokenizer import Tokenizer
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.settings_file import read_config
 from bark_infinity.options.table import Options
 from bark_infinity.output.manifest import check_unasked, differences, read_manifest
 from bark_infinity.run.journal import ClipJournal, KeptSegment, RunJournal
 from bark_infinity.run.prompts import read_prompts
+from bark_infinity.voices.library import list_voices
+from bark_infinity.voices.npz import read_npy, read_npz
 from bark_infinity.voices.recording import choose_part, read_recording
-from bark_infinity.voices.voice import Voice, list_voices, read_npy, read_npz
+from bark_infinity.voices.voice import Voice
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "200"))  # of each kind of file; more by hand
 MEMORY = 3 * 2**30  # bytes of addresses that a hostile file may make a process take, torch's 2 GB included
@@ -94,7 +97,7 @@ def read_clip_manifest(path: Path) -> None:
 
 
 def read_texts(path: Path) -> None:
-    read_prompts(Options(prompt_file=str(path), split_input_into_separate_prompts_by="line").resolved())
+    read_prompts(resolve(Options(prompt_file=str(path), split_input_into_separate_prompts_by="line")))
 
 
 def read_weights(path: Path) -> None:
@@ -214,7 +217,7 @@ def test_damaged_journals_are_passed_over(make_voice):
     from bark_infinity.run.planning import plan_clips
 
     out = Path("out")
-    (plan,), _ = plan_clips(["One. Two."], Options(output_dir="out", seed=1).resolved(), 1)
+    (plan,), _ = plan_clips(["One. Two."], resolve(Options(output_dir="out", seed=1)), 1)
     journal = RunJournal.start(out, lambda _: "key", 3)
     clip = journal.clip(plan)
     told = {"cut_ids": 0, "seconds_taken": {"semantic": 1.0}, "statistics": None}
@@ -520,7 +523,7 @@ def test_a_pipe_with_a_slow_writer_is_read_to_its_end(monkeypatch):
     writer = threading.Thread(target=write)
     writer.start()
     started.wait()
-    assert read_prompts(Options(prompt_file="pipe").resolved()) == ["One. Two. Three."]
+    assert read_prompts(resolve(Options(prompt_file="pipe"))) == ["One. Two. Three."]
     writer.join()
 
 
@@ -535,7 +538,7 @@ def test_standard_input_without_end(monkeypatch):
     with open("/dev/zero" if Path("/dev/zero").exists() else os.devnull) as endless:
         monkeypatch.setattr(sys, "stdin", endless)
         with pytest.raises(BarkError):
-            read_prompts(Options(prompt_file="-").resolved())
+            read_prompts(resolve(Options(prompt_file="-")))
 
 
 def test_a_text_of_nothing_but_one_long_line(capfd):
@@ -653,7 +656,7 @@ def test_foreign_text_cannot_steer_the_terminal(capfd, make_voice):
     assert "[red]" in shown(capfd)
     assert main(["--text_prompt", f"Hello {STEERING} there", "--dry_run", "--output_dir", STEERING]) == 0
     assert "[red]" in shown(capfd)
-    from bark_infinity.cli.console import show_voices
+    from bark_infinity.cli.tables import show_voices
 
     show_voices(console, list_voices([Path("prompts")]))
     assert "[red]" in shown(capfd)

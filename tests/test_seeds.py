@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bark_infinity.options.table import MAX_SEED, Options
-from bark_infinity.seeds import Seeds, clip_seed, derive_seed, draw_seed, segment_seeds
+from bark_infinity.options.resolve import resolve
+from bark_infinity.options.table import Options
+from bark_infinity.run.planning import clip_seed, segment_seeds
+from bark_infinity.seeds import MAX_SEED, Seeds, derive_seed, draw_seed
 
 DRAWN = 77
 
@@ -74,5 +76,5 @@ def test_no_two_segments_start_alike(options):
 
 def test_drawn_seeds_are_usable_and_differ():
     seeds = [draw_seed() for _ in range(50)]
-    assert all(Options(seed=seed).resolved().seed == seed for seed in seeds)
+    assert all(resolve(Options(seed=seed)).seed == seed for seed in seeds)
     assert len(set(seeds)) == 50

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..errors import CheckpointError, VoiceError
 from ..model.tokenizer import TOKENIZER_FILES, VOCABULARY_FILES
-from ..voices.voice import Voice, read_npy
+from ..voices.npz import read_npy
+from ..voices.voice import Voice
 from .downloads import CachedRepo
 from .huggingface import INDEX_FILES, WEIGHT_FILES, index_parts
 

@@ -22,7 +22,7 @@ from ..model.codec import CodecWeights
 from ..model.gpt import CausalGPT, FineGPT, GPTConfig
 from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
-from ..voices.voice import Frugal
+from ..voices.npz import Frugal
 from .mapped import MappedFiles
 
 _OLD_PICKLES = 5  # that torch wrote one after the other before 1.6: magic number, protocol, machine, content, keys

@@ -16,16 +16,20 @@ from ..audio.formats import check_format
 from ..errors import EXIT_FAILED, BarkError, UsageError
 from ..options.resolve import REPORTS
 from ..options.table import Options
+from ..output.clip_tokens import ClipTokens
 from ..output.manifest import Manifest, check_unasked, differences, read_content, read_manifest
-from ..output.remaking import ClipTokens, chosen_segments, in_words, plan_regenerated, with_hearers
-from ..run.planning import ClipPlan, CountIds, FailedPrompt, plan_again, plan_clips
+from ..output.remaking import chosen_segments, in_words, plan_again, plan_regenerated, with_hearers
+from ..reports.tables import count
+from ..run.planning import ClipPlan, CountIds, FailedPrompt, plan_clips
 from ..run.prompts import read_prompts
 from ..seeds import draw_seed
 from ..voices.custom_history import check_name, load_function
+from ..voices.library import find_voice, list_voices, voice_folders
 from ..voices.rendering import Skipped, render_voices, voices_to_render
-from ..voices.voice import Voice, find_voice, list_voices, voice_folders
+from ..voices.voice import Voice
 from . import console as view
-from .console import MadeClip
+from . import tables
+from .tables import MadeClip
 
 if TYPE_CHECKING:  # these import torch
     from ..bark import Bark
@@ -42,7 +46,7 @@ def run(options: Options, console: Console) -> int:
     """Do what resolved options ask for; the exit status. Raises BarkError for what makes the whole run impossible."""
     if options.list_speakers:
         voices = list_voices(voice_folders(options.output_dir))
-        view.show_voices(console, voices)
+        tables.show_voices(console, voices)
         view.print_for_pipes(voice.name for voice in voices)
         return 0
     if show_reports(options, console) and not _has_input(options):
@@ -64,10 +68,10 @@ def run(options: Options, console: Console) -> int:
     for prompt in failed:
         view.warn(console, f"{prompt.error}; this prompt is left out")
     if options.text_splits_only:
-        view.show_splits(console, plans)
+        tables.show_splits(console, plans)
         view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
     else:
-        view.show_plan(console, plans, options)
+        tables.show_plan(console, plans, options)
     return 0
 
 
@@ -200,7 +204,7 @@ def known_segments(manifest: Manifest, form: LongForm, options: Options, console
     again = with_hearers(chosen, manifest, options, form.voice is not None)
     tokens = ClipTokens(options.from_manifest, manifest, leave_out=again)
     hearers = f", and with them {in_words(again - chosen)}, which hear them" if again - chosen else ""
-    stay = f"{view.count(len(tokens), 'segment')} {'stays' if len(tokens) == 1 else 'stay'}"
+    stay = f"{count(len(tokens), 'segment')} {'stays' if len(tokens) == 1 else 'stay'}"
     view.say(console, f"made again: {in_words(chosen)}{hearers}; {stay}")
     return tokens
 
@@ -212,8 +216,8 @@ def say_going_on(console: Console, plans: Sequence[ClipPlan], journal: RunJourna
         view.print_result(journal.done(plan))
     segments = sum(len(plan.segments) for plan in finished)
     segments += sum(journal.kept(plan) for plan in plans)
-    clips = f"{len(finished)} of {view.count(len(plans), 'clip')} and " if len(plans) > 1 else ""
-    total = view.count(sum(len(plan.segments) for plan in plans), "segment")
+    clips = f"{len(finished)} of {count(len(plans), 'clip')} and " if len(plans) > 1 else ""
+    total = count(sum(len(plan.segments) for plan in plans), "segment")
     view.say(console, f"going on: {clips}{segments} of {total} were done; --resume false starts over")
 
 
@@ -226,7 +230,7 @@ def close(
 ) -> None:
     """Tell what is made, in a table where there are several, and what failed and why."""
     if several:
-        view.show_closing(console, made, len(failures), seconds_taken)
+        tables.show_closing(console, made, len(failures), seconds_taken)
     for text, error in failures:
         view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
 
@@ -281,9 +285,9 @@ def save_all(
             clip, place = result.record, (plan.prompt_index, plan.take)
             finished.append(MadeClip(place, result.path, clip.seconds, clip.seconds_taken, plan.seed))
             view.print_result(result.path)
-            view.show_made(console, finished[-1])
+            tables.show_made(console, finished[-1])
             if options.show_generation_times:
-                view.show_times(console, clip.segments)
+                tables.show_times(console, clip.segments)
 
 
 def _warn_of(segment: PlacedSegment, where: str, console: Console) -> None:
@@ -321,7 +325,7 @@ def restitch(options: Options, task: _Task, console: Console) -> int:
         codec = load_codec(ModelChoice.from_options(options))
         saved = restitch_clip(task.manifest, plan, tokens, codec.decode, folder, options)
     view.print_result(saved.path)
-    segments = view.count(len(plan.segments), "segment")
+    segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {saved.record.seconds:.1f} s of sound from {segments}")
     return 0
 
@@ -352,7 +356,7 @@ def render(options: Options, console: Console) -> int:
             view.warn(console, f"skipped: {result.reason}")
         else:
             view.print_result(result.audio)
-    view.say(console, f"{view.count(len(voices) - skipped, 'voice')} rendered, {skipped} skipped")
+    view.say(console, f"{count(len(voices) - skipped, 'voice')} rendered, {skipped} skipped")
     return EXIT_FAILED if faults else 0
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from .. import __version__
 from ..errors import EXIT_FAILED, BarkError, UsageError
 from ..options.flag import Flag
-from ..options.resolve import EXCLUSIVE
+from ..options.resolve import EXCLUSIVE, resolve
 from ..options.settings_file import config_text, read_config
 from ..options.table import Options, flags
 from ..output.manifest import read_manifest
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stopping():
             return _run(sys.argv[1:] if argv is None else argv, console)
     except BarkError as error:
-        logging.getLogger(__package__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
+        logging.getLogger(__name__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
         view.report_error(console, str(error))
         return EXIT_USAGE
     except BrokenPipeError:  # whoever read our results has enough
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str], console: Console) -> int:
     given = parse(argv)
-    options = given.resolved()
+    options = resolve(given)
     view.start_logging(console, options.loglevel)
     if options.print_config:
         print(config_text(given), end="")  # not the resolved ones: what follows another flag is to go on following it

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import TYPE_CHECKING
 
 from .. import constants as c
 from ..audio.formats import FORMATS
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    from .table import Options
+from .flag import Flag
+from .table import Options, flags
 
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
 _NEGATIVE_SCALE = 0.5
@@ -85,6 +83,28 @@ _CHECKS = (
     "check_max_length_ratio",
     "check_min_length_ratio",
 )
+
+
+def resolve(options: Options) -> Options:
+    """`options` with environment variables and inherited defaults filled in, checked. Raises UsageError."""
+    options = dataclasses.replace(options, **_from_environment(options), **expanded(options))
+    for line in flags():
+        line.check(getattr(options, line.name))
+    resolved = inherited(options)
+    check_pairs(resolved, options)
+    return resolved
+
+
+def _from_environment(options: Options) -> dict[str, object]:
+    unset = (line for line in flags() if line.env and getattr(options, line.name) == line.default)
+    return {line.name: _value_from_environment(line) for line in unset if os.environ.get(line.env)}
+
+
+def _value_from_environment(line: Flag) -> object:
+    try:
+        return line.parse(os.environ[line.env])
+    except UsageError as error:
+        raise UsageError(f"{line.env} in the environment: {error}") from None
 
 
 def inherited(options: Options) -> Options:

@@ -1,25 +1,21 @@
 """Every flag, declared once: parser, help, README reference, dry run and manifest all read this table.
 
-`None` means not given. Defaults that follow another flag are filled in by `Options.resolved`, before work starts.
+`None` means not given. Defaults that follow another flag are filled in by `resolve.resolve`, before work starts.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import types
 import typing
 from dataclasses import dataclass, field
 
 from .. import constants as c
 from ..audio.formats import FORMATS
-from ..errors import UsageError
+from ..seeds import MAX_SEED
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
 from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, flag
-from .resolve import check_pairs, expanded, inherited
-
-MAX_SEED = 2**32 - 1  # torch's CPU generator keeps no more bits than these
 
 
 @dataclass(frozen=True)
@@ -483,24 +479,11 @@ class Options:
 
     asked: Options | None = field(default=None, repr=False, compare=False)  # of resolved options, what they came from
 
-    def resolved(self) -> Options:
-        """These options with environment and inherited defaults filled in, checked. Raises UsageError."""
-        options = dataclasses.replace(self, **self._from_environment(), **expanded(self))
-        for line in flags():
-            line.check(getattr(options, line.name))
-        resolved = inherited(options)
-        check_pairs(resolved, options)
-        return resolved
-
     def changed(self) -> dict[str, object]:
         """The settings that differ from their defaults, as they were asked for: without what follows from others."""
         asked = self.asked or self
         values = ((line.name, getattr(asked, line.name), line.default) for line in flags())
         return {name: value for name, value, usual in values if value != usual}
-
-    def _from_environment(self) -> dict[str, object]:
-        unset = (line for line in flags() if line.env and getattr(self, line.name) == line.default)
-        return {line.name: _of_environment(line) for line in unset if os.environ.get(line.env)}
 
 
 @functools.cache
@@ -519,10 +502,3 @@ def _kind(hint: object) -> type:
     if isinstance(hint, types.UnionType):
         return next(t for t in hint.__args__ if t is not types.NoneType)
     return hint
-
-
-def _of_environment(line: Flag) -> object:
-    try:
-        return line.parse(os.environ[line.env])
-    except UsageError as error:
-        raise UsageError(f"{line.env} in the environment: {error}") from None

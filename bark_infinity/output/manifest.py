@@ -12,8 +12,9 @@ from .. import __version__
 from .. import constants as c
 from ..errors import UsageError
 from ..files import read_bounded, write_whole
-from ..options.table import MAX_SEED, Options, flags
-from ..seeds import Seeds
+from ..options.resolve import resolve
+from ..options.table import Options, flags
+from ..seeds import MAX_SEED, Seeds
 
 FORMAT_VERSION = 1
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
@@ -69,7 +70,7 @@ class Manifest:
 
     @property
     def options(self) -> Options:
-        return Options(**self.settings).resolved()
+        return resolve(Options(**self.settings))
 
 
 def read_manifest(name: str) -> Manifest:
@@ -193,7 +194,7 @@ def _said(content: Mapping[str, object]) -> list[tuple[object, object]]:
 
 
 def _defaults() -> dict[str, object]:
-    default = Options().resolved()
+    default = resolve(Options())
     return {line.name: value for line in flags() if (value := getattr(default, line.name)) is not None}
 
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
-import zipfile
-from collections.abc import Collection, Container, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Container
 
-from .. import constants as c
 from ..errors import UsageError
 from ..options.table import Options
-from ..run.journal import KeptSegment, usable_tokens
-from ..run.planning import SEEDS, ClipPlan, history_plan, plan_again
+from ..run.naming import clip_stems
+from ..run.planning import (
+    SEEDS,
+    ClipPlan,
+    CountIds,
+    SegmentPlan,
+    clip_seed,
+    history_plan,
+    seeded_segments,
+    split_segments,
+)
+from ..run.prompts import tokens_of
 from ..seeds import Seeds, derive_seed
-from ..voices.voice import VOICE_ARRAYS, Frugal, Voice, read_member
 from .manifest import Manifest
 
 _NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
-_MAX_CONTENTS = 100 * 2**20  # bytes of an archive's table of contents, of 200 or so for each segment
-_STAGES = ("semantic", "coarse", "fine", "codec")
 
 
 def chosen_segments(text: str, n_segments: int) -> set[int]:
@@ -77,65 +80,6 @@ def with_hearers(chosen: Collection[int], manifest: Manifest, options: Options, 
     return again
 
 
-class ClipTokens(Mapping[int, KeptSegment]):
-    """The tokens of a finished clip's segments, from the files beside its manifest; read one at a time.
-
-    Raises UsageError where they are missing or damaged. Those in `leave_out` are not there.
-    """
-
-    def __init__(self, name: str, manifest: Manifest, leave_out: Collection[int] = ()):
-        self._name, self._manifest = name, manifest
-        self._there = dict.fromkeys(k for k in range(len(manifest.segments)) if k not in leave_out)
-        path = Path(name)
-        self._several = len(manifest.segments) > 1
-        self._path = path.with_name(path.stem + (".segments.npz" if self._several else ".npz"))
-        self._resources = contextlib.ExitStack()
-        if self._there:
-            try:
-                file = Frugal(self._resources.enter_context(self._path.open("rb")), _MAX_CONTENTS)
-                self._archive = self._resources.enter_context(zipfile.ZipFile(file))
-            except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-                raise self._missing(getattr(error, "strerror", None) or error) from None
-
-    def __len__(self) -> int:
-        return len(self._there)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._there)
-
-    def __contains__(self, k: object) -> bool:
-        return k in self._there
-
-    def __getitem__(self, k: int) -> KeptSegment:
-        if k not in self._there:
-            raise KeyError(k)
-        suffix = f"_{k}" if self._several else ""
-        try:
-            arrays = [usable_tokens(name, read_member(self._archive, f"{name}{suffix}.npy")) for name in VOICE_ARRAYS]
-        except Exception as error:  # zip, zlib and the parser of array headers raise whatever they like
-            raise self._missing(error) from None
-        voice, told = Voice(*arrays), self._manifest.content["segments"][k]
-        if voice.fine.shape[1] != told.get("frames"):
-            raise self._missing(f"segment {k + 1} has {voice.fine.shape[1]} frames, not {told.get('frames')}")
-        return KeptSegment(voice, _about(told))
-
-    @property
-    def seconds(self) -> float:
-        """Length of the sound of these segments."""
-        frames = (self._manifest.content["segments"][k].get("frames") for k in self._there)
-        return sum(n for n in frames if type(n) is int) / c.FRAME_RATE_HZ
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._resources.close()
-
-    def _missing(self, reason: object) -> UsageError:
-        return UsageError(
-            f"--from_manifest {self._name}: the clip's tokens cannot be read from {self._path} ({str(reason)[:200]}); "
-            "put that file beside the manifest, or make the clip again without --restitch or --regenerate"
-        )
-
-
 def in_words(segments: Collection[int]) -> str:
     """{0, 1, 2, 6} -> 1-3, 7."""
     runs: list[list[int]] = []
@@ -151,18 +95,37 @@ def _is_silent(told: object) -> bool:
     return isinstance(told, dict) and told.get("frames") == 0
 
 
-def _about(told: Mapping[str, object]) -> Mapping[str, object]:
-    """What a journal keeps of a segment, as the manifest tells it; nothing of it is vital."""
-    taken, cut = told.get("seconds_taken"), told.get("ids_cut")
-    measured = {name: told.get(name) for name in ("entropy", "perplexity")}
-    return {
-        "cut_ids": cut if type(cut) is int else 0,
-        "seconds_taken": {stage: _number(taken.get(stage) if isinstance(taken, dict) else 0) for stage in _STAGES},
-        "statistics": measured if all(type(value) is float for value in measured.values()) else None,
-        "ended": True,  # it was found good enough then
-        "tries": [{"seeds": told["seeds"], "faults": None}],
-    }
+_DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
+    "split_each_text_prompt_by",
+    "split_each_text_prompt_by_value",
+    "group_text_by_counting",
+    "split_type_string",
+    "split_character_goal_length",
+    "split_character_max_length",
+    "split_character_jitter",
+    "prompt_text_prefix",
+    "prompt_text_suffix",
+    "extra_confused_travolta_mode",
+    "bark_speaker_as_the_prompt",
+    "semantic_seed",
+    "coarse_seed",
+    "fine_seed",
+    *SEEDS,
+)
 
 
-def _number(value: object) -> float:
-    return float(value) if type(value) in (int, float) else 0.0
+def plan_again(
+    manifest: Manifest, options: Options, count_ids: CountIds | None = None, own_stems: Container[str] = ()
+) -> ClipPlan:
+    """The clip of a manifest: its very segments, or other ones where splitting or seeds were asked for otherwise."""
+    seed, before, text = manifest.seed, manifest.options, manifest.text
+    if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
+        text = tokens_of(options.bark_speaker_as_the_prompt)
+    if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
+        segments = tuple(SegmentPlan(text, seeds, settled=True) for text, seeds in manifest.segments)
+    else:
+        if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
+            seed = clip_seed(options, manifest.seed, 0, 0)
+        segments = seeded_segments(split_segments(text, options, seed, count_ids), options, seed)
+    (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
+    return ClipPlan(text, segments, seed, manifest.prompt, manifest.take, stem)

@@ -13,8 +13,8 @@ from ..run.planning import ClipPlan
 from ..run.scheduler import recalled
 from ..voices.rendering import Decode
 from .clip_files import ClipFiles, SavedClip
+from .clip_tokens import ClipTokens
 from .manifest import Manifest, seconds
-from .remaking import ClipTokens
 
 
 def restitch_clip(

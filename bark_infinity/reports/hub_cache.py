@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..cli.console import count
-from .tables import known, never_fails, size, table
+from .tables import count, known, never_fails, size, table
 
 if TYPE_CHECKING:
     from huggingface_hub import CachedRepoInfo

@@ -64,3 +64,8 @@ def facts_table(title: str, facts: Mapping[str, Callable[[], object]]) -> Table:
     made = table(title, ("what", "here"), ((name, known(probe)) for name, probe in facts.items()))
     made.show_header = False
     return made
+
+
+def count(n: int, what: str) -> str:
+    """1 clip, 2 clips."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -22,8 +22,9 @@ import numpy as np
 
 from ..errors import VoiceError
 from ..files import PARTIAL_SUFFIX, errors_naming, make_folder, name_together, sync_folder, to_disk, write_whole
-from ..options.table import MAX_SEED
-from ..voices.voice import VOICE_ARRAYS, Voice, read_npz
+from ..seeds import MAX_SEED
+from ..voices.npz import VOICE_ARRAYS, read_npz
+from ..voices.voice import Voice
 from .locks import open_locked
 from .naming import numbered
 from .planning import ClipPlan

@@ -8,33 +8,15 @@ from dataclasses import dataclass
 from .. import constants as c
 from ..errors import TextError
 from ..options.table import Options
-from ..output.manifest import Manifest
-from ..seeds import Seeds, clip_seed, segment_seeds
+from ..seeds import Seeds, derive_seed
 from ..text.splitting import estimate_seconds, split_text
 from ..voices.history import HistoryPlan, StageWeights
 from .naming import clip_stems
-from .prompts import cut_segments, tokens_of
+from .prompts import cut_segments
 
 CountIds = Callable[[str], int]
 
 SEEDS = ("seed", "single_starting_seed")  # flags from which those of clips follow
-_DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
-    "split_each_text_prompt_by",
-    "split_each_text_prompt_by_value",
-    "group_text_by_counting",
-    "split_type_string",
-    "split_character_goal_length",
-    "split_character_max_length",
-    "split_character_jitter",
-    "prompt_text_prefix",
-    "prompt_text_suffix",
-    "extra_confused_travolta_mode",
-    "bark_speaker_as_the_prompt",
-    "semantic_seed",
-    "coarse_seed",
-    "fine_seed",
-    *SEEDS,
-)
 
 
 @dataclass(frozen=True)
@@ -106,32 +88,16 @@ def plan_clips(
     named = [(prompts[prompt], prompt, take, seed) for prompt, take, seed, _ in made]
     stems = clip_stems(named, len(prompts), options, own_stems)
     clips = [
-        ClipPlan(prompts[prompt], _segments(texts, options, seed), seed, prompt, take, stem)
+        ClipPlan(prompts[prompt], seeded_segments(texts, options, seed), seed, prompt, take, stem)
         for (prompt, take, seed, texts), stem in zip(made, stems, strict=True)
     ]
     return clips, failed
 
 
-def _segments(texts: Sequence[str], options: Options, seed: int) -> tuple[SegmentPlan, ...]:
+def seeded_segments(texts: Sequence[str], options: Options, seed: int) -> tuple[SegmentPlan, ...]:
+    """Segments with these texts, then those without words that --extra_confused_travolta_mode asks for, each with its seeds."""
     wordless = [""] * (options.extra_confused_travolta_mode or 0)
     return tuple(SegmentPlan(t, segment_seeds(options, seed, k)) for k, t in enumerate([*texts, *wordless]))
-
-
-def plan_again(
-    manifest: Manifest, options: Options, count_ids: CountIds | None = None, own_stems: Container[str] = ()
-) -> ClipPlan:
-    """The clip of a manifest: its very segments, or other ones where splitting or seeds were asked for otherwise."""
-    seed, before, text = manifest.seed, manifest.options, manifest.text
-    if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
-        text = tokens_of(options.bark_speaker_as_the_prompt)
-    if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
-        segments = tuple(SegmentPlan(text, seeds, settled=True) for text, seeds in manifest.segments)
-    else:
-        if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
-            seed = clip_seed(options, manifest.seed, 0, 0)
-        segments = _segments(split_segments(text, options, seed, count_ids), options, seed)
-    (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
-    return ClipPlan(text, segments, seed, manifest.prompt, manifest.take, stem)
 
 
 def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountIds | None = None) -> list[str]:
@@ -177,3 +143,16 @@ def history_plan(options: Options) -> HistoryPlan:
         separate=options.separate_prompts,
         semantic_only_every=options.absolute_semantic_history_only_every_x,
     )
+
+
+def clip_seed(options: Options, drawn: int, prompt: int, take: int) -> int:
+    """The seed of one take of one prompt. A given seed is the same for every prompt; a drawn one differs."""
+    given = options.seed if options.seed is not None else options.single_starting_seed
+    start = given if given is not None else derive_seed(drawn, "prompt", prompt)
+    return derive_seed(start, "take", take)
+
+
+def segment_seeds(options: Options, seed: int, index: int) -> Seeds:
+    """The seeds of segment `index` of a clip: the clip's own under --seed, else derived from it."""
+    own = seed if options.seed is not None else derive_seed(seed, "segment", index)
+    return Seeds(own, options.semantic_seed, options.coarse_seed, options.fine_seed)

@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import constants as c
 from ..errors import DeviceError, UsageError, VoiceError
-from .voice import Voice, voice_files
+from .library import voice_files
+from .voice import Voice
 
 Decode = Callable[[np.ndarray], np.ndarray]  # codes (8, frames) -> samples (frames * 320,)
 Write = Callable[[Path, np.ndarray, Mapping[str, str]], None]  # path, samples, tags; raises FileExistsError

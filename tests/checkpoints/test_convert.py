@@ -28,7 +28,7 @@ from bark_infinity.checkpoints.mapped import MappedFiles
 from bark_infinity.checkpoints.reading import STAGES, build
 from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
-from bark_infinity.options.resolve import check_pairs
+from bark_infinity.options.resolve import check_pairs, resolve
 from bark_infinity.options.table import Options
 from bark_infinity.stages.coarse import CoarseSettings
 from bark_infinity.stages.fine import FineSettings
@@ -381,7 +381,7 @@ def test_a_dry_run_writes_nothing(perform):
 def test_int8_is_no_type_of_a_file():
     options = Options(convert_model="converted", dtype="int8")
     with pytest.raises(UsageError, match="no int8, which is made of any checkpoint"):
-        check_pairs(dataclasses.replace(Options().resolved(), convert_model="converted", dtype="int8"), options)
+        check_pairs(dataclasses.replace(resolve(Options()), convert_model="converted", dtype="int8"), options)
 
 
 @pytest.mark.parametrize("name", ["text_prompt", "prompt_file", "from_manifest", "render_npz_samples"])

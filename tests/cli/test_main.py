@@ -17,6 +17,7 @@ import soundfile
 from bark_infinity import Voice
 from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run.planning import plan_clips
 
@@ -348,7 +349,7 @@ def test_settings_with_prompt_in_their_name_are_in_the_metadata(perform):
 
 @pytest.mark.parametrize("text", ["नमस्ते दुनिया, यह एक लंबा वाक्य है जो बहुत लंबा है।" * 3, "你好世界" * 60, "Hello"])
 def test_names_keep_the_voice_in_any_script(text):
-    stem = plan_clips([text], Options(history_prompt="v2/en_speaker_6").resolved(), 0)[0][0].stem
+    stem = plan_clips([text], resolve(Options(history_prompt="v2/en_speaker_6")), 0)[0][0].stem
     assert stem.endswith("-SPK-v2_en_speaker_6") and len(stem.encode()) <= 160
 
 

@@ -12,6 +12,7 @@ from test_scheduler import VOICE, Recorder, plan
 
 from bark_infinity.cli.main import main, parse
 from bark_infinity.options.readme import flag_reference, with_reference
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options, flags
 from bark_infinity.run.scheduler import LongForm
 from bark_infinity.voices.custom_history import load_function
@@ -42,7 +43,7 @@ def test_the_commands_of_the_readme_are_understood(command):
     arguments = subprocess.run(["bash", "-c", f"seed=1; printf '%s\\n' {words}"], capture_output=True, text=True)
     given = arguments.stdout.splitlines()
     if "--from_manifest" not in given and "--config" not in given and "--help" not in given:
-        parse(given).resolved()
+        resolve(parse(given))
 
 
 def test_the_example_of_a_custom_function_works(make_voice):
@@ -50,7 +51,7 @@ def test_the_example_of_a_custom_function_works(make_voice):
     VOICE.save("prompts/angry.npz")
     Path("my_history.py").write_text(EXAMPLE)
     recorder = Recorder()
-    form = LongForm.from_options(Options().resolved(), recorder, make_voice(8.0))
+    form = LongForm.from_options(resolve(Options()), recorder, make_voice(8.0))
     form.function = load_function("my_history.py:calm_down")
     list(form.clips([plan([f"s{k}" for k in range(3)])]))
     assert set(recorder.heard["s0"].semantic) == {99}

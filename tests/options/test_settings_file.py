@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
 from bark_infinity.options.flag import Flag
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.settings_file import config_text, read_config
 from bark_infinity.options.table import Options, flags
 
@@ -62,8 +63,8 @@ def test_printed_settings_go_on_following_each_other(capsys):
     """A file with semantic_temp spelled out would silence --text_temp."""
     assert main(["--print_config", "--text_temp", "0.4"]) == 0
     file = write(capsys.readouterr().out)
-    assert parse(["--config", file]).resolved().semantic_temp == 0.4
-    assert parse(["--config", file, "--text_temp", "0.1"]).resolved().semantic_temp == 0.1
+    assert resolve(parse(["--config", file])).semantic_temp == 0.4
+    assert resolve(parse(["--config", file, "--text_temp", "0.1"])).semantic_temp == 0.1
 
 
 def test_types_are_taken_as_on_the_command_line():
@@ -135,7 +136,7 @@ def test_a_file_from_notepad_is_read():
 def test_the_command_line_wins_over_what_it_excludes(file, given, gone):
     options = parse(["--config", write(file), *given])
     assert getattr(options, gone) is None
-    options.resolved()
+    resolve(options)
 
 
 def test_values_out_of_range_are_found_whoever_gave_them(capfd):

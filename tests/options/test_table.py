@@ -12,7 +12,7 @@ import pytest
 
 from bark_infinity.cli.main import make_parser
 from bark_infinity.errors import UsageError
-from bark_infinity.options.resolve import REPORTS
+from bark_infinity.options.resolve import REPORTS, resolve
 from bark_infinity.options.table import Options, flags
 from bark_infinity.run.planning import history_plan
 
@@ -98,7 +98,7 @@ CHOICES = {
 
 def differences(make, values: dict[str, object]) -> list[str]:
     """What `make` gives for each option changed alone, as text."""
-    return [repr(make(Options(**{name: value}).resolved())) for name, value in values.items()]
+    return [repr(make(resolve(Options(**{name: value})))) for name, value in values.items()]
 
 
 def test_every_sampling_and_model_flag_reaches_its_setting():
@@ -107,7 +107,7 @@ def test_every_sampling_and_model_flag_reaches_its_setting():
     from bark_infinity.checkpoints.loading import ModelChoice
 
     for make, values in ((Settings.from_options, SETTINGS), (ModelChoice.from_options, CHOICES)):
-        seen = [repr(make(Options().resolved())), *differences(make, values)]
+        seen = [repr(make(resolve(Options()))), *differences(make, values)]
         assert len(set(seen)) == len(values) + 1
         for name, text in zip(values, seen[1:], strict=True):
             value = values[name]
@@ -130,11 +130,13 @@ def test_help_shows_every_flag_within_80_columns(monkeypatch):
 
 
 def test_inherited_defaults():
-    default = Options().resolved()
+    default = resolve(Options())
     assert (default.semantic_temp, default.coarse_temp) == (0.7, 0.7) and default.changed() == {}
-    given = Options(
-        text_temp=0.3, waveform_temp=0.0, semantic_temp=0.0, use_smaller_models=True, confused_travolta_mode=True
-    ).resolved()
+    given = resolve(
+        Options(
+            text_temp=0.3, waveform_temp=0.0, semantic_temp=0.0, use_smaller_models=True, confused_travolta_mode=True
+        )
+    )
     assert (given.semantic_temp, given.coarse_temp) == (0.0, 0.0)
     assert given.text_use_small and given.coarse_use_small and given.fine_use_small
     assert not given.semantic_allow_early_stop
@@ -145,15 +147,15 @@ def test_inherited_defaults():
 def test_environment_counts_where_the_flag_is_not_given(monkeypatch, word, value):
     monkeypatch.setenv("SUNO_OFFLOAD_CPU", word)
     monkeypatch.setenv("SUNO_USE_SMALL_MODELS", word)
-    assert Options().resolved().offload_cpu is value and Options().resolved().text_use_small is value
-    assert Options(offload_cpu=True, use_smaller_models=False).resolved().offload_cpu is True
-    assert Options(use_smaller_models=False).resolved().text_use_small is False
+    assert resolve(Options()).offload_cpu is value and resolve(Options()).text_use_small is value
+    assert resolve(Options(offload_cpu=True, use_smaller_models=False)).offload_cpu is True
+    assert resolve(Options(use_smaller_models=False)).text_use_small is False
 
 
 def test_a_wrong_environment_word_is_named(monkeypatch):
     monkeypatch.setenv("SUNO_ENABLE_MPS", "perhaps")
     with pytest.raises(UsageError, match="global_enable_mps"):
-        Options().resolved()
+        resolve(Options())
 
 
 def test_the_code_is_formatted_and_clean():

@@ -21,6 +21,7 @@ from bark_infinity.audio.formats import FFMPEG_FORMATS
 from bark_infinity.audio.writing import write_audio
 from bark_infinity.bark import Generation
 from bark_infinity.errors import OutputError
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.output.clip_files import SavedClip, save_clips, save_voice
 from bark_infinity.run.clips import FailedClip, PlacedSegment
@@ -64,7 +65,7 @@ class Fake(Recorder):
 def save(demo, text: str = STORY, change: Change = lambda _, made: made, **options) -> tuple[Path, list[PlacedSegment]]:
     """The audio of a clip by the demo model, and its segments."""
     options = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.4, "seed": 5} | options
-    resolved = Options(model="demo", **options).resolved()
+    resolved = resolve(Options(model="demo", **options))
     form = LongForm.from_options(resolved, Changed(demo, change), None)
     *segments, saved = save_clips(form, plan_clips([text], resolved, 0)[0], OUT, resolved)
     if isinstance(saved, FailedClip):
@@ -73,7 +74,7 @@ def save(demo, text: str = STORY, change: Change = lambda _, made: made, **optio
 
 
 def results_of(form: LongForm, *plans, **options) -> Iterator[PlacedSegment | SavedClip | FailedClip]:
-    return save_clips(form, plans, OUT, Options(**options).resolved())
+    return save_clips(form, plans, OUT, resolve(Options(**options)))
 
 
 def lines(n: int, start: int = 0):

@@ -21,12 +21,14 @@ from bark_infinity.cli.console import FaultReport
 from bark_infinity.cli.main import main
 from bark_infinity.errors import UsageError
 from bark_infinity.model.sampling import RowRandom
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.output.clip_files import save_clips
 from bark_infinity.output.manifest import read_manifest
+from bark_infinity.output.remaking import plan_again
 from bark_infinity.run.checks import SegmentChecks, Try, best_of, told
 from bark_infinity.run.clips import PlacedSegment
-from bark_infinity.run.planning import plan_again, plan_clips
+from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.scheduler import LongForm
 from bark_infinity.seeds import Seeds, derive_seed
 from bark_infinity.stages.fine import FineSettings
@@ -166,10 +168,10 @@ def test_given_tokens_are_checked_for_their_sound_alone():
 
 
 def test_checks_are_those_of_the_options():
-    assert SegmentChecks.from_options(Options(check_segments="off").resolved()) is None
-    assert SegmentChecks.from_options(Options().resolved()) == SegmentChecks()
-    assert SegmentChecks.from_options(Options(check_segments="retry").resolved()).retries == 2
-    how = Options(semantic_max_gen_duration_s=2.0, confused_travolta_mode=True).resolved()
+    assert SegmentChecks.from_options(resolve(Options(check_segments="off"))) is None
+    assert SegmentChecks.from_options(resolve(Options())) == SegmentChecks()
+    assert SegmentChecks.from_options(resolve(Options(check_segments="retry"))).retries == 2
+    how = resolve(Options(semantic_max_gen_duration_s=2.0, confused_travolta_mode=True))
     assert SegmentChecks.from_options(how) == SegmentChecks(ends=False, longest_s=2.0)
 
 
@@ -179,7 +181,7 @@ def test_checks_are_those_of_the_options():
 )
 def test_flags_that_nothing_reads_are_refused(options):
     with pytest.raises(UsageError, match="does nothing"):
-        Options(**options).resolved()
+        resolve(Options(**options))
 
 
 # ---- the best of several --------------------------------------------------------------------------------------------
@@ -310,12 +312,12 @@ HOW = {"check_segments": "retry", "split_each_text_prompt_by": "line", "seed": 5
 
 
 def form_of(bark, rows: int | None = 4, given: Voice | None = None, **options) -> LongForm:
-    options = Options(**HOW | options).resolved()
+    options = resolve(Options(**HOW | options))
     return dataclasses.replace(LongForm.from_options(options, bark, given), rows=rows)
 
 
 def clip_of(bark: Spoilt, n: int = 4, **options):
-    (clip,) = form_of(bark, **options).clips(plan_clips(["\n".join(TEXTS[:n])], Options(**HOW).resolved(), 0)[0])
+    (clip,) = form_of(bark, **options).clips(plan_clips(["\n".join(TEXTS[:n])], resolve(Options(**HOW)), 0)[0])
     return clip
 
 
@@ -381,7 +383,7 @@ def test_where_no_other_seed_can_change_it_nothing_is_made_again():
     fixed = {"semantic_seed": 1, "coarse_seed": 2, "fine_seed": 3}
     greedy = {"semantic_temp": 0.0, "coarse_temp": 0.0, "fine_temp": 0.0}
     for how, tries in ((fixed, 1), (greedy, 1), (fixed | {"fine_seed": None}, 3), (greedy | {"fine_temp": 0.5}, 3)):
-        options = Options(**HOW | how).resolved()
+        options = resolve(Options(**HOW | how))
         bark = Spoilt({TEXTS[0]: ["no_end_s"] * 9})
         (clip,) = LongForm.from_options(options, bark, None).clips(plan_clips([TEXTS[0]], options, 0)[0])
         assert len(clip.record.segments[0].tries) == tries
@@ -396,7 +398,7 @@ STORY = "\n".join(TEXTS)
 def save(bark, folder: Path = OUT, again: dict | None = None, stop_after: int | None = None, **options) -> Path | None:
     """A clip as the command line makes it: its manifest. None if the run ended before, after so many segments."""
     options = {"text_prompt": STORY} | HOW | options if again is None else again | options
-    resolved = Options(model="demo", **options).resolved()
+    resolved = resolve(Options(model="demo", **options))
     task, console = commands._Task(resolved), Console(quiet=True)
     form = dataclasses.replace(LongForm.from_options(resolved, bark, None), rows=2)
     plans, _, form.journal = commands.start_or_go_on(task, form, folder, resolved, console)
@@ -560,7 +562,7 @@ def test_a_silent_segment_is_told_once_whatever_the_checks(checks):
     shown = Console(file=io.StringIO(), width=500)
     report = FaultReport(shown, 20, retried=False)
     form = form_of(Spoilt({TEXTS[0]: ["empty_s"]}), check_segments=checks)
-    for placed in form.in_order(plan_clips(["\n".join(TEXTS[:2])], Options(**HOW).resolved(), 0)[0]):
+    for placed in form.in_order(plan_clips(["\n".join(TEXTS[:2])], resolve(Options(**HOW)), 0)[0]):
         if isinstance(placed, PlacedSegment):
             commands._warn_of(placed, "here", shown)
             report.add("here", placed.record.tries)

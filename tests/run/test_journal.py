@@ -22,6 +22,7 @@ from rich.console import Console
 from bark_infinity.cli import commands
 from bark_infinity.cli.signals import Stopped, stopping
 from bark_infinity.errors import OutputError
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.output.clip_files import SavedClip, save_clips
 from bark_infinity.run import locks
@@ -64,7 +65,7 @@ class Counted:
 
 def run(bark, text: str | None = LINES, folder: Path = OUT, **options) -> list[SavedClip | FailedClip]:
     """What becomes of the clips of a command, as the command line makes them."""
-    resolved = Options(model="demo", text_prompt=text, **SHORT | options).resolved()
+    resolved = resolve(Options(model="demo", text_prompt=text, **SHORT | options))
     task, console = commands._Task(resolved), Console(quiet=True)
     form = LongForm.from_options(resolved, bark, None)
     plans, _, form.journal = commands.start_or_go_on(task, form, folder, resolved, console)
@@ -320,7 +321,7 @@ def test_a_damaged_segment_is_made_again(demo):
 
 def test_two_runs_of_the_same_command_do_not_meet(demo):
     """The second begins while the first is at work, and neither takes the other's segments."""
-    resolved = Options(model="demo", text_prompt=LINES, **SHORT).resolved()
+    resolved = resolve(Options(model="demo", text_prompt=LINES, **SHORT))
 
     def start():
         form = LongForm.from_options(resolved, demo, None)

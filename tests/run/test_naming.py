@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.audio.formats import FORMATS
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run.planning import plan_clips
 
@@ -16,7 +17,7 @@ FORBIDDEN = set('<>:"/\\|?*') | {chr(n) for n in range(32)}
 
 
 def stems(prompts: list[str], **options) -> list[str]:
-    return [plan.stem for plan in plan_clips(prompts, Options(**options).resolved(), 7)[0]]
+    return [plan.stem for plan in plan_clips(prompts, resolve(Options(**options)), 7)[0]]
 
 
 def test_names_of_many_prompts_sort_in_their_order():
@@ -52,8 +53,8 @@ def test_the_voice_is_in_the_name():
 def test_a_file_name_with_an_ending_names_the_format():
     assert stems(["Hello"], output_filename="a.b.mp3") == ["a_b"]
     for name, output_format, expected in (("x.FLAC", None, "flac"), ("x.y", None, "wav"), ("x.mp3", "ogg", "ogg")):
-        assert Options(output_filename=name, output_format=output_format).resolved().output_format == expected
-    assert Options().resolved().output_format == "wav"
+        assert resolve(Options(output_filename=name, output_format=output_format)).output_format == expected
+    assert resolve(Options()).output_format == "wav"
 
 
 def test_extra_stats_put_seed_and_temperatures_into_the_name():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from bark_infinity.errors import TextError, UsageError
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.prompts import SAMPLE_PROMPTS, read_prompts
@@ -17,11 +18,11 @@ POEM = "One two three.\nFour five.\nSix seven eight nine.\nTen."
 
 
 def prompts(drawn: int = 0, **options) -> list[str]:
-    return read_prompts(Options(**options).resolved(), drawn)
+    return read_prompts(resolve(Options(**options)), drawn)
 
 
 def segments(text: str, **options) -> list[str]:
-    (plan,), _ = plan_clips([text], Options(**options).resolved(), 5)
+    (plan,), _ = plan_clips([text], resolve(Options(**options)), 5)
     return [segment.text for segment in plan.segments]
 
 
@@ -82,7 +83,7 @@ def test_random_cuts_follow_the_seed_and_differ_by_take():
     cut = {"split_each_text_prompt_by": "random", "split_each_text_prompt_by_value": "6"}
     assert segments(text, seed=3, **cut) == segments(text, single_starting_seed=3, **cut)
     assert segments(text, seed=3, **cut) != segments(text, seed=4, **cut)
-    takes, _ = plan_clips([text], Options(seed=3, output_iterations=2, **cut).resolved(), 0)
+    takes, _ = plan_clips([text], resolve(Options(seed=3, output_iterations=2, **cut)), 0)
     assert [s.text for s in takes[0].segments] != [s.text for s in takes[1].segments]
     by = {"split_input_into_separate_prompts_by": "random", "text_prompt": text}
     assert prompts(1, **by) != prompts(2, **by)
@@ -93,8 +94,8 @@ def test_jitter_follows_the_seed_of_the_take():
     """The clip's seed alone makes it again, whichever take it was."""
     text = " ".join("A sentence that is about this long, more or less." for _ in range(40))
     how = {"split_character_jitter": 60}
-    takes, _ = plan_clips([text], Options(single_starting_seed=3, output_iterations=4, **how).resolved(), 0)
-    again, _ = plan_clips([text], Options(single_starting_seed=takes[3].seed, **how).resolved(), 0)
+    takes, _ = plan_clips([text], resolve(Options(single_starting_seed=3, output_iterations=4, **how)), 0)
+    again, _ = plan_clips([text], resolve(Options(single_starting_seed=takes[3].seed, **how)), 0)
     assert again[0].segments == takes[3].segments
     assert len({tuple(s.text for s in take.segments) for take in takes}) > 1
 
@@ -133,7 +134,7 @@ def test_a_text_that_is_cut_to_nothing_is_named():
 
 
 def test_segments_without_words_come_behind_the_text():
-    options = Options(extra_confused_travolta_mode=2, seed=4, prompt_text_prefix="Oh,").resolved()
+    options = resolve(Options(extra_confused_travolta_mode=2, seed=4, prompt_text_prefix="Oh,"))
     (plan,), _ = plan_clips(["Hello."], options, 0)
     assert [s.text for s in plan.segments] == ["Oh, Hello.", "", ""]
     assert plan.seconds(options) > 30

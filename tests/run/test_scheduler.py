@@ -16,6 +16,7 @@ from rich.console import Console
 from bark_infinity.bark import Bark, Generation
 from bark_infinity.cli.console import RunDisplay
 from bark_infinity.model.spec import BarkSpec
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run import clip_state as clip_run
 from bark_infinity.run.clips import ClipRecord, PlacedSegment
@@ -67,11 +68,11 @@ class Recorder:
 
 
 def plan(texts: list[str]) -> ClipPlan:
-    return plan_clips(["\n".join(texts)], Options(split_each_text_prompt_by="line").resolved(), 0)[0][0]
+    return plan_clips(["\n".join(texts)], resolve(Options(split_each_text_prompt_by="line")), 0)[0][0]
 
 
 def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, **options) -> Clip:
-    settings = LongForm.from_options(Options(**options).resolved(), recorder, voice)
+    settings = LongForm.from_options(resolve(Options(**options)), recorder, voice)
     (clip,) = dataclasses.replace(settings, rows=rows).clips([plan([f"s{k}" for k in range(n)])])
     return clip
 
@@ -170,7 +171,7 @@ def test_a_clip_without_any_sound_has_failed():
 
 @pytest.mark.parametrize("options", [{"stable_mode_interval": 0}, {"stable_mode_interval": 2}, {}])
 def test_rows_at_once_change_nothing(bark: Bark, options):
-    options = Options(single_starting_seed=4, split_each_text_prompt_by="sentence", **options).resolved()
+    options = resolve(Options(single_starting_seed=4, split_each_text_prompt_by="sentence", **options))
     made = []
     for rows in (1, 3):
         (clip,) = dataclasses.replace(LongForm.from_options(options, bark, None), rows=rows).clips(
@@ -184,15 +185,15 @@ def test_rows_at_once_change_nothing(bark: Bark, options):
 
 
 def test_prefix_and_suffix_count_towards_the_ids_a_segment_may_have():
-    options = Options(
-        prompt_text_prefix="a " * 200, split_character_goal_length=400, split_character_max_length=400
-    ).resolved()
+    options = resolve(
+        Options(prompt_text_prefix="a " * 200, split_character_goal_length=400, split_character_max_length=400)
+    )
     (clip,), _ = plan_clips(["b " * 190], options, 0, count_ids=lambda text: len(text.split()))
     assert len(clip.segments) > 1 and max(len(segment.text.split()) for segment in clip.segments) <= 256
 
 
 def test_lines_without_words_are_no_segments():
-    (clip,), _ = plan_clips(["One.\n* * *\nTwo."], Options(split_each_text_prompt_by="line").resolved(), 0)
+    (clip,), _ = plan_clips(["One.\n* * *\nTwo."], resolve(Options(split_each_text_prompt_by="line")), 0)
     assert [segment.text for segment in clip.segments] == ["One.", "Two."]
 
 
@@ -250,7 +251,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
 
 def form_of(recorder: Recorder, voice: Voice | None = VOICE, rows: int = 4, **options) -> LongForm:
-    return dataclasses.replace(LongForm.from_options(Options(**options).resolved(), recorder, voice), rows=rows)
+    return dataclasses.replace(LongForm.from_options(resolve(Options(**options)), recorder, voice), rows=rows)
 
 
 @pytest.mark.parametrize(("rows", "batches"), [(1, [1] * 9), (2, [4, 4, 1]), (4, [8, 1])])

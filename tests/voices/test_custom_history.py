@@ -10,6 +10,7 @@ from test_scheduler import VOICE, Recorder, plan, sources
 
 from bark_infinity import Voice, Weights
 from bark_infinity.errors import UsageError, VoiceError
+from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.scheduler import Clip, FailedClip, LongForm
@@ -20,7 +21,7 @@ OTHER = Voice(np.full(300, 77), np.full((2, 450), 77), np.full((8, 450), 77))
 
 def run(function, n: int = 4, voice: Voice | None = None, **options) -> tuple[Recorder, Clip | FailedClip]:
     recorder = Recorder()
-    form = LongForm.from_options(Options(**options).resolved(), recorder, voice)
+    form = LongForm.from_options(resolve(Options(**options)), recorder, voice)
     form.function = function
     (clip,) = form.clips([plan([f"s{k}" for k in range(n)])])
     return recorder, clip
@@ -92,7 +93,7 @@ def test_one_clip_fails_and_the_others_are_made():
         if context.text == "s11":
             raise KeyError("no more")
 
-    form = LongForm.from_options(Options().resolved(), Recorder(), VOICE)
+    form = LongForm.from_options(resolve(Options()), Recorder(), VOICE)
     form.function = picky
     results = list(form.clips([plan(["s1", "s2"]), plan(["s10", "s11", "s12"]), plan(["s20", "s21"])]))
     failed = [r for r in results if isinstance(r, FailedClip)]
@@ -113,9 +114,9 @@ def test_leaving_is_a_failure_and_what_it_prints_is_no_result(capsys):
 
 def test_clips_can_be_told_apart():
     seen = []
-    form = LongForm.from_options(Options().resolved(), Recorder(), VOICE)
+    form = LongForm.from_options(resolve(Options()), Recorder(), VOICE)
     form.function = seen.append
-    plans = plan_clips(["s1", "s2"], Options(output_iterations=2).resolved(), 0)[0]
+    plans = plan_clips(["s1", "s2"], resolve(Options(output_iterations=2)), 0)[0]
     list(form.clips(plans))
     assert sorted((c.prompt, c.take, c.text) for c in seen) == [(0, 0, "s1"), (0, 1, "s1"), (1, 0, "s2"), (1, 1, "s2")]
 
@@ -126,7 +127,7 @@ def test_a_voice_that_cannot_be_heard_fails_a_clip_once():
 
     recorder = Recorder()
     recorder.check_history = refuse
-    results = list(LongForm.from_options(Options().resolved(), recorder, VOICE).clips([plan(["s0", "s1", "s2"])]))
+    results = list(LongForm.from_options(resolve(Options()), recorder, VOICE).clips([plan(["s0", "s1", "s2"])]))
     assert [type(result) for result in results] == [FailedClip]
 
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.errors import VoiceError
-from bark_infinity.voices.voice import Voice, find_voice, list_voices, voice_folders
+from bark_infinity.voices.library import find_voice, list_voices, voice_folders
+from bark_infinity.voices.voice import Voice
 
 NAMES = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 

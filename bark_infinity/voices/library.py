@@ -1,0 +1,90 @@
+"""Voices found by name: in folders on this machine, or among Bark's published presets."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import constants as c
+from ..errors import VoiceError
+from ..files import PARTIAL_SUFFIX
+from .npz import Frugal, open_member, open_voice_file, read_npy_header
+
+HUB_PRESETS = ("announcer",) + tuple(
+    f"{folder}{language}_speaker_{i}" for folder in ("v2/", "") for language in c.LANGUAGES for i in range(10)
+)
+
+
+def voice_folders(output_dir: str | Path) -> tuple[Path, ...]:
+    """Where voices are looked up by name, in order."""
+    return Path("prompts"), Path("custom_speakers"), Path(output_dir)
+
+
+def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of a voice given as path or name; None for the name of a hub preset.
+
+    Raises VoiceError with the nearest known names if there is neither.
+    """
+    wanted = Path(os.path.expanduser(name))
+    for candidate in (wanted, *(folder / n for folder in folders for n in (name, f"{name}.npz"))):
+        with contextlib.suppress(OSError, ValueError):  # names that no file can have
+            if candidate.is_file():
+                return candidate
+    if name.removesuffix(".npz") in HUB_PRESETS:
+        return None
+    if wanted.is_absolute() or (wanted.parent != Path(".") and wanted.suffix == ".npz"):
+        raise VoiceError(f"there is no voice file {name}; give a path that exists or a name of --list_speakers")
+    known = sorted({*HUB_PRESETS, *(v.name for v in list_voices(folders))})
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else "--list_speakers shows those there are"
+    raise VoiceError(f"there is no voice '{name}' in {', '.join(map(str, folders))} or among Bark's presets; {hint}")
+
+
+@dataclass(frozen=True)
+class FoundVoice:
+    """One line of --list_speakers; `seconds` is None for a file that is no voice."""
+
+    name: str
+    path: Path
+    seconds: float | None
+
+    @property
+    def language(self) -> str:
+        """Language code from the usual form of the name (`v2/en_speaker_6`), or an empty string."""
+        code = Path(self.name).name.split("_")[0]
+        return code if code in c.LANGUAGES else ""
+
+
+def voice_files(folder: Path) -> list[Path]:
+    """All `.npz` files below a folder, in order, but for the tokens of clips and for what is hidden or of clips under way."""
+    found = (path for path in sorted(folder.rglob("*.npz")) if not path.name.endswith(".segments.npz"))
+    return [path for path in found if not any(map(_is_no_folder_of_voices, path.relative_to(folder).parts))]
+
+
+def _is_no_folder_of_voices(name: str) -> bool:
+    return name.startswith(".") or name.endswith(PARTIAL_SUFFIX)
+
+
+def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
+    """All `.npz` files below these folders, by name, but for the tokens of clips; only array headers are read."""
+    found = {}
+    for folder in folders:
+        for path in voice_files(folder):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            found.setdefault(name, FoundVoice(name, path, _seconds(path)))
+    return sorted(found.values(), key=lambda voice: (voice.language, voice.name))
+
+
+def _seconds(path: Path) -> float | None:
+    try:
+        with open_voice_file(path) as voice, zipfile.ZipFile(Frugal(voice)) as archive:
+            with open_member(archive, "fine_prompt.npy") as file:
+                shape, _ = read_npy_header(file)
+        return shape[1] / c.FRAME_RATE_HZ
+    except Exception:  # as in `read_npz`
+        return None
