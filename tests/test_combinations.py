@@ -146,6 +146,7 @@ FACTORS: list[list[Value]] = [
     *each(*(line.name for line in flags() if line.name.endswith("_weight")), values=[0.0, 0.5]),
     *each("custom_audio_processing_function", values=["mix.py:less"]),
     *each("add_silence_between_segments", values=[0.0, 1.0]),
+    *each("add_silence_between_paragraphs", "add_silence_at_scene_breaks", values=[0.0]),
     *each("gain_db", values=[-6.0]),
     [{}, {"check_segments": "off"}, {"check_segments": "retry"}, {"check_segments": "retry", "retries": 1}],
     *each("check_min_loudness_db", values=[-20.0]),

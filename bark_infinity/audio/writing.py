@@ -32,18 +32,22 @@ class Span:
 class Joiner:
     """Joins pieces one after the other, with silence between (not behind the last), all louder by so many decibels."""
 
-    def __init__(self, silence_seconds: float, gain_db: float = 0.0):
+    def __init__(self, gain_db: float = 0.0):
         self._factor = np.float32(10 ** (gain_db / 20))
-        self._gap = np.zeros(round(silence_seconds * c.SAMPLE_RATE), np.float32)
+        self._pause = 0.0  # seconds, before the next piece
         self._digest = hashlib.sha256()
         self._length = 0
 
-    def add(self, piece: np.ndarray) -> tuple[np.ndarray, Span]:
+    def add(self, piece: np.ndarray, pause_seconds: float) -> tuple[np.ndarray, Span]:
         """What the next piece adds to the whole, float32 (samples,), and where the piece itself stands in that.
 
-        An empty piece takes no silence: its span is empty.
+        `pause_seconds`: the silence between this piece and the next. An empty piece takes no silence: its span is
+        empty, and its pause becomes one with the pause before it, as long as the longer of both.
         """
-        added = np.concatenate([self._gap, piece]) if self._length and len(piece) else piece
+        added = piece
+        if self._length and len(piece):
+            added = np.concatenate([np.zeros(round(self._pause * c.SAMPLE_RATE), np.float32), piece])
+        self._pause = pause_seconds if len(piece) else max(self._pause, pause_seconds)
         if self._factor != 1:
             added = added * self._factor
         self._digest.update(added.astype("<f4").tobytes())

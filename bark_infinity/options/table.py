@@ -410,6 +410,22 @@ class Options:
     add_silence_between_segments: float = flag(
         0.25, LONG_CLIPS, "Seconds of silence between segments.", low=0.0, high=3600.0, metavar="SECONDS"
     )
+    add_silence_between_paragraphs: float = flag(
+        0.6,
+        LONG_CLIPS,
+        "Seconds of silence behind headings and paragraphs, if longer than that between segments.",
+        low=0.0,
+        high=3600.0,
+        metavar="SECONDS",
+    )
+    add_silence_at_scene_breaks: float = flag(
+        1.5,
+        LONG_CLIPS,
+        "Seconds of silence at a line of ornaments (***, ---, #), which is not spoken, if longer than that of a paragraph.",
+        low=0.0,
+        high=3600.0,
+        metavar="SECONDS",
+    )
     gain_db: float = flag(
         0.0,
         LONG_CLIPS,

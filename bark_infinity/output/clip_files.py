@@ -98,7 +98,7 @@ def clip_keys(options: Options, form: LongForm) -> Callable[[ClipPlan], str]:
     of_run = [form.bark.identity, voices, sorted(asked.items())]
 
     def key(plan: ClipPlan) -> str:
-        segments = [(segment.text, dataclasses.astuple(segment.seeds)) for segment in plan.segments]
+        segments = [(s.text, dataclasses.astuple(s.seeds), s.pause.seconds) for s in plan.segments]
         content = [*of_run, plan.prompt_index, plan.take, segments]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -322,6 +322,7 @@ def _segment(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
         **({"tries": [one.content() for one in made.tries]} if len(made.tries) > 1 else {}),
         "start": seconds(made.span.start),
         "end": seconds(made.span.stop),
+        "pause": dataclasses.asdict(plan.pause),
         "semantic_tokens": made.semantic_tokens,
         "frames": made.frames,
         "ids_cut": made.cut_ids,

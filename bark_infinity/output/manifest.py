@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..files import read_bounded, write_whole
 from ..options.resolve import resolve
 from ..options.table import Options, flags
+from ..run.pauses import PAUSE_KINDS, PauseKind
 from ..seeds import MAX_SEED, Seeds
 
 FORMAT_VERSION = 1
@@ -65,6 +66,7 @@ class Manifest:
     prompt: int
     take: int
     segments: tuple[tuple[str, Seeds], ...]
+    pauses: tuple[PauseKind, ...]  # behind each segment
     settings: Mapping[str, object]
     content: Mapping[str, object]
 
@@ -89,6 +91,7 @@ def read_manifest(name: str) -> Manifest:
             _number(content["prompt"]),
             _number(content["take"]),
             segments,
+            tuple(_pause_kind(s) for s in content["segments"]),
             _sound_settings(_typed(content, "settings", dict)),
             content,
         )
@@ -155,6 +158,16 @@ def _typed(content: Mapping[str, object], name: str, kind: type):
     if kind is str:
         value.encode()  # a lone surrogate is no text
     return value
+
+
+def _pause_kind(segment: Mapping[str, object]) -> PauseKind:
+    """What kind of pause is behind a segment; clips of earlier versions have only the shortest."""
+    if "pause" not in segment:
+        return "segment"
+    kind = _typed(_typed(segment, "pause", dict), "kind", str)
+    if kind not in PAUSE_KINDS:
+        raise ValueError(f"{_shown(kind)} is no pause")
+    return kind
 
 
 def _seeds(segment: Mapping[str, object]) -> Seeds:

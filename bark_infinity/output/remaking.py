@@ -9,6 +9,7 @@ from collections.abc import Collection, Container
 from ..errors import UsageError
 from ..options.table import Options
 from ..run.naming import clip_stems
+from ..run.pauses import Pause
 from ..run.planning import (
     SEEDS,
     ClipPlan,
@@ -122,7 +123,10 @@ def plan_again(
     if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
         text = tokens_of(options.bark_speaker_as_the_prompt)
     if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
-        segments = tuple(SegmentPlan(text, seeds, settled=True) for text, seeds in manifest.segments)
+        segments = tuple(
+            SegmentPlan(text, seeds, settled=True, pause=Pause.of(kind, options))
+            for (text, seeds), kind in zip(manifest.segments, manifest.pauses, strict=True)
+        )
     else:
         if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
             seed = clip_seed(options, manifest.seed, 0, 0)

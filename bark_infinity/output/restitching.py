@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def restitch_clip(
     manifest: Manifest, plan: ClipPlan, tokens: ClipTokens, decode: Decode, folder: Path, options: Options
 ) -> SavedClip:
     """Write the clip anew. Raises OutputError, UsageError for tokens that are damaged, TextError for none with a sound."""
-    longest = tokens.seconds + len(tokens) * options.add_silence_between_segments
-    clip = ClipUnderWay(plan, options.add_silence_between_segments, options.gain_db)
+    longest = tokens.seconds + sum(segment.pause.seconds for segment in plan.segments)
+    clip = ClipUnderWay(plan, options.gain_db)
     journal = RunJournal.start(folder, lambda _: "", plan.seed)
     try:
         files = ClipFiles(plan, folder, options, longest, journal.clip(plan))
@@ -42,7 +43,10 @@ def restitch_clip(
 
 def _manifest_of(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapping[str, object]:
     """What the manifest said, with what is new."""
-    spans = [{"start": seconds(made.span.start), "end": seconds(made.span.stop)} for made in clip.segments]
+    spans = [
+        {"start": seconds(made.span.start), "end": seconds(made.span.stop), "pause": dataclasses.asdict(segment.pause)}
+        for segment, made in zip(clip.plan.segments, clip.segments, strict=True)
+    ]
     content = {name: value for name, value in manifest.content.items() if name != "format"}
     return content | {
         "settings": options.changed(),

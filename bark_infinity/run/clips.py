@@ -134,9 +134,9 @@ class FailedClip:
 class ClipUnderWay:
     """Takes the segments of a clip as they come. Only those that come before their turn are kept."""
 
-    def __init__(self, plan: ClipPlan, silence_seconds: float, gain_db: float = 0.0):
+    def __init__(self, plan: ClipPlan, gain_db: float = 0.0):
         self.plan = plan
-        self._joiner = Joiner(silence_seconds, gain_db)
+        self._joiner = Joiner(gain_db)
         self._waiting: dict[int, SegmentMade] = {}
         self._records: list[SegmentRecord] = []
         self._voices: list[Voice] = []  # of the first segments with a sound
@@ -158,7 +158,7 @@ class ClipUnderWay:
 
     def _place(self, made: SegmentMade) -> PlacedSegment:
         generation = made.generation
-        sound, span = self._joiner.add(generation.audio)
+        sound, span = self._joiner.add(generation.audio, made.plan.segments[made.index].pause.seconds)
         record = SegmentRecord(
             span,
             len(generation.voice.semantic),

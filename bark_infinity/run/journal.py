@@ -310,7 +310,8 @@ def _place(plan: ClipPlan) -> tuple[int, int]:
 
 def _said(plan: ClipPlan) -> list[str]:
     """What tells a clip's segments apart, each in a few characters."""
-    return [hashlib.sha256(repr(segment).encode(errors="replace")).hexdigest()[:16] for segment in plan.segments]
+    said = (repr((segment.text, segment.seeds)) for segment in plan.segments)
+    return [hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16] for text in said]
 
 
 def _is_same(clip: ClipJournal, plan: ClipPlan) -> bool:

@@ -9,9 +9,11 @@ from .. import constants as c
 from ..errors import TextError
 from ..options.table import Options
 from ..seeds import Seeds, derive_seed
-from ..text.splitting import estimate_seconds, split_text
+from ..text.breaks import Break, TextSegment
+from ..text.splitting import estimate_seconds, split_with_breaks
 from ..voices.history import HistoryPlan, StageWeights
 from .naming import clip_stems
+from .pauses import Pause, kind_of_break
 from .prompts import cut_segments
 
 CountIds = Callable[[str], int]
@@ -23,12 +25,14 @@ SEEDS = ("seed", "single_starting_seed")  # flags from which those of clips foll
 class SegmentPlan:
     """One segment: the text the model reads (empty: it goes on without words), and where its randomness starts.
 
+    `pause`: the silence between it and the next one.
     `settled`: these seeds are the outcome of an earlier run, and no others are tried.
     """
 
     text: str
     seeds: Seeds
     settled: bool = False
+    pause: Pause = Pause()
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class ClipPlan:
             longest = min(longest, options.semantic_max_gen_duration_s)
         stops = options.semantic_allow_early_stop
         speech = sum(min(estimate_seconds(s.text), longest) if s.text and stops else longest for s in self.segments)
-        return speech + options.add_silence_between_segments * (len(self.segments) - 1)
+        return speech + sum(segment.pause.seconds for segment in self.segments[:-1])
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def plan_clips(
     this run has finished already.
     Raises TextError if none can be spoken.
     """
-    made: list[tuple[int, int, int, list[str]]] = []  # prompt, take, seed, texts of the segments
+    made: list[tuple[int, int, int, list[TextSegment]]] = []  # prompt, take, seed, texts of the segments
     failed = []
     for prompt, text in enumerate(prompts):
         for take in range(options.output_iterations):
@@ -94,16 +98,19 @@ def plan_clips(
     return clips, failed
 
 
-def seeded_segments(texts: Sequence[str], options: Options, seed: int) -> tuple[SegmentPlan, ...]:
+def seeded_segments(texts: Sequence[TextSegment], options: Options, seed: int) -> tuple[SegmentPlan, ...]:
     """Segments with these texts, then those without words that --extra_confused_travolta_mode asks for, each with its seeds."""
-    wordless = [""] * (options.extra_confused_travolta_mode or 0)
-    return tuple(SegmentPlan(t, segment_seeds(options, seed, k)) for k, t in enumerate([*texts, *wordless]))
+    wordless = [TextSegment("", Break.SENTENCE)] * (options.extra_confused_travolta_mode or 0)
+    return tuple(
+        SegmentPlan(text, segment_seeds(options, seed, k), pause=Pause.of(kind_of_break(end), options))
+        for k, (text, end) in enumerate([*texts, *wordless])
+    )
 
 
-def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountIds | None = None) -> list[str]:
+def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountIds | None = None) -> list[TextSegment]:
     """The texts of one prompt's segments, with prefix and suffix. Raises TextError if there is nothing to say."""
     if options.bark_speaker_as_the_prompt is not None:
-        return [text]
+        return [TextSegment(text, Break.PARAGRAPH)]
 
     def around(part: str) -> str:
         return " ".join(
@@ -113,7 +120,7 @@ def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountI
     if options.split_each_text_prompt_by:
         parts = cut_segments(text, options, seed)
     else:
-        parts = split_text(
+        parts = split_with_breaks(
             text,
             goal_length=options.split_character_goal_length,
             max_length=options.split_character_max_length,
@@ -121,10 +128,10 @@ def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountI
             seed=seed,
             count_ids=count_ids and (lambda part: count_ids(around(part))),
         )
-    spoken = [part for part in parts if any(character.isalnum() or character == "♪" for character in part)]
+    spoken = [part for part in parts if any(character.isalnum() or character == "♪" for character in part.text)]
     if not spoken:
         raise TextError(f"the text {text.strip()[:40]!r} has nothing to say; give it words")
-    return [around(part) for part in spoken]
+    return [TextSegment(around(part.text), part.end) for part in spoken]
 
 
 def history_plan(options: Options) -> HistoryPlan:

@@ -9,8 +9,10 @@ from ..errors import TextError, UsageError
 from ..files import read_bounded, read_stream
 from ..options.table import Options
 from ..readers.subtitles import subtitle_text
+from ..text.blocks import segments_of_spans
+from ..text.breaks import TextSegment
 from ..text.splitting import normalize_text
-from ..text.units import PATTERN_UNITS, split_by
+from ..text.units import PATTERN_UNITS, Span, split_spans
 
 _MAX_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
 SAMPLE_PROMPTS = (
@@ -56,7 +58,7 @@ def tokens_of(voice: str) -> str:
 def cut_prompts(text: str, options: Options, seed: int) -> list[str]:
     """The prompts that --split_input_into_separate_prompts_by makes of a text. Raises UsageError."""
     to_segments = options.split_each_text_prompt_by is not None  # then the finer flags are about those
-    return _cut(
+    text, spans = _cut(
         text,
         options.split_input_into_separate_prompts_by,
         options.split_input_into_separate_prompts_by_value,
@@ -66,11 +68,13 @@ def cut_prompts(text: str, options: Options, seed: int) -> list[str]:
         seed,
         options.offline,
     )
+    pieces = (" ".join(text[start:end].split()) for start, end in spans)
+    return [piece for piece in pieces if piece]
 
 
-def cut_segments(text: str, options: Options, seed: int) -> list[str]:
+def cut_segments(text: str, options: Options, seed: int) -> list[TextSegment]:
     """The segments that --split_each_text_prompt_by makes of a prompt. Raises UsageError."""
-    return _cut(
+    text, spans = _cut(
         text,
         options.split_each_text_prompt_by,
         options.split_each_text_prompt_by_value,
@@ -80,6 +84,7 @@ def cut_segments(text: str, options: Options, seed: int) -> list[str]:
         seed,
         options.offline,
     )
+    return segments_of_spans(text, spans)
 
 
 def _cut(
@@ -91,7 +96,7 @@ def _cut(
     value_flag: str,
     seed: int,
     offline: bool,
-) -> list[str]:
+) -> tuple[str, list[Span]]:
     """Split with `value` as the group size or, where the unit needs a string and none is given, as that."""
     if unit not in PATTERN_UNITS and string is not None:
         raise UsageError(f"--split_type_string does nothing when text is cut by {unit}; leave it out")
@@ -100,7 +105,7 @@ def _cut(
     size = value if value is not None else "1"
     if not (size.strip().isdecimal() and int(size) > 0):
         raise UsageError(f"--{value_flag} takes a whole number of 1 or more, not {value!r}")
-    return split_by(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
+    return split_spans(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
 
 
 def _read_text(name: str) -> str:

@@ -59,7 +59,6 @@ class LongForm:
     rule: HistoryPlan
     voice: Voice | None = None
     settings: Settings = field(default_factory=Settings)
-    silence_seconds: float = 0.25
     gain_db: float = 0.0
     rows: int | None = None  # segments side by side; None: as memory allows
     spoken: Voice | None = None  # whose semantic tokens are said in place of every text
@@ -84,7 +83,6 @@ class LongForm:
             history_plan(options),
             voice,
             Settings.from_options(options),
-            options.add_silence_between_segments,
             options.gain_db,
             options.batch_size,
             spoken,
@@ -122,7 +120,7 @@ class LongForm:
                     under_way.pop(key, None)
                     yield made
                     continue
-                clip = under_way.setdefault(key, ClipUnderWay(plan, self.silence_seconds, self.gain_db))
+                clip = under_way.setdefault(key, ClipUnderWay(plan, self.gain_db))
                 for placed in clip.put(made):
                     if wanted(plan):
                         yield placed
@@ -179,7 +177,8 @@ class LongForm:
         """What no clip of this plan outlasts."""
         spec = self.bark.spec
         tokens = max(spec.max_semantic_tokens, len(self.spoken.semantic) if self.spoken else 0)
-        return len(plan.segments) * (tokens / spec.semantic_rate_hz + self.silence_seconds)
+        longest = len(plan.segments) * tokens / spec.semantic_rate_hz
+        return longest + sum(segment.pause.seconds for segment in plan.segments)
 
     def _take_plans(self, waiting: Iterator[ClipPlan], runs: list[ClipRun], rows: int) -> Iterator[FailedClip]:
         """Start plans until the ready segments fill a pass."""

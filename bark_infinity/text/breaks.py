@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from itertools import accumulate, islice
+from typing import NamedTuple
 
 from .sentences import SPACELESS, sentence_ends
 from .units import BLANK_LINE
@@ -22,7 +23,16 @@ class Break(IntEnum):
     PHRASE = 3
     CLAUSE = 4
     SENTENCE = 5
-    PARAGRAPH = 6
+    TURN = 6  # somebody else speaks
+    PARAGRAPH = 7
+    SCENE = 8  # a line of ornaments such as * * *
+
+
+class TextSegment(NamedTuple):
+    """The text of one segment, and what kind of break comes behind it."""
+
+    text: str
+    end: Break
 
 
 _PARAGRAPH = re.compile(r"[^\n]+")  # of a collapsed text
@@ -133,12 +143,12 @@ def find_breaks(text: str, lengths: list[int], goal: int, limit: int, verse_ends
 
 
 def _turns(text: str) -> Iterator[tuple[int, Break]]:
-    """Where somebody else speaks, as good as a paragraph: a segment that begins with the tag has the speaker's voice.
+    """Where somebody else speaks: a segment that begins with the tag has the speaker's voice.
 
     And where somebody begins or ceases to sing, as good as the end of a sentence.
     """
     for match in _SPEAKER.finditer(text):
-        yield match.start() - 1, Break.PARAGRAPH
+        yield match.start() - 1, Break.TURN
     for match in _LYRICS.finditer(text):
         yield from ((match.start() - 1, Break.SENTENCE), (match.end(), Break.SENTENCE))
 

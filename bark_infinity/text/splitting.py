@@ -15,7 +15,8 @@ from itertools import accumulate, islice, pairwise
 from math import ceil
 from typing import NamedTuple
 
-from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, Break, collapsed, find_breaks
+from .blocks import find_blocks
+from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, Break, TextSegment, collapsed, find_breaks
 from .sentences import SPACELESS
 from .units import characters
 
@@ -44,10 +45,34 @@ def split_text(
     A longer sentence is cut at clause ends, then before conjunctions, then between words. Quotations, [tags], lyrics,
     numbers and URLs are not cut; one that is longer than `max_length` by itself makes a longer segment, but never one
     of more than `max_ids` token ids as `count_ids` counts them (estimated where it is not given). Nothing but white
-    space is lost. A Chinese, Japanese or Korean character counts as `SYLLABLE_LENGTH`, for the time it takes to speak.
-    `jitter` shifts both lengths by one random number of at most so many characters, the same for the same `seed`.
+    space and lines of ornaments is lost. A heading is a segment of its own. A Chinese, Japanese or Korean character
+    counts as `SYLLABLE_LENGTH`, for the time it takes to speak. `jitter` shifts both lengths by one random number of at
+    most so many characters, the same for the same `seed`.
     Raises ValueError on lengths that make no sense. Text without a letter or digit is one segment.
     """
+    segments = split_with_breaks(
+        text,
+        goal_length=goal_length,
+        max_length=max_length,
+        jitter=jitter,
+        seed=seed,
+        count_ids=count_ids,
+        max_ids=max_ids,
+    )
+    return [segment.text for segment in segments]
+
+
+def split_with_breaks(
+    text: str,
+    *,
+    goal_length: int = 110,
+    max_length: int = 170,
+    jitter: int = 0,
+    seed: int = 0,
+    count_ids: Callable[[str], int] | None = None,
+    max_ids: int = 256,
+) -> list[TextSegment]:
+    """As `split_text`, with the grade of the break behind each segment."""
     if not 1 <= goal_length <= max_length:
         raise ValueError(f"goal_length {goal_length} must be from 1 to max_length, which is {max_length}")
     if jitter < 0 or max_ids < 1:
@@ -56,14 +81,23 @@ def split_text(
     goal = max(min(goal_length, MIN_LENGTH), goal_length + shift)
     limit = max(min(max_length, MIN_LENGTH), goal, max_length + shift)
 
+    count = _estimate_ids if count_ids is None else count_ids
+    segments: list[TextSegment] = []
+    for block in find_blocks(text):
+        own = _split_block(block.text, goal, limit, count, max_ids)
+        segments += [*own[:-1], *(TextSegment(last.text, block.end) for last in own[-1:])]
+    return segments
+
+
+def _split_block(text: str, goal: int, limit: int, count: Callable[[str], int], max_ids: int) -> list[TextSegment]:
     text, verse_ends = collapsed(text)
     if not SPOKEN.search(text):
-        return [text.replace("\n", " ")] if text else []
-    count = _estimate_ids if count_ids is None else count_ids
-    segments = _MarkedText(text, goal, limit, verse_ends).segments()
-    return [
-        part for start, end, _ in segments for part in _within_ids(text[start:end].replace("\n", " "), count, max_ids)
-    ]
+        return [TextSegment(text.replace("\n", " "), Break.PARAGRAPH)] if text else []
+    segments: list[TextSegment] = []
+    for start, end, grade in _MarkedText(text, goal, limit, verse_ends).segments():
+        *parts, last = _within_ids(text[start:end].replace("\n", " "), count, max_ids)
+        segments += [*(TextSegment(part, Break.WORD) for part in parts), TextSegment(last, grade)]
+    return segments
 
 
 def estimate_seconds(text: str) -> float:
@@ -152,7 +186,7 @@ class _MarkedText:
             return False
         if self.is_short(segment):
             return True
-        if segment.grade is Break.PARAGRAPH:
+        if segment.grade >= Break.TURN:
             return False
         if segment.grade is Break.SENTENCE and piece.grade < Break.SENTENCE:
             return False  # the head of a long sentence stays with that sentence

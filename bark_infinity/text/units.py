@@ -59,6 +59,22 @@ def split_by(
     Raises UsageError on a missing or broken pattern and where the tagger cannot be had; ValueError on an unknown unit
     and on a group size below 1.
     """
+    text, spans = split_spans(text, unit, group_size, pattern=pattern, count_by=count_by, seed=seed, offline=offline)
+    pieces = (" ".join(text[start:end].split()) for start, end in spans)
+    return [piece for piece in pieces if piece]
+
+
+def split_spans(
+    text: str,
+    unit: str,
+    group_size: int = 1,
+    *,
+    pattern: str | None = None,
+    count_by: str | None = None,
+    seed: int = 0,
+    offline: bool = False,
+) -> tuple[str, list[Span]]:
+    """As `split_by`: the text without what the pattern leaves out, and where its groups stand in it."""
     if unit not in SPLIT_UNITS or (count_by is not None and (count_by not in SPLIT_UNITS or count_by in PATTERN_UNITS)):
         raise ValueError(f"cannot split by '{unit}' or count by '{count_by}'; there are {', '.join(SPLIT_UNITS)}")
     if group_size < 1:
@@ -72,8 +88,7 @@ def split_by(
         spans = _grouped_by_counting(spans, group_size, _units(text, count_by, RANDOM_WORDS, seed))
     elif unit != "random":
         spans = [Span(spans[i].start, spans[i : i + group_size][-1].end) for i in range(0, len(spans), group_size)]
-    pieces = (" ".join(text[start:end].split()) for start, end in spans)
-    return [piece for piece in pieces if piece]
+    return text, spans
 
 
 def _units(text: str, unit: str, most_words: int, seed: int) -> list[Span]:

@@ -58,8 +58,8 @@ def decoded(path: Path) -> np.ndarray:
 
 def join(pieces: list[np.ndarray], seconds: float) -> tuple[np.ndarray, list[Span], str]:
     """The whole of some pieces, where each stands in it, and the digest of all."""
-    joiner = Joiner(seconds)
-    added = [joiner.add(piece) for piece in pieces]
+    joiner = Joiner()
+    added = [joiner.add(piece, seconds) for piece in pieces]
     return np.concatenate([tone(0), *(sound for sound, _ in added)]), [span for _, span in added], joiner.sha256
 
 
@@ -79,6 +79,13 @@ def test_spans_to_the_sample(lengths, seconds, spans, total):
     audio, found, _ = join([tone(n) for n in lengths], seconds)
     assert found == [Span(*span) for span in spans]
     assert audio.shape == (total,) and audio.dtype == np.float32
+
+
+def test_each_piece_has_its_own_silence_behind_it():
+    joiner = Joiner()
+    pieces = [(2, 0.5), (0, 1.5), (0, 0.25), (3, 0.25), (0, 0.1), (4, 2.0)]
+    spans = [joiner.add(tone(length), seconds)[1] for length, seconds in pieces]
+    assert [span.stop for span in spans if span.start < span.stop] == [2, 2 + 36_000 + 3, 2 + 36_000 + 3 + 6_000 + 4]
 
 
 @settings(deadline=None)

@@ -35,6 +35,7 @@ DEMO = "--model demo --device cpu --seed 3"
 SHORT = f"{DEMO} --fine_temp 0 --semantic_max_gen_duration_s 0.3"  # 15 semantic tokens a segment; greedy is quick
 HELLO = f"{SHORT} --text_prompt Hello"
 TWO = f"{SHORT} --prompt_file two.txt --split_each_text_prompt_by line"  # two segments
+CHAPTER = f"{SHORT} --prompt_file chapter.txt"  # a paragraph's end, and a scene break
 THREE = f"{SHORT} --prompt_file three.txt --split_each_text_prompt_by line"
 SPEAKER = "--history_prompt someone.npz"
 SPLITS = "--text_splits_only --prompt_file story.txt"
@@ -168,6 +169,7 @@ def _make_inputs(make_voice) -> None:
     manifest = {"format": 1, "text": "Made before.", "seed": 5, "prompt": 0, "take": 0, "segments": segments}
     texts = {
         "two.txt": "One dog.\nTwo cats.\n",
+        "chapter.txt": "One dog is here.\n\nTwo cats are there.\n\n***\n\nThree birds are away.\n",
         "three.txt": "One dog.\nTwo cats.\nThree mice.\n",
         "story.txt": " ".join(STORY),
         "settings.toml": 'text_prompt = "From a file."\n',
@@ -250,6 +252,10 @@ def refuses(words: str) -> Expect:
 def hears(index: int, *history: int) -> Expect:
     """Segment `index` hears (semantic tokens, coarse frames, fine frames), and did not without the flag."""
     return lambda plain, given: plain.history(index) != given.history(index) and given.history(index) == history
+
+
+def longer_by(seconds: float) -> Expect:
+    return lambda plain, given: len(given.audio[0]) - len(plain.audio[0]) == round(seconds * 24_000)
 
 
 def splits(*pieces: str) -> Expect:
@@ -644,9 +650,9 @@ ALIVE: dict[str, Case] = {
     "coarse_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79 + 22, 128)),
     "fine_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79, 128 + 22)),
     "custom_audio_processing_function": Case(f"{HELLO} {SPEAKER}", "mix.py:less", hears(0, 64, 79, 128)),
-    "add_silence_between_segments": Case(
-        TWO, "1", lambda plain, given: len(given.audio[0]) - len(plain.audio[0]) == round(0.75 * 24_000)
-    ),
+    "add_silence_between_segments": Case(TWO, "1", longer_by(0.75)),
+    "add_silence_between_paragraphs": Case(CHAPTER, "1.4", longer_by(0.8)),
+    "add_silence_at_scene_breaks": Case(CHAPTER, "2.5", longer_by(1.0)),
     "gain_db": Case(HELLO, "-20", lambda plain, given: np.allclose(given.audio[0], plain.audio[0] / 10, atol=1e-4)),
     "check_segments": Case(
         SHY, "retry", differs(n_tries, 3), lambda run, _: faults(run(f"{HELLO} --check_segments off")) is None

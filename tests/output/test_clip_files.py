@@ -77,8 +77,8 @@ def results_of(form: LongForm, *plans, **options) -> Iterator[PlacedSegment | Sa
     return save_clips(form, plans, OUT, resolve(Options(**options)))
 
 
-def lines(n: int, start: int = 0):
-    return plan([f"s{k}" for k in range(start, start + n)])
+def lines(n: int, start: int = 0, **options):
+    return plan([f"s{k}" for k in range(start, start + n)], **options)
 
 
 def names(folder: str = "out") -> list[str]:
@@ -101,8 +101,8 @@ def content(path: Path) -> dict:
 @any_format
 def test_a_file_written_bit_by_bit_is_that_of_the_whole_sound(format):
     """Whatever the order in which segments come; the manifest's digest is that of the whole."""
-    form = form_of(Fake(backwards=True), add_silence_between_segments=0.1)
-    *segments, saved = results_of(form, lines(7), output_format=format)
+    form, plan = form_of(Fake(backwards=True)), lines(7, add_silence_between_segments=0.1)
+    *segments, saved = results_of(form, plan, output_format=format)
     whole = np.concatenate([segment.sound for segment in segments])
     assert len(whole) == 7 * 96_000 + 6 * 2_400
     assert content(saved.path)["audio_sha256"] == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()

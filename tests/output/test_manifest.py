@@ -213,6 +213,8 @@ CHANGES = [
     {"segments": [{"text": "a", "seeds": {"segment": -1}}]},
     {"segments": [{"text": "a", "seeds": {"segment": True}}]},
     {"segments": [{"text": "a", "seeds": {"nonsense": 1}}]},
+    {"segments": [{"text": "a", "seeds": {}, "pause": {"kind": "chapter"}}]},
+    {"segments": [{"text": "a", "seeds": {}, "pause": 1.5}]},
     {"segments": [["text"]]},
     {"text": None},
     {"seed": 2**70},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -114,6 +115,40 @@ def test_stitching_again_changes_the_dress_alone(perform, clip, monkeypatch):
     assert len(after) - len(before) == 5 * 18_000 and not after[n : n + 24_000].any()
     assert content(Path(other))["segments"][1]["start"] == pytest.approx(first["end"] + 1)
     assert content(Path(other))["segments"][1]["text"] == content(clip)["segments"][1]["text"]
+
+
+def test_pauses_keep_their_kinds_and_get_other_lengths(perform, tmp_path):
+    text = "Chapter One\n\nThe dog was very old. It slept all day.\n\n* * *\n\nThen it woke up and barked.\n"
+    (tmp_path / "story.txt").write_text(text)
+    _, (clip,), _ = perform("--prompt_file", "story.txt", "--split_character_goal_length", "20", "--seed", "2")
+    again = ["--from_manifest", str(Path(clip).with_suffix(".json")), "--restitch"]
+    assert gaps(Path(clip)) == [0.6, 0.25, 1.5]
+    how = ["--add_silence_between_segments", "0.5", "--add_silence_between_paragraphs", "2"]
+    _, (other,), _ = perform(*again, *how)
+    assert gaps(Path(other)) == [2.0, 0.5, 2.0]
+    assert [segment["pause"]["kind"] for segment in content(Path(other))["segments"][:-1]] == [
+        "paragraph",
+        "segment",
+        "scene",
+    ]
+    old = content(Path(clip))
+    for segment in old["segments"]:
+        del segment["pause"]
+    Path(clip).with_suffix(".json").write_text(json.dumps(old))
+    _, (older,), _ = perform(*again, *how)
+    assert gaps(Path(older)) == [0.5, 0.5, 0.5]
+
+
+def gaps(clip: Path) -> list[float]:
+    """Seconds of silence between the segments of a clip, as its manifest and its sound have them."""
+    segments, samples = content(clip)["segments"], soundfile.read(clip)[0]
+    bounds = [
+        (round(before["end"] * 24_000), round(after["start"] * 24_000))
+        for before, after in itertools.pairwise(segments)
+    ]
+    assert not any(samples[start:end].any() for start, end in bounds)
+    assert [segment["pause"]["seconds"] for segment in segments[:-1]] == [(b - a) / 24_000 for a, b in bounds]
+    return [(end - start) / 24_000 for start, end in bounds]
 
 
 def test_without_the_tokens_it_says_so(perform, clip):

@@ -67,13 +67,13 @@ class Recorder:
         return Generation(voice, np.full(m * 320, number / 100, np.float32), 0, {"semantic": 0.1})
 
 
-def plan(texts: list[str]) -> ClipPlan:
-    return plan_clips(["\n".join(texts)], resolve(Options(split_each_text_prompt_by="line")), 0)[0][0]
+def plan(texts: list[str], **options) -> ClipPlan:
+    return plan_clips(["\n".join(texts)], resolve(Options(split_each_text_prompt_by="line", **options)), 0)[0][0]
 
 
 def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, **options) -> Clip:
     settings = LongForm.from_options(resolve(Options(**options)), recorder, voice)
-    (clip,) = dataclasses.replace(settings, rows=rows).clips([plan([f"s{k}" for k in range(n)])])
+    (clip,) = dataclasses.replace(settings, rows=rows).clips([plan([f"s{k}" for k in range(n)], **options)])
     return clip
 
 
@@ -112,6 +112,12 @@ def test_a_clip_has_its_segments_in_order_with_silence_between():
         assert span.start == number * 108_000 and span.stop == span.start + 96_000
         assert (clip.audio[span.start : span.stop] == np.float32(number / 100)).all()
         assert (clip.audio[span.stop : span.stop + 12_000] == 0).all()
+
+
+def test_the_pause_of_a_segment_without_sound_is_not_lost():
+    recorder = Recorder(silent={"s1", "s2"})
+    (clip,) = LongForm.from_options(Options(), recorder, VOICE).clips([plan(["s0", "* * *", "s1", "s2", "", "s3"])])
+    assert [span.start for span in clip.spans if span.stop > span.start] == [0, 96_000 + 36_000]
 
 
 @pytest.mark.parametrize("interval", [0, 1, 2])
@@ -195,6 +201,7 @@ def test_prefix_and_suffix_count_towards_the_ids_a_segment_may_have():
 def test_lines_without_words_are_no_segments():
     (clip,), _ = plan_clips(["One.\n* * *\nTwo."], resolve(Options(split_each_text_prompt_by="line")), 0)
     assert [segment.text for segment in clip.segments] == ["One.", "Two."]
+    assert [segment.pause.kind for segment in clip.segments] == ["scene", "paragraph"]
 
 
 class Cramped(Recorder):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bark_infinity.text.blocks import is_ornament
 from bark_infinity.text.breaks import SYLLABLE_LENGTH
 from bark_infinity.text.splitting import estimate_seconds, normalize_text, split_text
 
@@ -52,6 +53,10 @@ def bare(text: str) -> str:
     return "".join(text.split())
 
 
+def spoken(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
 def check(marked: str, **lengths: int) -> None:
     assert split_text(marked.replace("|", ""), **lengths) == [part.strip() for part in marked.split("|")]
 
@@ -86,9 +91,10 @@ def test_head_of_a_long_sentence_stays_with_it() -> None:
     assert split_text("It was late by then. " + "All the birds had gone to sleep, " * 7)[0] == "It was late by then."
 
 
-def test_paragraphs_end_segments_and_headings_begin_them() -> None:
+def test_paragraphs_and_headings_end_segments() -> None:
     assert split_text("Chapter One\n\nIt was late.\n \nHe left\nthe house.") == [
-        "Chapter One It was late.",
+        "Chapter One",
+        "It was late.",
         "He left the house.",
     ]
 
@@ -99,7 +105,7 @@ def test_short_last_paragraph_joins_the_one_before() -> None:
 
 def test_punctuation_is_never_a_segment() -> None:
     assert split_text("It was late.\n\n* * *\n\nHe left the house.\n\n...") == [
-        "It was late. * * *",
+        "It was late.",
         "He left the house. ...",
     ]
     assert split_text(" ?! \n\n ... ") == ["?! ..."]
@@ -287,7 +293,8 @@ LENGTHS = st.tuples(st.integers(1, 60), st.integers(0, 60))
 @given(TEXTS, LENGTHS, st.integers(0, 30))
 def test_nothing_is_lost_and_nothing_is_empty(text: str, lengths: tuple[int, int], jitter: int) -> None:
     parts = split_text(text, goal_length=lengths[0], max_length=sum(lengths), jitter=jitter, max_ids=1000)
-    assert bare("".join(parts)) == bare(text)
+    assert spoken("".join(parts)) == spoken(text)
+    assert bare("".join(parts)) == bare(text) or any(map(is_ornament, text))  # those may be left out
     for part in parts:
         assert part and part == " ".join(part.split())
         assert len(parts) == 1 or any(char.isalnum() for char in part)
@@ -306,7 +313,7 @@ def test_limits_hold_where_every_word_can_be_cut(words: list[str], lengths: tupl
 def test_no_part_exceeds_the_ids(text: str, max_ids: int) -> None:
     parts = split_text("a" + text, count_ids=len, max_ids=max_ids)
     assert all(len(part) <= max_ids for part in parts)
-    assert bare("".join(parts)) == bare("a" + text)
+    assert spoken("".join(parts)) == spoken("a" + text)
 
 
 @pytest.mark.parametrize("unit", ["x", "a. ", '1! "', "漢字を見た", "♪ la ", "- ", "“a ", "MAN: "])

@@ -1,0 +1,37 @@
+"""The silence behind a segment: what kind of place it is at, and how long it lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..options.table import Options
+from ..text.breaks import Break
+
+PauseKind = Literal["segment", "paragraph", "scene"]
+PAUSE_KINDS: tuple[PauseKind, ...] = get_args(PauseKind)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The silence behind a segment, before the next one of the same clip."""
+
+    kind: PauseKind = "segment"
+    seconds: float = 0.25
+
+    @classmethod
+    def of(cls, kind: PauseKind, options: Options) -> Pause:
+        """As long as the options want it; a pause of a higher kind is never shorter than one of a lower."""
+        seconds = options.add_silence_between_segments
+        if kind != "segment":
+            seconds = max(seconds, options.add_silence_between_paragraphs)
+        if kind == "scene":
+            seconds = max(seconds, options.add_silence_at_scene_breaks)
+        return cls(kind, seconds)
+
+
+def kind_of_break(end: Break) -> PauseKind:
+    """What kind of pause a break in the text makes."""
+    if end >= Break.SCENE:
+        return "scene"
+    return "paragraph" if end >= Break.PARAGRAPH else "segment"

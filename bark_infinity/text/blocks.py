@@ -1,0 +1,210 @@
+"""The large parts of a text: what stands between scene breaks, and headings by themselves; pure.
+
+A line of ornaments (`***`, `---`, `#`, ❧) is a scene break, or underlines a heading. It is never spoken.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, Break, TextSegment
+
+MAX_HEADING_LENGTH = 60  # characters
+MAX_HEADING_WORDS = 10
+MAX_HEADINGS = 3  # one after the other; more short paragraphs than that are a list or a poem
+
+
+class Block(NamedTuple):
+    """Paragraphs, or one heading, and the break behind them: PARAGRAPH or SCENE."""
+
+    text: str
+    end: Break
+
+
+def find_blocks(text: str) -> list[Block]:
+    """The parts of a text that no segment may cross, without lines of ornaments. A text of signs alone is one block.
+
+    Every block has a letter or a digit: paragraphs without one belong to the block before them.
+    """
+    if not SPOKEN.search(text):
+        return [Block(text, Break.PARAGRAPH)] if text.strip() else []
+    blocks: list[Block] = []
+    parts: list[_Paragraph] = []  # of the block that is not complete yet
+
+    def close(end: Break) -> None:
+        own = "\n\n".join(part.text for part in parts)
+        if SPOKEN.search(own):
+            blocks.append(Block(own, end))
+        elif blocks and own:
+            blocks[-1] = Block(f"{blocks[-1].text}\n\n{own}", max(blocks[-1].end, end))
+        else:
+            return  # it goes before what follows
+        parts.clear()
+
+    for paragraph in _mark_headings(_paragraphs(text)):
+        if paragraph.heading:
+            close(Break.PARAGRAPH)
+        parts.append(paragraph)
+        if paragraph.heading or paragraph.end is Break.SCENE:
+            close(paragraph.end)
+    close(Break.PARAGRAPH)
+    return blocks
+
+
+def segments_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[TextSegment]:
+    """The spoken ones of these spans of a text, white space collapsed, and the break between each and the next.
+
+    Lines of ornaments are left out. A blank line is the end of a paragraph; other ends say nothing, and count as those
+    of words.
+    """
+    segments: list[TextSegment] = []
+    scenes = [match.span() for match in _LINE.finditer(text) if is_ornament(match.group())]
+    previous_end = 0
+    for start, end in spans:
+        kept = [(a, b) for a, b in _without(start, end, scenes) if SPOKEN.search(text, a, b) or "♪" in text[a:b]]
+        if not kept:
+            continue
+        (start, _), (_, end) = kept[0], kept[-1]
+        end = start + len(text[start:end].rstrip())
+        if segments:
+            gap_start, gap_end = previous_end, start + len(text[start:end]) - len(text[start:end].lstrip())
+            segments[-1] = segments[-1]._replace(end=_break_in(text[gap_start:gap_end]))
+        segments.append(TextSegment(" ".join(" ".join(text[a:b] for a, b in kept).split()), Break.PARAGRAPH))
+        previous_end = end
+    return segments
+
+
+def is_ornament(line: str) -> bool:
+    """Whether a line is there only to be looked at. Marks of punctuation by themselves, such as "?!", are not."""
+    signs = "".join(line.split())
+    return (
+        bool(signs)
+        and all(unicodedata.category(sign)[0] in "PSM" for sign in signs)
+        and not _EMOJI_OR_MUSIC.search(signs)
+        and _ORNAMENT.search(signs) is not None
+    )
+
+
+_LINE = re.compile(r"[^\n]+")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+_EMOJI_OR_MUSIC = re.compile("[♩-♯\U0001f000-\U0001ffff]")
+_ORNAMENT = re.compile(r"[^.,;:!?…'\"“”„‘’‚«»‹›()\[\]{}¿¡。、，；：！？・「」『』（）।॥]")
+_UNDERLINE = re.compile(r"([-=~_^+*#\"'])\1{2,}")
+
+
+def _without(start: int, end: int, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left of a span."""
+    for hole_start, hole_end in holes:
+        if hole_start < end and hole_end > start:
+            if start < hole_start:
+                yield start, hole_start
+            start = hole_end
+    if start < end:
+        yield start, end
+
+
+def _break_in(gap: str) -> Break:
+    if any(is_ornament(line) for line in gap.splitlines()):
+        return Break.SCENE
+    return Break.PARAGRAPH if _BLANK_LINE.search(gap) else Break.WORD
+
+
+# ---- paragraphs and headings -----------------------------------------------------------------------------------------
+
+
+class _Paragraph(NamedTuple):
+    text: str  # its lines
+    end: Break = Break.PARAGRAPH
+    heading: bool = False
+
+
+def _paragraphs(text: str) -> list[_Paragraph]:
+    """The paragraphs that blank lines, lines of ornaments and chapter lines make."""
+    found: list[_Paragraph] = []
+    lines: list[str] = []
+
+    def close() -> None:
+        if lines:
+            found.append(_Paragraph("\n".join(lines)))
+            lines.clear()
+
+    for line in text.split("\n"):
+        if not line.strip():
+            close()
+        elif not is_ornament(line):
+            lines.append(line)
+            if len(lines) == 1 and _is_chapter(line):
+                found.append(_Paragraph(line, heading=True))
+                lines.clear()
+        elif len(lines) == 1 and _UNDERLINE.fullmatch(line.strip()) and _may_be_heading(lines[0]):
+            found.append(_Paragraph(lines.pop(), heading=True))
+        else:
+            close()
+            if found:
+                found[-1] = found[-1]._replace(end=Break.SCENE)
+    close()
+    return found
+
+
+def _mark_headings(paragraphs: Sequence[_Paragraph]) -> list[_Paragraph]:
+    """Which paragraphs are headings: short ones without a final stop that another paragraph follows."""
+    marked: list[_Paragraph] = []
+    run: list[int] = []  # places of the headings just before
+    for k, paragraph in enumerate(paragraphs):
+        text = paragraph.text.strip()
+        if match := _DECORATED.fullmatch(text):
+            text = match["title"]
+        heading = paragraph.heading or (k + 1 < len(paragraphs) and _may_be_heading(text))
+        marked.append(_Paragraph(text if heading else paragraph.text, paragraph.end, heading))
+        run = [*run, k] if heading and not (_is_chapter(text) or _TITLE.fullmatch(text)) else []
+        if len(run) > MAX_HEADINGS:
+            for i in run:
+                marked[i] = paragraphs[i]._replace(heading=False)
+    return marked
+
+
+_NUMBER = (
+    r"(?:\d+|[IVXLC]+|(?:the )?(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty"
+    r"|forty|fifty)(?:[- ]\w+)?|(?:the )?(?:first|second|third|fourth|fifth|last))"
+)
+_PARTS = (
+    "chapter part book volume act scene section canto kapitel teil buch band akt szene abschnitt chapitre partie livre "
+    "tome acte scène capítulo parte libro tomo acto escena capitolo atto scena cena ato livro rozdział część księga tom "
+    "глава часть книга том акт сцена bölüm kısım kitap perde अध्याय भाग खंड"
+)
+_PROLOGUES = (
+    "prologue epilogue preface foreword introduction afterword prolog epilog vorwort nachwort prólogo epílogo épilogue "
+    "prologo epilogo пролог эпилог önsöz 序章 終章 终章 序 프롤로그 에필로그"
+)
+_CHAPTER = re.compile(  # is a heading even where no blank line follows
+    rf"(?:{'|'.join(_PARTS.split())}) {_NUMBER}(?: ?[:.–—-](?: \S.*)?)?"
+    r"|第 ?[\d〇零一二三四五六七八九十百千]+ ?[章節节回卷話话部幕](?:[ :：].*)?|제 ?\d+ ?[장부화막절](?:[ :：].*)?",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(  # is a heading whatever it ends with
+    rf"(?:{'|'.join(_PROLOGUES.split())})[.:]?|(?-i:[IVXLC]+)[.)]?|§? ?\d+[.)]?", re.IGNORECASE
+)
+_DECORATED = re.compile(r"(?P<marks>[*~#=•·❧☙❦◆★☆_]+|--+)\s+(?P<title>\S(?:.*\S)?)\s+(?:[*~#=•·❧☙❦◆★☆_]+|--+)")
+_STOP = re.compile(r"[.,;:!?…।॥。、，；：！？؟۔\"“”'’»«)\]}♪]$")
+_SPEECH = re.compile(r"[\"“„‘«»「『\[(*♪–—-]|[^\W\d_]+(?: [^\W_]+){0,2}:")  # quotations, tags, names of speakers
+
+
+def _is_chapter(line: str) -> bool:
+    return _CHAPTER.fullmatch(" ".join(line.split())) is not None and _is_short(line)
+
+
+def _is_short(line: str) -> bool:
+    length = len(line) + (SYLLABLE_LENGTH - 1) * len(SYLLABLE.findall(line))
+    return length <= MAX_HEADING_LENGTH and len(line.split()) <= MAX_HEADING_WORDS
+
+
+def _may_be_heading(text: str) -> bool:
+    text = text.strip()
+    if "\n" in text or not _is_short(text) or not SPOKEN.search(text):
+        return False
+    if _is_chapter(text) or _TITLE.fullmatch(text):
+        return True
+    return not (_STOP.search(text) or _SPEECH.match(text) or text[0].islower())
