@@ -24,6 +24,7 @@ from bark_infinity.errors import UsageError
 from bark_infinity.options.flag import MORE
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options, flags
+from bark_infinity.output.descriptions import recorded_settings
 from bark_infinity.voices.voice import Voice
 
 START = Path(__file__).parents[1] / "bark_perform.py"
@@ -283,7 +284,7 @@ def check_clip(value: Value, path: Path) -> None:
     voice = path.with_name(f"{stem}.npz")
     assert voice.exists() == value.get("always_save_speaker", True) and (not voice.exists() or Voice.load(voice))
     assert path.with_name(f"{stem}.segments").is_dir() == value.get("hoarder_mode", False)
-    assert made["settings"] == resolve(parse(arguments(value))).changed()
+    assert made["settings"] == recorded_settings(resolve(parse(arguments(value))))
     usual = resolve(Options())
     given = {name: setting for name, setting in value.items() if setting != getattr(usual, name)}
     assert {name: made["settings"].get(name) for name in given} == given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from .formats import FFMPEG_ENCODERS, FFMPEG_FORMATS, SOUNDFILE_ENCODERS
 
 # samples encoded at once, however they come: Vorbis turns on it, and ten minutes at once crash libsndfile
 _BLOCK = 2**16
+_INAUDIBLE_PERCENT = 0.01  # of a clip's samples
+_LEAST_GAIN_DB = -100.0  # that --gain_db takes
 _WAV_SAMPLES = 2**31 - 2**19  # of two bytes; a WAV counts its bytes, the tags' too, in 32 bits
 
 
@@ -78,13 +81,44 @@ def write_audio(
     write_whole(path, write, overwrite=False)
 
 
+@dataclass
+class Level:
+    """How loud the samples of a file are before they are clipped to -1..1."""
+
+    samples: int = 0
+    clipped: int = 0  # samples beyond full scale
+    peak: float = 0.0  # largest magnitude; 1 is full scale
+
+    def add(self, block: np.ndarray) -> None:
+        """Measure finite samples (n,)."""
+        magnitudes = np.abs(block)
+        self.samples += len(block)
+        self.clipped += int(np.count_nonzero(magnitudes > 1))
+        self.peak = max(self.peak, float(magnitudes.max(initial=0)))
+
+    def clipping(self, gain_db: float) -> str | None:
+        """A sentence about clipped samples and the largest gain without any; None where they cannot be heard.
+
+        `gain_db`: the gain that was applied. Any clipping by a gain is worth a sentence.
+        """
+        percent = 100 * self.clipped / max(1, self.samples)
+        if not self.clipped or (gain_db <= 0 and percent < _INAUDIBLE_PERCENT):
+            return None
+        found = f"{percent:.3g} % of the samples are clipped"
+        fitting = math.floor(10 * (gain_db - 20 * math.log10(self.peak))) / 10
+        if fitting < _LEAST_GAIN_DB:  # samples that were infinite
+            return found
+        return f"{found}; --gain_db {fitting:g} is the most that fits"
+
+
 class AudioEncoder:
     """Encodes mono samples at 24 kHz in -1..1, as they come, into a file that is open for writing.
 
-    What lies outside is clipped, what is no number is silence. After `close`, or a `with` block that did not raise, the
-    file is whole; `discard` lets go of it, as it is. All raise OSError for what the system says, OutputError for what
-    ffmpeg says. `path`: where the file will stand. `tags`: title, comment, software; a WAV's are read by others up to
-    2 KB each. `format`: one of FORMATS. `most_samples`: a WAV that may be beyond 4 GiB is an RF64 then.
+    What lies outside is clipped, and `level` says how much; what is no number is silence. After `close`, or a `with`
+    block that did not raise, the file is whole; `discard` lets go of it, as it is. All raise OSError for what the system
+    says, OutputError for what ffmpeg says. `path`: where the file will stand. `tags`: title, comment, software; a WAV's
+    are read by others up to 2 KB each. `format`: one of FORMATS. `most_samples`: a WAV that may be beyond 4 GiB is an
+    RF64 then.
     """
 
     def __init__(
@@ -106,6 +140,7 @@ class AudioEncoder:
             if format == "wav" and most_samples > _WAV_SAMPLES:
                 container = "RF64"
             self._encoder = SoundfileEncoder(file, tags, container, codec, compression)
+        self.level = Level()
         self._held = np.zeros(0, np.float32)  # less than a block
         self._least = 0 if format == "wav" else 1  # of no samples most encoders make a file that nobody can read
 
@@ -139,7 +174,9 @@ class AudioEncoder:
         self._encoder.discard()
 
     def _encode(self, block: np.ndarray) -> None:
-        self._encoder.write(np.clip(np.nan_to_num(block), -1, 1))
+        block = np.nan_to_num(block)
+        self.level.add(block)
+        self._encoder.write(np.clip(block, -1, 1))
 
 
 def _clean(tag: str) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # these import torch
     from ..bark import Bark
     from ..checkpoints.hub import Hub
     from ..checkpoints.loading import ModelChoice
+    from ..output.clip_files import SavedClip
     from ..run.clips import PlacedSegment
     from ..run.journal import RunJournal
     from ..run.scheduler import LongForm
@@ -286,6 +287,7 @@ def save_all(
             finished.append(MadeClip(place, result.path, clip.seconds, clip.seconds_taken, plan.seed))
             view.print_result(result.path)
             tables.show_made(console, finished[-1])
+            _warn_of_clipping(result, options, console)
             if options.show_generation_times:
                 tables.show_times(console, clip.segments)
 
@@ -295,6 +297,11 @@ def _warn_of(segment: PlacedSegment, where: str, console: Console) -> None:
         view.warn(console, f"{where}: {cut} of the text's tokens are beyond the 256 the model reads and stay unsaid")
     if segment.generation.silent and segment.record.kept.faults is None:  # else that is one of its faults
         view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
+
+
+def _warn_of_clipping(saved: SavedClip, options: Options, console: Console) -> None:
+    if sentence := saved.level.clipping(options.gain_db):
+        view.warn(console, f"{saved.path}: {sentence}")
 
 
 def compare(manifest: Manifest, audio: Path, options: Options, console: Console) -> None:
@@ -327,6 +334,7 @@ def restitch(options: Options, task: _Task, console: Console) -> int:
     view.print_result(saved.path)
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {saved.record.seconds:.1f} s of sound from {segments}")
+    _warn_of_clipping(saved, options, console)
     return 0
 
 

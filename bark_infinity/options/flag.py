@@ -25,6 +25,7 @@ class Flag:
     metavar: str | None = None
     env: str | None = None  # environment variable that sets it where the command line does not
     sound: bool = True  # whether the sound depends on it: a clip that is made again needs it
+    path: bool = False  # whether it may hold a path: `~` is the home folder, and what others see leaves the folder out
     name: str = ""
     kind: type = str
     default: object = None

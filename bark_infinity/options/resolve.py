@@ -22,20 +22,6 @@ REPORTS = (
     "detailed_numpy_report",
     "run_numpy_benchmark",
 )
-_PATHS = (
-    "prompt_file",
-    "from_manifest",
-    "history_prompt",
-    "audio_file_as_history_prompt",
-    "bark_speaker_as_the_prompt",
-    "output_dir",
-    "render_npz_samples",
-    "convert_model",
-    "model",
-    "model_dir",
-    "custom_audio_processing_function",
-    "config",
-)
 EXCLUSIVE = (
     ("text_prompt", "prompt_file", "from_manifest"),
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
@@ -143,7 +129,7 @@ def inherited(options: Options) -> Options:
 
 def expanded(options: Options) -> dict[str, str]:
     """Paths from the home folder written out; the shell does not do it behind a `=`. Raises UsageError."""
-    given = {name: value for name in _PATHS if (value := getattr(options, name)) is not None}
+    given = {line.name: value for line in flags() if line.path and (value := getattr(options, line.name)) is not None}
     for name, value in given.items():
         if "\0" in value:  # from a settings file
             raise UsageError(f"--{name} has a NUL character, which no path can have; leave it out")

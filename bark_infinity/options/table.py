@@ -29,6 +29,7 @@ class Options:
         None,
         INPUT,
         "UTF-8 text file or `.srt` subtitles to speak instead; `-` reads standard input.",
+        path=True,
         metavar="FILE",
         sound=False,
     )
@@ -36,6 +37,7 @@ class Options:
         None,
         INPUT,
         "Make a clip again from its `.json`: its text, voice, settings and seeds.",
+        path=True,
         metavar="FILE",
         sound=False,
     )
@@ -67,13 +69,23 @@ class Options:
         INPUT,
         "The voice: an `.npz` file, or a name from prompts/, custom_speakers/, the output folder or Bark's presets "
         "(v2/en_speaker_6, announcer, ...).",
+        path=True,
         metavar="VOICE",
     )
     audio_file_as_history_prompt: str | None = flag(
-        None, INPUT, "Clone the voice of this recording, save it as `.npz`, and use it.", metavar="FILE", sound=False
+        None,
+        INPUT,
+        "Clone the voice of this recording, save it as `.npz`, and use it.",
+        path=True,
+        metavar="FILE",
+        sound=False,
     )
     bark_speaker_as_the_prompt: str | None = flag(
-        None, INPUT, "Say again what this voice says, its semantic tokens instead of a text.", metavar="VOICE"
+        None,
+        INPUT,
+        "Say again what this voice says, its semantic tokens instead of a text.",
+        path=True,
+        metavar="VOICE",
     )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", sound=False)
     dry_run: bool = flag(
@@ -81,9 +93,13 @@ class Options:
     )
     text_splits_only: bool = flag(False, INPUT, "Show only how the text is split, and stop.", sound=False)
 
-    output_dir: str = flag("bark_samples", OUTPUT, "Folder for results; created if missing.", metavar="DIR")
+    output_dir: str = flag("bark_samples", OUTPUT, "Folder for results; created if missing.", path=True, metavar="DIR")
     output_filename: str | None = flag(
-        None, OUTPUT, "Base name of the clip; unset: start of the text and the voice. Never overwrites.", metavar="NAME"
+        None,
+        OUTPUT,
+        "Base name of the clip; unset: start of the text and the voice. Never overwrites.",
+        path=True,
+        metavar="NAME",
     )
     output_format: str | None = flag(
         None,
@@ -110,22 +126,30 @@ class Options:
     show_generation_times: bool = flag(False, OUTPUT, "Show seconds and speed of every stage and segment.")
     silent: bool = flag(False, OUTPUT, "No progress bar.")
     render_npz_samples: str | None = flag(
-        None, OUTPUT, "Turn every voice of this folder into an audio file beside it, and stop.", metavar="DIR"
+        None,
+        OUTPUT,
+        "Turn every voice of this folder into an audio file beside it, and stop.",
+        path=True,
+        metavar="DIR",
     )
 
     model: str = flag(
         "large",
         MODEL,
         "large, small, demo (tiny, built in, needs no download), a hub repository, or a folder with a checkpoint.",
+        path=True,
         metavar="NAME",
     )
-    model_dir: str | None = flag(None, MODEL, "Where downloads go; unset: the hub's cache.", metavar="DIR", sound=False)
+    model_dir: str | None = flag(
+        None, MODEL, "Where downloads go; unset: the hub's cache.", path=True, metavar="DIR", sound=False
+    )
     offline: bool = flag(False, MODEL, "Never touch the network.", sound=False)
     force_reload: bool = flag(False, MODEL, "Download the model again.", sound=False)
     convert_model: str | None = flag(
         None,
         MODEL,
         "Save the model as a folder for --model, in --dtype or bfloat16, and stop.",
+        path=True,
         metavar="DIR",
         sound=False,
     )
@@ -405,6 +429,7 @@ class Options:
         None,
         LONG_CLIPS,
         "Python function that decides what history each segment hears; see the README. It runs as you.",
+        path=True,
         metavar="FILE.py:NAME",
     )
     add_silence_between_segments: float = flag(
@@ -429,7 +454,7 @@ class Options:
     gain_db: float = flag(
         0.0,
         LONG_CLIPS,
-        "Decibels by which the sound is made louder, or with a minus softer; what is too loud is clipped.",
+        "Decibels by which the sound is made louder, or with a minus softer; what is too loud is clipped, with a warning.",
         low=-100.0,
         high=100.0,
         metavar="DB",
@@ -474,7 +499,11 @@ class Options:
     )
 
     config: str | None = flag(
-        None, MORE, "TOML file with settings by the names of these flags; the command line wins.", metavar="FILE"
+        None,
+        MORE,
+        "TOML file with settings by the names of these flags; the command line wins.",
+        path=True,
+        metavar="FILE",
     )
     print_config: bool = flag(False, MORE, "Print all settings as such a file, and stop.")
     print_completion: str | None = flag(

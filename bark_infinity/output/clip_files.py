@@ -29,11 +29,10 @@ from ..run.naming import RESULT_SUFFIXES, numbered
 from ..run.planning import ClipPlan, SegmentPlan
 from ..run.scheduler import LongForm
 from ..voices.voice import Voice
+from .descriptions import SOFTWARE, clip_tags, one_line_title, recorded_settings
 from .manifest import machine, seconds, versions, write_manifest
 
 _BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their names
-_IN_TITLE = ("text_prompt", "prompt_file")
-_TAG_BYTES = 1500  # libsndfile does not read a WAV's tag of 2 KB
 _SHAPES_FILES = (  # flags that the files of a clip depend on, beside those that its sound does
     "output_filename",
     "output_format",
@@ -84,6 +83,7 @@ class SavedClip:
 
     record: ClipRecord
     path: Path
+    level: audio.Level
 
     @property
     def plan(self) -> ClipPlan:
@@ -161,7 +161,8 @@ def _write(
                 under_way[key] = ClipFiles(made.plan, folder, options, seconds, journal)
             under_way[key].add(made)
         elif isinstance(made, ClipRecord):
-            return SavedClip(made, under_way[key].finish(made, _manifest(made, options, form.bark)))
+            files = under_way[key]
+            return SavedClip(made, files.finish(made, _manifest(made, options, form.bark)), files.level)
     except OutputError as error:
         return FailedClip(made.plan, error)
     return made
@@ -181,7 +182,7 @@ class ClipFiles:
             self._sound = audio.AudioEncoder(
                 self._open[0],
                 self._path,
-                _tags(plan, options),
+                clip_tags(plan.text, plan.seed, options),
                 options.output_format,
                 options.output_format_ffmpeg_parameters or "",
                 round(longest_seconds * c.SAMPLE_RATE),
@@ -193,6 +194,11 @@ class ClipFiles:
             if options.hoarder_mode:
                 self._at(".segments").mkdir()
             self._resources = stack.pop_all()
+
+    @property
+    def level(self) -> audio.Level:
+        """How loud the sound is before it is clipped; complete once the clip is finished."""
+        return self._sound.level
 
     def add(self, segment: PlacedSegment) -> None:
         """Write the next segment."""
@@ -208,6 +214,7 @@ class ClipFiles:
         options = self._options
         with errors_naming(self._path):
             self._sound.close()
+            manifest = {**manifest, "peak": round(self.level.peak, 6), "clipped_samples": self.level.clipped}
             if self._tokens is not None:
                 self._tokens.close()
             for file in self._open:
@@ -244,7 +251,7 @@ class ClipFiles:
         stem, made = self._hoard_stem(segment.index), segment.generation
         if voice := made.voice.aligned():
             voice.save(stem.with_suffix(".npz"), overwrite=False)
-        tags = {"title": self._plan.segments[segment.index].text[:200], "software": "Bark Infinity"}
+        tags = {"title": one_line_title(self._plan.segments[segment.index].text), "software": SOFTWARE}
         write_sound(stem.with_suffix(f".{self._options.output_format}"), made.audio, tags, self._options)
 
     def _hoard_manifests(self, manifest: Mapping[str, object]) -> None:
@@ -274,12 +281,6 @@ def _statistics_in_name(clip: ClipRecord) -> str:
     return f"-entropy-{entropy:.2f}-perplexity-{perplexity:.1f}"
 
 
-def _tags(plan: ClipPlan, options: Options) -> dict[str, str]:
-    settings = " ".join(f"--{name} {value}" for name, value in options.changed().items() if name not in _IN_TITLE)
-    comment = f"seed {plan.seed}; {settings}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
-    return {"title": plan.text.strip()[:200], "software": "Bark Infinity", "comment": comment}
-
-
 def _manifest(clip: ClipRecord, options: Options, bark: Bark) -> dict[str, object]:
     return {
         "text": clip.plan.text,
@@ -297,7 +298,7 @@ def _manifest(clip: ClipRecord, options: Options, bark: Bark) -> dict[str, objec
         "seed": clip.plan.seed,
         "prompt": clip.plan.prompt_index,
         "take": clip.plan.take,
-        "settings": options.changed(),
+        "settings": recorded_settings(options),
         "sample_rate": bark.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),

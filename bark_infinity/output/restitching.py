@@ -15,6 +15,7 @@ from ..run.scheduler import recalled
 from ..voices.rendering import Decode
 from .clip_files import ClipFiles, SavedClip
 from .clip_tokens import ClipTokens
+from .descriptions import recorded_settings
 from .manifest import Manifest, seconds
 
 
@@ -34,7 +35,8 @@ def restitch_clip(
             record = clip.finish(None, None)
             if isinstance(record, FailedClip):
                 raise record.error
-            return SavedClip(record, files.finish(record, _manifest_of(manifest, record, options)))
+            path = files.finish(record, _manifest_of(manifest, record, options))
+            return SavedClip(record, path, files.level)
         finally:
             files.discard()
     finally:
@@ -49,7 +51,7 @@ def _manifest_of(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapp
     ]
     content = {name: value for name, value in manifest.content.items() if name != "format"}
     return content | {
-        "settings": options.changed(),
+        "settings": recorded_settings(options),
         "seconds": round(clip.seconds, 6),
         "segments": [told | span for told, span in zip(content["segments"], spans, strict=True)],
         "audio_sha256": clip.audio_sha256,

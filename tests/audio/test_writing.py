@@ -15,9 +15,10 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from bark_infinity.audio.formats import FFMPEG_FORMATS, FORMATS, check_format
-from bark_infinity.audio.writing import AudioEncoder, Joiner, Span, write_audio
+from bark_infinity.audio.writing import AudioEncoder, Joiner, Level, Span, write_audio
 from bark_infinity.errors import OutputError, UsageError
 
 SOUNDFILE_FORMATS = [name for name in FORMATS if name not in FFMPEG_FORMATS]
@@ -376,3 +377,27 @@ def test_an_old_libsndfile(monkeypatch):
     check_format("ogg", "")
     with pytest.raises(UsageError, match="--output_format opus.*too old"):
         check_format("opus", "")
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(1, 200), elements=st.floats(-3, 3, width=32)),
+    st.floats(0.5, 30).map(lambda gain: round(gain, 2)),
+)
+def test_the_gain_that_is_named_fits(sound, gain_db):
+    """With it nothing is clipped, and 0.1 dB more would clip."""
+    level = Level()
+    level.add(sound * np.float32(10 ** (gain_db / 20)))
+    sentence = level.clipping(gain_db)
+    assert (sentence is None) == (level.clipped == 0)
+    if sentence is not None:
+        fitting = float(sentence.split("--gain_db ")[1].split()[0])
+        peaks = [np.abs(sound).max() * 10 ** (gain / 20) for gain in (fitting, fitting + 0.1001)]
+        assert peaks[0] <= 1 + 1e-6 and peaks[1] > 1
+
+
+def test_some_clipped_samples_of_the_model_are_not_worth_a_warning():
+    level = Level()
+    level.add(np.concatenate([np.full(2, 1.01), np.zeros(100_000)]))
+    assert level.clipped == 2 and level.clipping(0.0) is None and level.clipping(-1.0) is None
+    level.add(np.full(50, np.float32(3e38)))  # infinite ones, as the encoder measures them
+    assert level.clipping(0.0) == "0.052 % of the samples are clipped"

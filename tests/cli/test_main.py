@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -297,6 +298,21 @@ def test_bad_models_are_one_sentence(perform, tmp_path, model):
 def test_offline_without_a_model_names_three_ways_out(perform):
     status, _, err = perform("--text_prompt", "Hello", "--offline", model="large")
     assert status == 2 and all(way in err for way in ("connect once", "--model a folder", "--model demo"))
+
+
+def test_a_gain_that_clips_is_told_once_a_clip_with_the_one_that_fits(perform):
+    arguments = ["--text_prompt", "Hello there.\nGood bye.", "--split_each_text_prompt_by", "line", "--seed", "3"]
+    arguments += ["--semantic_max_gen_duration_s", "0.3", "--check_segments", "off"]
+    status, (wav,), err = perform(*arguments, "--gain_db", "60")
+    fitting = re.search(
+        r"warning: bark_samples/\S+: \d\S* % of the samples are clipped; --gain_db (\S+) is the most", err
+    )
+    assert status == 0 and fitting and err.count("clipped") == 1 and manifest(wav)["clipped_samples"] > 100
+    again = ["--from_manifest", str(Path(wav).with_suffix(".json")), "--restitch"]
+    _, (loud,), err = perform(*again, "--gain_db", "60")
+    assert f"--gain_db {fitting[1]} is the most" in err and err.count("clipped") == 1
+    _, (fits,), err = perform(*again, "--gain_db", fitting[1])
+    assert "clipped" not in err and manifest(fits)["clipped_samples"] == 0 and 0.9 < manifest(fits)["peak"] <= 1
 
 
 def test_one_failing_prompt_does_not_stop_the_others(perform, monkeypatch):

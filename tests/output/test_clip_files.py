@@ -242,6 +242,20 @@ def test_another_run_that_is_faster_gets_the_name(monkeypatch):
     assert saved.path.name == "s0-SPK-random_1.wav" and OUT.joinpath("s0-SPK-random.json").read_text() == "precious"
 
 
+@any_format
+def test_what_is_clipped_is_counted_and_recorded(format):
+    def loud(text: str, made: Generation) -> Generation:
+        sound = np.where(np.arange(len(made.audio)) < 960, np.float32(0.8), np.float32(-0.25))
+        return Generation(made.voice, sound, 0, {"semantic": 0.1})
+
+    form = form_of(Changed(Fake(), loud), add_silence_between_segments=0.0, gain_db=6.0)
+    *_, saved = results_of(form, plan(["s0"]), output_format=format)
+    assert (saved.level.samples, saved.level.clipped) == (96_000, 960)
+    assert saved.level.clipping(6.0) == "1 % of the samples are clipped; --gain_db 1.9 is the most that fits"
+    assert content(saved.path)["clipped_samples"] == 960
+    assert content(saved.path)["peak"] == pytest.approx(0.8 * 10**0.3, abs=1e-6)
+
+
 # ---- whole or absent ------------------------------------------------------------------------------------------------
 
 

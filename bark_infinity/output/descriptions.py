@@ -1,0 +1,57 @@
+"""What the files of a clip say about it: title and tags of the audio, settings of the manifest.
+
+Audio files are shared, and manifests often are: no path of the user's machine is in them unless it is needed to make
+the clip again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..options.flag import Flag
+from ..options.table import Options, flags
+from ..voices.library import HUB_PRESETS
+
+SOFTWARE = "Bark Infinity"
+_TITLE_CHARACTERS = 80
+_TAG_BYTES = 1500  # libsndfile does not read a WAV's tag of 2 KB
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_CLONED_FROM = "audio_file_as_history_prompt"
+
+
+def one_line_title(text: str) -> str:
+    """The first words of a text on one line, with an ellipsis where it goes on."""
+    line = " ".join(text.split())
+    if len(line) <= _TITLE_CHARACTERS:
+        return line
+    start = line[: _TITLE_CHARACTERS - 1]
+    return f"{start.rpartition(' ')[0] or start}…"
+
+
+def clip_tags(text: str, seed: int, options: Options) -> dict[str, str]:
+    """Title, software and a comment with the seed and all settings that shape the sound; files by their names alone."""
+    table = {line.name: line for line in flags() if line.sound or line.name == _CLONED_FROM}
+    changed = {name: value for name, value in options.changed().items() if name in table}
+    words = [f"--{name} {_without_folder(table[name], value)}" for name, value in changed.items()]
+    comment = f"seed {seed}; {' '.join(words)}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
+    return {"title": one_line_title(text), "software": SOFTWARE, "comment": comment}
+
+
+def recorded_settings(options: Options) -> dict[str, object]:
+    """The settings of a manifest: those that differ from their defaults, without paths that the sound does not need."""
+    table = {line.name: line for line in flags()}
+    changed = options.changed()
+    kept = {name: value for name, value in changed.items() if table[name].sound or not table[name].path}
+    if _CLONED_FROM in changed:  # to say which voice it was; the cloned voice itself is saved
+        kept[_CLONED_FROM] = _without_folder(table[_CLONED_FROM], changed[_CLONED_FROM])
+    return kept
+
+
+def _without_folder(line: Flag, value: object) -> object:
+    """A setting as strangers may see it: of a path the file's name, but presets and hub repositories as they are."""
+    if not line.path or not isinstance(value, str) or value in HUB_PRESETS:
+        return value
+    if line.name == "model" and _REPOSITORY.fullmatch(value) and not os.path.exists(value):
+        return value
+    return re.split(r"[/\\]", value.rstrip("/\\"))[-1].removesuffix(".npz")
