@@ -17,6 +17,8 @@ from typing import BinaryIO
 from .errors import OutputError
 
 MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.segments.npz` and for temporary suffixes
+_REFUSED = '<>:"/\\|?*'  # characters in names on Windows
+_UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # of characters that are no part of a readable name
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)  # device names on Windows
 
 
@@ -99,7 +101,8 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder"
+            f"the folder {folder} cannot be created ({error.strerror}); "
+            "choose another with --output_dir or --output_filename"
         ) from None
 
 
@@ -183,3 +186,12 @@ def safe_stem(text: str, max_bytes: int = MAX_STEM_BYTES) -> str:
     if not any(character.isalnum() for character in kept):
         return "bark"
     return f"{kept}_" if _RESERVED.fullmatch(kept) else kept
+
+
+def portable_stem(name: str, max_bytes: int = MAX_STEM_BYTES) -> str:
+    """A name that somebody chose, as it is but for what some file system refuses or hides, never empty."""
+    name = unicodedata.normalize("NFC", name)
+    kept = "".join("_" if ch in _REFUSED or unicodedata.category(ch) in _UNSEEN_CATEGORIES else ch for ch in name)
+    kept = kept.encode()[:max_bytes].decode(errors="ignore").lstrip(" .-").rstrip(" .") or "bark"
+    first, dot, rest = kept.partition(".")
+    return f"{first}_{dot}{rest}" if _RESERVED.fullmatch(first.rstrip()) else kept

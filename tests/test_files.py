@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.errors import OutputError
-from bark_infinity.files import name_together, safe_stem, write_whole
+from bark_infinity.files import name_together, portable_stem, safe_stem, write_whole
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)  # lone surrogates too, as argv may hold them
 FORBIDDEN = set('<>:"/\\|?*\x7f') | {chr(code) for code in range(32)}  # on Windows; Linux and macOS forbid less
@@ -27,8 +27,9 @@ FORBIDDEN = set('<>:"/\\|?*\x7f') | {chr(code) for code in range(32)}  # on Wind
 @example("ö" * 300)
 @example("\ud800")
 @example("a\u0301" * 100)
-def test_any_text_becomes_a_legal_name(text):
-    stem = safe_stem(text)
+@pytest.mark.parametrize("to_stem", [safe_stem, portable_stem])
+def test_any_text_becomes_a_legal_name(to_stem, text):
+    stem = to_stem(text)
     assert stem and not FORBIDDEN & set(stem)
     assert not stem.startswith((" ", "-")) and not stem.endswith((" ", "."))
     assert len(stem.encode()) <= 160

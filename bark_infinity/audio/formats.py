@@ -18,6 +18,13 @@ FFMPEG_ENCODERS = {name: ("-c:a", "aac", "-b:a", "96k") for name in ("mp4", "m4a
 
 FFMPEG_FORMATS = tuple(FFMPEG_ENCODERS)
 FORMATS = (*SOUNDFILE_ENCODERS, *FFMPEG_FORMATS)
+_AUDIO_ENDINGS = {
+    "3gp", "aac", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "avi", "caf", "flv", "m4b", "m4r", "mka", "mkv",
+    "mov", "mp2", "mpeg", "mpg", "oga", "ra", "spx", "tta", "w64", "wave", "webm", "wma", "wmv", "wv",
+}  # fmt: skip
+UNSUPPORTED_FORMATS = frozenset(
+    _AUDIO_ENDINGS - {*FORMATS}
+)  # endings of audio and video files that are not written here
 
 
 def check_format(format: str, ffmpeg_parameters: str) -> None:

@@ -90,7 +90,8 @@ def show_reports(options: Options, console: Console) -> bool:
 def _voice_folders(options: Options) -> tuple[Path, ...]:
     """Where voices are looked up by name: also beside a manifest, where the clip's own voices are."""
     beside = () if options.from_manifest is None else (Path(options.from_manifest).parent,)
-    return (*voice_folders(options.output_dir), *beside)
+    asked = (options.asked or options).output_dir  # --output_filename may lead elsewhere
+    return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
 
 
 def _has_input(options: Options) -> bool:

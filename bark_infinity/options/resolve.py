@@ -6,9 +6,9 @@ import dataclasses
 import os
 
 from .. import constants as c
-from ..audio.formats import FORMATS
 from ..errors import UsageError
 from .flag import Flag
+from .output_name import OutputName
 from .table import Options, flags
 
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
@@ -94,8 +94,12 @@ def _value_from_environment(line: Flag) -> object:
 
 
 def inherited(options: Options) -> Options:
-    """With every default that follows another flag filled in; nowhere else are they."""
+    """With every default that follows another flag filled in; nowhere else are they.
+
+    `output_dir` becomes the folder of the clips, `output_filename` their name alone. Raises UsageError.
+    """
     small = bool(options.use_smaller_models)
+    place = OutputName.read(options.output_filename, options.output_dir, options.output_format)
     no_scale = (
         options.negative_text_prompt_logits_scale is None and options.negative_text_prompt_divergence_scale is None
     )
@@ -112,7 +116,9 @@ def inherited(options: Options) -> Options:
         # the original separates ffmpeg's arguments by QQQQQ
         output_format_ffmpeg_parameters=options.output_format_ffmpeg_parameters
         and options.output_format_ffmpeg_parameters.replace("QQQQQ", " "),
-        output_format=options.output_format or _ending(options.output_filename) or "wav",
+        output_dir=place.folder,
+        output_filename=place.stem,
+        output_format=place.format or "wav",
         negative_text_prompt_logits_scale=_NEGATIVE_SCALE
         if options.negative_text_prompt is not None and no_scale
         else options.negative_text_prompt_logits_scale,
@@ -178,9 +184,3 @@ def check_pairs(options: Options, asked: Options) -> None:
 def _is_given(value: object) -> bool:
     """Whether a flag was set; 0 is a value like any other."""
     return value is not None and value is not False and value != "auto"
-
-
-def _ending(name: str | None) -> str | None:
-    """The audio format that a file name ends in, if it does."""
-    ending = (name or "").rpartition(".")[2].lower()
-    return ending if ending in FORMATS else None

@@ -97,9 +97,10 @@ class Options:
     output_filename: str | None = flag(
         None,
         OUTPUT,
-        "Base name of the clip; unset: start of the text and the voice. Never overwrites.",
+        "The clip's file, with folders below --output_dir and an ending such as .mp3 if you like; a path from / or ./ is "
+        "taken as it is. Unset: start of the text and the voice. Never overwrites.",
         path=True,
-        metavar="NAME",
+        metavar="FILE",
     )
     output_format: str | None = flag(
         None,

@@ -56,7 +56,9 @@ def check_output_folder(name: str) -> Path:
             return folder
     except OSError as error:
         reason = error.strerror or error
-        raise OutputError(f"--output_dir {name} cannot be written to ({reason}); choose another folder") from None
+        raise OutputError(
+            f"the folder {name} cannot be written to ({reason}); choose another with --output_dir or --output_filename"
+        ) from None
 
 
 def save_voice(voice: Voice, folder: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from ..audio.formats import FORMATS
-from ..files import MAX_STEM_BYTES, safe_stem
+from ..files import MAX_STEM_BYTES, portable_stem, safe_stem
 from ..options.table import Options
 
 RESULT_SUFFIXES = (*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments")
@@ -35,17 +35,16 @@ def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options:
     name = voice if options.history_prompt and not voice.endswith(".npz") else Path(voice).stem
     ending = f"-SPK-{safe_stem(name, _VOICE_BYTES_IN_NAME)}"
     if options.output_filename is not None:
-        stem, _, suffix = options.output_filename.rpartition(".")
-        text, ending = (stem if suffix.lower() in FORMATS else options.output_filename), ""
+        to_name, text, ending = portable_stem, options.output_filename, ""
     else:
-        text = _beginning(text)
+        to_name, text = safe_stem, _beginning(text)
         if n_prompts > 1:
             text = f"{prompt + 1:0{len(str(n_prompts))}}_{text}"
     if options.extra_stats:  # the seed makes names differ, so takes need a number to sort by
         if options.output_iterations > 1:
             ending += f"-take-{take + 1:0{len(str(options.output_iterations))}}"
         ending += f"-seed-{seed}-temp-{options.semantic_temp}-{options.coarse_temp}-{options.fine_temp}"
-    return safe_stem(text, MAX_STEM_BYTES - len(ending.encode())) + ending
+    return to_name(text, MAX_STEM_BYTES - len(ending.encode())) + ending
 
 
 def _beginning(text: str) -> str:

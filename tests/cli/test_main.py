@@ -264,6 +264,9 @@ BAD = [
     (["loose"], "belongs to no flag"),
     (["--output_filename", "-x"], "--output_filename=-value"),
     (["--output_dir", "latin.txt/x"], "--output_dir"),
+    (["--output_filename", "./latin.txt/y.wav"], "--output_filename"),
+    (["--output_filename", "y.m4b"], "choose one of wav"),
+    (["--output_filename", "y.ogg", "--output_format", "mp3"], "contradict each other"),
     (["--output_dir", "x" * 300], "--output_dir"),
     (["--prompt_file", "~nobody_here/x"], "does not exist"),
     (["--text_prompt", "caf\udce9"], "is not UTF-8"),
@@ -353,6 +356,30 @@ def test_a_clip_that_cannot_be_saved_whole_leaves_nothing(perform, monkeypatch):
     assert status == 1 and not out and "No space left" in err
     left = sorted(Path("bark_samples").iterdir())  # to go on with when there is space
     assert [path.name.partition("-")[0] for path in left] == [".run", "Hello"] and left[1].suffix == ".partial"
+
+
+def test_a_file_name_with_folders_is_made_there_and_gone_on_with(perform, monkeypatch):
+    from bark_infinity.errors import OutputError
+    from bark_infinity.output import clip_files
+
+    def full_disk(*_):
+        raise OutputError("cannot write (No space left on device); free space")
+
+    command = ["--text_prompt", "Hello there.", "--output_filename", "book/one/Chapter 1.flac", "--seed", "5"]
+    with monkeypatch.context() as patch:
+        patch.setattr(clip_files, "write_manifest", full_disk)
+        assert perform(*command)[0] == 1
+    assert [path.name for path in Path("bark_samples/book/one").glob("[!.]*")] == ["Chapter 1.partial"]
+    status, out, err = perform(*command)
+    assert (status, out) == (0, ["bark_samples/book/one/Chapter 1.flac"]) and "1 of 1 segment were done" in err
+    assert soundfile.info(out[0]).format == "FLAC"
+    assert sorted(p.name for p in Path("bark_samples/book/one").iterdir()) == [
+        f"Chapter 1.{end}" for end in ("flac", "json", "npz")
+    ]
+    # its voice is found by name beside those of the output folder
+    assert perform("--text_prompt", "Hi", "--history_prompt", "Chapter 1", *command[2:4], "--dry_run")[0] == 0
+    elsewhere = [*command[:2], "--output_filename", str(Path("else/where/x.ogg").absolute())]
+    assert perform(*elsewhere)[1] == [str(Path("else/where/x.ogg").absolute())]
 
 
 def test_settings_with_prompt_in_their_name_are_in_the_metadata(perform):

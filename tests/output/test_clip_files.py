@@ -352,7 +352,7 @@ def test_a_folder_that_cannot_be_made_fails_clips_alone():
     OUT.touch()
     results = list(results_of(form_of(Fake()), lines(2), lines(1, 10)))
     assert [type(result) for result in results] == [FailedClip, FailedClip]
-    assert "--output_dir out cannot be created" in str(results[0].error)
+    assert "the folder out cannot be created" in str(results[0].error)
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------

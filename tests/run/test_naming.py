@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.audio.formats import FORMATS
+from bark_infinity.errors import UsageError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run.planning import plan_clips
@@ -51,10 +52,72 @@ def test_the_voice_is_in_the_name():
 
 
 def test_a_file_name_with_an_ending_names_the_format():
-    assert stems(["Hello"], output_filename="a.b.mp3") == ["a_b"]
-    for name, output_format, expected in (("x.FLAC", None, "flac"), ("x.y", None, "wav"), ("x.mp3", "ogg", "ogg")):
+    assert stems(["Hello"], output_filename="a.b.mp3") == ["a.b"]
+    for name, output_format, expected in (
+        ("x.FLAC", None, "flac"),
+        ("x.y", None, "wav"),
+        ("x", "ogg", "ogg"),
+        ("x.v2", "ogg", "ogg"),
+        ("books/x.ogg", "ogg", "ogg"),
+        ("x.mp3.txt", None, "wav"),
+        ("mp3", None, "wav"),
+    ):
         assert resolve(Options(output_filename=name, output_format=output_format)).output_format == expected
     assert resolve(Options()).output_format == "wav"
+
+
+@pytest.mark.parametrize("name", ["x.flac", "x.m4b"])
+def test_a_file_name_may_not_contradict_the_format(name):
+    with pytest.raises(UsageError, match=f"--output_filename {name}"):
+        resolve(Options(output_filename=name, output_format="mp3"))
+
+
+@pytest.mark.parametrize("ending", ["m4b", "AAC", "aiff", "wave", "webm"])
+def test_formats_that_are_not_written_are_refused_with_those_that_are(ending):
+    with pytest.raises(UsageError, match=", ".join(FORMATS)):
+        resolve(Options(output_filename=f"x.{ending}"))
+
+
+@pytest.mark.parametrize(
+    ("filename", "folder", "stem"),
+    [
+        ("x.wav", "bark_samples", "x"),
+        ("books/one/x.wav", "bark_samples/books/one", "x"),
+        ("/tmp/x.wav", "/tmp", "x"),
+        ("./x.wav", ".", "x"),
+        ("./books/x", "./books", "x"),
+        ("../x", "..", "x"),
+        (".hidden/x", "bark_samples/.hidden", "x"),
+        ("Chapter 1.wav", "bark_samples", "Chapter 1"),
+        ("v1.2", "bark_samples", "v1.2"),
+        ("it's (live)!", "bark_samples", "it's (live)!"),
+        ('a:b?"<c>|*.wav', "bark_samples", "a_b___c___"),
+        ("a\x1b[31m\u202eb", "bark_samples", "a_[31m_b"),
+        ("aux.old", "bark_samples", "aux_.old"),
+        (".wav", "bark_samples", "bark"),
+        ("...", "bark_samples", "bark"),
+        ("", "bark_samples", "bark"),
+    ],
+)
+def test_a_file_name_is_kept_with_its_folders(filename, folder, stem):
+    options = resolve(Options(output_filename=filename))
+    assert Path(options.output_dir) == Path(folder) and stems(["Hello"], output_filename=filename) == [stem]
+
+
+def test_a_file_name_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Path(resolve(Options(output_filename="~/out/x")).output_dir) == tmp_path / "out"
+
+
+@pytest.mark.parametrize("name", ["books/", ".", "..", "books/..", "/"])
+def test_a_folder_is_no_file_name(name):
+    with pytest.raises(UsageError, match="names a folder"):
+        resolve(Options(output_filename=name))
+
+
+def test_no_name_leads_out_of_the_output_folder_by_a_detour():
+    with pytest.raises(UsageError, match="--output_filename books/../../x has a .. inside"):
+        resolve(Options(output_filename="books/../../x"))
 
 
 def test_extra_stats_put_seed_and_temperatures_into_the_name():
@@ -64,7 +127,8 @@ def test_extra_stats_put_seed_and_temperatures_into_the_name():
 
 @settings(deadline=None)
 @given(
-    st.lists(st.text(min_size=1, max_size=200), min_size=1, max_size=4), st.sampled_from([None, "con", "..", "é" * 300])
+    st.lists(st.text(min_size=1, max_size=200), min_size=1, max_size=4),
+    st.sampled_from([None, "con", "a...", "é" * 300]),
 )
 def test_names_are_legal_on_every_file_system(texts, filename):
     prompts = [f"{text}a" for text in texts]  # something to say
