@@ -168,7 +168,7 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     try:
         with view.RunDisplay(console, sum(len(plan.segments) for plan in unmade), options.silent) as display:
             form.progress = display.update
-            save_all(form, unmade, made, failures, options, folder, console)
+            save_all(form, unmade, made, failures, options, folder, console, len(plans) == 1)
     finally:  # interrupted or not
         close(console, made, failures, len(plans) + len(failed) > 1, time.monotonic() - start)
     if task.manifest is not None and options.regenerate is None and made:
@@ -267,11 +267,16 @@ def save_all(
     options: Options,
     folder: Path,
     console: Console,
+    alone: bool,
 ) -> None:
-    """Make and write all clips and print their paths; note those made, and the texts of those that failed and why."""
+    """Make and write all clips and print their paths; note those made, and the texts of those that failed and why.
+
+    `alone`: the clip is the only one of the run, so all seconds that go by are its own.
+    """
     from ..output.clip_files import save_clips
     from ..run.clips import FailedClip, PlacedSegment
 
+    start = time.monotonic()
     report = view.FaultReport(console, _MOST_FAULTY_TOLD, options.check_segments == "retry")
     with closing(save_clips(form, plans, folder, options)) as results, closing(report):
         for result in results:
@@ -285,7 +290,8 @@ def save_all(
                 failures.append((plan.text, result.error))
                 continue
             clip, place = result.record, (plan.prompt_index, plan.take)
-            finished.append(MadeClip(place, result.path, clip.seconds, clip.seconds_taken, plan.seed))
+            taken = time.monotonic() - start if alone else clip.seconds_taken_now
+            finished.append(MadeClip(place, result.path, clip.seconds, taken, plan.seed))
             view.print_result(result.path)
             tables.show_made(console, finished[-1])
             _warn_of_clipping(result, options, console)

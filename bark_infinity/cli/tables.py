@@ -27,6 +27,7 @@ _MOST_TEXTS = 20  # clips whose texts a dry run shows
 
 
 _MOST_ROWS = 100  # clips of the closing table
+_LEAST_REST = 0.1  # seconds of a run that the closing table tells beside those of its clips
 
 
 def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> None:
@@ -91,7 +92,7 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
 
 @dataclass(frozen=True)
 class MadeClip:
-    """A finished clip: its place in the run, its file, seconds of sound, seconds of work, seed."""
+    """A finished clip: its place in the run, its file, seconds of sound, its share of the run's seconds, seed."""
 
     place: tuple[int, int]  # prompt and take
     path: Path
@@ -123,6 +124,9 @@ def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, secon
         speed = times(clip.seconds, clip.seconds_taken)
         row = (f"{clip.seconds:.1f} s", f"{clip.seconds_taken:.1f} s", speed, str(clip.seed))
         table.add_row(escape(clip.path.name), *row)
+    rest = seconds_taken - sum(clip.seconds_taken for clip in clips)  # no clip's share: so the column adds up
+    if rest >= _LEAST_REST:
+        table.add_row("loading, saving" + (", what failed" if failed else ""), "", f"{rest:.1f} s", "", "")
     console.print(table)
 
 
@@ -143,7 +147,7 @@ def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
     for number, made in enumerate(segments, 1):
         cells = [f"{made.seconds_taken[stage]:.2f}" for stage in stages]
         speed = times(made.seconds, sum(made.seconds_taken.values()))
-        table.add_row(str(number), *cells, f"{made.seconds:.2f} s", speed)
+        table.add_row(f"{number} (kept)" if made.recalled else str(number), *cells, f"{made.seconds:.2f} s", speed)
     console.print(table)
 
 

@@ -31,6 +31,7 @@ class SegmentMade:
     heard: Heard
     generation: Generation
     tries: tuple[Try, ...]
+    recalled: bool = False  # made by an earlier run, whose seconds are not this run's
 
 
 class Heard(NamedTuple):
@@ -57,6 +58,7 @@ class SegmentRecord:
     seconds_taken: Mapping[str, float]  # per stage
     statistics: Statistics | None
     tries: tuple[Try, ...]
+    recalled: bool = False  # made by an earlier run, which took those seconds
 
     @property
     def kept(self) -> Try:
@@ -97,8 +99,13 @@ class ClipRecord:
 
     @property
     def seconds_taken(self) -> float:
-        """Seconds of work, each segment's share of its batches."""
+        """Seconds of work, each segment's share of its batches, whichever run made it."""
         return sum(sum(segment.seconds_taken.values()) for segment in self.segments)
+
+    @property
+    def seconds_taken_now(self) -> float:
+        """The same of this run alone: without the segments that an earlier run has made."""
+        return sum(sum(segment.seconds_taken.values()) for segment in self.segments if not segment.recalled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +175,7 @@ class ClipUnderWay:
             generation.seconds_taken,
             generation.statistics,
             made.tries,
+            made.recalled,
         )
         self._records.append(record)
         if not generation.silent and sum(voice.seconds for voice in self._voices) < _VOICE_SECONDS:

@@ -205,7 +205,7 @@ class LongForm:
                 kept = self.journal.clip(run.plan).recall(self.key(run.first_try(index)))
             if kept and (made := self._recalled(run, index, kept)):
                 run.put(made)
-                yield made
+                yield dataclasses.replace(made, recalled=True)
 
     def key(self, segment: Segment) -> str:
         """A digest of everything that shapes the tokens of a segment."""
