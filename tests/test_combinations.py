@@ -54,6 +54,12 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "use_smaller_models",
 }
 
+THROUGH_FFMPEG: Value = {"output_format": "m4a", "output_format_ffmpeg_parameters": "-ac 2"}
+needs_ffmpeg = pytest.mark.skipif(
+    shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None,
+    reason="the programs ffmpeg and ffprobe are not on the PATH",
+)
+
 
 def each(*names: str, values: Sequence[object]) -> list[list[Value]]:
     """A factor for each flag: not given, or with one of these values."""
@@ -77,11 +83,7 @@ FACTORS: list[list[Value]] = [
     # Output
     *each("output_dir", values=["new/folder"]),
     *each("output_filename", values=["take", "clip.flac"]),
-    [
-        {},
-        *({"output_format": name} for name in ("wav", "ogg", "opus", "mp3")),
-        *([{"output_format": "m4a", "output_format_ffmpeg_parameters": "-ac 2"}] if shutil.which("ffmpeg") else []),
-    ],
+    [{}, *({"output_format": name} for name in ("wav", "ogg", "opus", "mp3"))],  # what every machine can write
     *each("output_iterations", values=[2]),
     *each("resume", values=[False]),
     *each("always_save_speaker", values=[False]),
@@ -200,6 +202,23 @@ def all_pairs() -> tuple[list[Value], list[Value]]:
     return runs, [value_of(*pair) for pair in forbidden]
 
 
+def runs_through_ffmpeg() -> list[Value]:
+    """Few runs in which m4a stands beside every value of every other factor that the options allow beside it."""
+    beside = [i for i, values in enumerate(FACTORS) if {"output_format": "wav"} not in values]
+    open_cells = {(i, k) for i in beside for k in range(len(FACTORS[i]))}
+    open_cells -= {cell for cell in open_cells if is_forbidden(value_of(cell) | THROUGH_FFMPEG)}
+    runs = []
+    for value in all_pairs()[0]:
+        value = {name: given for name, given in value.items() if name != "output_format"} | THROUGH_FFMPEG
+        if "clip.flac" in value.values():
+            del value["output_filename"]  # its ending names another format
+        held = {(i, k) for i, k in open_cells if all(value.get(n) == given for n, given in FACTORS[i][k].items())}
+        if held:
+            open_cells -= held
+            runs.append(value)
+    return runs
+
+
 # ---- running them ---------------------------------------------------------------------------------------------------
 
 
@@ -298,16 +317,13 @@ def duration(path: Path) -> float:
 
 
 def test_every_flag_that_shapes_a_run_is_combined():
-    combined = {name for values in FACTORS for value in values for name in value}
+    combined = {name for values in FACTORS for value in values for name in value} | set(THROUGH_FFMPEG)
     assert combined | MODES == {line.name for line in flags() if line.group != MORE} and not combined & MODES
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_every_pair_of_values_works_together(perform, part):
-    runs, forbidden = all_pairs()
-    assert 30 < len(runs) < 80 and forbidden
+def check_runs(perform, runs: Sequence[Value]) -> None:
     faults = []
-    for value in runs[part::PARTS]:
+    for value in runs:
         try:
             status, out, error = perform(value, "--dry_run")
             assert (status, out) == (0, []) and f"{n_clips(value)} clip" in error and not Path("bark_samples").exists()
@@ -315,6 +331,31 @@ def test_every_pair_of_values_works_together(perform, part):
         except Exception as fault:  # all of them are wanted, each with its command line
             faults.append(f"{shlex.join(arguments(value))}\n    {type(fault).__name__}: {fault}")
     assert not faults, "\n\n".join(faults)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_pair_of_values_works_together(perform, part):
+    runs, forbidden = all_pairs()
+    assert 30 < len(runs) < 80 and forbidden
+    check_runs(perform, runs[part::PARTS])
+
+
+def test_what_is_combined_does_not_depend_on_the_machine(tmp_path):
+    for name in ("ffmpeg", "ffprobe"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    folders = os.pathsep.join([str(Path(__file__).parent), str(START.parent)])
+    command = [sys.executable, "-c", "import test_combinations; print(test_combinations.FACTORS)"]
+    with_ffmpeg, without = (
+        subprocess.run(command, env=os.environ | {"PATH": path, "PYTHONPATH": folders}, capture_output=True, check=True)
+        for path in (str(tmp_path), "")
+    )
+    assert with_ffmpeg.stdout == without.stdout
+
+
+@needs_ffmpeg
+def test_m4a_works_beside_every_other_value(perform):
+    check_runs(perform, runs_through_ffmpeg())
 
 
 def test_pairs_that_exclude_each_other_are_refused(perform):

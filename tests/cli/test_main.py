@@ -85,12 +85,14 @@ def test_paths_in_any_script_whatever_the_locale(tmp_path):
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path):
-    command = f"{sys.executable} {START} --list_speakers 2>/dev/null | true; echo ${{PIPESTATUS[0]}}"
     (tmp_path / "prompts").mkdir()
     for n in range(3000):
         (tmp_path / "prompts" / f"{n:0100}.npz").touch()
-    result = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert "Traceback" not in result.stderr and result.stdout.strip() in ("0", "1")
+    command = [sys.executable, str(START), "--list_speakers"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read() and process.wait(timeout=60) in (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,12 @@ def test_voices_are_listed(perform, make_voice):
     make_voice(6.0).save("prompts/v2/de_speaker_1.npz")
     Path("prompts/broken.npz").write_text("no voice")
     status, out, err = perform("--list_speakers")
-    assert status == 0 and out == ["broken", "v2/de_speaker_1"]  # nobody watches: names for a pipe
+    assert status == 0 and out == [
+        "broken",
+        "v2/de_speaker_1",
+        "demo_female",
+        "demo_male",
+    ]  # nobody watches: names for a pipe
     assert "German" in err and "6.0" in err and "no voice" in err and "announcer" in err
 
 
