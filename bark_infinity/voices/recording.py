@@ -140,7 +140,7 @@ def _read(path: Path) -> tuple[np.ndarray, int, int, bool]:
     """Samples of all channels mixed, their rate, the number of channels, and whether that is the whole recording."""
     try:
         return _decode(path)
-    except (RuntimeError, TypeError) as error:  # TypeError: libsndfile takes a file named .raw for headless samples
+    except RuntimeError as error:
         reason = str(error).rpartition(": ")[2].strip().rstrip(".")
     if shutil.which("ffmpeg") is None:
         raise VoiceError(
@@ -166,7 +166,9 @@ def _decode(path: Path) -> tuple[np.ndarray, int, int, bool]:
     """As `_read`, by libsndfile, block by block: minutes of many channels would not fit. Raises RuntimeError."""
     import soundfile
 
-    with soundfile.SoundFile(str(path)) as file:
+    # Opened by number: soundfile takes a file whose name ends in .raw for samples without a header.
+    with open(path, "rb") as opened, open(opened.fileno(), "rb", closefd=False) as nameless:
+        file = soundfile.SoundFile(nameless)
         if file.samplerate not in _RATES:
             raise VoiceError(
                 f"{_FLAG} {path} has {file.samplerate} samples a second; give a recording with {_RATES[0]} to {_RATES[-1]}"
