@@ -30,6 +30,7 @@ from .seeds import Seeds
 from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
 from .stages.fine import FineRow, FineSettings, generate_fine, stream_fine
 from .stages.semantic import SemanticMade, SemanticRow, SemanticSettings, Statistics, generate_semantic
+from .voices.compatibility import check_compatible, check_preset, suitable_voices
 from .voices.history import History
 from .voices.library import find_voice, voice_folders
 from .voices.voice import Voice
@@ -192,7 +193,7 @@ class Bark:
 
         Raises TextError for an empty text and VoiceError for an unusable voice.
         """
-        history = History.of_voice(load_voice(voice, self.hub))
+        history = History.of_voice(self.find_voice(voice))
         made = self.generate([Segment(text, history, Seeds(seed))], settings)[0]
         if made.cut_ids:
             _log.warning("the text is too long for one segment: its last %d tokens stay unsaid", made.cut_ids)
@@ -351,8 +352,18 @@ class Bark:
         with at_work(self.codec, self._codec_placement):
             return [self.codec.decode(c) for c in codes]
 
-    def check_voice(self, voice: Voice | None) -> None:
-        """Raise VoiceError for the voice of another model."""
+    def find_voice(self, voice: Voice | str | Path | Mapping[str, np.ndarray] | None) -> Voice | None:
+        """A voice that this model can speak with, from what `load_voice` takes. Raises VoiceError."""
+        if isinstance(voice, str | Path) and find_voice(str(voice), voice_folders(Options.output_dir)) is None:
+            check_preset(str(voice), self.name, self.spec.semantic_vocab_size)
+        found = load_voice(voice, self.hub)
+        self.check_voice(found, f"the voice {voice}" if isinstance(voice, str | Path) else "the voice")
+        return found
+
+    def check_voice(self, voice: Voice | None, name: str = "the voice") -> None:
+        """Raise VoiceError for the voice of another model; `name` is what the message calls it."""
+        if voice is not None:
+            check_compatible(voice, name, self.name, self.spec.semantic_vocab_size)
         self.check_history(History.of_voice(voice))
 
     def check_history(self, history: History) -> None:
@@ -366,8 +377,8 @@ class Bark:
             tokens = getattr(history, name)
             if tokens.size and tokens.max() >= limit:
                 raise VoiceError(
-                    f"the voice was made for another model: it has the {name} token {tokens.max()}, and {self.name} knows "
-                    f"{limit} of them; use a voice that was made with {self.name}"
+                    f"the voice was made for another model: its {name} token {tokens.max()} is beyond the {limit} that "
+                    f"{self.name} knows; voices that suit {self.name}: {suitable_voices(self.spec.semantic_vocab_size)}"
                 )
 
 

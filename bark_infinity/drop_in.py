@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .bark import Bark, load_voice
+from .bark import Bark
 from .checkpoints.loading import ModelChoice, load_models
 from .constants import MAX_COARSE_HISTORY, MAX_COARSE_INPUT, MIN_COARSE_HISTORY
 from .errors import UsageError
@@ -204,9 +204,7 @@ def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
 
 
 def _history(history_prompt: HistoryPrompt) -> History:
-    history = History.of_voice(load_voice(history_prompt, _session.bark.hub))
-    _session.bark.check_history(history)
-    return history
+    return History.of_voice(_session.bark.find_voice(history_prompt))
 
 
 def _checked(tokens: np.ndarray, name: str, dimensions: int, limit: int) -> np.ndarray:

@@ -31,9 +31,12 @@ def _babbling_demo():
     """
     from babbler import Babbler
 
+    from bark_infinity import constants
     from bark_infinity.checkpoints import finding as checkpoints
+    from bark_infinity.voices import compatibility
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(compatibility.SEMANTIC_VOCAB_SIZES, "demo", constants.SEMANTIC_VOCAB_SIZE)
         patch.setattr(checkpoints, "_open_demo", Babbler)
         yield
 

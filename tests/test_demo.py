@@ -20,13 +20,13 @@ from bark_infinity.checkpoints.finding import DEMO
 from bark_infinity.errors import VoiceError
 from bark_infinity.seeds import Seeds
 from bark_infinity.voices.history import History
+from bark_infinity.voices.library import DEMO_VOICES
 from benchmarks.intelligibility import SENTENCES
 from benchmarks.listening import median_pitch, words
 from training import export, settings
 from training.tokens import phones_of
 
 ROOT = Path(__file__).parents[1]
-PROMPTS = ROOT / "prompts"
 RATE = 24_000
 MOST_ERRORS = 0.3  # word error rate; benchmarks/README.md tells what it is over more sentences
 
@@ -37,7 +37,7 @@ def bark() -> Bark:
 
 
 def voice(name: str) -> Voice:
-    return Voice.load(PROMPTS / f"demo_{name}.npz")
+    return Voice.load(DEMO_VOICES / f"demo_{name}.npz")
 
 
 def test_it_is_small_and_loads_in_transformers():

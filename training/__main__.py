@@ -11,12 +11,11 @@ import torch
 from . import coarse, codec, export, fine, semantic, speech
 
 DEMO = Path(__file__).parents[1] / "bark_infinity" / "assets" / "demo"
-PROMPTS = Path(__file__).parents[1] / "prompts"
 
 
 def _export(folder: Path) -> None:
     export.export(folder, DEMO)
-    export.voices(folder, PROMPTS)
+    export.voices(folder, DEMO / "voices")
 
 
 STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {  # and the file that tells that one is done

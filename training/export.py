@@ -100,6 +100,7 @@ def export(folder: Path, target: Path) -> None:
 
 def voices(folder: Path, target: Path) -> None:
     """`demo_<name>.npz` for each voice: a held-out clip of some seconds, as the teacher said it."""
+    target.mkdir(parents=True, exist_ok=True)
     shortest, longest = _VOICE_SECONDS
     held, _ = coded_clips(folder)
     for i, voice in enumerate(settings.VOICES):

@@ -23,6 +23,7 @@ from ..reports.tables import count
 from ..run.planning import ClipPlan, CountIds, FailedPrompt, plan_clips
 from ..run.prompts import read_prompts
 from ..seeds import draw_seed
+from ..voices.compatibility import SEMANTIC_VOCAB_SIZES, check_compatible, check_preset
 from ..voices.custom_history import check_name, load_function
 from ..voices.library import find_voice, list_voices, voice_folders
 from ..voices.rendering import Skipped, render_voices, voices_to_render
@@ -60,7 +61,7 @@ def run(options: Options, console: Console) -> int:
     task = _Task(options)
     for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
         if name is not None:
-            find_voice(name, _voice_folders(options))  # an unknown one is told before anything is loaded
+            check_voice(name, options)
     if options.custom_audio_processing_function is not None:
         check_name(options.custom_audio_processing_function)
     plans, failed = task.plan()
@@ -92,6 +93,18 @@ def _voice_folders(options: Options) -> tuple[Path, ...]:
     beside = () if options.from_manifest is None else (Path(options.from_manifest).parent,)
     asked = (options.asked or options).output_dir  # --output_filename may lead elsewhere
     return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
+
+
+def check_voice(name: str, options: Options) -> None:
+    """Raise VoiceError, before anything is loaded, for a voice that is not there, no voice, or for another model."""
+    path = find_voice(name, _voice_folders(options))
+    vocab_size = SEMANTIC_VOCAB_SIZES.get(options.model)
+    if path is not None:
+        voice = Voice.load(path)
+        if vocab_size is not None:
+            check_compatible(voice, f"the voice {name}", options.model, vocab_size)
+    elif vocab_size is not None:
+        check_preset(name, options.model, vocab_size)
 
 
 def _has_input(options: Options) -> bool:
@@ -154,8 +167,8 @@ def perform(options: Options, task: _Task, console: Console) -> int:
     voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     bark = Bark(load_models(choice))
-    for given in (voice, spoken):
-        bark.check_voice(given)
+    for given, said in ((voice, options.history_prompt), (spoken, options.bark_speaker_as_the_prompt)):
+        bark.check_voice(given, f"the voice {said or options.audio_file_as_history_prompt}")
     form = LongForm.from_options(options, bark, voice, spoken, function)
     plans, failed, journal = start_or_go_on(task, form, folder, options, console)
     if options.regenerate is not None:

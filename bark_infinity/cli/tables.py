@@ -73,21 +73,25 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
     """The table of --list_speakers."""
     from ..voices.library import HUB_PRESETS
 
-    if voices:
-        table = Table(title="voices on this machine", title_justify="left")
-        for column in ("language", "name", "path"):
-            table.add_column(column, overflow="fold")
-        table.add_column("seconds", justify="right", no_wrap=True)
-        for voice in voices:
-            length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
-            table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), escape(str(voice.path)), length)
-        console.print(table)
-    else:
-        console.print("no voices on this machine yet; every clip saves its own as an .npz file")
+    table = Table(title="voices on this machine", title_justify="left")
+    for column in ("language", "name", "for model", "path"):
+        table.add_column(column, overflow="fold")
+    table.add_column("seconds", justify="right", no_wrap=True)
+    for voice in voices:
+        length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
+        language, path = c.LANGUAGES.get(voice.language, ""), _path_shown(voice.path)
+        table.add_row(language, escape(voice.name), voice.models, escape(path), length)
+    console.print(table)
     console.print(
         f"and {len(HUB_PRESETS)} presets, downloaded when first used: announcer, v2/LANG_speaker_0 to 9 and "
-        f"LANG_speaker_0 to 9, where LANG is one of {', '.join(c.LANGUAGES)}"
+        f"LANG_speaker_0 to 9, where LANG is one of {', '.join(c.LANGUAGES)}; they suit the models large and small"
     )
+
+
+def _path_shown(path: Path) -> str:
+    from ..voices.library import DEMO_VOICES
+
+    return "built in" if path.parent == DEMO_VOICES else str(path)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .. import constants as c
 from ..errors import VoiceError
 from ..files import PARTIAL_SUFFIX
+from .compatibility import models_of
 from .npz import Frugal, open_member, open_voice_file, read_npy_header
+
+DEMO_VOICES = Path(__file__).parents[1] / "assets" / "demo" / "voices"  # a part of the package
+_SHOWN_IDS = 4_096  # semantic tokens of a voice that are read to see which model it is for
 
 HUB_PRESETS = ("announcer",) + tuple(
     f"{folder}{language}_speaker_{i}" for folder in ("v2/", "") for language in c.LANGUAGES for i in range(10)
@@ -22,7 +28,7 @@ HUB_PRESETS = ("announcer",) + tuple(
 
 def voice_folders(output_dir: str | Path) -> tuple[Path, ...]:
     """Where voices are looked up by name, in order."""
-    return Path("prompts"), Path("custom_speakers"), Path(output_dir)
+    return Path("prompts"), Path("custom_speakers"), Path(output_dir), DEMO_VOICES
 
 
 def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
@@ -42,20 +48,27 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
     known = sorted({*HUB_PRESETS, *(v.name for v in list_voices(folders))})
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(near)}?" if near else "--list_speakers shows those there are"
-    raise VoiceError(f"there is no voice '{name}' in {', '.join(map(str, folders))} or among Bark's presets; {hint}")
+    places = ", ".join(str(folder) for folder in folders if folder != DEMO_VOICES)
+    raise VoiceError(f"there is no voice '{name}' in {places} or among Bark's presets; {hint}")
 
 
 @dataclass(frozen=True)
 class FoundVoice:
-    """One line of --list_speakers; `seconds` is None for a file that is no voice."""
+    """One line of --list_speakers; `seconds` is None for a file that is no voice.
+
+    `models`: names of the models that it suits, empty where its tokens do not show it.
+    """
 
     name: str
     path: Path
     seconds: float | None
+    models: str = ""
 
     @property
     def language(self) -> str:
         """Language code from the usual form of the name (`v2/en_speaker_6`), or an empty string."""
+        if self.path.parent == DEMO_VOICES:
+            return "en"
         code = Path(self.name).name.split("_")[0]
         return code if code in c.LANGUAGES else ""
 
@@ -71,20 +84,26 @@ def _is_no_folder_of_voices(name: str) -> bool:
 
 
 def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
-    """All `.npz` files below these folders, by name, but for the tokens of clips; only array headers are read."""
-    found = {}
+    """All `.npz` files below these folders, by name, but for the tokens of clips; only the start of each is read."""
+    found: dict[str, FoundVoice] = {}
     for folder in folders:
         for path in voice_files(folder):
             name = path.relative_to(folder).with_suffix("").as_posix()
-            found.setdefault(name, FoundVoice(name, path, _seconds(path)))
+            if name not in found:
+                found[name] = FoundVoice(name, path, *_seconds_and_models(path))
     return sorted(found.values(), key=lambda voice: (voice.language, voice.name))
 
 
-def _seconds(path: Path) -> float | None:
+def _seconds_and_models(path: Path) -> tuple[float | None, str]:
+    """Length of a voice file, None if it is none, and the models that it suits."""
     try:
         with open_voice_file(path) as voice, zipfile.ZipFile(Frugal(voice)) as archive:
             with open_member(archive, "fine_prompt.npy") as file:
                 shape, _ = read_npy_header(file)
-        return shape[1] / c.FRAME_RATE_HZ
+            with open_member(archive, "semantic_prompt.npy") as file:
+                _, dtype = read_npy_header(file)
+                data = file.read(_SHOWN_IDS * dtype.itemsize)
+        ids = np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
+        return shape[1] / c.FRAME_RATE_HZ, models_of(ids)
     except Exception:  # as in `read_npz`
-        return None
+        return None, ""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.errors import VoiceError
-from bark_infinity.voices.library import find_voice, list_voices, voice_folders
+from bark_infinity.voices.library import DEMO_VOICES, find_voice, list_voices, voice_folders
 from bark_infinity.voices.voice import Voice
 
 NAMES = ("semantic_prompt", "coarse_prompt", "fine_prompt")
@@ -293,8 +293,13 @@ def test_a_name_like_no_other_is_refused(folders, name, said):
         find_voice(name, folders)
 
 
-def test_folders_that_do_not_exist_hold_no_voices():
-    assert list_voices(voice_folders("nowhere")) == []
+def test_where_no_folder_exists_there_are_the_voices_of_the_demo():
+    found = list_voices(voice_folders("nowhere"))
+    assert [(v.language, v.name, v.models) for v in found] == [
+        ("en", "demo_female", "demo"),
+        ("en", "demo_male", "demo"),
+    ]
+    assert all(find_voice(v.name, voice_folders("nowhere")) == v.path and v.seconds > 2 for v in found)
     assert find_voice("announcer", voice_folders("nowhere")) is None
 
 
@@ -311,6 +316,7 @@ def test_all_voices_are_listed_by_language(folders):
         ("", "other", "out", None),
         ("", "shared_name", "prompts", 2),
         ("de", "de_speaker_1", "elsewhere", 8),
+        *(("en", voice.stem, voice.parts[0], Voice.load(voice).seconds) for voice in sorted(DEMO_VOICES.iterdir())),
         ("en", "v2/en_speaker_6", "prompts", 3),
     ]
     for listed in found:
