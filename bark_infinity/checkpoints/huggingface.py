@@ -210,7 +210,7 @@ def generation_config(specs: Mapping[str, BarkSpec]) -> dict[str, object]:
 def read_json(path: Path) -> Mapping[str, object]:
     """A JSON object. Raises CheckpointError."""
     try:
-        content = json.loads(read_bounded(path, _MAX_JSON_BYTES).decode("utf-8"))
+        content = json.loads(read_bounded(path, _MAX_JSON_BYTES))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; copy the whole checkpoint") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,19 +21,25 @@ _NOT_IN_FILES = ("config", "print_config", "print_completion")
 
 
 def read_config(name: str) -> dict[str, object]:
-    """The settings of a TOML file, by flag name. Tables are for the reader's eye alone. Raises UsageError."""
+    """The settings of a TOML file, by flag name. Tables are for the reader's eye alone. Raises UsageError.
+
+    The file is UTF-8, or UTF-16 as PowerShell's `>` and Notepad write it, with a byte order mark or without.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        text = read_bounded(name, _MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        data = read_bounded(name, _MAX_BYTES)
+        text = data.decode(json.detect_encoding(data)).replace("\r\n", "\n")
         if _LONG_NAME.search(text):
             raise UsageError(f"--config {name} is not TOML of settings (a name has hundreds of parts); mend that place")
         return dict(_settings(tomllib.loads(text), name))
     except OSError as error:
         raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise UsageError(f"--config {name} is neither UTF-8 nor UTF-16; save it as UTF-8 in an editor") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"--config {name} is not TOML ({str(error)[:200]}); mend that place") from None
 
 
@@ -55,21 +62,26 @@ def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, o
             raise UsageError(f"--config {file}: there is no setting {key}; {hint}")
 
 
-def config_text(options: Options) -> str:
-    """All settings as a TOML file that `read_config` reads back; those without a value stand as comments."""
+def config_text(options: Options, ascii_only: bool = os.name == "nt") -> str:
+    """All settings as a TOML file that `read_config` reads back; those without a value stand as comments.
+
+    `ascii_only`: other characters are escaped. PowerShell decodes what a program prints by the console's code page
+    before it writes a file, which damages them.
+    """
     lines = ["# Settings of Bark Infinity, for --config. The command line wins over this file.\n"]
     in_file = (line for line in flags() if line.name not in _NOT_IN_FILES)
     for group, members in groupby(in_file, key=lambda line: line.group):
         lines.append(f"\n[{group.lower().replace(' ', '_')}]\n")
-        lines.extend(_setting(line, getattr(options, line.name)) for line in members)
+        lines.extend(_setting(line, getattr(options, line.name), ascii_only) for line in members)
     return "".join(lines)
 
 
-def _setting(line: Flag, value: object) -> str:
-    text = f"{line.name} = {_toml(value)}" if value is not None else f"# {line.name} ="
+def _setting(line: Flag, value: object, ascii_only: bool) -> str:
+    text = f"{line.name} = {_toml(value, ascii_only)}" if value is not None else f"# {line.name} ="
     return f"# {line.help}\n{text}\n"
 
 
-def _toml(value: object) -> str:
+def _toml(value: object, ascii_only: bool) -> str:
     """A value as TOML writes it; its strings are JSON's, but for the one control character that JSON leaves bare."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return re.sub(r"[^\x00-\x7f]", lambda match: f"\\U{ord(match[0]):08X}", text) if ascii_only else text

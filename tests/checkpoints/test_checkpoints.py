@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from bark_infinity import Bark
 from bark_infinity.checkpoints.finding import find_checkpoints
 from bark_infinity.checkpoints.hub import Hub
-from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint
+from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint, read_json
 from bark_infinity.checkpoints.reading import STAGES
 from bark_infinity.checkpoints.suno import SunoCheckpoint
 from bark_infinity.errors import CheckpointError, VoiceError
@@ -345,3 +346,9 @@ def test_presets_come_from_the_models_repository(tmp_path, make_voice):
     np.testing.assert_array_equal(hub.preset("v2/en_speaker_6").fine, voice.fine)
     with pytest.raises(VoiceError, match="connect once to download this voice"):
         hub.preset("announcer")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_configuration_saved_by_an_editor_of_windows_is_read(encoding):
+    Path("config.json").write_bytes('{"hidden_size": 8}'.encode(encoding))
+    assert read_json(Path("config.json")) == {"hidden_size": 8}

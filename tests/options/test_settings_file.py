@@ -41,10 +41,31 @@ def some_options(draw) -> Options:
 
 
 @settings(deadline=None)
-@given(some_options())
-def test_what_is_printed_is_read_back(options):
-    read = Options(**read_config(write(config_text(options))))
-    assert read == options
+@given(some_options(), st.booleans())
+def test_what_is_printed_is_read_back(options, ascii_only):
+    text = config_text(options, ascii_only)
+    assert Options(**read_config(write(text))) == options
+    assert text.isascii() or not ascii_only
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]  # UTF-16 alone has a byte order mark
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_files_of_powershell_and_notepad_are_read(encoding, line_end):
+    """PowerShell 5 writes UTF-16 with a byte order mark, Notepad all of these."""
+    options = Options(text_prompt="Grüße, 世界 🙂", fine_temp=0.25)
+    Path("my.toml").write_bytes(config_text(options).replace("\n", line_end).encode(encoding))
+    assert Options(**read_config("my.toml")) == options
+    Path("big_endian.toml").write_bytes("\ufeffseed = 5".encode("utf-16-be"))
+    assert read_config("big_endian.toml") == {"seed": 5}
+
+
+def test_a_file_of_another_encoding_is_refused_with_the_mend():
+    Path("my.toml").write_bytes('text_prompt = "Grüße"'.encode("cp1252"))
+    with pytest.raises(UsageError, match="neither UTF-8 nor UTF-16; save it as UTF-8"):
+        read_config("my.toml")
 
 
 def test_the_printed_file_names_every_flag_with_its_help():
@@ -111,7 +132,7 @@ def test_files_that_cannot_be_read():
     for name, message in (
         ("absent.toml", "cannot be read"),
         (".", "cannot be read"),
-        ("latin.toml", "not TOML"),
+        ("latin.toml", "neither UTF-8 nor UTF-16"),
         ("deep.toml", "not TOML"),
         ("tables.toml", "not TOML"),
     ):

@@ -162,6 +162,13 @@ def test_names_of_any_bytes_are_written_and_read(perform, make_voice):
     assert perform("--from_manifest", rewritten(manifest, text="\ud800"))[0] == 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_manifest_saved_by_an_editor_of_windows_is_read(perform, encoding):
+    manifest = written(perform, "--text_prompt", "Grüße.")
+    Path("saved.json").write_bytes(manifest.read_text(encoding="utf-8").replace("\n", "\r\n").encode(encoding))
+    assert read_manifest("saved.json").content == read_manifest(str(manifest)).content
+
+
 def test_a_cloned_voice_is_asked_for(perform, make_voice):
     manifest = written(perform, "--text_prompt", "Hello.")
     cloned = rewritten(manifest, settings={"audio_file_as_history_prompt": "/etc/passwd"})
