@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import io
 import logging
 import os
@@ -19,6 +18,7 @@ from ..errors import EXIT_FAILED, BarkError, UsageError
 from ..options.flag import Flag
 from ..options.resolve import EXCLUSIVE, resolve
 from ..options.settings_file import config_text, read_config
+from ..options.suggestions import suggest
 from ..options.table import Options, flags
 from ..output.manifest import read_manifest
 from . import console as view
@@ -188,9 +188,7 @@ def _normalize(argument: str) -> str:
 
 
 def _explain_unknown(argument: str) -> str:
-    if not argument.startswith("--"):
+    if not re.match(r"-{1,2}[A-Za-z]", argument):
         return f'{argument!r} belongs to no flag; put a text with spaces in quotes, as in --text_prompt "Hello there."'
-    name = argument[2:].split("=")[0]
-    known = [n for line in flags() for n in (line.name, *line.aliases)]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"there is no flag --{name}; {f'did you mean --{near[0]}?' if near else '--help lists what there is'}"
+    name = argument.split("=")[0]
+    return f"there is no flag {name}; {suggest(name.lstrip('-')) or '--help lists what there is'}"

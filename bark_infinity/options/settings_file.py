@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from itertools import groupby
 from ..errors import UsageError
 from ..files import read_bounded
 from .flag import Flag
+from .suggestions import suggest
 from .table import Options, flags
 
 _MAX_BYTES = 200_000  # the file of all flags has 30 kB
@@ -57,8 +57,7 @@ def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, o
                 raise UsageError(f"--config {file}: {error}") from None
             yield table[name].name, setting
         else:
-            near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
+            hint = suggest(name, dashes="") or "--help lists the flags"
             raise UsageError(f"--config {file}: there is no setting {key}; {hint}")
 
 

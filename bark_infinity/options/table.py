@@ -23,7 +23,7 @@ class Options:
     """All settings of a run. Construct with keywords, or from a command line through `cli`."""
 
     text_prompt: str | None = flag(
-        None, INPUT, "Text to speak, of any length.", aliases=("prompt",), metavar="TEXT", sound=False
+        None, INPUT, "Text to speak, of any length.", aliases=("text", "prompt"), metavar="TEXT", sound=False
     )
     prompt_file: str | None = flag(
         None,
@@ -69,6 +69,7 @@ class Options:
         INPUT,
         "The voice: an `.npz` file, or a name from prompts/, custom_speakers/, the output folder or Bark's presets "
         "(v2/en_speaker_6, announcer, ...).",
+        aliases=("speaker", "speaker_idx"),
         path=True,
         metavar="VOICE",
     )
@@ -99,6 +100,7 @@ class Options:
         OUTPUT,
         "The clip's file, with folders below --output_dir and an ending such as .mp3 if you like; a path from / or ./ is "
         "taken as it is. Unset: start of the text and the voice. Never overwrites.",
+        aliases=("out_path",),
         path=True,
         metavar="FILE",
     )

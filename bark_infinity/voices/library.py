@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import constants as c
+from ..audio.formats import FORMATS, UNSUPPORTED_FORMATS
 from ..errors import VoiceError
 from ..files import PARTIAL_SUFFIX
 from .compatibility import models_of
@@ -37,6 +38,10 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
     Raises VoiceError with the nearest known names if there is neither.
     """
     wanted = Path(os.path.expanduser(name))
+    if wanted.suffix.lower().removeprefix(".") in (*FORMATS, *UNSUPPORTED_FORMATS):
+        raise VoiceError(
+            f"{name} is a recording and no voice file; clone its voice with --audio_file_as_history_prompt {name}"
+        )
     for candidate in (wanted, *(folder / n for folder in folders for n in (name, f"{name}.npz"))):
         with contextlib.suppress(OSError, ValueError):  # names that no file can have
             if candidate.is_file():

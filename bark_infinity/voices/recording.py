@@ -48,6 +48,8 @@ def read_recording(path: Path) -> Recording:
     """Any format that libsndfile reads, or ffmpeg where it is on the PATH. Raises VoiceError."""
     if not path.is_file():
         raise VoiceError(f"{_FLAG} {path} is no file; give a recording of the voice")
+    if path.suffix.lower() == ".npz":
+        raise VoiceError(f"{_FLAG} {path} is a voice file and no recording; give it as --history_prompt {path}")
     samples, rate, channels, whole = _read(path)
     if not np.isfinite(samples).all():
         raise VoiceError(f"{_FLAG} {path} holds samples that are no numbers; export it again")

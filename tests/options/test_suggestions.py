@@ -1,0 +1,107 @@
+"""Names of flags in other programs and earlier versions lead to the flag here."""
+
+from __future__ import annotations
+
+import pytest
+
+from bark_infinity.cli.main import main, parse
+from bark_infinity.errors import UsageError
+from bark_infinity.options import suggestions
+from bark_infinity.options.settings_file import read_config
+from bark_infinity.options.table import flags
+
+OWN = {name for line in flags() for name in (line.name, *line.aliases)}
+
+
+def test_the_list_of_other_names_fits_the_table():
+    """Every one of them leads to a flag that is there, and none is one of our own."""
+    lists = [names.split() for names in suggestions._ELSEWHERE.values()]
+    others = [*sum(lists, []), *suggestions._WITH_VALUE, *suggestions._NOT_HERE]
+    assert len(others) == len(set(others)) and not OWN & set(others)
+    assert suggestions._ELSEWHERE.keys() <= {line.name for line in flags()}
+    for meant in suggestions._WITH_VALUE.values():
+        flag, value = meant.split()
+        line = next(line for line in flags() if line.name == flag)
+        assert value in line.choices and f"{flag}_value" in OWN
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        # Coqui TTS
+        ("--speaker_wav=me.wav", "--audio_file_as_history_prompt"),
+        ("--model_name", "--model"),
+        ("--list_speaker_idxs", "--list_speakers"),
+        ("--use_cuda", "--device"),
+        ("--language_idx", "reads the language from the text"),
+        # Piper, eSpeak
+        ("--output_file", "--output_filename"),
+        ("--length-scale", "speed and pitch are those of the voice"),
+        ("--sentence-silence", "--add_silence_between_segments"),
+        ("-w", "--output_filename"),
+        ("-f", "--prompt_file"),
+        # OpenAI's API
+        ("--voice", "--history_prompt"),
+        ("--response_format", "--output_format"),
+        # earlier versions
+        ("--split_by_words", "--split_each_text_prompt_by word, with --split_each_text_prompt_by_value"),
+        ("--split_by_lines", "--split_each_text_prompt_by line"),
+        ("--iterations", "--output_iterations"),
+        ("--filename", "--output_filename"),
+        ("--stable_mode", "--stable_mode_interval"),
+        ("--keep_generating", "--extra_confused_travolta_mode"),
+        ("--specific_npz_file", "--history_prompt"),
+        ("--use_smaller_model", "--use_smaller_models"),
+        # the beginning of a name, and typing errors
+        ("--hist", "--history_prompt"),
+        ("--split_char", "--split_character_goal_length or --split_character_max_length"),
+        ("--txt_prompt", "--text_prompt"),
+        ("--temprature", "--text_temp"),
+        ("--Voice", "--history_prompt"),
+        ("--out", "--output_filename"),
+    ],
+)
+def test_what_is_suggested(written, meant):
+    with pytest.raises(UsageError) as error:
+        parse(["--text_prompt", "Hello", written, "3"])
+    assert str(error.value).startswith("there is no flag -") and meant in str(error.value)
+
+
+@pytest.mark.parametrize("written", ["--xyzzy", "-z", "--q9"])
+def test_nothing_is_suggested_for_what_resembles_nothing(written):
+    with pytest.raises(UsageError, match="--help lists what there is"):
+        parse([written])
+
+
+def test_a_settings_file_gets_the_same_suggestions(tmp_path):
+    (tmp_path / "a.toml").write_text('voice = "announcer"')
+    with pytest.raises(UsageError, match="no setting voice; did you mean history_prompt?"):
+        read_config(str(tmp_path / "a.toml"))
+
+
+def test_other_names_that_are_accepted():
+    given = parse(["--text", "Hello", "--out_path", "x.wav", "--speaker", "announcer"])
+    assert (given.text_prompt, given.output_filename, given.history_prompt) == ("Hello", "x.wav", "announcer")
+    assert parse(["--speaker_idx", "announcer"]).history_prompt == "announcer"
+
+
+@pytest.mark.parametrize("flag", ["--history_prompt", "--bark_speaker_as_the_prompt"])
+@pytest.mark.parametrize("name", ["rec.wav", "somewhere/REC.M4A"])
+def test_a_recording_in_place_of_a_voice_leads_to_cloning(flag, name, capsys, tmp_path):
+    (tmp_path / "rec.wav").write_bytes(b"RIFF")
+    text = [] if flag == "--bark_speaker_as_the_prompt" else ["--text_prompt", "Hello"]
+    assert main([*text, flag, name, "--dry_run"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        said
+        == f"error: {name} is a recording and no voice file; clone its voice with --audio_file_as_history_prompt {name}"
+    )
+
+
+def test_a_voice_in_place_of_a_recording_leads_to_the_voice(make_voice, tmp_path):
+    from bark_infinity.errors import VoiceError
+    from bark_infinity.voices.recording import read_recording
+
+    make_voice(2.0).save(tmp_path / "bob.npz")
+    with pytest.raises(VoiceError, match="voice file and no recording; give it as --history_prompt"):
+        read_recording(tmp_path / "bob.npz")
