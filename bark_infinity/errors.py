@@ -1,6 +1,7 @@
 """What a user can cause. Each message is one sentence that names the file or flag and the mend; only `main` catches them."""
 
 EXIT_FAILED = 1  # exit status where something was not made, and the rest was
+EXIT_USAGE = 2  # where nothing was made for what was given
 
 
 class BarkError(Exception):

@@ -10,13 +10,13 @@ from ..errors import CheckpointError
 from ..model.tokenizer import TOKENIZER_FILES
 from .hub import Hub
 from .huggingface import HuggingFaceCheckpoint
+from .places import PUBLISHED, original_cache, stage_file
 from .reading import STAGES, Checkpoint, StageWeights, build, check_spec, check_together
-from .suno import SunoCheckpoint, original_cache, stage_file
+from .suno import SunoCheckpoint
 
 __all__ = ["STAGES", "Checkpoint", "Hub", "StageWeights", "build", "check_spec", "check_together", "find_checkpoints"]
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"  # a tiny Bark that `training/` made
-PUBLISHED = {"large": "suno/bark", "small": "suno/bark-small"}
 
 
 def find_checkpoints(models: Mapping[str, str], hub: Hub) -> dict[str, Checkpoint]:

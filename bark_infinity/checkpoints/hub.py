@@ -10,7 +10,8 @@ from ..model.tokenizer import TOKENIZER_FILES, VOCABULARY_FILES
 from ..voices.npz import read_npy
 from ..voices.voice import Voice
 from .downloads import CachedRepo
-from .huggingface import INDEX_FILES, WEIGHT_FILES, index_parts
+from .huggingface import index_parts
+from .places import INDEX_FILES, WEIGHT_FILES
 
 _PRESET_REPO = "suno/bark"
 _MEND = "connect once to download it, give --model a folder with a checkpoint, or use --model demo"

@@ -15,10 +15,9 @@ from ..model.codec import CodecWeights
 from ..model.gpt import GPTConfig
 from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
+from .places import INDEX_FILES, WEIGHT_FILES
 from .reading import Safetensors, StageWeights, load_pickled, make_config, rename, tensors_of
 
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
-INDEX_FILES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)  # of weights in several files
 _COARSE_PER_SEMANTIC = (0.1, 100)  # coarse tokens for a semantic one: beyond that a word would take hours
 _MAX_JSON_BYTES = 10_000_000  # of a configuration or an index; published ones have at most 100 kB
 _PREFIXES = {"semantic": "semantic", "coarse": "coarse_acoustics", "fine": "fine_acoustics"}

@@ -15,12 +15,12 @@ from ..model.precision import pack, working_type
 from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
 from ..options.table import Options
-from .finding import PUBLISHED, find_checkpoints
+from .finding import find_checkpoints
 from .hub import Hub
-from .huggingface import WEIGHT_FILES
 from .mapped import MappedFiles
+from .places import PUBLISHED, WEIGHT_FILES, original_cache
 from .reading import STAGES, StageWeights, build, check_spec, check_together
-from .suno import SunoCheckpoint, original_cache
+from .suno import SunoCheckpoint
 
 _WORKING_BYTES = 2 * 2**30  # caches and activations of a few rows on a GPU, beside the weights
 

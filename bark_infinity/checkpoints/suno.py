@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,11 +11,9 @@ from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
 from .hub import Hub
 from .huggingface import read_json, read_tensors
+from .places import CODEC_REPO, STAGE_FILES, TOKENIZER_REPO, stage_file
 from .reading import StageWeights, load_pickled, make_config, rename, tensors_of
 
-_FILES = {"semantic": "text", "coarse": "coarse", "fine": "fine"}
-_TOKENIZER_REPO = "bert-base-multilingual-cased"
-_CODEC_REPO = "facebook/encodec_24khz"
 _NAMES = {  # theirs -> ours
     "_orig_mod.": "",
     "transformer.wtes.": "token_embeddings.",
@@ -35,18 +32,6 @@ _NAMES = {  # theirs -> ours
 }
 
 
-def original_cache() -> Path:
-    """Where Suno's package keeps its downloads."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "suno" / "bark_v0"
-
-
-def stage_file(folder: Path, stage: str, size: str | None = None) -> Path | None:
-    """The file of a stage in `folder`: of size "large" or "small", or the larger one there is."""
-    endings = {"large": ("_2.pt",), "small": (".pt",), None: ("_2.pt", ".pt")}[size]
-    candidates = (folder / f"{_FILES[stage]}{ending}" for ending in endings)
-    return next((path for path in candidates if path.is_file()), None)
-
-
 class SunoCheckpoint:
     """A folder in Suno's layout. Tokenizer and codec are beside it (`tokenizer/`, `codec/`) or come from the hub."""
 
@@ -62,7 +47,9 @@ class SunoCheckpoint:
     def stage(self, stage: str) -> StageWeights:
         path = stage_file(self._folder, stage, self._size)
         if path is None:
-            raise CheckpointError(f"{self._folder} has no {_FILES[stage]}_2.pt or {_FILES[stage]}.pt; copy it there")
+            raise CheckpointError(
+                f"{self._folder} has no {STAGE_FILES[stage]}_2.pt or {STAGE_FILES[stage]}.pt; copy it there"
+            )
         content = load_pickled(path)
         tensors, sizes = content.get("model"), content.get("model_args")
         if not isinstance(tensors, Mapping) or not isinstance(sizes, Mapping):
@@ -76,12 +63,12 @@ class SunoCheckpoint:
 
     def tokenizer(self) -> Tokenizer:
         folder = self._folder / "tokenizer"
-        return Tokenizer.from_folder(folder if folder.is_dir() else self._hub.tokenizer_folder(_TOKENIZER_REPO))
+        return Tokenizer.from_folder(folder if folder.is_dir() else self._hub.tokenizer_folder(TOKENIZER_REPO))
 
     def codec(self) -> CodecWeights:
         folder = self._folder / "codec"
         if not folder.is_dir():
-            folder = self._hub.weights_folder(_CODEC_REPO)
+            folder = self._hub.weights_folder(CODEC_REPO)
         return CodecWeights(read_json(folder / "config.json"), lambda: read_tensors(folder))
 
 

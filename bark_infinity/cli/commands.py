@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from ..audio.formats import check_format
-from ..errors import EXIT_FAILED, BarkError, UsageError
+from ..errors import EXIT_FAILED, EXIT_USAGE, BarkError, UsageError
 from ..options.resolve import REPORTS
 from ..options.table import Options
 from ..output.clip_tokens import ClipTokens
@@ -30,6 +31,7 @@ from ..voices.rendering import Skipped, render_voices, voices_to_render
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .first_steps import advice_without_text, samples_need_download
 from .tables import MadeClip
 
 if TYPE_CHECKING:  # these import torch
@@ -58,6 +60,9 @@ def run(options: Options, console: Console) -> int:
     check_format(options.output_format, options.output_format_ffmpeg_parameters or "")
     if options.render_npz_samples is not None:
         return render(options, console)
+    if samples_need_download(options):
+        view.print_text(console, Text(advice_without_text(options)))
+        return EXIT_USAGE
     task = _Task(options)
     for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
         if name is not None:

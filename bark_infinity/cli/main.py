@@ -14,7 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from .. import __version__
-from ..errors import EXIT_FAILED, BarkError, UsageError
+from ..errors import EXIT_FAILED, EXIT_USAGE, BarkError, UsageError
 from ..options.flag import Flag
 from ..options.resolve import EXCLUSIVE, resolve
 from ..options.settings_file import config_text, read_config
@@ -22,9 +22,10 @@ from ..options.suggestions import suggest
 from ..options.table import Options, flags
 from ..output.manifest import read_manifest
 from . import console as view
+from .first_steps import program_name
 from .signals import Stopped, stopping
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+EXIT_INTERRUPTED = 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
 
@@ -131,8 +132,8 @@ def completion(shell: str) -> str:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all flags, in their groups."""
     parser = _Parser(
-        prog="bark_perform.py",
-        usage="python bark_perform.py --text_prompt TEXT [flags]",
+        prog=program_name(),
+        usage=f"{program_name()} --text_prompt TEXT [flags]",
         description="Text of any length to speech, music and sound with Suno's Bark.",
         epilog=_EPILOG,
         formatter_class=_formatter(),

@@ -75,8 +75,7 @@ def bark_models(folder: Path | None) -> RenderableType:
 
 
 def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
-    from ..checkpoints.finding import PUBLISHED
-    from ..checkpoints.suno import original_cache
+    from ..checkpoints.places import PUBLISHED, original_cache
 
     original = original_cache()
     for model, repo in PUBLISHED.items():
@@ -88,7 +87,7 @@ def _state_in_hub(repo: str, folder: Path) -> str:
     from huggingface_hub.file_download import repo_folder_name
 
     from ..checkpoints.hub import Hub
-    from ..checkpoints.huggingface import WEIGHT_FILES
+    from ..checkpoints.places import WEIGHT_FILES
     from ..model.tokenizer import VOCABULARY_FILES
 
     place = folder / repo_folder_name(repo_id=repo, repo_type="model")
@@ -105,8 +104,9 @@ def _state_in_hub(repo: str, folder: Path) -> str:
 def _state_of_original(original: Path, model: str, folder: Path) -> str:
     """Suno's layout has the stages alone; the tokenizer and the codec come from the hub."""
     from ..checkpoints.hub import Hub
+    from ..checkpoints.places import stage_file
     from ..checkpoints.reading import STAGES
-    from ..checkpoints.suno import SunoCheckpoint, stage_file
+    from ..checkpoints.suno import SunoCheckpoint
     from ..errors import CheckpointError
 
     lacks = [stage for stage in STAGES if not stage_file(original, stage, model)]

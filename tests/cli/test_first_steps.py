@@ -1,0 +1,120 @@
+"""A command line without a text: what it would do and how, and never a download for a sample."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bark_infinity.checkpoints import places
+from bark_infinity.cli import commands
+from bark_infinity.cli.first_steps import program_name
+from bark_infinity.cli.main import main
+from bark_infinity.run.prompts import SAMPLE_PROMPTS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a command line up to where a model would be loaded: (exit status, the prompts that it would speak, stderr)."""
+    monkeypatch.setenv("COLUMNS", "400")
+    spoken = []
+    monkeypatch.setattr(commands, "perform", lambda options, task, console: spoken.extend(task.prompts) or 0)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "hub")
+
+    def perform(*arguments: str) -> tuple[int, list[str], str]:
+        spoken.clear()
+        status = main(arguments)
+        out, error = capsys.readouterr()
+        assert not out
+        return status, list(spoken), error
+
+    return perform
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ([], 'bark_perform.py --text_prompt "Hello, my name is Suno. [laughs]'),
+        (["--model", "small"], "bark_perform.py --model small --text_prompt"),
+        (["--model", "demo", "--coarse_use_small"], "demo and small (downloaded once, 1.7 GB)"),
+        (["--model", "somebody/bark"], "--model somebody/bark --text_prompt"),
+        (["--seed", "5", "--output_iterations", "3"], "4.5 GB"),
+        (["--force_reload"], "4.5 GB"),
+        (["--model_dir", "empty"], "4.5 GB"),
+    ],
+)
+def test_no_sample_is_worth_a_download(run, arguments, shown):
+    status, spoken, error = run(*arguments)
+    assert (status, spoken) == (2, []) and shown in error
+    assert "--model demo --text_prompt" in error and "error" not in error
+
+
+def test_the_demo_speaks_the_samples(run):
+    assert run("--model", "demo") == (0, list(SAMPLE_PROMPTS), "")
+    assert run("--model", "demo", "--force_reload")[0] == 0
+
+
+def test_a_model_that_is_here_speaks_the_samples(run):
+    Path("folder").mkdir()
+    assert run("--model", "folder")[1] == list(SAMPLE_PROMPTS)
+    Path("downloads/suno/bark").mkdir(parents=True)
+    Path("downloads/suno/bark/model.safetensors").touch()
+    assert run("--model_dir", "downloads")[1] == list(SAMPLE_PROMPTS)
+    assert run("--model_dir", "downloads", "--fine_use_small")[0] == 2
+    snapshot = Path("hub/models--suno--bark/snapshots/0123")
+    snapshot.mkdir(parents=True)
+    (snapshot / "pytorch_model.bin").touch()
+    Path("hub/models--suno--bark/refs").mkdir()
+    Path("hub/models--suno--bark/refs/main").write_text("0123")
+    assert run("--model_dir", "hub")[1] == list(SAMPLE_PROMPTS)
+
+
+def test_the_originals_files_need_tokenizer_and_codec_too(run):
+    places.original_cache().mkdir(parents=True)
+    for name in ("text", "coarse", "fine"):
+        (places.original_cache() / f"{name}_2.pt").touch()
+    assert run("--model_dir", "beside")[0] == 2
+    for repo, name in ((places.TOKENIZER_REPO, "vocab.txt"), (places.CODEC_REPO, "model.safetensors")):
+        Path("beside", repo).mkdir(parents=True)
+        Path("beside", repo, name).touch()
+    assert run("--model_dir", "beside")[1] == list(SAMPLE_PROMPTS)
+
+
+@pytest.mark.parametrize("arguments", [["--dry_run"], ["--text_splits_only"]])
+def test_what_loads_no_model_shows_the_samples(capsys, arguments):
+    assert main(arguments) == 0
+    assert "Suno" in capsys.readouterr().err
+
+
+def test_a_text_is_spoken_whatever_must_be_downloaded(run):
+    assert run("--text_prompt", "Hello.")[1] == ["Hello."]
+
+
+def test_the_answer_imports_no_torch(tmp_path):
+    code = "import sys; from bark_infinity.cli.main import main; print(main([]), 'torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.stdout.split() == ["2", "False"], result.stderr
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        ("/usr/bin/bark-infinity", "bark-infinity"),
+        ("bark-infinity.exe", "bark-infinity"),
+        ("/home/me/bark_infinity/__main__.py", "python -m bark_infinity"),
+        ("bark_perform.py", "python bark_perform.py"),
+        ("/somewhere/pytest/__main__.py", "python bark_perform.py"),
+    ],
+)
+def test_the_program_calls_itself_as_it_was_started(monkeypatch, capsys, start, name):
+    monkeypatch.setattr(sys, "argv", [start])
+    assert program_name() == name
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert name in capsys.readouterr().out.splitlines()[0]
+    main([])
+    assert f'{name} --model demo --text_prompt "Hello' in capsys.readouterr().err
