@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import UsageError
+from ..errors import BarkError, UsageError
 from .history import Weights
 from .voice import Voice
 
 _FLAG = "--custom_audio_processing_function"
+_UNSHOWABLE = "its message cannot be shown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +38,24 @@ HistoryFunction = Callable[[HistoryContext], Weights | Voice | None]
 
 
 def load_function(name: str) -> HistoryFunction:
-    """The function `file.py:function` or `module:function`. Raises UsageError; whatever stands in the file is run."""
+    """The function `file.py:function` or `module:function`, for the command line: what it prints goes to stderr.
+
+    Whatever stands in the file is run. Raises UsageError.
+    """
     where, function_name = check_name(name)
-    try:
-        with redirect_stdout(sys.stderr):  # stdout is for result paths
-            module = _module_of_file(Path(where)) if where.endswith(".py") else _module(where)
-    except (Exception, SystemExit) as error:  # whatever the user's code raises
-        raise UsageError(f"{_FLAG}: {where} cannot be imported ({_said(error)}); mend it or name another") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
+    with _errors_of_user(f"{where} cannot be imported", "mend it or name another"), redirect_stdout(sys.stderr):
+        module = _module_of_file(Path(where)) if where.endswith(".py") else _module(where)
+        function = getattr(module, function_name, None)
+        usable = callable(function)
+    if not usable:
         raise UsageError(f"{_FLAG}: {where} has no function {function_name}; check its name")
-    return function
+
+    def printing_to_stderr(context: HistoryContext) -> Weights | Voice | None:
+        with redirect_stdout(sys.stderr):
+            return function(context)
+
+    printing_to_stderr.__name__ = function_name
+    return printing_to_stderr
 
 
 def check_name(name: str) -> tuple[str, str]:
@@ -62,16 +70,42 @@ def check_name(name: str) -> tuple[str, str]:
 
 def ask(function: HistoryFunction, context: HistoryContext) -> Weights | Voice:
     """What the function wants for a segment. Raises UsageError or VoiceError if it fails or returns something else."""
-    name = getattr(function, "__name__", "the function")
+    name = getattr(function, "__name__", None)
+    name = name if isinstance(name, str) else "the function"
+    where = f"segment {context.index + 1}"
+    with _errors_of_user(f"{name} failed at {where}", "mend it"):
+        answer = function(context)
     try:
-        with redirect_stdout(sys.stderr):
-            answer = function(context)
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{_FLAG}: {name} failed at segment {context.index + 1} ({_said(error)}); mend it") from error
+        return _usable(answer, context, name)
+    except BarkError:
+        raise
+    except BaseException as error:  # of what it returned, which may be any object
+        with _errors_of_user(
+            f"what {name} returned at {where} cannot be used", "let it return Weights, a Voice or None"
+        ):
+            raise error
+
+
+@contextmanager
+def _errors_of_user(what: str, mend: str) -> Iterator[None]:
+    """Turn whatever a user's code raises into a UsageError, all but Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        reason = _describe(error)
+        cause = None if reason.endswith(_UNSHOWABLE) else error  # else the traceback of --loglevel DEBUG would fail
+        raise UsageError(f"{_FLAG}: {what} ({reason}); {mend}") from cause
+
+
+def _usable(answer: object, context: HistoryContext, name: str) -> Weights | Voice:
+    """What a function returned, checked. Raises UsageError or VoiceError, and whatever foreign objects raise."""
     if answer is None:
         return context.weights
     if isinstance(answer, Weights):
-        _check(answer, name)
+        for stage in ("semantic", "coarse", "fine"):
+            _check_shares(getattr(answer, stage), f"{name} returned {stage} weights")
         return answer
     if not isinstance(answer, Voice):
         raise UsageError(f"{_FLAG}: {name} returned {type(answer).__name__}; let it return Weights, a Voice or None")
@@ -79,17 +113,14 @@ def ask(function: HistoryFunction, context: HistoryContext) -> Weights | Voice:
     return Voice.from_prompts(arrays, f"what {name} returned at segment {context.index + 1}")
 
 
-def _check(weights: Weights, name: str) -> None:
-    for stage in ("semantic", "coarse", "fine"):
-        try:
-            starting, previous = getattr(weights, stage)
-            good = 0 <= starting <= 1 and 0 <= previous <= 1
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise UsageError(
-                f"{_FLAG}: {name} returned {stage} weights {getattr(weights, stage)!r}; let them be two shares from 0 to 1"
-            )
+def _check_shares(shares: object, what: str) -> None:
+    try:
+        starting, previous = shares
+        good = 0 <= starting <= 1 and 0 <= previous <= 1
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise UsageError(f"{_FLAG}: {what} {repr(shares)[:200]}; let them be two shares from 0 to 1")
 
 
 def _module(name: str) -> ModuleType:
@@ -109,5 +140,13 @@ def _module_of_file(path: Path) -> ModuleType:
     return module
 
 
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+def _describe(error: BaseException) -> str:
+    """Kind and message of a foreign exception, whose own methods may fail as well."""
+    kind = type.__dict__["__name__"].__get__(type(error))  # whatever its metaclass makes of the name
+    try:
+        message = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        message = _UNSHOWABLE
+    return " ".join((f"{kind}: {message}" if message else kind).split())[:200]

@@ -9,6 +9,7 @@ import pytest
 from test_scheduler import VOICE, Recorder, plan, sources
 
 from bark_infinity import Voice, Weights
+from bark_infinity.cli.main import main
 from bark_infinity.errors import UsageError, VoiceError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
@@ -100,16 +101,87 @@ def test_one_clip_fails_and_the_others_are_made():
     assert len(results) == 3 and len(failed) == 1 and "segment 2 (KeyError: 'no more')" in str(failed[0].error)
 
 
-def test_leaving_is_a_failure_and_what_it_prints_is_no_result(capsys):
-    def chatty(context):
-        print("asked for", context.text)
-        if context.index == 1:
-            raise SystemExit(7)
+CHATTY = """
+print("imported")
 
-    _, clip = run(chatty)
+def chatty(context):
+    print("asked for", context.text)
+    if context.index == 1:
+        raise SystemExit(7)
+"""
+
+
+def test_leaving_is_a_failure_and_what_it_prints_is_no_result(capsys):
+    Path("chatty.py").write_text(CHATTY)
+    _, clip = run(load_function("chatty.py:chatty"))
     out, err = capsys.readouterr()
-    assert isinstance(clip, FailedClip) and "SystemExit: 7" in str(clip.error)
-    assert out == "" and err == "asked for s0\nasked for s1\n"
+    assert isinstance(clip, FailedClip) and "chatty failed at segment 2 (SystemExit: 7)" in str(clip.error)
+    assert out == "" and err == "imported\nasked for s0\nasked for s1\n"
+
+
+def test_a_function_of_a_program_prints_where_the_program_prints(capsys):
+    run(lambda context: print("asked for", context.text))
+    assert capsys.readouterr().out.startswith("asked for s0\n")
+
+
+class Odd(BaseException):
+    def __str__(self):
+        raise Odd
+
+    __repr__ = __str__
+
+
+class Unusable:
+    """An object whose every use fails."""
+
+    def __fails(self, *_):
+        raise Odd
+
+    __iter__ = __repr__ = __str__ = __len__ = __le__ = __ge__ = __array__ = __fails
+    __class__ = property(__fails)
+
+
+def raising(error: BaseException):
+    def function(context):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (raising(BaseException("odd")), "function failed at segment 1 (BaseException: odd)"),
+        (raising(GeneratorExit()), "function failed at segment 1 (GeneratorExit)"),
+        (raising(StopIteration(1)), "function failed at segment 1 (StopIteration: 1)"),
+        (raising(Odd()), "function failed at segment 1 (Odd: its message cannot be shown)"),
+        (lambda _: Unusable(), "what <lambda> returned at segment 1 cannot be used (Odd: "),
+        (lambda _: Weights(Unusable()), "what <lambda> returned at segment 1 cannot be used (Odd: "),
+        (lambda _: Weights((Unusable(), 0)), "what <lambda> returned at segment 1 cannot be used (Odd: "),
+        (lambda _: Voice(Unusable(), Unusable(), Unusable()), "what <lambda> returned at segment 1"),
+        (lambda _: Weights((10**5000, 0)), "what <lambda> returned at segment 1 cannot be used (ValueError: "),
+        (lambda _: Weights((2, 0)), "<lambda> returned semantic weights (2, 0); let them be two shares"),
+    ],
+)
+def test_whatever_fails_is_one_sentence(function, message):
+    _, clip = run(function)
+    assert isinstance(clip, FailedClip) and message in str(clip.error) and "\n" not in str(clip.error)
+    assert isinstance(clip.error, UsageError | VoiceError)
+
+
+def test_ctrl_c_in_a_function_stays_what_it_is():
+    with pytest.raises(KeyboardInterrupt):
+        run(raising(KeyboardInterrupt()))
+
+
+@pytest.mark.parametrize("level", ["WARNING", "DEBUG"])
+def test_a_module_that_raises_what_cannot_be_shown(capfd, level):
+    Path("odd.py").write_text(
+        "class Odd(BaseException):\n    def __str__(self): raise Odd\n    __repr__ = __str__\nraise Odd"
+    )
+    function = ["--custom_audio_processing_function", "odd.py:f", "--loglevel", level]
+    assert main(["--model", "demo", "--device", "cpu", "--text_prompt", "hi", *function]) == 2
+    assert "odd.py cannot be imported (Odd: its message cannot be shown)" in " ".join(capfd.readouterr().err.split())
 
 
 def test_clips_can_be_told_apart():
