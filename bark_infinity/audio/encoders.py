@@ -120,7 +120,10 @@ class FfmpegEncoder:
     """By a process of ffmpeg that waits for samples. Raises OutputError with ffmpeg's complaint."""
 
     def __init__(self, file: BinaryIO, path: Path, format: str, tags: Mapping[str, str], arguments: Sequence[str]):
-        """`path`: where the file will stand. `format`: a suffix that ffmpeg knows. `arguments`: how it is encoded."""
+        """`file` has a name. `path`: where it will stand. `format`: a suffix that ffmpeg knows. `arguments`: how to encode.
+
+        ffmpeg's own output lies beside `file`, so whoever removes an unfinished file's folder removes that as well.
+        """
         self._file, self._path, self._format = file, path, format
         metadata = [("-metadata", f"{_FFMPEG_TAGS.get(name, name)}={value}") for name, value in tags.items()]
         self._how = [*itertools.chain(*metadata), *arguments]
@@ -145,18 +148,16 @@ class FfmpegEncoder:
             shutil.copyfileobj(encoded, self._file)
 
     def discard(self) -> None:
-        """Leave neither process nor folder, finished or not."""
+        """Leave neither process nor temporary file, finished or not."""
         self._resources.close()
 
     def _start(self) -> None:
-        folder = tempfile.TemporaryDirectory(dir=self._path.parent, prefix=".", ignore_cleanup_errors=True)
-        where = Path(self._resources.enter_context(folder)).absolute()
-        self._made, self._said = where / f"clip.{self._format}", where / "said"  # MP4 needs a file to go back in
+        self._made = Path(f"{self._file.name}.{self._format}").absolute()  # MP4 needs a file to go back in
+        self._said = self._resources.enter_context(tempfile.TemporaryFile())  # a pipe that nobody reads would fill up
         command = ["ffmpeg", "-hide_banner", "-loglevel", "error"]
         command += ["-f", "f32le", "-ar", str(c.SAMPLE_RATE), "-ac", "1", "-i", "pipe:0", *self._how, str(self._made)]
         self._resources.callback(self._stop)
-        with self._said.open("wb") as said:  # a pipe that nobody reads would stop it when full
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said)
 
     def _stop(self) -> None:
         if self._process is not None:
@@ -164,12 +165,14 @@ class FfmpegEncoder:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
             self._process.wait()
+        self._made.unlink(missing_ok=True)
 
     def _wait(self) -> None:
         """Until it has ended. Raises OutputError if it has made nothing."""
         if self._process.wait() or not self._made.exists():
+            self._said.seek(0)
             raise OutputError(
-                f"ffmpeg cannot make {self._path} ({_complaint(self._said.read_bytes())}); "
+                f"ffmpeg cannot make {self._path} ({_complaint(self._said.read())}); "
                 "change --output_format_ffmpeg_parameters or choose another --output_format"
             )
 

@@ -343,6 +343,25 @@ def test_an_interrupt_leaves_neither_file_nor_process(monkeypatch):
     assert os.listdir() == ["bin"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_kill_while_ffmpeg_encodes_leaves_nothing_beside_the_files_folder(monkeypatch):
+    """Whoever removes the folder of an unfinished file, as the journal does, removes all that encoding left."""
+    for folder in ("bin", "out/work"):
+        Path(folder).mkdir(parents=True)
+    Path("bin/ffmpeg").write_text('#!/bin/sh\nfor last; do :; done; echo half > "$last"; kill -9 $PPID; sleep 0.2\n')
+    Path("bin/ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
+    if not (child := os.fork()):
+        try:
+            with open("out/work/clip.m4a", "xb") as file:
+                with AudioEncoder(file, Path("out/clip.m4a"), TAGS, "m4a") as encoder:
+                    encoder.write(chirp(60))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    assert os.listdir("out") == ["work"] and sorted(os.listdir("out/work")) == ["clip.m4a", "clip.m4a.m4a"]
+
+
 # ---- checked before anything is made --------------------------------------------------------------------------------
 
 
