@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import stat
-import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,8 @@ _UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # of characters
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)  # device names on Windows
 
 
+_TEMPORARY = re.compile(r"\.bark-infinity-[0-9a-f]{16}\.tmp(\.\w+)?")  # the last part is an encoder's
+_STALE_SECONDS = 86_400  # no single file takes so long to write
 PARTIAL_SUFFIX = ".partial"  # of folders of clips under way
 _PIPE_SECONDS = 5.0  # that a named pipe may be without a writer
 
@@ -75,24 +77,34 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool =
 
     With `overwrite=False` a file that already has the name stays and FileExistsError is raised.
     """
+    temporary = path.parent / f".bark-infinity-{secrets.token_hex(8)}.tmp"
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        file = open(temporary, "x+b")  # noqa: SIM115
     except OSError as error:
         raise OutputError(f"cannot write in {path.parent} ({error.strerror}); choose another folder") from None
     try:
         with errors_naming(path):
-            with os.fdopen(descriptor, "w+b") as file:
+            with file:
                 write(file)
                 to_disk(file)
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; results are ordinary ones
             if overwrite:
                 os.replace(temporary, path)
             else:
-                _rename_to_new(Path(temporary), path)
+                _rename_to_new(temporary, path)
         sync_folder(path.parent)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def remove_stale_temporaries(folder: Path) -> None:
+    """Remove what `write_whole` and encoders left in a folder when their process was killed, a day ago or earlier."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    if entry.stat().st_mtime < time.time() - _STALE_SECONDS:
+                        os.unlink(entry.path)
 
 
 def make_folder(folder: Path) -> None:
@@ -170,12 +182,6 @@ def _rename_to_new(hidden: Path, path: Path) -> None:
         os.replace(hidden, path)
     else:
         os.unlink(hidden)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def safe_stem(text: str, max_bytes: int = MAX_STEM_BYTES) -> str:

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bark_infinity.errors import OutputError
-from bark_infinity.files import name_together, portable_stem, safe_stem, write_whole
+from bark_infinity.files import name_together, portable_stem, remove_stale_temporaries, safe_stem, write_whole
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=200)  # lone surrogates too, as argv may hold them
 FORBIDDEN = set('<>:"/\\|?*\x7f') | {chr(code) for code in range(32)}  # on Windows; Linux and macOS forbid less
@@ -153,6 +153,27 @@ def test_permissions_follow_the_umask(overwrite, umask, mode):
     finally:
         os.umask(before)
     assert stat.S_IMODE(Path("a").stat().st_mode) == mode
+
+
+def test_the_umask_of_the_process_is_never_touched(monkeypatch):
+    """It belongs to all threads: what another one creates in between would have the rights of any file."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+    write_whole(Path("a"), lambda file: file.write(b"x"))
+    assert os.listdir() == ["a"]
+
+
+def test_stale_temporaries_of_ours_alone_are_removed():
+    ours, encoders = f".bark-infinity-{'a' * 16}.tmp", f".bark-infinity-{'b' * 16}.tmp.m4a"
+    foreign = [".tmp", ".x.tmp", f"bark-infinity-{'a' * 16}.tmp", f".bark-infinity-{'g' * 16}.tmp", f"{ours}.a/"]
+    recent, link = f".bark-infinity-{'c' * 16}.tmp", f".bark-infinity-{'d' * 16}.tmp"
+    for name in (ours, encoders, recent, *foreign):
+        Path(name).mkdir() if name.endswith("/") else Path(name).touch()
+        if name != recent:
+            os.utime(name, (0, 0))
+    Path(link).symlink_to(ours)
+    remove_stale_temporaries(Path())
+    assert sorted(os.listdir()) == sorted([recent, link, *(name.rstrip("/") for name in foreign)])
+    remove_stale_temporaries(Path("absent"))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 
 from ..errors import CheckpointError, OutputError
 from ..files import to_disk, write_whole
@@ -148,11 +150,9 @@ def _fetch(remote: RemoteFile, blob: Path) -> str:
 
 def _go_on(remote: RemoteFile, part: Path) -> None:
     """Download what is still missing of a file; after a break again, as long as something comes."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
+    http_get = _http_get_in_small_chunks()
     headers = build_hf_headers() | {"Accept-Encoding": "identity"}  # compressed, it could not go on in the middle
     while True:
         had = _size(part)
@@ -174,6 +174,28 @@ def _go_on(remote: RemoteFile, part: Path) -> None:
         except Exception:  # of the HTTP client, which is another in each major version
             if not had < _size(part) <= (remote.size or 0):
                 raise
+
+
+def _http_get_in_small_chunks() -> Callable[..., None]:
+    """A copy of the library's `http_get` that reads and writes `_CHUNK_BYTES` at once.
+
+    The library takes the chunk size from a constant of a module. Assigning to that would change it for everybody who
+    uses the library in this process, so the copy looks its constants up in a view of that module instead.
+    """
+    from huggingface_hub import constants, file_download
+
+    class Constants:
+        DOWNLOAD_CHUNK_SIZE = _CHUNK_BYTES
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(constants, name)
+
+    original = inspect.unwrap(file_download.http_get)
+    names = {**vars(file_download), "constants": Constants()}
+    copy = FunctionType(original.__code__, names, None, original.__defaults__, original.__closure__)
+    copy.__kwdefaults__ = original.__kwdefaults__
+    names["http_get"] = copy  # it calls itself to go on after a break
+    return copy
 
 
 def _size(path: Path) -> int:

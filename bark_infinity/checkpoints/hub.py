@@ -55,10 +55,8 @@ class Hub:
         state = "not on this machine" if not stored.find(name) else "asked for again" if self._force else "damaged"
         if self._offline:
             raise CheckpointError(f"{name} of {repo} is {state} and --offline is set: {mend}")
-        from huggingface_hub import logging as hub_logging
         from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
 
-        hub_logging.set_verbosity_error()  # it retries by itself; what comes of it is said once, below
         step = "the hub cannot be reached"
         try:
             remote = stored.ask(name)

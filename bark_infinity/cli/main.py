@@ -32,6 +32,8 @@ _EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false take
 
 def run_and_exit() -> NoReturn:
     """The program: `main`, and the end of the process."""
+    # The hub's library retries by itself; what comes of it is said once, in our own message.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = main()
     if status > 128:  # asked to stop: nobody waits for the libraries that a thread may still be importing
         sys.stderr.flush()

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import constants as c
 from ..errors import DeviceError, UsageError, VoiceError
+from ..files import remove_stale_temporaries
 from .library import voice_files
 from .voice import Voice
 
@@ -50,6 +51,9 @@ def render_voices(voices: Iterable[Path], format: str, decode: Decode, write: Wr
 
     Audio that is there stays, so that a broken run goes on where it stopped. Raises OutputError.
     """
+    voices = list(voices)
+    for folder in {path.parent for path in voices}:
+        remove_stale_temporaries(folder)
     return (_render(path, path.with_suffix(f".{format}"), decode, write) for path in voices)
 
 

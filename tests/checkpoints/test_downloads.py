@@ -291,6 +291,14 @@ def test_a_slow_server_is_waited_for(big):
     assert fetch().read_bytes() == BIG and big.starts(NAME) == [0]
 
 
+def test_the_library_stays_as_it_is_for_others(big):
+    from huggingface_hub import constants, logging
+
+    before = (dict(vars(constants)), logging.get_verbosity())
+    fetch()
+    assert (dict(vars(constants)), logging.get_verbosity()) == before
+
+
 # ---- wrong and damaged ----------------------------------------------------------------------------------------------
 
 
