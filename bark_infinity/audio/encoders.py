@@ -153,7 +153,8 @@ class FfmpegEncoder:
 
     def _start(self) -> None:
         self._made = Path(f"{self._file.name}.{self._format}").absolute()  # MP4 needs a file to go back in
-        self._said = self._resources.enter_context(tempfile.TemporaryFile())  # a pipe that nobody reads would fill up
+        said = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
+        self._said = self._resources.enter_context(said)
         command = ["ffmpeg", "-hide_banner", "-loglevel", "error"]
         command += ["-f", "f32le", "-ar", str(c.SAMPLE_RATE), "-ac", "1", "-i", "pipe:0", *self._how, str(self._made)]
         self._resources.callback(self._stop)
