@@ -6,8 +6,31 @@ Importing this does nothing but define names; what needs torch is imported when 
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
-from .constants import SAMPLE_RATE
+from .constants import SAMPLE_RATE as SAMPLE_RATE
+
+if TYPE_CHECKING:  # the names of `_HOMES`, for editors and type checkers
+    from .bark import Bark as Bark
+    from .bark import Generation as Generation
+    from .bark import Segment as Segment
+    from .bark import Settings as Settings
+    from .drop_in import codec_decode as codec_decode
+    from .drop_in import generate_audio as generate_audio
+    from .drop_in import generate_coarse as generate_coarse
+    from .drop_in import generate_fine as generate_fine
+    from .drop_in import generate_text_semantic as generate_text_semantic
+    from .drop_in import preload_models as preload_models
+    from .drop_in import save_as_prompt as save_as_prompt
+    from .drop_in import semantic_to_waveform as semantic_to_waveform
+    from .drop_in import text_to_semantic as text_to_semantic
+    from .errors import BarkError as BarkError
+    from .generation import SUPPORTED_LANGS as SUPPORTED_LANGS
+    from .options.table import Options as Options
+    from .seeds import Seeds as Seeds
+    from .voices.custom_history import HistoryContext as HistoryContext
+    from .voices.history import Weights as Weights
+    from .voices.voice import Voice as Voice
 
 __version__ = "1.0.0"
 
@@ -22,7 +45,7 @@ _DROP_IN = (
     "generate_fine",
     "codec_decode",
 )
-_HOMES = dict.fromkeys(_DROP_IN, ".drop_in") | {
+_HOMES = dict.fromkeys(_DROP_IN, ".drop_in") | {  # public name: the module that has it, imported on first use
     "Bark": ".bark",
     "Segment": ".bark",
     "Settings": ".bark",
@@ -33,15 +56,18 @@ _HOMES = dict.fromkeys(_DROP_IN, ".drop_in") | {
     "HistoryContext": ".voices.custom_history",
     "Options": ".options.table",
     "BarkError": ".errors",
+    "SUPPORTED_LANGS": ".generation",
 }
 
 __all__ = ["SAMPLE_RATE", "__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name], __name__), name)
+if not TYPE_CHECKING:  # else every name would be taken for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import constants as c
 from .checkpoints.hub import Hub
 from .checkpoints.loading import ModelChoice, Models, load_models
 from .checkpoints.reading import STAGES
@@ -41,6 +42,7 @@ StageProgress = Callable[[str, int, int], None]
 _log = logging.getLogger(__name__)
 _STAGE_FUNCTIONS = {"semantic": generate_semantic, "coarse": generate_coarse, "fine": generate_fine}
 _MAX_AUTO_ROWS = {"cpu": 16, "cuda": 64}  # beyond it a step costs about as much more as it gives
+_SHOWN_TEXT = 60  # characters of a segment's text in its repr
 _FINE_ROWS_AT_ONCE = 16  # windows that fill a GPU
 _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine stage in float32
 
@@ -57,6 +59,10 @@ class Segment:
     history: History = field(default_factory=lambda: History.of_voice(None))
     seeds: Seeds = Seeds()
     semantic: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        given = f", {len(self.semantic)} semantic tokens given" if self.semantic is not None else ""
+        return f"Segment({_shortened(self.text)}, {self.history!r}, seeds={self.seeds.given()}{given})"
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,12 @@ class Generation:
     statistics: Statistics | None = None  # of the semantic stage, where they were asked for
     ended: bool = True  # the speech was over, or as long as it may be, before the semantic stage's window was full
 
+    def __repr__(self) -> str:
+        seconds = len(self.audio) / c.SAMPLE_RATE
+        ended = "" if self.ended else ", without an end"
+        cut = f", {self.cut_ids} ids left unsaid" if self.cut_ids else ""
+        return f"Generation({seconds:.1f} s of audio, {self.voice!r}{ended}{cut})"
+
     @property
     def silent(self) -> bool:
         """The model ended the speech at once."""
@@ -128,6 +140,10 @@ class Bark:
         self.hub = models.hub
         self._codec = models.codec
         self._codec_placement = models.codec_placement
+
+    def __repr__(self) -> str:
+        places = {f"{stage.placement.dtype} on {stage.placement.device}" for stage in self.stages.values()}
+        return f"Bark({self.name!r}, {', '.join(sorted(places)).replace('torch.', '')})"
 
     @classmethod
     def load(
@@ -397,6 +413,11 @@ def load_voice(
         return Voice.from_prompts(voice, "the history prompt")
     path = find_voice(str(voice), folders)
     return Voice.load(path) if path else hub.preset(str(voice).removesuffix(".npz"))
+
+
+def _shortened(text: str | None) -> str:
+    """A text in quotation marks, of which the beginning is enough to know it again."""
+    return repr(text if text is None or len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 3]}...")
 
 
 class _StopWatch:

@@ -11,14 +11,26 @@ LAYERS = (  # from the lowest to the highest; a module imports from its own laye
     {"constants", "errors", "files", "seeds"},
     {"model", "text", "readers", "audio", "options"},
     {"stages", "checkpoints", "voices"},
-    {"bark", "drop_in"},
+    {"bark", "drop_in", "api", "generation"},
     {"run"},
     {"output"},
     {"narration"},
     {"reports"},
     {"cli", "__main__"},
 )
-TORCH_FREE = {"constants", "errors", "files", "seeds", "text", "readers", "audio", "options", "cli"}
+TORCH_FREE = {
+    "constants",
+    "errors",
+    "files",
+    "seeds",
+    "text",
+    "readers",
+    "audio",
+    "options",
+    "cli",
+    "api",
+    "generation",
+}
 SLOW = {"torch", "transformers", "nltk", "tokenizers", "soundfile"}  # to import
 
 

@@ -27,6 +27,10 @@ class History:
     coarse: np.ndarray
     fine: np.ndarray
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.semantic)} semantic tokens, {self.coarse.shape[1]} coarse frames, {self.fine.shape[1]} fine frames"
+        return f"History({sizes})"
+
     @classmethod
     def of_voice(cls, voice: Voice | None) -> History:
         """The whole voice for every stage, as the original does; the stages cut it to their windows."""

@@ -28,6 +28,9 @@ class Voice:
     coarse: np.ndarray
     fine: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"Voice({self.seconds:.1f} s, {len(self.semantic)} semantic tokens, {self.fine.shape[1]} frames)"
+
     @property
     def seconds(self) -> float:
         return self.fine.shape[1] / c.FRAME_RATE_HZ
