@@ -49,16 +49,17 @@ _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What is to be said in one go (at most 256 WordPiece ids), what it goes on from, and its seeds.
+    """What is to be said in one go (at most 256 WordPiece ids), the history it goes on from, and its seeds.
 
     Without a text it goes on from its history until the window is full. With `semantic` (n,) the first stage is left
-    out, and these tokens are said.
+    out, and these tokens are said. `settings`: its own sampling settings; None: those of its batch.
     """
 
     text: str | None
     history: History = field(default_factory=lambda: History.of_voice(None))
     seeds: Seeds = Seeds()
     semantic: np.ndarray | None = None
+    settings: Settings | None = None
 
     def __repr__(self) -> str:
         given = f", {len(self.semantic)} semantic tokens given" if self.semantic is not None else ""
@@ -181,6 +182,17 @@ class Bark:
                 digest.update(weights.float().cpu().numpy().astype("<f4").tobytes())
         return digest.hexdigest()
 
+    def describe_stages(self) -> dict[str, dict[str, str]]:
+        """For each stage where its weights came from, their dtype and their device, for a manifest."""
+        return {
+            name: {
+                "source": stage.source,
+                "dtype": str(stage.placement.dtype).removeprefix("torch."),
+                "device": stage.placement.device.type,
+            }
+            for name, stage in self.stages.items()
+        }
+
     @property
     def codec(self) -> Codec:
         """The codec, waited for where it is still loading."""
@@ -205,7 +217,7 @@ class Bark:
         seed: int | None = None,
         settings: Settings = Settings(),
     ) -> Generation:
-        """One segment of up to 256 ids in one go; for longer texts see `long_form`. `voice`: what `load_voice` takes.
+        """One segment of up to 256 ids in one go; for longer texts see `narrate`. `voice`: what `load_voice` takes.
 
         Raises TextError for an empty text and VoiceError for an unusable voice.
         """
@@ -233,16 +245,31 @@ class Bark:
         progress: StageProgress = lambda *_: None,
         rows: int | None = None,
     ) -> Iterator[tuple[int, Generation]]:
-        """The place of each segment in `segments` and what became of it, as soon as it is sound.
+        """The index in `segments` and the generation of each segment, as soon as it has its sound.
 
-        `rows` of them stand side by side in a stage (None: as many as fit), the others wait until a place is free; each
-        has the tokens it gets alone. Raises TextError for an empty text and VoiceError for a history this model cannot
-        hear.
+        `rows` of them stand side by side in a stage (None: as many as fit), the others wait until a row is free; each
+        has the tokens it gets alone. Segments with other settings than `settings` form batches of their own. Raises
+        TextError for an empty text and VoiceError for a history with tokens that this model does not have.
         """
-        said = [s.text is not None and s.semantic is None for s in segments]  # not: no words, or tokens instead
-        ids = [self.encode(s.text) if has_text else [] for s, has_text in zip(segments, said, strict=True)]
         for segment in segments:
+            self._ids_of(segment)
             self.check_history(segment.history)
+        alike: dict[Settings, list[int]] = {}  # indexes of segments, by their settings
+        for index, segment in enumerate(segments):
+            alike.setdefault(settings if segment.settings is None else segment.settings, []).append(index)
+        for own, indexes in alike.items():
+            for k, generation in self._stream_alike([segments[i] for i in indexes], own, progress, rows):
+                yield indexes[k], generation
+
+    def _ids_of(self, segment: Segment) -> list[int]:
+        """The WordPiece ids that the semantic stage reads; none for a segment without words, or with tokens instead."""
+        return [] if segment.text is None or segment.semantic is not None else self.encode(segment.text)
+
+    def _stream_alike(
+        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
+    ) -> Iterator[tuple[int, Generation]]:
+        """As `stream`, of segments with the same settings."""
+        ids = [self._ids_of(segment) for segment in segments]
         rows = rows or self.rows_at_once(settings)
         randoms = [_row_randoms(segment.seeds) for segment in segments]
 

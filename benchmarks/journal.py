@@ -18,8 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bark_infinity.options.resolve import resolve
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 FRAMES, SEMANTIC = 750, 499  # of 10 s
@@ -28,7 +26,7 @@ FRAMES, SEMANTIC = 750, 499  # of 10 s
 class NoModel:
     """Stands for a Bark: hands out the same random segment for every text, at once."""
 
-    name, stages, identity = "no model", {}, "no model"
+    name, identity = "no model", "no model"
 
     def __init__(self):
         from bark_infinity.bark import Generation
@@ -37,10 +35,13 @@ class NoModel:
 
         random = np.random.default_rng(0)
         fine = random.integers(0, 1024, (8, FRAMES))
-        self.spec, self.tokenizer = BarkSpec(), self
+        self.spec = BarkSpec()
         self.sound = np.zeros(FRAMES * 320, np.float32)
         taken = dict.fromkeys(("semantic", "coarse", "fine", "codec"), 0.0)
         self.segment = Generation(Voice(random.integers(0, 10_000, SEMANTIC), fine[:2], fine), self.sound, 0, taken)
+
+    def describe_stages(self) -> dict[str, dict[str, str]]:
+        return {}
 
     def encode(self, text: str) -> list[int]:
         return [1]
@@ -61,22 +62,21 @@ class NoModel:
 
 def run_once(n: int, folder: Path, stop_at: int | None) -> float:
     """Seconds that a run of n segments takes; it is left when `stop_at` of them are made."""
+    from bark_infinity.options.resolve import resolve
     from bark_infinity.options.table import Options
     from bark_infinity.output.clip_files import clip_keys, save_clips
     from bark_infinity.run.journal import RunJournal
     from bark_infinity.run.planning import plan_clips
-    from bark_infinity.run.scheduler import LongForm
+    from bark_infinity.run.recipe import Recipe
 
     text = "\n".join(f"This is line {k} of a long text." for k in range(n))
     options = resolve(Options(text_prompt=text, split_each_text_prompt_by="line", seed=1, check_segments="off"))
     start = time.perf_counter()
-    form = LongForm.from_options(options, NoModel(), None)
+    recipe = Recipe.from_options(options, NoModel())
     plans, _ = plan_clips([text], options, 0)
-    for journal in RunJournal.unfinished(folder, clip_keys(options, form)):
-        assert journal.belongs_to(plans)
-        form.journal = journal
-        break
-    results = save_clips(form, plans, folder, options)
+    journal = next(RunJournal.unfinished(folder, clip_keys(options, recipe)), None)
+    assert journal is None or journal.belongs_to(plans)
+    results = save_clips(recipe, plans, folder, options, journal)
     for done, _ in enumerate(results, 1):
         if done == stop_at:
             break

@@ -87,3 +87,7 @@ def test_what_answers_at_once_imports_nothing_slow_at_its_top():
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module]
             assert not {n.split(".")[0] for n in names} & SLOW, name
+
+
+def test_no_two_modules_import_each_other():
+    assert not {(name, other) for name, others in IMPORTS.items() for other in others if name in IMPORTS[other]}

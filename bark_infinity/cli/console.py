@@ -18,8 +18,8 @@ from rich.text import Text
 from ..reports.tables import count
 
 if TYPE_CHECKING:  # nothing here waits for NumPy or torch
-    from ..run.checks import Try
     from ..run.scheduler import RunProgress
+    from ..run.takes import Try
 
 
 class _Share(NamedTuple):
@@ -173,10 +173,10 @@ class FaultReport:
 
     def add(self, where: str, tries: Sequence[Try]) -> None:
         """Tell what was wrong with a segment, if anything was."""
-        from ..run.checks import told
+        from ..run.takes import describe_faults
 
         self._checked += 1
-        if (what := told(tries)) is not None:
+        if (what := describe_faults(tries)) is not None:
             self._faulty += 1
             if self._faulty <= self._most:
                 warn(self._console, f"{where}: {what}")

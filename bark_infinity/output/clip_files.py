@@ -11,7 +11,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,15 +19,16 @@ import numpy as np
 
 from .. import constants as c
 from ..audio import writing as audio
-from ..bark import Bark
-from ..errors import DeviceError, OutputError, VoiceError
+from ..errors import OutputError, VoiceError
 from ..files import errors_naming, make_folder, safe_stem, to_disk
 from ..options.table import Options, flags
-from ..run.clips import ClipRecord, FailedClip, PlacedSegment, SegmentRecord
-from ..run.journal import ClipJournal, RunJournal
-from ..run.naming import RESULT_SUFFIXES, numbered
+from ..run.clips import Clip, FinishedSegment, SegmentRecord
+from ..run.engine import Engine
+from ..run.journal import ClipJournal, KeptSegment, RunJournal
+from ..run.naming import RESULT_SUFFIXES, clip_stems, numbered
 from ..run.planning import ClipPlan, SegmentPlan
-from ..run.scheduler import LongForm
+from ..run.recipe import Recipe
+from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
 from ..voices.voice import Voice
 from .descriptions import SOFTWARE, clip_tags, one_line_title, recorded_settings
 from .manifest import machine, seconds, versions, write_manifest
@@ -79,25 +80,12 @@ def write_sound(path: Path, samples: np.ndarray, tags: Mapping[str, str], option
     audio.write_audio(path, samples, tags, options.output_format, options.output_format_ffmpeg_parameters or "")
 
 
-@dataclass(frozen=True, eq=False)
-class SavedClip:
-    """A clip whose files are there; `path` is that of the audio."""
-
-    record: ClipRecord
-    path: Path
-    level: audio.Level
-
-    @property
-    def plan(self) -> ClipPlan:
-        return self.record.plan
-
-
-def clip_keys(options: Options, form: LongForm) -> Callable[[ClipPlan], str]:
-    """What digests all that shapes the files of a clip: a run that goes on leaves out what is finished under the same."""
+def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
+    """A function that digests all that shapes the files of a clip: the key under which a finished one is found again."""
     kinds = {line.name: line.sound or line.name in _SHAPES_FILES for line in flags()}
     asked = {name: value for name, value in options.changed().items() if kinds[name]}
-    voices = [voice and voice.digest() for voice in (form.voice, form.spoken)]
-    of_run = [form.bark.identity, voices, sorted(asked.items())]
+    voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
+    of_run = [recipe.engine.identity, voices, sorted(asked.items())]
 
     def key(plan: ClipPlan) -> str:
         segments = [(s.text, dataclasses.astuple(s.seeds), s.pause.seconds) for s in plan.segments]
@@ -108,74 +96,63 @@ def clip_keys(options: Options, form: LongForm) -> Callable[[ClipPlan], str]:
 
 
 def save_clips(
-    form: LongForm, plans: Iterable[ClipPlan], folder: Path, options: Options
-) -> Iterator[PlacedSegment | SavedClip | FailedClip]:
-    """Make clips and write each while it is made: every segment as soon as it is written, and what became of each clip.
-
-    A clip that cannot be written fails alone. Not asking for the next one ends the run; what is finished of it is in
-    the run's journal, a new one unless `form` has one.
-    """
-    journal = form.journal
-    if journal is None:
-        form.journal = journal = RunJournal.start(folder, clip_keys(options, form), 0)
-    under_way: dict[int, ClipFiles] = {}  # by the identity of their plans
-    lost: dict[int, ClipPlan] = {}  # likewise, those that failed
-    again, complete = False, False  # whether to go on with it some other time; whether it is done
-    try:
-        with contextlib.closing(form.in_order(plans, lambda plan: id(plan) not in lost)) as results:
-            for made in results:
-                key = id(made.plan)
-                result = _write(made, under_way, folder, options, form)
-                if not isinstance(result, PlacedSegment) and key in under_way:
-                    under_way.pop(key).discard()
-                if isinstance(result, SavedClip):
-                    journal.finished(result.plan, result.path)
-                if isinstance(result, FailedClip):
-                    lost[key] = result.plan
-                    journal.given_up(result.plan, for_good=not _may_pass(result))
-                    again = again or _may_pass(result)
-                yield result
-        complete = not again
-    finally:
-        for files in under_way.values():
-            files.discard()
-        journal.close(complete)
-
-
-def _may_pass(failed: FailedClip) -> bool:
-    """Whether the same command may make the clip another time: there was no space, no memory."""
-    return isinstance(failed.error, (OutputError, DeviceError))
-
-
-def _write(
-    made: PlacedSegment | ClipRecord | FailedClip,
-    under_way: dict[int, ClipFiles],
+    recipe: Recipe,
+    plans: Iterable[ClipPlan],
     folder: Path,
     options: Options,
-    form: LongForm,
-) -> PlacedSegment | SavedClip | FailedClip:
-    """Write what is made; it is told as it is, or as the clip that failed by it."""
-    key = id(made.plan)
+    journal: RunJournal | None = None,
+    known: Mapping[int, KeptSegment] | None = None,
+    progress: Callable[[RunProgress], None] = lambda _: None,
+) -> Iterator[Result]:
+    """Make clips and write their files while they are made; what `Scheduler.run` yields, each segment once it is written.
+
+    Closing the iterator ends the run; what is finished of it stays in `journal`, or in a new one where none is given.
+    """
+    run = journal or RunJournal.start(folder, clip_keys(options, recipe), 0)
+
+    def open_writer(plan: ClipPlan) -> ClipFiles:
+        longest = longest_seconds(plan, recipe)
+        return ClipFiles(plan, folder, options, longest, run.clip(plan), partial(_manifest, options, recipe.engine))
+
+    yield from Scheduler(recipe, options.batch_size, run, known, open_writer, progress).run(plans)
+
+
+def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, options: Options) -> Path:
+    """Write the files of a clip whose segments are all in memory, as resolved options name them; the audio's path.
+
+    Raises OutputError.
+    """
+    folder = check_output_folder(options.output_dir)
+    (stem,) = clip_stems([(clip.plan.text, 0, 0, clip.plan.seed)], 1, options)
+    plan = dataclasses.replace(clip.plan, stem=stem)
+    journal = RunJournal.start(folder, lambda _: "", plan.seed)
     try:
-        if isinstance(made, PlacedSegment):
-            if key not in under_way:
-                seconds, journal = form.longest_seconds(made.plan), form.journal.clip(made.plan)
-                under_way[key] = ClipFiles(made.plan, folder, options, seconds, journal)
-            under_way[key].add(made)
-        elif isinstance(made, ClipRecord):
-            files = under_way[key]
-            return SavedClip(made, files.finish(made, _manifest(made, options, form.bark)), files.level)
-    except OutputError as error:
-        return FailedClip(made.plan, error)
-    return made
+        work = journal.clip(plan)
+        with contextlib.ExitStack() as stack:
+            files = ClipFiles(plan, folder, options, clip.seconds, work, partial(_manifest, options, engine))
+            stack.callback(files.discard)
+            for segment in segments:
+                files.add(segment)
+            return files.finish(dataclasses.replace(clip, plan=plan)).path
+    finally:
+        journal.close(complete=True)
 
 
 class ClipFiles:
-    """The files of a clip under way: in its journal's folder until all are whole. All methods raise OutputError."""
+    """The files of a clip while it is made: in its journal's folder until all are whole. A `ClipWriter`."""
 
-    def __init__(self, plan: ClipPlan, folder: Path, options: Options, longest_seconds: float, journal: ClipJournal):
-        """`longest_seconds`: what the clip will not outlast."""
+    def __init__(
+        self,
+        plan: ClipPlan,
+        folder: Path,
+        options: Options,
+        longest_seconds: float,
+        journal: ClipJournal,
+        manifest_of: Callable[[Clip], Mapping[str, object]],
+    ):
+        """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: makes the manifest of the finished clip."""
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
+        self._manifest_of = manifest_of
         self._path = folder / f"{plan.stem}.{options.output_format}"  # if it is still free then; named in errors
         self._tokens: zipfile.ZipFile | None = None
         self._open: list[BinaryIO] = []
@@ -197,12 +174,7 @@ class ClipFiles:
                 self._at(".segments").mkdir()
             self._resources = stack.pop_all()
 
-    @property
-    def level(self) -> audio.Level:
-        """How loud the sound is before it is clipped; complete once the clip is finished."""
-        return self._sound.level
-
-    def add(self, segment: PlacedSegment) -> None:
+    def add(self, segment: FinishedSegment) -> None:
         """Write the next segment."""
         with errors_naming(self._path):
             self._sound.write(segment.sound)
@@ -211,12 +183,14 @@ class ClipFiles:
             if self._options.hoarder_mode and not segment.generation.silent:
                 self._hoard_sound(segment)
 
-    def finish(self, clip: ClipRecord, manifest: Mapping[str, object]) -> Path:
-        """Give all files a name that is free; the audio's path. All of them or none."""
+    def finish(self, clip: Clip) -> Clip:
+        """Give all files a name that is free, all of them or none; the clip with the audio's path and level."""
         options = self._options
         with errors_naming(self._path):
             self._sound.close()
-            manifest = {**manifest, "peak": round(self.level.peak, 6), "clipped_samples": self.level.clipped}
+            level = self._sound.level
+            clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
+            manifest = {**self._manifest_of(clip), **clipping}
             if self._tokens is not None:
                 self._tokens.close()
             for file in self._open:
@@ -227,7 +201,7 @@ class ClipFiles:
             if options.hoarder_mode:
                 self._hoard_manifests(manifest)
             write_manifest(self._at(".json"), manifest)
-            return self._name(clip)
+            return dataclasses.replace(clip, path=self._name(clip), level=level)
 
     def discard(self) -> None:
         """Let go of what has no name yet. Raises nothing."""
@@ -237,7 +211,7 @@ class ClipFiles:
     def _at(self, suffix: str) -> Path:
         return self._journal.work / f"{self._plan.stem}{suffix}"
 
-    def _name(self, clip: ClipRecord) -> Path:
+    def _name(self, clip: Clip) -> Path:
         whole = [suffix for suffix in (self._path.suffix, *_BESIDE_AUDIO) if self._at(suffix).exists()]
         for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
             if not any(os.path.exists(self._folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
@@ -249,7 +223,7 @@ class ClipFiles:
         """For hoarders every segment is a clip of its own: audio, voice and parameters."""
         return self._at(".segments") / f"{index + 1:0{len(str(len(self._plan.segments)))}}"
 
-    def _hoard_sound(self, segment: PlacedSegment) -> None:
+    def _hoard_sound(self, segment: FinishedSegment) -> None:
         stem, made = self._hoard_stem(segment.index), segment.generation
         if voice := made.voice.aligned():
             voice.save(stem.with_suffix(".npz"), overwrite=False)
@@ -272,7 +246,7 @@ def _add_tokens(archive: zipfile.ZipFile, index: int, voice: Voice) -> None:
             np.lib.format.write_array(member, tokens, allow_pickle=False)
 
 
-def _statistics_in_name(clip: ClipRecord) -> str:
+def _statistics_in_name(clip: Clip) -> str:
     """For --extra_stats: of all segments, each with the weight of its tokens."""
     measured = [(segment.statistics, segment.semantic_tokens) for segment in clip.segments if segment.statistics]
     if not measured:
@@ -283,25 +257,18 @@ def _statistics_in_name(clip: ClipRecord) -> str:
     return f"-entropy-{entropy:.2f}-perplexity-{perplexity:.1f}"
 
 
-def _manifest(clip: ClipRecord, options: Options, bark: Bark) -> dict[str, object]:
+def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]:
     return {
         "text": clip.plan.text,
-        "model": bark.name,
-        "stages": {
-            name: {
-                "source": s.source,
-                "dtype": str(s.placement.dtype).removeprefix("torch."),
-                "device": s.placement.device.type,
-            }
-            for name, s in bark.stages.items()
-        },
+        "model": engine.name,
+        "stages": engine.describe_stages(),
         "voice": _heard(options.history_prompt or options.audio_file_as_history_prompt, clip.starting_voice),
         "spoken_voice": _heard(options.bark_speaker_as_the_prompt, clip.spoken_voice),
         "seed": clip.plan.seed,
         "prompt": clip.plan.prompt_index,
         "take": clip.plan.take,
         "settings": recorded_settings(options),
-        "sample_rate": bark.spec.sample_rate,
+        "sample_rate": engine.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
         "segments": [_segment(*both) for both in zip(clip.plan.segments, clip.segments, strict=True)],

@@ -64,8 +64,8 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
     return dataclasses.replace(plan, segments=tuple(segments))
 
 
-def with_hearers(chosen: Collection[int], manifest: Manifest, options: Options, has_voice: bool) -> set[int]:
-    """The chosen segments and all that hear one of them, directly or through others."""
+def with_dependents(chosen: Collection[int], manifest: Manifest, options: Options, has_voice: bool) -> set[int]:
+    """The chosen segments and all whose history depends on one of them, directly or through others."""
     if options.custom_audio_processing_function is not None:  # it may let any segment hear any other
         return set(range(min(chosen), len(manifest.segments)))
     rule, again = history_plan(options), set()

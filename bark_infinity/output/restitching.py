@@ -2,49 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from ..options.table import Options
-from ..run.checks import Try
-from ..run.clips import ClipRecord, ClipUnderWay, FailedClip, Heard, SegmentMade
+from ..run.clips import Clip, Heard
 from ..run.journal import RunJournal
 from ..run.planning import ClipPlan
-from ..run.scheduler import recalled
+from ..run.scheduler import generation_of
+from ..run.stitching import Stitcher
+from ..run.takes import Try
 from ..voices.rendering import Decode
-from .clip_files import ClipFiles, SavedClip
+from .clip_files import ClipFiles
 from .clip_tokens import ClipTokens
 from .descriptions import recorded_settings
-from .manifest import Manifest, seconds
+from .manifest import Manifest, read_manifest, seconds
+from .remaking import plan_again
 
 
 def restitch_clip(
     manifest: Manifest, plan: ClipPlan, tokens: ClipTokens, decode: Decode, folder: Path, options: Options
-) -> SavedClip:
+) -> Clip:
     """Write the clip anew. Raises OutputError, UsageError for tokens that are damaged, TextError for none with a sound."""
     longest = tokens.seconds + sum(segment.pause.seconds for segment in plan.segments)
-    clip = ClipUnderWay(plan, options.gain_db)
+    stitcher = Stitcher(plan, options.gain_db)
     journal = RunJournal.start(folder, lambda _: "", plan.seed)
     try:
-        files = ClipFiles(plan, folder, options, longest, journal.clip(plan))
+        files = ClipFiles(plan, folder, options, longest, journal.clip(plan), partial(_manifest, manifest, options))
         try:
-            for made in _segments(plan, tokens, decode):
-                for placed in clip.put(made):
-                    files.add(placed)
-            record = clip.finish(None, None)
-            if isinstance(record, FailedClip):
-                raise record.error
-            path = files.finish(record, _manifest_of(manifest, record, options))
-            return SavedClip(record, path, files.level)
+            for k, kept in tokens.items():
+                # what the manifest says of how a segment was made stays as it is
+                generation = generation_of(kept, decode)
+                assert generation is not None  # its numbers were checked when the manifest was read
+                files.add(stitcher.place(generation, (Try(plan.segments[k].seeds, None),), Heard()))
+            return files.finish(stitcher.to_clip())
         finally:
             files.discard()
     finally:
         journal.close(complete=True)
 
 
-def _manifest_of(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapping[str, object]:
-    """What the manifest said, with what is new."""
+def restitch_file(path: Path, decode: Decode, options: Options) -> Path:
+    """Write a finished clip anew, from the tokens beside its audio file `path`, as resolved options say; the new path.
+
+    Raises as `restitch_clip`.
+    """
+    name = str(path.with_suffix(".json"))
+    manifest = read_manifest(name)
+    plan = plan_again(manifest, options)
+    with contextlib.closing(ClipTokens(name, manifest)) as tokens:
+        clip = restitch_clip(manifest, plan, tokens, decode, Path(options.output_dir), options)
+    assert clip.path is not None
+    return clip.path
+
+
+def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, object]:
+    """The old manifest, with what is new."""
     spans = [
         {"start": seconds(made.span.start), "end": seconds(made.span.stop), "pause": dataclasses.asdict(segment.pause)}
         for segment, made in zip(clip.plan.segments, clip.segments, strict=True)
@@ -53,13 +69,6 @@ def _manifest_of(manifest: Manifest, clip: ClipRecord, options: Options) -> Mapp
     return content | {
         "settings": recorded_settings(options),
         "seconds": round(clip.seconds, 6),
-        "segments": [told | span for told, span in zip(content["segments"], spans, strict=True)],
+        "segments": [old | span for old, span in zip(content["segments"], spans, strict=True)],
         "audio_sha256": clip.audio_sha256,
     }
-
-
-def _segments(plan: ClipPlan, tokens: ClipTokens, decode: Decode) -> Iterator[SegmentMade]:
-    """Every segment with its sound; what the manifest tells of their making stands."""
-    for k, kept in tokens.items():
-        generation = recalled(kept, decode)
-        yield SegmentMade(plan, k, Heard(), generation, (Try(plan.segments[k].seeds, None),))

@@ -1,21 +1,19 @@
-"""Whether a segment came out as speech: cheap checks of its sound and tokens, and which of several tries is the best."""
+"""Whether a segment came out as speech: cheap checks of its sound and its tokens."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import constants as c
 from ..options.table import Options
-from ..seeds import Seeds
 from ..text.splitting import estimate_seconds
 from ..voices.voice import Voice
 
-_FAULTS = {  # by name, with the unit of what is measured; the most serious first
+FAULTS = {  # by name, with the unit of what is measured; the most serious first
     "empty_s": "the model ended the speech at once",
     "not_finite_percent": "{:.3g} % of its samples are no numbers",
     "quiet_dbfs": "it is all but silent, with a loudness of {:.0f} dBFS",
@@ -25,8 +23,7 @@ _FAULTS = {  # by name, with the unit of what is measured; the most serious firs
     "repeated_s": "one sound is repeated for {:.1f} s",
     "clipped_percent": "{:.3g} % of its samples are clipped",
 }
-_SERIOUSNESS = {name: -rank for rank, name in enumerate(_FAULTS)}
-_LESS_IS_WORSE = ("quiet_dbfs", "too_short_ratio")
+LESS_IS_WORSE = ("quiet_dbfs", "too_short_ratio")
 _FULL_SCALE = 1.0  # of a sample; what is beyond is clipped in a file
 _LEAST_RMS = 1e-10  # of full scale: -200 dBFS, so that silence too has a number
 _SLACK_S = 3.0  # of speech, either way: pauses and breaths beside which a ratio to a short text says nothing
@@ -117,53 +114,3 @@ def _share_of_longest_run(tokens: np.ndarray) -> float:
     n = columns.shape[1]
     changes = np.flatnonzero((columns[:, 1:] != columns[:, :-1]).any(axis=0)) + 1
     return int(np.diff([0, *changes, n]).max()) / max(1, n)
-
-
-# ---- tries ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """From which seeds a segment was made, and what was wrong with it by name; None: nobody has checked."""
-
-    seeds: Seeds
-    faults: Mapping[str, float] | None
-
-    @classmethod
-    def of(cls, content: Mapping) -> Try:
-        """What `content` was made of. Raises KeyError, TypeError, ValueError for anything else."""
-        told = content["faults"]
-        faults = None if told is None else {name: float(measured) for name, measured in dict(told).items()}
-        if unknown := (faults or {}).keys() - _FAULTS.keys():
-            raise ValueError(f"no faults: {unknown}")
-        return cls(Seeds(**content["seeds"]), faults)
-
-    def content(self) -> dict[str, object]:
-        """For JSON."""
-        return {"seeds": self.seeds.given(), "faults": None if self.faults is None else dict(self.faults)}
-
-    @property
-    def badness(self) -> list[tuple[int, float]]:
-        """Less is better: what is most serious counts first, and of the same fault how much of it."""
-        faults = (self.faults or {}).items()
-        worse = {name: -1 if name in _LESS_IS_WORSE else 1 for name in _FAULTS}
-        return sorted(((_SERIOUSNESS[name], worse[name] * measured) for name, measured in faults), reverse=True)
-
-    def told(self) -> str:
-        """Its faults, in words."""
-        return ", ".join(_FAULTS[name].format(measured) for name, measured in (self.faults or {}).items())
-
-
-def best_of(tries: Sequence[Try]) -> int:
-    """The place of the least faulty; the first of several."""
-    return min(range(len(tries)), key=lambda place: tries[place].badness)
-
-
-def told(tries: Sequence[Try]) -> str | None:
-    """What was wrong with a segment and what was done about it, in words; None if nothing was."""
-    kept = best_of(tries)
-    if len(tries) == 1:
-        return tries[0].told() or None
-    if not tries[kept].faults:
-        return f"{tries[0].told()}; made again, and try {kept + 1} is without fault"
-    return f"{tries[kept].told()}; that is try {kept + 1}, the best of {len(tries)}"

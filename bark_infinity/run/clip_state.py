@@ -1,133 +1,236 @@
-"""A clip under way: which of its segments are made, which can be made next, and what they will hear."""
+"""A clip while it is made: what each of its segments waits for, the history it gets, and its place in the clip's sound."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from ..bark import Generation, Segment
-from ..errors import BarkError
 from ..voices.custom_history import HistoryContext, ask
 from ..voices.history import History, Weights
 from ..voices.voice import Voice
-from .checks import Try, best_of
-from .clips import FailedClip, Heard, SegmentMade
+from .clips import Clip, ClipWriter, FinishedSegment, Heard
 from .planning import ClipPlan
-from .retries import next_seeds
+from .recipe import Recipe
+from .stitching import Stitcher
+from .takes import Try, best_of, next_seeds
 
-if TYPE_CHECKING:
-    from .scheduler import LongForm
-
-_MOST_WAITING = 1000  # segments of a clip whose sound is kept because their turn has not come: at 15 s each 1.4 GB
+_MOST_WAITING = 1000  # finished segments whose sound waits for an earlier one: at 15 s each 1.4 GB
 
 
-class ClipRun:
-    """A clip under way: which segments are made, and which can be made next."""
+class SegmentStatus(Enum):
+    """What becomes of a segment, in this order; from READY on it is given to the engine."""
 
-    def __init__(self, plan: ClipPlan, form: LongForm):
-        self.plan, self.form = plan, form
-        self.prepared: dict[int, Segment] = {}  # ready segments as the model will be given them
-        self._best: dict[int, SegmentMade] = {}  # of those that are to be made again, what there is so far
-        self._open = dict.fromkeys(range(len(plan.segments)))  # segments still to be made, in order
-        self._silent: set[int] = set()  # segments made without sound
-        self._voices: dict[int, Voice] = {}  # of segments that one still to be prepared may hear
-        self._first = len(plan.segments)  # the first of those made with sound
-        self._given = form.voice is not None or form.rule.separate  # the starting voice, or none
-        self._weights = [form.rule.weights(k, wordless=not s.text) for k, s in enumerate(plan.segments)]
+    WAITING = auto()  # for a segment whose voice is part of its history
+    READY = auto()  # its history can be built
+    RETRYING = auto()  # it was made at least once with faults, and is made again from other seeds
+    DONE = auto()
+    SILENT = auto()  # done, without any sound
+
+
+class Outcome(NamedTuple):
+    """The best generation of a segment and all of its tries."""
+
+    generation: Generation
+    tries: tuple[Try, ...]
+    recalled: bool = False  # whether an earlier run has made it
+
+
+@dataclass(slots=True)
+class _SegmentState:
+    """One segment while its clip is made. What is no longer needed is None again."""
+
+    status: SegmentStatus = SegmentStatus.WAITING
+    segment: Segment | None = None  # as it is given to the engine, once prepared
+    outcome: Outcome | None = None  # while RETRYING, of the tries so far; DONE or SILENT, until its turn has come
+    heard: Heard | None = None  # of a finished segment, until its turn has come
+    voice: Voice | None = None  # of a DONE segment, while another may still go on from it
+
+    @property
+    def finished(self) -> bool:
+        return self.status in (SegmentStatus.DONE, SegmentStatus.SILENT)
+
+
+class ClipState:
+    """A clip while it is made. Segments become ready, are prepared, judged and finished, and leave in their order.
+
+    Work for a segment does not grow with the number of segments.
+    """
+
+    def __init__(self, plan: ClipPlan, recipe: Recipe):
+        self.plan, self.recipe = plan, recipe
+        self.writer: ClipWriter | None = None  # once there is something to write
+        self._states = [_SegmentState() for _ in plan.segments]
+        self._ready: list[int] = []  # segments that are READY or RETRYING, in order
+        self._n_finished = 0
+        self._first_open = 0  # the first segment that is not finished
+        self._first_voiced = len(plan.segments)  # the first segment that is DONE, so far
+        self._stitcher = Stitcher(plan, recipe.gain_db)  # of segments whose turn has come
+        self._update(range(len(plan.segments)))
 
     @property
     def complete(self) -> bool:
-        return not self._open
+        """Whether all segments have left."""
+        return self._stitcher.complete
 
     @property
-    def _first_open(self) -> int:
-        return next(iter(self._open), len(self.plan.segments))
+    def n_finished(self) -> int:
+        """Segments that are DONE or SILENT."""
+        return self._n_finished
 
-    def ready(self) -> Iterator[int]:
-        """Segments not made yet whose history is known; only that for which all wait, where many wait already."""
-        made = len(self.plan.segments) - len(self._open)
-        known = filter(self._history_known, self._open)
-        return known if made - self._first_open < _MOST_WAITING else islice(known, 1)
+    # ---- what can be made next ----
 
-    def prepare(self, index: int) -> FailedClip | None:
-        """Put a ready segment among the prepared ones, once: a user's function is not asked twice, even if memory fails."""
-        if index in self.prepared:
-            return None
-        plan, bark, spoken = self.plan.segments[index], self.form.bark, self.form.spoken
-        try:
+    def ready(self, most: int) -> list[int]:
+        """At most `most` segments whose history is known, in order.
+
+        Only the first of them if so many finished segments already wait for it that memory would fill.
+        """
+        waiting = self._n_finished - self._first_open
+        return self._ready[: most if waiting < _MOST_WAITING else 1]
+
+    def prepare(self, index: int) -> Segment:
+        """A ready segment with its history, as the engine is given it; built once, so a user's function is asked once.
+
+        Raises BarkError if the function fails or the engine does not know the history's tokens.
+        """
+        state = self._states[index]
+        if state.segment is None:
+            plan, recipe = self.plan.segments[index], self.recipe
             history = self._history(index)
-            bark.check_history(history)
-        except BarkError as error:
-            return FailedClip(self.plan, error)
-        semantic = spoken.semantic if spoken and plan.text else None
-        self.prepared[index] = Segment(plan.text or None, history, plan.seeds, semantic)
-        self._forget()
-        return None
-
-    def is_tried(self, index: int) -> bool:
-        """Whether a prepared segment was made before, and not well."""
-        return index in self._best
+            recipe.engine.check_history(history)
+            semantic = recipe.spoken.semantic if recipe.spoken and plan.text else None
+            state.segment = Segment(plan.text or None, history, plan.seeds, semantic)
+            self._forget_voice(index - 1)
+        return state.segment
 
     def first_try(self, index: int) -> Segment:
-        """A prepared segment as it was before any other seeds were tried."""
-        return dataclasses.replace(self.prepared[index], seeds=self.plan.segments[index].seeds)
+        """A prepared segment with the seeds of its plan, before any others were tried."""
+        return dataclasses.replace(self.prepare(index), seeds=self.plan.segments[index].seeds)
 
-    def judge(self, index: int, generation: Generation) -> SegmentMade | None:
-        """The best of a segment's tries, of which this is the latest; None if it is to be made again, from other seeds."""
-        segment, before = self.prepared[index], self._best.pop(index, None)
-        tries = (*(before.tries if before else ()), Try(segment.seeds, self._faults(segment, generation)))
+    def is_retried(self, index: int) -> bool:
+        """Whether the segment was made before, with faults."""
+        return self._states[index].status is SegmentStatus.RETRYING
+
+    # ---- what was made ----
+
+    def judge(self, index: int, generation: Generation) -> Outcome | None:
+        """Check the latest try of a segment; None if the segment is to be made again, from other seeds."""
+        state, segment = self._states[index], self.prepare(index)
+        before = state.outcome
+        latest = Try(segment.seeds, self._faults(segment, generation))
+        tries = (*(before.tries if before else ()), latest)
         if before:
-            taken = {stage: s + before.generation.seconds_taken[stage] for stage, s in generation.seconds_taken.items()}
+            earlier = before.generation.seconds_taken
+            taken = {stage: s + earlier.get(stage, 0.0) for stage, s in generation.seconds_taken.items()}
             best = generation if best_of(tries) == len(before.tries) else before.generation
             generation = dataclasses.replace(best, seconds_taken=taken)  # of all tries
-        made = SegmentMade(self.plan, index, Heard.of(segment.history), generation, tries)
-        if seeds := next_seeds(self.first_try(index), tries, self.form.settings, self._retries(index)):
-            self._best[index], self.prepared[index] = made, dataclasses.replace(segment, seeds=seeds)
+        outcome = Outcome(generation, tries)
+        first, settings = self.first_try(index), self.recipe.settings_of(segment)
+        if seeds := next_seeds(first, tries, settings, self._retries(index)):
+            state.outcome, state.status = outcome, SegmentStatus.RETRYING
+            state.segment = dataclasses.replace(segment, seeds=seeds)
             return None
-        return made
+        return outcome
 
-    def _faults(self, segment: Segment, made: Generation) -> dict[str, float] | None:
-        checks, given = self.form.checks, segment.semantic is not None
-        return checks and checks.faults(made.audio, made.voice, segment.text, made.ended, given)
+    def finish(self, index: int, outcome: Outcome) -> None:
+        """Note what a prepared segment has become. Those that waited for it may be ready now."""
+        state, silent = self._states[index], outcome.generation.silent
+        state.heard = Heard.of(self.prepare(index).history)
+        state.segment, state.outcome = None, outcome
+        state.status = SegmentStatus.SILENT if silent else SegmentStatus.DONE
+        del self._ready[bisect_left(self._ready, index)]
+        self._n_finished += 1
+        knew_start = self._starting_known(len(self._states))
+        if not silent:
+            state.voice = outcome.generation.voice
+            self._first_voiced, before = min(self._first_voiced, index), self._first_voiced
+            self._forget_voice(before)
+        while self._first_open < len(self._states) and self._states[self._first_open].finished:
+            self._first_open += 1
+        knows_start = self._starting_known(len(self._states))
+        self._update(
+            (index + 1, self._first_open) if knows_start is knew_start else range(self._first_open, len(self._states))
+        )
+        self._forget_voice(index)
+
+    def take_finished(self) -> Iterator[FinishedSegment]:
+        """The finished segments whose turn has come, none or several. Nothing of their sound is kept."""
+        while not self.complete and (state := self._states[self._stitcher.n_placed]).finished:
+            assert state.outcome is not None and state.heard is not None
+            (generation, tries, recalled), heard = state.outcome, state.heard
+            state.outcome = state.heard = None
+            yield self._stitcher.place(generation, tries, heard, recalled)
+
+    def to_clip(self) -> Clip:
+        """The clip, once it is complete. Raises TextError if none of its segments has a sound."""
+        return self._stitcher.to_clip(self.recipe.voice, self.recipe.spoken)
+
+    def _faults(self, segment: Segment, generation: Generation) -> dict[str, float] | None:
+        checks, given = self.recipe.checks, segment.semantic is not None
+        return checks and checks.faults(generation.audio, generation.voice, segment.text, generation.ended, given)
 
     def _retries(self, index: int) -> int:
-        checks = self.form.checks
+        checks = self.recipe.checks
         return 0 if checks is None or self.plan.segments[index].settled else checks.retries
 
-    def put(self, made: SegmentMade) -> None:
-        """Note what became of a prepared segment."""
-        index = made.index
-        del self._open[index], self.prepared[index]
-        if made.generation.silent:
-            self._silent.add(index)
-        else:
-            self._voices[index] = made.generation.voice
-            self._first = min(self._first, index)
-        self._forget()
+    # ---- whose voice a segment goes on from ----
 
-    def _forget(self) -> None:
-        """Keep only the voices that may still be heard: of the segment before, the starting one; a function hears all."""
-        if self.form.function is None:
-            to_be_heard = {k for k in self._voices if k + 1 in self._open and k + 1 not in self.prepared}
-            if not self._given:
-                to_be_heard.add(self._first)
-            self._voices = {k: voice for k, voice in self._voices.items() if k in to_be_heard}
+    def _weights(self, index: int) -> Weights:
+        return self.recipe.rule.weights(index, wordless=not self.plan.segments[index].text)
+
+    def _update(self, indexes: Sequence[int]) -> None:
+        """Make those of these WAITING segments READY whose history is known by now."""
+        for index in indexes:
+            is_waiting = index < len(self._states) and self._states[index].status is SegmentStatus.WAITING
+            if is_waiting and self._history_known(index):
+                self._states[index].status = SegmentStatus.READY
+                insort(self._ready, index)
+
+    def _history_known(self, index: int) -> bool:
+        if index == 0:
+            return True
+        weights = self._weights(index)
+        if self._hears_previous(weights):
+            previous = self._states[index - 1]
+            if not previous.finished:
+                return False
+            # A silent segment has no voice to go on from: the starting voice takes its place.
+            if previous.status is SegmentStatus.SILENT and not self._starting_known(index):
+                return False
+        return not weights.of_starting or self._starting_known(index)
+
+    def _hears_previous(self, weights: Weights) -> bool:
+        return weights.of_previous or self.recipe.function is not None
+
+    def _starting_known(self, index: int) -> bool:
+        """Whether no open segment can still become the starting voice of segment `index`."""
+        return self.recipe.has_starting_voice or self._first_open >= min(index, self._first_voiced)
+
+    def _starting(self, index: int) -> Voice | None:
+        """The given voice, else that of the first segment before `index` that has a sound."""
+        if self.recipe.has_starting_voice:
+            return self.recipe.voice
+        return self._states[self._first_voiced].voice if self._first_voiced < index else None
 
     def _history(self, index: int) -> History:
         starting = self._starting(index)
-        # A segment that came out silent leaves nothing to go on from: back to the starting voice.
-        before = self._voices.get(index - 1, starting)
-        wanted: Weights | Voice = self._weights[index]
-        if self.form.function is not None:
-            wanted = ask(self.form.function, self._context(index, starting))
+        previous = self._states[index - 1].voice if index else None
+        weights = self._weights(index)
+        wanted: Weights | Voice = weights
+        if self.recipe.function is not None:
+            wanted = ask(self.recipe.function, self._context(index, starting, weights))
         if isinstance(wanted, Voice):
             wanted, starting = Weights(), wanted
-        return wanted.history(starting, before, self.form.bark.spec)
+        return wanted.history(starting, previous or starting, self.recipe.engine.spec)
 
-    def _context(self, index: int, starting: Voice | None) -> HistoryContext:
+    def _context(self, index: int, starting: Voice | None, weights: Weights) -> HistoryContext:
         plan = self.plan
+        voices = (state.voice for state in islice(self._states, index))
         return HistoryContext(
             plan.prompt_index,
             plan.take,
@@ -135,27 +238,16 @@ class ClipRun:
             len(plan.segments),
             plan.segments[index].text,
             starting and starting.read_only(),
-            [
-                voice.read_only() for voice in self._voices.values()
-            ],  # made one after the other where a function is asked
-            self._weights[index],
+            [voice.read_only() for voice in voices if voice],  # one after the other where a function is asked
+            weights,
         )
 
-    def _history_known(self, index: int) -> bool:
-        if index == 0:
-            return True
-        if self._weights[index].of_previous or self.form.function is not None:
-            previous = index - 1
-            if previous in self._open or (previous in self._silent and not self._starting_known(index)):
-                return False
-        return not self._weights[index].of_starting or self._starting_known(index)
-
-    def _starting(self, index: int) -> Voice | None:
-        """The given voice, or that of the first segment before `index` that is not silent."""
-        if self._given:
-            return self.form.voice
-        return self._voices[self._first] if self._first < index else None
-
-    def _starting_known(self, index: int) -> bool:
-        """Whether no segment still to be made can become the starting voice of segment `index`."""
-        return self._given or self._first_open >= min(index, self._first)
+    def _forget_voice(self, index: int) -> None:
+        """Drop the voice of a segment that no other can go on from any more. A user's function is given all of them."""
+        if not 0 <= index < len(self._states) or self.recipe.function is not None:
+            return
+        is_start = index == self._first_voiced and not self.recipe.has_starting_voice
+        following = self._states[index + 1] if index + 1 < len(self._states) else None
+        is_next = following is not None and not following.finished and following.segment is None
+        if not is_start and not is_next:
+            self._states[index].voice = None

@@ -1,41 +1,27 @@
-"""A clip while it is made and when it is done: its segments come in any order, and are handed on in their own."""
+"""What a run hands on: finished segments in their order, finished clips, and clips that failed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from .. import constants as c
-from ..audio.writing import Joiner, Span
+from ..audio.writing import Level, Span
 from ..bark import Generation
-from ..errors import BarkError, TextError
+from ..errors import BarkError
 from ..stages.semantic import Statistics
 from ..voices.history import History
 from ..voices.voice import Voice
-from .checks import Try, best_of
 from .planning import ClipPlan
-
-_NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
-_VOICE_SECONDS = 7.0  # the fine stage hears 512 frames, 6.8 s
-
-
-@dataclass(frozen=True, eq=False)
-class SegmentMade:
-    """Segment `index` of a clip, how much it heard before and what became of it: the best of its tries."""
-
-    plan: ClipPlan
-    index: int
-    heard: Heard
-    generation: Generation
-    tries: tuple[Try, ...]
-    recalled: bool = False  # made by an earlier run, whose seconds are not this run's
+from .takes import Try, best_of
 
 
 class Heard(NamedTuple):
-    """How much a segment heard of what came before."""
+    """The sizes of the history that a segment went on from."""
 
     semantic_tokens: int = 0
     coarse_frames: int = 0
@@ -48,7 +34,7 @@ class Heard(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRecord:
-    """What is known of a segment for good: all but its sound and its tokens."""
+    """What stays known of a finished segment once its sound and its tokens have been handed on."""
 
     span: Span
     semantic_tokens: int
@@ -58,11 +44,11 @@ class SegmentRecord:
     seconds_taken: Mapping[str, float]  # per stage
     statistics: Statistics | None
     tries: tuple[Try, ...]
-    recalled: bool = False  # made by an earlier run, which took those seconds
+    recalled: bool = False  # whether an earlier run has made it, and took those seconds
 
     @property
     def kept(self) -> Try:
-        """The one whose sound it is."""
+        """The try whose sound this is."""
         return self.tries[best_of(self.tries)]
 
     @property
@@ -72,19 +58,52 @@ class SegmentRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedSegment:
-    """The next segment of a clip: what it adds to the sound, with the silence before it, and the record of it."""
+class FinishedSegment:
+    """The next segment of a clip, in the order of the text."""
 
     plan: ClipPlan
     index: int
     generation: Generation
-    sound: np.ndarray  # (samples,)
+    sound: np.ndarray  # (samples,) what it adds to the clip: the pause before it and its own sound, with the gain
     record: SegmentRecord
+
+    @property
+    def text(self) -> str:
+        """What it says; empty where it goes on without words."""
+        return self.plan.segments[self.index].text
+
+    @property
+    def audio(self) -> np.ndarray:
+        """Its own sound without the pause before it, float32 (samples,) at 24 kHz."""
+        return self.sound[len(self.sound) - (self.record.span.stop - self.record.span.start) :]
+
+    @property
+    def voice(self) -> Voice:
+        """Its tokens, which another text can go on from."""
+        return self.generation.voice
+
+    @property
+    def start(self) -> float:
+        """Where its own sound begins in the clip, in seconds."""
+        return self.record.span.start / c.SAMPLE_RATE
+
+    @property
+    def end(self) -> float:
+        """Where its sound ends in the clip, in seconds."""
+        return self.record.span.stop / c.SAMPLE_RATE
+
+    @property
+    def faults(self) -> Mapping[str, float]:
+        """What the checks found in the kept try, by name; empty where nothing was found or nobody looked."""
+        return self.record.kept.faults or {}
+
+    def __repr__(self) -> str:
+        return f"FinishedSegment({self.index}, {self.text[:40]!r}, {self.start:.2f}-{self.end:.2f} s)"
 
 
 @dataclass(frozen=True, eq=False)
-class ClipRecord:
-    """What is known of a finished clip, whose segments have been handed on. It grows with the text by words alone."""
+class Clip:
+    """A finished clip, whose segments have been handed on. Its size grows by a few words with each segment."""
 
     plan: ClipPlan
     segments: Sequence[SegmentRecord]
@@ -92,42 +111,23 @@ class ClipRecord:
     voice: Voice | None  # its first segments, as many as fill the longest history window; None if too short for one
     starting_voice: Voice | None  # the given one
     spoken_voice: Voice | None  # whose tokens are said
+    path: Path | None = None  # of the audio file, where it was written
+    level: Level | None = None  # of that file
 
     @property
     def seconds(self) -> float:
+        """Length of its sound."""
         return self.segments[-1].span.stop / c.SAMPLE_RATE
 
     @property
     def seconds_taken(self) -> float:
-        """Seconds of work, each segment's share of its batches, whichever run made it."""
+        """Seconds of work: each segment's share of its batches, in whichever run it was made."""
         return sum(sum(segment.seconds_taken.values()) for segment in self.segments)
 
     @property
     def seconds_taken_now(self) -> float:
-        """The same of this run alone: without the segments that an earlier run has made."""
+        """Seconds of work of this run: without the segments that an earlier one has made."""
         return sum(sum(segment.seconds_taken.values()) for segment in self.segments if not segment.recalled)
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """A finished clip with all of its sound, float32 samples at 24 kHz."""
-
-    record: ClipRecord
-    generations: Sequence[Generation]
-    audio: np.ndarray
-
-    @property
-    def plan(self) -> ClipPlan:
-        return self.record.plan
-
-    @property
-    def spans(self) -> list[Span]:
-        """Where each segment stands in the sound."""
-        return [segment.span for segment in self.record.segments]
-
-    @property
-    def voice(self) -> Voice | None:
-        return self.record.voice
 
 
 @dataclass(frozen=True)
@@ -138,46 +138,14 @@ class FailedClip:
     error: BarkError
 
 
-class ClipUnderWay:
-    """Takes the segments of a clip as they come. Only those that come before their turn are kept."""
+class ClipWriter(Protocol):
+    """Writes the files of one clip while it is made. All methods but `discard` raise OutputError."""
 
-    def __init__(self, plan: ClipPlan, gain_db: float = 0.0):
-        self.plan = plan
-        self._joiner = Joiner(gain_db)
-        self._waiting: dict[int, SegmentMade] = {}
-        self._records: list[SegmentRecord] = []
-        self._voices: list[Voice] = []  # of the first segments with a sound
+    def add(self, segment: FinishedSegment) -> None:
+        """Write the next segment."""
 
-    def put(self, made: SegmentMade) -> Iterator[PlacedSegment]:
-        """The segments whose turn it is now, none or several."""
-        self._waiting[made.index] = made
-        while (due := self._waiting.pop(len(self._records), None)) is not None:
-            yield self._place(due)
+    def finish(self, clip: Clip) -> Clip:
+        """Complete all files and give them their names; the clip with the path and level of the audio."""
 
-    def finish(self, starting_voice: Voice | None, spoken_voice: Voice | None) -> ClipRecord | FailedClip | None:
-        """What became of the clip; None while segments are to come."""
-        if len(self._records) < len(self.plan.segments):
-            return None
-        if not self._voices:
-            return FailedClip(self.plan, TextError(_NO_SOUND))
-        voice = Voice.concatenate(self._voices).aligned()
-        return ClipRecord(self.plan, self._records, self._joiner.sha256, voice, starting_voice, spoken_voice)
-
-    def _place(self, made: SegmentMade) -> PlacedSegment:
-        generation = made.generation
-        sound, span = self._joiner.add(generation.audio, made.plan.segments[made.index].pause.seconds)
-        record = SegmentRecord(
-            span,
-            len(generation.voice.semantic),
-            generation.voice.fine.shape[1],
-            generation.cut_ids,
-            made.heard,
-            generation.seconds_taken,
-            generation.statistics,
-            made.tries,
-            made.recalled,
-        )
-        self._records.append(record)
-        if not generation.silent and sum(voice.seconds for voice in self._voices) < _VOICE_SECONDS:
-            self._voices.append(generation.voice)
-        return PlacedSegment(made.plan, made.index, generation, sound, record)
+    def discard(self) -> None:
+        """Remove what has not got its name. Raises nothing, also after `finish`."""

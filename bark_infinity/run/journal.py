@@ -182,7 +182,7 @@ class RunJournal:
     def __init__(self, path: Path, file: BinaryIO | None, key: Callable[[ClipPlan], str], seed: int = 0):
         """`key`: of everything that shapes the files of a clip. `seed`: the drawn one."""
         self._path, self._file, self._key, self.seed = path, file, key, seed
-        self._under_way: dict[int, ClipJournal] = {}  # by the identity of their plans
+        self._open: dict[tuple[int, int], ClipJournal] = {}  # of clips that are being made, by prompt and take
         self._left: dict[tuple[int, int], ClipJournal] = {}  # by an earlier process, by prompt and take
         self._folders: set[Path] = set()  # of all clips that were not finished when they were found or begun
         self._done: dict[str, Path] = {}  # finished clips, by their keys
@@ -229,29 +229,30 @@ class RunJournal:
 
     def clip(self, plan: ClipPlan) -> ClipJournal:
         """The folder of a clip, its own until it is finished or given up."""
-        if id(plan) not in self._under_way:
+        place = _place(plan)
+        if place not in self._open:
             if self._file is None:
                 self._create()
             with errors_naming(self._path):
-                clip = self._left.pop(_place(plan), None) or _new_folder(self._path.parent, plan.stem)
-            self._under_way[id(plan)] = clip
+                clip = self._left.pop(place, None) or _new_folder(self._path.parent, plan.stem)
+            self._open[place] = clip
             self._folders.add(clip.folder)
-            clip.begin({"run": self._path.name, "place": _place(plan), "key": self._key(plan), "segments": _said(plan)})
-        return self._under_way[id(plan)]
+            clip.begin({"run": self._path.name, "place": place, "key": self._key(plan), "segments": _said(plan)})
+        return self._open[place]
 
     def finished(self, plan: ClipPlan, path: Path) -> None:
         """Note a finished clip, whose files have their names."""
         self._note_done(self._key(plan), path)
-        self._under_way.pop(id(plan)).remove()
+        self._open.pop(_place(plan)).remove()
 
     def given_up(self, plan: ClipPlan, for_good: bool) -> None:
         """Leave what is finished of a clip that is not made in this run, or nothing."""
-        if clip := self._under_way.pop(id(plan), None):
+        if clip := self._open.pop(_place(plan), None):
             clip.remove() if for_good else clip.leave()
 
     def close(self, complete: bool) -> None:
         """Let go of the run. Of a complete one nothing is left, nor of one that has nothing to go on with."""
-        clips = [*self._under_way.values(), *self._left.values()]
+        clips = [*self._open.values(), *self._left.values()]
         for clip in clips:
             clip.remove() if complete else clip.leave()
         if complete or not (self._done or any(folder.exists() for folder in self._folders)):

@@ -1,45 +1,44 @@
-"""A run: segments side by side as soon as the history they are due is known, handed on clip by clip in their order."""
+"""Continuous batching over all clips of a run: segments go to the engine as soon as their history is known."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
-from ..bark import Bark, Generation, Segment, Settings
-from ..errors import DeviceError, OutputError, TextError
+from ..bark import Generation
+from ..errors import BarkError, DeviceError, OutputError
 from ..model.devices import is_out_of_memory
-from ..options.table import Options
 from ..stages.semantic import Statistics
-from ..voices.custom_history import HistoryFunction
-from ..voices.history import HistoryPlan
-from ..voices.voice import Voice
-from .checks import SegmentChecks, Try
-from .clip_state import ClipRun
-from .clips import Clip, ClipRecord, ClipUnderWay, FailedClip, Heard, PlacedSegment, SegmentMade
+from .clip_state import ClipState, Outcome
+from .clips import Clip, ClipWriter, FailedClip, FinishedSegment
 from .journal import KeptSegment, RunJournal
-from .planning import ClipPlan, history_plan
+from .planning import ClipPlan
+from .recipe import Recipe
+from .takes import Try
 
-Wanted = Callable[[ClipPlan], bool]
-"""Whether a clip is still to be made. What is not wanted any more is left out."""
+Result = FinishedSegment | Clip | FailedClip
+Place = tuple[ClipState, int]
+"""A segment of a clip: the clip's state and the segment's index."""
 
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
-_PASS = 2  # times as many segments as stand side by side go to the model at once: rows that end early leave their place
-# to those that wait. Not more: a finished segment should not wait for too many others.
+_SEGMENTS_PER_ROW = (
+    2  # of a pass: rows that end early are refilled. Not more: a finished segment should not wait for too
+)
+# many others.
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """What a run is doing: `stage` of a pass of `rows` segments, `tokens` made of at most `tokens_total`.
+    """What a run is doing: `stage` of a pass over `rows` segments, `tokens` finished of at most `tokens_total`.
 
-    `segments_done`: those of the run that have their sound, `segments_recalled` of them since an earlier run;
-    `rows_done`: those of the pass among them.
+    `segments_done`: segments of the run that have their sound, `segments_recalled` of them from an earlier run;
+    `rows_done`: those of the current pass among them.
     """
 
     segments_done: int
@@ -51,235 +50,220 @@ class RunProgress:
     rows_done: int
 
 
-@dataclass
-class LongForm:
-    """How the segments of all clips of a run are made."""
+class Scheduler:
+    """Takes plans of clips and yields their segments in order, each as soon as it is finished, and then the clips.
 
-    bark: Bark
-    rule: HistoryPlan
-    voice: Voice | None = None
-    settings: Settings = field(default_factory=Settings)
-    gain_db: float = 0.0
-    rows: int | None = None  # segments side by side; None: as memory allows
-    spoken: Voice | None = None  # whose semantic tokens are said in place of every text
-    function: HistoryFunction | None = None  # decides what each segment hears, in place of the rule
-    progress: Callable[[RunProgress], None] = lambda _: None
-    journal: RunJournal | None = None  # keeps every finished segment, and knows those of an earlier run
-    known: Mapping[int, KeptSegment] = field(default_factory=dict)  # of the one clip, segments that are not made again
-    checks: SegmentChecks | None = None  # of every segment that is made
+    Clips may take turns. Each finished segment is kept in the `journal`, and those that an earlier run has kept are not
+    made again. `known`: segments of the only clip that are not made again, by index. `open_writer` makes what writes the
+    files of a clip, before its first segment is handed on. A clip that fails, also by its writer, fails alone.
+    `rows`: segments side by side in a stage; None: as many as fit into memory.
+    """
 
-    @classmethod
-    def from_options(
-        cls,
-        options: Options,
-        bark: Bark,
-        voice: Voice | None,
-        spoken: Voice | None = None,
-        function: HistoryFunction | None = None,
-    ) -> LongForm:
-        """What resolved options ask for."""
-        return cls(
-            bark,
-            history_plan(options),
-            voice,
-            Settings.from_options(options),
-            options.gain_db,
-            options.batch_size,
-            spoken,
-            function,
-            checks=SegmentChecks.from_options(options),
-        )
+    def __init__(
+        self,
+        recipe: Recipe,
+        rows: int | None = None,
+        journal: RunJournal | None = None,
+        known: Mapping[int, KeptSegment] | None = None,
+        open_writer: Callable[[ClipPlan], ClipWriter] | None = None,
+        progress: Callable[[RunProgress], None] = lambda _: None,
+    ):
+        self._recipe, self._engine = recipe, recipe.engine
+        self._rows, self._journal, self._known = rows, journal, known or {}
+        self._open_writer, self._progress = open_writer, progress
+        self._clips: list[ClipState] = []  # that are being made
+        self._done = self._recalled = 0  # segments of the run; those of an earlier run among them
+        self._may_go_on = False  # whether the same command may finish a clip that failed now
 
-    def clips(self, plans: Iterable[ClipPlan]) -> Iterator[Clip | FailedClip]:
-        """Every clip as soon as it is complete, all of its sound in memory. Not asking for the next one ends the run."""
-        parts: dict[int, list[PlacedSegment]] = {}  # of clips under way, by the identity of their plans
-        with closing(self.in_order(plans)) as results:
-            for result in results:
-                if isinstance(result, PlacedSegment):
-                    parts.setdefault(id(result.plan), []).append(result)
-                    continue
-                own = parts.pop(id(result.plan), [])
-                if isinstance(result, FailedClip):
-                    yield result
-                else:
-                    whole = np.concatenate([part.sound for part in own])
-                    yield Clip(result, [part.generation for part in own], whole)
+    def run(self, plans: Iterable[ClipPlan]) -> Iterator[Result]:
+        """Make all clips. Plans are taken when there is room for their segments. Closing the iterator ends the run."""
+        complete = False
+        try:
+            yield from self._run(iter(plans))
+            complete = not self._may_go_on
+        finally:
+            for clip in self._clips:
+                _discard(clip)
+            if self._journal is not None:
+                self._journal.close(complete)
 
-    def in_order(
-        self, plans: Iterable[ClipPlan], wanted: Wanted = lambda _: True
-    ) -> Iterator[PlacedSegment | ClipRecord | FailedClip]:
-        """The segments of every clip in their order, each as soon as those before it are there, and what follows them.
-
-        Clips may take turns. Not asking for the next one ends the run.
-        """
-        under_way: dict[int, ClipUnderWay] = {}
-        with closing(self.segments(plans, wanted)) as segments:
-            for made in segments:
-                plan, key = made.plan, id(made.plan)
-                if isinstance(made, FailedClip):
-                    under_way.pop(key, None)
-                    yield made
-                    continue
-                clip = under_way.setdefault(key, ClipUnderWay(plan, self.gain_db))
-                for placed in clip.put(made):
-                    if wanted(plan):
-                        yield placed
-                result = clip.finish(self.voice, self.spoken)
-                if result is not None or not wanted(plan):
-                    del under_way[key]
-                if result is not None and wanted(plan):
-                    yield result
-
-    def segments(
-        self, plans: Iterable[ClipPlan], wanted: Wanted = lambda _: True
-    ) -> Iterator[SegmentMade | FailedClip]:
-        """Every segment as soon as it is made, in no order but that of its history.
-
-        Plans are taken when there is room for their segments in a pass.
-        """
-        rows = self.rows or self.bark.rows_at_once(self.settings)
-        waiting, runs, done, earlier = iter(plans), [], 0, 0
+    def _run(self, waiting: Iterator[ClipPlan]) -> Iterator[Result]:
+        rows = self._rows or self._engine.rows_at_once(self._recipe.settings)
         while True:
-            runs = [run for run in runs if not run.complete and wanted(run.plan)]
-            at_most = _PASS * rows if rows > 1 else 1
-            yield from self._take_plans(waiting, runs, at_most)
-            batch = list(islice(((run, index) for run in runs for index in run.ready()), at_most))
-            if not batch:
+            at_most = _SEGMENTS_PER_ROW * rows if rows > 1 else 1
+            # 1. Take plans until their ready segments fill a pass.
+            yield from self._take_plans(waiting, at_most)
+            places = list(islice(((clip, k) for clip in self._clips for k in clip.ready(at_most)), at_most))
+            if not places:
                 return
-            if failures := {id(run): failure for run, index in batch if (failure := run.prepare(index))}:
-                runs = [run for run in runs if id(run) not in failures]
-                yield from failures.values()
+            # 2. Build their histories; a clip for which that fails is given up.
+            if failures := list(self._prepare(places)):
+                yield from failures
                 continue
-            before = earlier
-            for made in self._recall(batch):
-                done, earlier = done + 1, earlier + 1
-                yield made
-            if earlier > before:  # and others may be ready by that
+            # 3. Hand on what an earlier run has kept; other segments may be ready by that.
+            recalled_before = self._recalled
+            yield from self._recall(places)
+            if self._recalled > recalled_before:
                 continue
+            # 4. Make the rest, with fewer side by side if memory does not suffice.
             try:
-                with closing(self._pass(batch, rows, done, earlier, wanted)) as segments:
-                    for made in segments:
-                        done += 1
-                        yield made
-            except _NotKept as failure:
-                runs.remove(failure.run)
-                yield FailedClip(failure.run.plan, failure.error)
+                yield from self._pass(places, rows)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                rows = min(rows, len(batch)) // 2
+                rows = min(rows, len(places)) // 2
                 if not rows:  # not even one fits; the next clip may be shorter
-                    rows, (run, _) = 1, batch[0]
-                    runs.remove(run)
-                    yield FailedClip(run.plan, DeviceError(_TOO_LITTLE_MEMORY))
+                    rows = 1
+                    yield self._give_up(places[0][0], DeviceError(_TOO_LITTLE_MEMORY))
 
-    def longest_seconds(self, plan: ClipPlan) -> float:
-        """What no clip of this plan outlasts."""
-        spec = self.bark.spec
-        tokens = max(spec.max_semantic_tokens, len(self.spoken.semantic) if self.spoken else 0)
-        longest = len(plan.segments) * tokens / spec.semantic_rate_hz
-        return longest + sum(segment.pause.seconds for segment in plan.segments)
-
-    def _take_plans(self, waiting: Iterator[ClipPlan], runs: list[ClipRun], rows: int) -> Iterator[FailedClip]:
-        """Start plans until the ready segments fill a pass."""
-        while sum(1 for run in runs for _ in islice(run.ready(), rows)) < rows and (plan := next(waiting, None)):
-            texts = [] if self.spoken else [segment.text for segment in plan.segments if segment.text]
-            mute = next((text for text in texts if not self.bark.tokenizer.encode(text)), None)
-            if mute is not None:
-                yield FailedClip(plan, TextError(f"the model cannot read any of the text {mute[:40]!r}; give it words"))
-                continue
+    def _take_plans(self, waiting: Iterator[ClipPlan], at_most: int) -> Iterator[FailedClip]:
+        """Start clips until their ready segments fill a pass."""
+        ready = sum(len(clip.ready(at_most)) for clip in self._clips)
+        while ready < at_most and (plan := next(waiting, None)):
             try:
-                if self.journal is not None:
-                    self.journal.clip(plan)
-                runs.append(ClipRun(plan, self))
-            except OutputError as error:
+                if self._recipe.spoken is None:
+                    for segment in plan.segments:
+                        if segment.text:
+                            self._engine.encode(segment.text)  # raises for what the model cannot read
+                if self._journal is not None:
+                    self._journal.clip(plan)
+            except BarkError as error:
+                self._may_go_on |= isinstance(error, OutputError)
                 yield FailedClip(plan, error)
-
-    def _recall(self, batch: Sequence[tuple[ClipRun, int]]) -> Iterator[SegmentMade]:
-        """Those of the prepared segments that are finished already."""
-        for run, index in batch:
-            if run.is_tried(index):
                 continue
-            kept = self.known.get(index)
-            if kept is None and self.journal is not None:
-                kept = self.journal.clip(run.plan).recall(self.key(run.first_try(index)))
-            if kept and (made := self._recalled(run, index, kept)):
-                run.put(made)
-                yield dataclasses.replace(made, recalled=True)
+            self._clips.append(ClipState(plan, self._recipe))
+            ready += len(self._clips[-1].ready(at_most))
 
-    def key(self, segment: Segment) -> str:
-        """A digest of everything that shapes the tokens of a segment."""
-        said = (self.bark.identity, self.settings, segment.text, segment.seeds)
-        digest = hashlib.sha256(repr(said).encode(errors="backslashreplace"))
-        heard = segment.history
-        for tokens in (heard.semantic, heard.coarse_semantic, heard.coarse, heard.fine, segment.semantic):
-            if tokens is not None:
-                digest.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, "<i8").tobytes())
-        return digest.hexdigest()
+    def _prepare(self, places: Sequence[Place]) -> Iterator[FailedClip]:
+        for clip, index in places:
+            try:
+                if clip in self._clips:
+                    clip.prepare(index)
+            except BarkError as error:
+                yield self._give_up(clip, error)
 
-    def _recalled(self, run: ClipRun, index: int, kept: KeptSegment) -> SegmentMade | None:
-        """A kept segment with its sound; None if it is none of this model, or other checks may choose another try."""
-        about, generation = kept.about, recalled(kept, lambda codes: self.bark.decode([codes])[0])
+    def _recall(self, places: Sequence[Place]) -> Iterator[Result]:
+        for clip, index in places:
+            if clip not in self._clips or clip.is_retried(index):
+                continue
+            kept = self._known.get(index)
+            if kept is None and self._journal is not None:
+                kept = self._journal.clip(clip.plan).recall(self._recipe.fingerprint(clip.first_try(index)))
+            if kept and (outcome := self._outcome_of(kept, clip, index)):
+                self._recalled += 1
+                yield from self._finish(clip, index, outcome._replace(recalled=True))
+
+    def _outcome_of(self, kept: KeptSegment, clip: ClipState, index: int) -> Outcome | None:
+        """A kept segment with its sound; None if it is damaged, or other checks may choose another of its tries."""
+        generation = generation_of(kept, lambda codes: self._engine.decode([codes])[0])
         try:
-            tries = tuple(Try.of(content) for content in about["tries"])
-            if generation is None or not tries or (len(tries) > 1 and about["checks"] != self._checks_told):
+            tries = tuple(Try.of(content) for content in kept.about["tries"])
+            if generation is None or not tries:
                 return None
+            if len(tries) == 1:
+                return clip.judge(index, generation)
+            return Outcome(generation, tries) if kept.about["checks"] == self._checks else None
         except (KeyError, TypeError, ValueError):
             return None
-        if len(tries) == 1:
-            return run.judge(index, generation)
-        return SegmentMade(run.plan, index, Heard.of(run.prepared[index].history), generation, tries)
 
-    @property
-    def _checks_told(self) -> dict[str, object] | None:
-        return self.checks and dataclasses.asdict(self.checks)
+    def _pass(self, places: Sequence[Place], rows: int) -> Iterator[Result]:
+        """Give prepared segments to the engine, and hand on each as soon as it is finished and kept.
 
-    def _keep(self, run: ClipRun, made: SegmentMade) -> None:
-        """Let a finished segment outlast this process, under the key of its first try. Raises _NotKept."""
-        if self.journal is None:
+        Those that are to be made again are left for another pass.
+        """
+        segments = [clip.prepare(index) for clip, index in places]
+        rows_done = 0
+
+        def report(stage: str, tokens: int, total: int) -> None:
+            self._progress(RunProgress(self._done, self._recalled, len(places), stage, tokens, total, rows_done))
+
+        with closing(self._engine.stream(segments, self._recipe.settings, report, rows)) as stream:
+            for place, generation in stream:
+                clip, index = places[place]
+                if clip not in self._clips:  # it was given up meanwhile
+                    continue
+                if outcome := clip.judge(index, generation):
+                    rows_done += 1
+                    yield from self._finish(clip, index, outcome, keep=True)
+                if not any(other in self._clips for other, _ in places):
+                    return
+
+    def _finish(self, clip: ClipState, index: int, outcome: Outcome, keep: bool = False) -> Iterator[Result]:
+        """A segment is finished: keep it, hand on what may follow, and the clip if that was all of it."""
+        try:
+            if keep:
+                self._keep(clip, index, outcome)
+            clip.finish(index, outcome)
+            self._done += 1
+            for segment in clip.take_finished():
+                self._write(clip, segment)
+                yield segment
+            if clip.complete:
+                yield self._complete(clip)
+        except BarkError as error:
+            yield self._give_up(clip, error)
+
+    def _keep(self, clip: ClipState, index: int, outcome: Outcome) -> None:
+        """Let a finished segment outlast this process, under the fingerprint of its first try. Raises OutputError."""
+        if self._journal is None:
             return
-        generation = made.generation
+        generation = outcome.generation
         about = {
             "cut_ids": generation.cut_ids,
             "seconds_taken": generation.seconds_taken,
             "statistics": generation.statistics and dataclasses.asdict(generation.statistics),
             "ended": generation.ended,
-            "tries": [one.content() for one in made.tries],
-            "checks": self._checks_told,
+            "tries": [one.content() for one in outcome.tries],
+            "checks": self._checks,
         }
-        try:
-            key = self.key(run.first_try(made.index))
-            self.journal.clip(run.plan).keep(key, KeptSegment(generation.voice, about))
-        except OutputError as error:
-            raise _NotKept(run, error) from None
+        key = self._recipe.fingerprint(clip.first_try(index))
+        self._journal.clip(clip.plan).keep(key, KeptSegment(generation.voice, about))
 
-    def _pass(
-        self, batch: Sequence[tuple[ClipRun, int]], rows: int, done: int, earlier: int, wanted: Wanted
-    ) -> Iterator[SegmentMade]:
-        """Prepared segments, each as soon as it is made and kept; those that are to be made again are left for another pass.
+    def _write(self, clip: ClipState, segment: FinishedSegment) -> None:
+        if self._open_writer is not None:
+            if clip.writer is None:
+                clip.writer = self._open_writer(clip.plan)
+            clip.writer.add(segment)
 
-        `done`: segments of the run before; `earlier`: those of them that an earlier run has made.
-        """
-        segments = [run.prepared[index] for run, index in batch]
-        rows_done = 0
+    def _complete(self, state: ClipState) -> Clip:
+        """The finished clip, with its files under their names. Raises OutputError, and TextError if it has no sound."""
+        clip = state.to_clip()
+        if state.writer is not None:
+            clip = state.writer.finish(clip)
+            if self._journal is not None and clip.path is not None:
+                self._journal.finished(clip.plan, clip.path)
+        _discard(state)
+        self._clips.remove(state)
+        return clip
 
-        def report(stage: str, tokens: int, total: int) -> None:
-            self.progress(RunProgress(done + rows_done, earlier, len(batch), stage, tokens, total, rows_done))
+    def _give_up(self, clip: ClipState, error: BarkError) -> FailedClip:
+        """Make nothing more of a clip. What is kept of it stays where the same command may go on: space, memory."""
+        _discard(clip)
+        self._clips.remove(clip)
+        may_pass = isinstance(error, (OutputError, DeviceError))
+        self._may_go_on |= may_pass
+        if self._journal is not None:
+            self._journal.given_up(clip.plan, for_good=not may_pass)
+        return FailedClip(clip.plan, error)
 
-        with closing(self.bark.stream(segments, self.settings, report, rows)) as stream:
-            for place, generation in stream:
-                run, index = batch[place]
-                if made := run.judge(index, generation):
-                    self._keep(run, made)
-                    run.put(made)
-                    rows_done += 1
-                    yield made
-                if not any(wanted(run.plan) for run, _ in batch):
-                    return
+    @property
+    def _checks(self) -> dict[str, object] | None:
+        return self._recipe.checks and dataclasses.asdict(self._recipe.checks)
 
 
-def recalled(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray]) -> Generation | None:
-    """A kept segment with its sound; None if what is told of it is not what is told today. `decode`: as the codec's."""
+def longest_seconds(plan: ClipPlan, recipe: Recipe) -> float:
+    """An upper bound of the length of a clip."""
+    spec = recipe.engine.spec
+    tokens = max(spec.max_semantic_tokens, len(recipe.spoken.semantic) if recipe.spoken else 0)
+    pauses = sum(segment.pause.seconds for segment in plan.segments)
+    return len(plan.segments) * tokens / spec.semantic_rate_hz + pauses
+
+
+def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray]) -> Generation | None:
+    """A kept segment with its sound; None if its numbers are damaged.
+
+    `decode`: codes (8, frames) to samples (frames * 320,).
+    """
     voice, about = kept.voice, kept.about
     try:
         taken = {str(stage): float(seconds) for stage, seconds in about["seconds_taken"].items()}
@@ -294,9 +278,7 @@ def recalled(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray]) -> G
     return Generation(voice, sound, cut_ids, taken, statistics, ended)
 
 
-class _NotKept(Exception):
-    """A finished segment that could not be saved, for want of space, say."""
-
-    def __init__(self, run: ClipRun, error: OutputError):
-        super().__init__(str(error))
-        self.run, self.error = run, error
+def _discard(clip: ClipState) -> None:
+    if clip.writer is not None:
+        clip.writer.discard()
+        clip.writer = None

@@ -34,7 +34,7 @@ def perform(capsys, monkeypatch):
             yield place, Generation(voice, np.ones(48_000, np.float32) / 2, 0, taken)
 
     monkeypatch.setattr(Bark, "stream", stream)
-    monkeypatch.setattr("bark_infinity.cli.commands.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("bark_infinity.cli.speak.time.monotonic", lambda: next(clock))
 
     def run(*arguments: str) -> tuple[int, list[str], str]:
         status = cli.main(["--model", "demo", "--check_segments", "off", *arguments])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import shutil
@@ -10,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_scheduler import VOICE, Recorder, plan
+from fakes import VOICE, Recorder, plan, recipe_of, whole_clips
 
 from bark_infinity.cli.main import main, parse
 from bark_infinity.options.readme import flag_reference, with_reference
 from bark_infinity.options.resolve import resolve
-from bark_infinity.options.table import Options, flags
-from bark_infinity.run.scheduler import LongForm
+from bark_infinity.options.table import flags
 from bark_infinity.voices.custom_history import load_function
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -52,9 +52,9 @@ def test_the_example_of_a_custom_function_works(make_voice):
     VOICE.save("prompts/angry.npz")
     Path("my_history.py").write_text(EXAMPLE)
     recorder = Recorder()
-    form = LongForm.from_options(resolve(Options()), recorder, make_voice(8.0))
-    form.function = load_function("my_history.py:calm_down")
-    list(form.clips([plan([f"s{k}" for k in range(3)])]))
+    function = load_function("my_history.py:calm_down")
+    recipe = dataclasses.replace(recipe_of(recorder, make_voice(8.0)), function=function)
+    list(whole_clips(recipe, [plan([f"s{k}" for k in range(3)])]))
     assert set(recorder.heard["s0"].semantic) == {99}
     assert recorder.heard["s2"].semantic[-128:].tolist() == [1] * 128 and len(recorder.heard["s2"].semantic) == 256
     np.testing.assert_array_equal(recorder.heard["s2"].fine, np.full((8, 300), 1))

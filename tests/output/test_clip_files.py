@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from test_scheduler import Recorder, form_of, plan
+from fakes import VOICE, Changed, Recorder, plan
 from test_writing import any_format, decoded
 
 from bark_infinity import Voice
@@ -23,10 +23,11 @@ from bark_infinity.bark import Generation
 from bark_infinity.errors import OutputError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
-from bark_infinity.output.clip_files import SavedClip, save_clips, save_voice
-from bark_infinity.run.clips import FailedClip, PlacedSegment
-from bark_infinity.run.planning import plan_clips
-from bark_infinity.run.scheduler import LongForm
+from bark_infinity.output.clip_files import save_clips, save_voice
+from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
+from bark_infinity.run.planning import ClipPlan, plan_clips
+from bark_infinity.run.recipe import Recipe
+from bark_infinity.run.scheduler import Result
 from bark_infinity.stages.semantic import Statistics
 
 OUT = Path("out")
@@ -37,24 +38,8 @@ NOTHING = Generation(
 Change = Callable[[str, Generation], Generation]
 
 
-class Changed:
-    """A Bark whose segments are changed once they are made."""
-
-    def __init__(self, bark, change: Change):
-        self._bark, self._change = bark, change
-
-    def __getattr__(self, name: str):
-        return getattr(self._bark, name)
-
-    def stream(self, segments, *more) -> Iterator[tuple[int, Generation]]:
-        for place, made in self._bark.stream(segments, *more):
-            yield place, self._change(segments[place].text, made)
-
-
 class Fake(Recorder):
-    """A Bark without a model, of whose clips a manifest can tell."""
-
-    name, stages = "fake", {}
+    """Says each segment as noise of its own."""
 
     def say(self, text: str) -> Generation:
         made = super().say(text)
@@ -62,19 +47,25 @@ class Fake(Recorder):
         return Generation(made.voice, noise, 0, {"semantic": 0.1})
 
 
-def save(demo, text: str = STORY, change: Change = lambda _, made: made, **options) -> tuple[Path, list[PlacedSegment]]:
+def save(
+    demo, text: str = STORY, change: Change = lambda _, made: made, **options
+) -> tuple[Path, list[FinishedSegment]]:
     """The audio of a clip by the demo model, and its segments."""
     options = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.4, "seed": 5} | options
     resolved = resolve(Options(model="demo", **options))
-    form = LongForm.from_options(resolved, Changed(demo, change), None)
-    *segments, saved = save_clips(form, plan_clips([text], resolved, 0)[0], OUT, resolved)
+    recipe = Recipe.from_options(resolved, Changed(demo, change))
+    *segments, saved = save_clips(recipe, plan_clips([text], resolved, 0)[0], OUT, resolved)
     if isinstance(saved, FailedClip):
         raise saved.error
     return saved.path, segments
 
 
-def results_of(form: LongForm, *plans, **options) -> Iterator[PlacedSegment | SavedClip | FailedClip]:
-    return save_clips(form, plans, OUT, resolve(Options(**options)))
+def results_of(
+    engine: Recorder, *plans: ClipPlan, voice: Voice | None = VOICE, rows: int = 4, **options
+) -> Iterator[Result]:
+    """What a run of these clips hands on, while it writes their files."""
+    resolved = resolve(Options(batch_size=rows, **options))
+    return save_clips(Recipe.from_options(resolved, engine, voice), plans, OUT, resolved)
 
 
 def lines(n: int, start: int = 0, **options):
@@ -101,8 +92,8 @@ def content(path: Path) -> dict:
 @any_format
 def test_a_file_written_bit_by_bit_is_that_of_the_whole_sound(format):
     """Whatever the order in which segments come; the manifest's digest is that of the whole."""
-    form, plan = form_of(Fake(backwards=True)), lines(7, add_silence_between_segments=0.1)
-    *segments, saved = results_of(form, plan, output_format=format)
+    clip = lines(7, add_silence_between_segments=0.1)
+    *segments, saved = results_of(Fake(backwards=True), clip, output_format=format)
     whole = np.concatenate([segment.sound for segment in segments])
     assert len(whole) == 7 * 96_000 + 6 * 2_400
     assert content(saved.path)["audio_sha256"] == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()
@@ -116,8 +107,8 @@ def test_a_file_written_bit_by_bit_is_that_of_the_whole_sound(format):
 
 def test_sound_is_on_disk_before_the_clip_is_whole():
     sizes = []
-    for result in results_of(form_of(Fake()), lines(6)):
-        if isinstance(result, PlacedSegment):
+    for result in results_of(Fake(), lines(6)):
+        if isinstance(result, FinishedSegment):
             assert names() == []
             (sound,) = OUT.rglob("*.wav")
             sizes.append(sound.stat().st_size)
@@ -126,19 +117,19 @@ def test_sound_is_on_disk_before_the_clip_is_whole():
 
 
 def test_clips_that_take_turns_are_kept_apart():
-    form = form_of(Fake(), voice=None, stable_mode_interval=0, rows=3)
-    saved = [r for r in results_of(form, lines(4), lines(1, 10), lines(5, 20)) if isinstance(r, SavedClip)]
+    how = {"voice": None, "stable_mode_interval": 0, "rows": 3}
+    saved = [r for r in results_of(Fake(), lines(4), lines(1, 10), lines(5, 20), **how) if isinstance(r, Clip)]
     assert len(saved) == 3
     for clip in saved:
         first = int(clip.plan.text.split("\n")[0][1:])
         expected = [Fake().say(f"s{first + k}").audio for k in range(len(clip.plan.segments))]
         heard = soundfile.read(clip.path, dtype="float32")[0]
-        for span, sound in zip([segment.span for segment in clip.record.segments], expected, strict=True):
+        for span, sound in zip([segment.span for segment in clip.segments], expected, strict=True):
             np.testing.assert_allclose(heard[span.start : span.stop], sound, atol=1 / 32_000)
 
 
 def test_tokens_of_all_segments_are_in_one_file():
-    *segments, saved = results_of(form_of(Fake(backwards=True)), lines(5))
+    *segments, saved = results_of(Fake(backwards=True), lines(5))
     arrays = {f"{n}_{s.index}": a for s in segments for n, a in s.generation.voice.prompts().items()}
     np.savez_compressed("expected.npz", **arrays)
     with np.load(saved.path.with_suffix(".segments.npz")) as found, np.load("expected.npz") as expected:
@@ -214,7 +205,7 @@ def test_statistics_weigh_segments_by_their_tokens(demo):
 def test_a_name_that_is_taken_meanwhile_is_left_alone():
     """All files of a clip have the same name, the next that is free; on any file system."""
     for number, end in enumerate((".wav", ".npz", ".segments.npz", ".json", ".mp3")):
-        results = results_of(form_of(Fake()), lines(3), hoarder_mode=True)
+        results = results_of(Fake(), lines(3), hoarder_mode=True)
         stem = next(results).plan.stem
         OUT.joinpath(f"{stem}{end}").write_text("precious")
         *_, saved = results
@@ -237,7 +228,7 @@ def test_another_run_that_is_faster_gets_the_name(monkeypatch):
         together(moves)
 
     monkeypatch.setattr(journal, "name_together", late)
-    *_, saved = results_of(form_of(Fake()), plan(["s0"]))
+    *_, saved = results_of(Fake(), plan(["s0"]))
     assert names() == ["s0-SPK-random.json", *(f"s0-SPK-random_1.{end}" for end in ("json", "npz", "wav"))]
     assert saved.path.name == "s0-SPK-random_1.wav" and OUT.joinpath("s0-SPK-random.json").read_text() == "precious"
 
@@ -248,8 +239,7 @@ def test_what_is_clipped_is_counted_and_recorded(format):
         sound = np.where(np.arange(len(made.audio)) < 960, np.float32(0.8), np.float32(-0.25))
         return Generation(made.voice, sound, 0, {"semantic": 0.1})
 
-    form = form_of(Changed(Fake(), loud), add_silence_between_segments=0.0, gain_db=6.0)
-    *_, saved = results_of(form, plan(["s0"]), output_format=format)
+    *_, saved = results_of(Changed(Fake(), loud), plan(["s0"]), output_format=format, gain_db=6.0)
     assert (saved.level.samples, saved.level.clipped) == (96_000, 960)
     assert saved.level.clipping(6.0) == "1 % of the samples are clipped; --gain_db 1.9 is the most that fits"
     assert content(saved.path)["clipped_samples"] == 960
@@ -276,20 +266,20 @@ def test_a_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, forma
         return works(*arguments)
 
     monkeypatch.setattr(module, broken, fails_late)
-    written = results_of(form_of(Fake()), lines(4), lines(1, 10), hoarder_mode=True, output_format=format)
+    written = results_of(Fake(), lines(4), lines(1, 10), hoarder_mode=True, output_format=format)
     if isinstance(failure, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
             list(written)
         assert names() == []
         return
-    found = [result for result in written if not isinstance(result, PlacedSegment)]
-    assert [type(result) for result in found] == [FailedClip, SavedClip] and "no space left" in str(found[0].error)
+    found = [result for result in written if not isinstance(result, FinishedSegment)]
+    assert [type(result) for result in found] == [FailedClip, Clip] and "no space left" in str(found[0].error)
     assert {name.split(".")[0] for name in names()} == {found[1].plan.stem}
 
 
 def test_who_stops_asking_finds_nothing_of_clips_under_way():
-    results = results_of(form_of(Fake()), lines(1, 10), lines(4), hoarder_mode=True)
-    assert [type(next(results)) for _ in range(4)] == [PlacedSegment, SavedClip, PlacedSegment, PlacedSegment]
+    results = results_of(Fake(), lines(1, 10), lines(4), hoarder_mode=True)
+    assert [type(next(results)) for _ in range(4)] == [FinishedSegment, Clip, FinishedSegment, FinishedSegment]
     assert list(OUT.glob("*.partial/writing/*.wav"))
     results.close()
     assert not list(OUT.glob("*.partial/writing"))
@@ -305,7 +295,7 @@ def test_what_ends_the_run_leaves_no_files_of_the_clip(failure, format):
         return made
 
     with pytest.raises(failure, match="enough"):
-        list(results_of(form_of(Changed(Fake(), fail)), lines(5), output_format=format))
+        list(results_of(Changed(Fake(), fail), lines(5), output_format=format))
     assert names() == [] and not list(OUT.glob("*.partial/writing"))
 
 
@@ -314,16 +304,17 @@ def test_a_clip_that_fails_in_the_middle_leaves_nothing():
         if context.text == "s3":
             raise KeyError("no more")
 
-    form = form_of(Fake())
-    form.function = no_more
-    found = [r for r in results_of(form, lines(5), lines(2, 20)) if not isinstance(r, PlacedSegment)]
-    assert {type(result) for result in found} == {FailedClip, SavedClip}
+    resolved = resolve(Options())
+    recipe = Recipe.from_options(resolved, Fake(), VOICE, function=no_more)
+    results = save_clips(recipe, [lines(5), lines(2, 20)], OUT, resolved)
+    found = [result for result in results if not isinstance(result, FinishedSegment)]
+    assert {type(result) for result in found} == {FailedClip, Clip}
     assert names() and all(name.startswith("s20") for name in names())
 
 
 def test_a_clip_without_any_sound_leaves_nothing():
-    results = list(results_of(form_of(Fake(silent=frozenset({"s0", "s1"}))), lines(2)))
-    assert [type(result) for result in results] == [PlacedSegment, PlacedSegment, FailedClip]
+    results = list(results_of(Fake(silent=frozenset({"s0", "s1"})), lines(2)))
+    assert [type(result) for result in results] == [FinishedSegment, FinishedSegment, FailedClip]
     assert "--semantic_min_eos_p" in str(results[-1].error) and list(OUT.iterdir()) == []
 
 
@@ -338,11 +329,11 @@ def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
     )
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
     try:
-        results = list(results_of(form_of(bark, rows=2), lines(60, 100), plan([silence]), output_format=format))
+        results = list(results_of(bark, lines(60, 100), plan([silence]), output_format=format, rows=2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    failed, saved = (result for result in results if not isinstance(result, PlacedSegment))
-    assert isinstance(failed, FailedClip) and isinstance(saved, SavedClip)
+    failed, saved = (result for result in results if not isinstance(result, FinishedSegment))
+    assert isinstance(failed, FailedClip) and isinstance(saved, Clip)
     assert re.search(rf"s100_.*\.{format} \((File too large|it gives no reason)\)", str(failed.error))
     assert len(bark.made) < 30  # what nobody can hear is not made
     assert all(name.startswith("s5") for name in names())
@@ -350,7 +341,7 @@ def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
 
 def test_a_folder_that_cannot_be_made_fails_clips_alone():
     OUT.touch()
-    results = list(results_of(form_of(Fake()), lines(2), lines(1, 10)))
+    results = list(results_of(Fake(), lines(2), lines(1, 10)))
     assert [type(result) for result in results] == [FailedClip, FailedClip]
     assert "the folder out cannot be created" in str(results[0].error)
 
@@ -364,11 +355,11 @@ def test_memory_is_that_of_some_segments_however_long_the_text(format):
         fake = Fake()
         fake.heard = _Forgetting()
         tracemalloc.start()
-        for result in results_of(form_of(fake), lines(n), output_format=format):
+        for result in results_of(fake, lines(n), output_format=format):
             last = result
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert isinstance(last, SavedClip)
+        assert isinstance(last, Clip)
         return most
 
     peak(2)  # what is imported and built once

@@ -81,11 +81,13 @@ def test_what_hears_a_chosen_segment_is_made_again_too(perform, clip, monkeypatc
     _, (rolling,), _ = perform("--text_prompt", TEXT, *CUT, "--stable_mode_interval", "3")
     monkeypatch.setattr(Bark, "stream", counting)
     _, (path,), said = perform(*again, "1")
-    assert "made again: 1, and with them 2-6, which hear them; 0 segments stay" in said
+    assert "made again: 1, and with them 2-6, which depend on them; 0 segments stay" in said
     assert batches == [["1"], ["2", "3", "4", "5", "6"]] and 1 in changed(clip, Path(path))
     batches.clear()
     _, (path,), said = perform("--from_manifest", rolling.replace(".wav", ".json"), "--regenerate", "5")
-    assert "made again: 5, and with them 6, which hear them; 4 segments stay" in said  # 4 hears the first voice alone
+    assert (
+        "made again: 5, and with them 6, which depend on them; 4 segments stay" in said
+    )  # 4 hears the first voice alone
     assert batches == [["5"], ["6"]] and set(changed(Path(rolling), Path(path))) <= {5, 6}
 
 

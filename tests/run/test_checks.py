@@ -10,26 +10,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import Recorder, WholeClip, whole_clips
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from test_scheduler import Recorder
 
 from bark_infinity.bark import Bark, Generation, Segment, Settings
-from bark_infinity.cli import commands
+from bark_infinity.cli import speak
 from bark_infinity.cli.console import FaultReport
 from bark_infinity.cli.main import main
 from bark_infinity.errors import UsageError
 from bark_infinity.model.sampling import RowRandom
+from bark_infinity.narration import ClipSource, Job
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
-from bark_infinity.output.clip_files import save_clips
 from bark_infinity.output.manifest import read_manifest
 from bark_infinity.output.remaking import plan_again
-from bark_infinity.run.checks import SegmentChecks, Try, best_of, told
-from bark_infinity.run.clips import PlacedSegment
+from bark_infinity.run.checks import SegmentChecks
+from bark_infinity.run.clips import FinishedSegment
 from bark_infinity.run.planning import plan_clips
-from bark_infinity.run.scheduler import LongForm
+from bark_infinity.run.recipe import Recipe
+from bark_infinity.run.scheduler import Scheduler
+from bark_infinity.run.takes import Try, best_of, describe_faults
 from bark_infinity.seeds import Seeds, derive_seed
 from bark_infinity.stages.fine import FineSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings, generate_semantic
@@ -232,12 +234,12 @@ def test_what_is_no_try_is_refused(content):
 
 def test_every_fault_has_its_words():
     for faults in WORST_FIRST[:-1]:
-        words = Try(Seeds(1), faults).told()
+        words = Try(Seeds(1), faults).describe()
         assert words.count(", ") >= len(faults) - 1 and "{" not in words
     quiet, good = Try(Seeds(1), {"quiet_dbfs": -71.2}), Try(Seeds(2), {})
-    assert told([good]) is told([Try(Seeds(1), None)]) is None
-    assert "-71 dBFS" in told([quiet]) and "try 2 is without fault" in told([quiet, good])
-    assert "try 1, the best of 2" in told([quiet, Try(Seeds(2), {"empty_s": 0.0})])
+    assert describe_faults([good]) is describe_faults([Try(Seeds(1), None)]) is None
+    assert "-71 dBFS" in describe_faults([quiet]) and "try 2 is without fault" in describe_faults([quiet, good])
+    assert "try 1, the best of 2" in describe_faults([quiet, Try(Seeds(2), {"empty_s": 0.0})])
 
 
 # ---- audio made bad on purpose --------------------------------------------------------------------------------------
@@ -311,20 +313,17 @@ class Spoilt(Recorder):
 HOW = {"check_segments": "retry", "split_each_text_prompt_by": "line", "seed": 5}
 
 
-def form_of(bark, rows: int | None = 4, given: Voice | None = None, **options) -> LongForm:
-    options = resolve(Options(**HOW | options))
-    return dataclasses.replace(LongForm.from_options(options, bark, given), rows=rows)
-
-
-def clip_of(bark: Spoilt, n: int = 4, **options):
-    (clip,) = form_of(bark, **options).clips(plan_clips(["\n".join(TEXTS[:n])], resolve(Options(**HOW)), 0)[0])
+def clip_of(bark: Spoilt, n: int = 4, rows: int = 4, given: Voice | None = None, **options) -> WholeClip:
+    recipe = Recipe.from_options(resolve(Options(**HOW | options)), bark, given)
+    plans = plan_clips(["\n".join(TEXTS[:n])], resolve(Options(**HOW)), 0)[0]
+    (clip,) = whole_clips(recipe, plans, rows)
     return clip
 
 
 @pytest.mark.parametrize("name", SPOILS)
 def test_every_fault_is_found_and_mended_by_the_next_seed(name):
     bark = Spoilt({TEXTS[1]: [name]})
-    segment = clip_of(bark).record.segments[1]
+    segment = clip_of(bark).clip.segments[1]
     assert [set(one.faults) for one in segment.tries] == [{name}, set()]
     assert [one.seeds.segment for one in segment.tries] == [5, derive_seed(5, "retry", 1)]
     assert segment.kept is segment.tries[1]
@@ -335,18 +334,18 @@ def test_every_fault_is_found_and_mended_by_the_next_seed(name):
 def test_warning_makes_nothing_again_and_off_checks_nothing(name, monkeypatch):
     bark = Spoilt({TEXTS[1]: [name]})
     clip = clip_of(bark, check_segments="warn")
-    assert [set(segment.kept.faults) for segment in clip.record.segments] == [set(), {name}, set(), set()]
+    assert [set(segment.kept.faults) for segment in clip.clip.segments] == [set(), {name}, set(), set()]
     assert len(bark.tried) == 4
     monkeypatch.setattr(SegmentChecks, "faults", None)
     off = clip_of(Spoilt({TEXTS[1]: [name]}), check_segments="off")
-    assert {segment.kept.faults for segment in off.record.segments} == {None}
+    assert {segment.kept.faults for segment in off.clip.segments} == {None}
     np.testing.assert_array_equal(off.audio, clip.audio)
 
 
 @pytest.mark.parametrize("retries", [1, 2, 3])
 def test_the_best_try_is_kept_where_none_is_good(retries):
     bark = Spoilt({TEXTS[0]: ["empty_s", "clipped_percent repeated_s", "clipped_percent", "quiet_dbfs"]})
-    segment = clip_of(bark, 1, retries=retries).record.segments[0]
+    segment = clip_of(bark, 1, retries=retries).clip.segments[0]
     best = min(retries, 2)
     assert len(segment.tries) == retries + 1 and segment.kept is segment.tries[best]
     assert segment.seconds_taken == {"semantic": pytest.approx(0.1 * (retries + 1))}
@@ -363,7 +362,7 @@ def test_later_segments_hear_the_kept_try_whatever_stands_beside_them(interval, 
         clips.append(clip_of(bark, rows=rows, given=given, stable_mode_interval=interval))
     for clip, bark in zip(clips, barks, strict=True):
         np.testing.assert_array_equal(clip.audio, clips[0].audio)
-        assert [len(segment.tries) for segment in clip.record.segments] == [2, 3, 1, 1]
+        assert [len(segment.tries) for segment in clip.clip.segments] == [2, 3, 1, 1]
         assert bark.histories.keys() == set(TEXTS)
         for text in TEXTS:
             np.testing.assert_array_equal(bark.histories[text], barks[0].histories[text])
@@ -374,7 +373,7 @@ def test_later_segments_hear_the_kept_try_whatever_stands_beside_them(interval, 
 
 def test_others_go_on_beside_a_retry():
     bark = Spoilt({TEXTS[0]: ["no_end_s"]})
-    clip_of(bark, given=voice(8.0), rows=2, batch_size=2)
+    clip_of(bark, given=voice(8.0), rows=2)
     clip_of(bark_of_one := Spoilt({TEXTS[0]: ["no_end_s"]}), given=voice(8.0), rows=1)
     assert bark.batches == [TEXTS, [TEXTS[0]]] and len(bark_of_one.batches) == 5
 
@@ -385,8 +384,8 @@ def test_where_no_other_seed_can_change_it_nothing_is_made_again():
     for how, tries in ((fixed, 1), (greedy, 1), (fixed | {"fine_seed": None}, 3), (greedy | {"fine_temp": 0.5}, 3)):
         options = resolve(Options(**HOW | how))
         bark = Spoilt({TEXTS[0]: ["no_end_s"] * 9})
-        (clip,) = LongForm.from_options(options, bark, None).clips(plan_clips([TEXTS[0]], options, 0)[0])
-        assert len(clip.record.segments[0].tries) == tries
+        (clip,) = whole_clips(Recipe.from_options(options, bark), plan_clips([TEXTS[0]], options, 0)[0])
+        assert len(clip.clip.segments[0].tries) == tries
 
 
 # ---- manifests and journals -----------------------------------------------------------------------------------------
@@ -398,11 +397,8 @@ STORY = "\n".join(TEXTS)
 def save(bark, folder: Path = OUT, again: dict | None = None, stop_after: int | None = None, **options) -> Path | None:
     """A clip as the command line makes it: its manifest. None if the run ended before, after so many segments."""
     options = {"text_prompt": STORY} | HOW | options if again is None else again | options
-    resolved = resolve(Options(model="demo", **options))
-    task, console = commands._Task(resolved), Console(quiet=True)
-    form = dataclasses.replace(LongForm.from_options(resolved, bark, None), rows=2)
-    plans, _, form.journal = commands.start_or_go_on(task, form, folder, resolved, console)
-    results = save_clips(form, plans, folder, resolved)
+    resolved = resolve(Options(model="demo", **options | {"output_dir": str(folder), "batch_size": 2}))
+    results = Job(resolved, ClipSource(resolved), Recipe.from_options(resolved, bark)).run()
     for k, made in enumerate(results):
         if stop_after is not None and k + 1 == stop_after:
             results.close()
@@ -439,8 +435,8 @@ def test_kept_tries_are_made_again_from_the_manifest():
     manifest = read_manifest(str(first))
     options = dataclasses.replace(manifest.options, from_manifest=str(first))
     clip_plan = plan_again(manifest, options)
-    (clip,) = LongForm.from_options(options, bark, None).clips([clip_plan])
-    assert clip.record.audio_sha256 == content(first)["audio_sha256"]
+    (clip,) = whole_clips(Recipe.from_options(options, bark), [clip_plan])
+    assert clip.clip.audio_sha256 == content(first)["audio_sha256"]
     assert [number for _, number in sorted(bark.tried)] == [1, 0, 1, 0]
 
 
@@ -552,7 +548,7 @@ def test_a_retry_on_the_command_line_is_made_again_bit_for_bit(perform):
 
 
 def test_of_many_faulty_segments_some_are_told_and_all_counted(perform, monkeypatch):
-    monkeypatch.setattr(commands, "_MOST_FAULTY_TOLD", 2)
+    monkeypatch.setattr(speak, "_MOST_FAULTY_SHOWN", 2)
     _, _, error = perform(*SHORT, *LINES, *LOUD, "--check_segments", "retry", "--retries", "1")
     assert error.count("dBFS") == 2 and "3 of 3 segments" in error
 
@@ -561,9 +557,10 @@ def test_of_many_faulty_segments_some_are_told_and_all_counted(perform, monkeypa
 def test_a_silent_segment_is_told_once_whatever_the_checks(checks):
     shown = Console(file=io.StringIO(), width=500)
     report = FaultReport(shown, 20, retried=False)
-    form = form_of(Spoilt({TEXTS[0]: ["empty_s"]}), check_segments=checks)
-    for placed in form.in_order(plan_clips(["\n".join(TEXTS[:2])], resolve(Options(**HOW)), 0)[0]):
-        if isinstance(placed, PlacedSegment):
-            commands._warn_of(placed, "here", shown)
+    options = resolve(Options(**HOW | {"check_segments": checks}))
+    recipe = Recipe.from_options(options, Spoilt({TEXTS[0]: ["empty_s"]}))
+    for placed in Scheduler(recipe).run(plan_clips(["\n".join(TEXTS[:2])], options, 0)[0]):
+        if isinstance(placed, FinishedSegment):
+            speak._warn_of(placed, "here", shown)
             report.add("here", placed.record.tries)
     assert shown.file.getvalue().count("ended the speech at once") == 1

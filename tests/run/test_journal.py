@@ -17,19 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
+from fakes import Counting
 
-from bark_infinity.cli import commands
 from bark_infinity.cli.signals import Stopped, stopping
 from bark_infinity.errors import OutputError
+from bark_infinity.narration import ClipSource, Job
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
-from bark_infinity.output.clip_files import SavedClip, save_clips
 from bark_infinity.run import locks
-from bark_infinity.run.clips import FailedClip
+from bark_infinity.run.clips import Clip, FailedClip
 from bark_infinity.run.journal import ClipJournal, KeptSegment, RunJournal
 from bark_infinity.run.planning import ClipPlan, SegmentPlan
-from bark_infinity.run.scheduler import LongForm
+from bark_infinity.run.recipe import Recipe
 from bark_infinity.seeds import Seeds
 from bark_infinity.voices.voice import Voice
 
@@ -48,29 +47,14 @@ def demo(demo):
     return demo
 
 
-class Counted:
-    """A Bark that counts the segments that it makes."""
-
-    def __init__(self, bark):
-        self._bark, self.made = bark, 0
-
-    def __getattr__(self, name: str):
-        return getattr(self._bark, name)
-
-    def stream(self, *arguments):
-        for made in self._bark.stream(*arguments):
-            self.made += 1
-            yield made
-
-
-def run(bark, text: str | None = LINES, folder: Path = OUT, **options) -> list[SavedClip | FailedClip]:
+def run(bark, text: str | None = LINES, folder: Path = OUT, **options) -> list[Clip | FailedClip]:
     """What becomes of the clips of a command, as the command line makes them."""
-    resolved = resolve(Options(model="demo", text_prompt=text, **SHORT | options))
-    task, console = commands._Task(resolved), Console(quiet=True)
-    form = LongForm.from_options(resolved, bark, None)
-    plans, _, form.journal = commands.start_or_go_on(task, form, folder, resolved, console)
-    unmade = [plan for plan in plans if not form.journal.done(plan)]
-    return [made for made in save_clips(form, unmade, folder, resolved) if isinstance(made, (SavedClip, FailedClip))]
+    return [made for made in job(bark, text, folder, **options).run() if isinstance(made, (Clip, FailedClip))]
+
+
+def job(bark, text: str | None = LINES, folder: Path = OUT, **options) -> Job:
+    resolved = resolve(Options(model="demo", text_prompt=text, output_dir=str(folder), **SHORT | options))
+    return Job(resolved, ClipSource(resolved), Recipe.from_options(resolved, bark))
 
 
 def sounds(folder: Path = OUT) -> dict[str, str]:
@@ -155,7 +139,7 @@ def writes_of_a_run(bark, **options) -> int:
 @pytest.mark.parametrize("interval", [0, 1, 3])
 def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
     how = {"text": FEW, "stable_mode_interval": interval, "output_iterations": 2, "hoarder_mode": interval == 3}
-    whole = Counted(demo)
+    whole = Counting(demo)
     run(whole, folder=Path("whole"), **how)
     wanted = sorted(sounds(Path("whole")).values())
     assert len(wanted) == 2 and whole.made == 8
@@ -163,7 +147,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
     for k, moment in enumerate(random.Random(interval).sample(moments, 8)):
         folder = Path(f"killed_{k}")
         killed_at(moment, demo, folder=folder, **how)
-        finished, again = kept(folder), Counted(demo)
+        finished, again = kept(folder), Counting(demo)
         run(again, folder=folder, **how)
         assert again.made == 8 - finished, f"killed at {moment}"
         assert sorted(sounds(folder).values()) == wanted, f"killed at {moment}"
@@ -178,7 +162,7 @@ def test_a_run_interrupted_at_any_moment_goes_on_and_makes_the_same(demo, how):
     for k, moment in enumerate(random.Random(int(how)).sample(moments, 6)):
         folder = Path(f"stopped_{k}")
         killed_at(moment, demo, how, text=FEW, folder=folder)
-        finished, again = kept(folder), Counted(demo)
+        finished, again = kept(folder), Counting(demo)
         run(again, FEW, folder=folder)
         assert again.made == 4 - finished, f"stopped at {moment}"
         assert sounds(folder) == sounds(Path("whole")), f"stopped at {moment}"
@@ -199,7 +183,7 @@ def test_a_run_killed_again_and_again_comes_to_its_end(demo):
 def interrupted_after(n: int, bark):
     """A Bark that is interrupted when it has made n segments."""
 
-    class Interrupted(Counted):
+    class Interrupted(Counting):
         def stream(self, *arguments):
             for made in super().stream(*arguments):
                 yield made
@@ -219,28 +203,28 @@ def test_an_interrupted_run_keeps_its_segments_and_its_drawn_seed(demo):
     (partial,) = OUT.glob("*.partial")
     assert len(list(partial.glob("segments/*.npz"))) == 3 and not (partial / "writing").exists()
     assert sorted(p.name for p in OUT.iterdir() if not p.name.startswith(".")) == [partial.name]
-    again = Counted(demo)
+    again = Counting(demo)
     (clip,) = run(again, seed=None)
     assert again.made == 3 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
-    whole, seed = Counted(demo), clip.plan.seed
+    whole, seed = Counting(demo), clip.plan.seed
     run(whole, folder=Path("whole"), seed=None, single_starting_seed=seed)
     assert set(sounds().values()) == set(sounds(Path("whole")).values())
 
 
 def test_a_changed_text_uses_the_segments_that_are_the_same(demo):
     interrupt(5, demo, seed=None)
-    again = Counted(demo)
+    again = Counting(demo)
     run(again, LINES.replace("third", "changed third"), seed=None)
     assert again.made == 2  # the changed one and the last
 
 
 def test_a_changed_flag_uses_what_it_does_not_change(demo):
     interrupt(4, demo)
-    again = Counted(demo)
+    again = Counting(demo)
     run(again, output_format="flac", add_silence_between_segments=0.5)
     assert again.made == 2
     interrupt(4, demo)
-    again = Counted(demo)
+    again = Counting(demo)
     run(again, fine_temp=0.4)
     assert again.made == 6
 
@@ -249,7 +233,7 @@ def test_prompts_cut_at_random_are_cut_as_before(demo):
     how = {"split_input_into_separate_prompts_by": "random", "split_each_text_prompt_by": None, "seed": None}
     interrupt(2, demo, **how)
     before = sounds()
-    again = Counted(demo)
+    again = Counting(demo)
     run(again, **how)
     assert len(before) == 2 and before.items() <= sounds().items() and again.made == len(sounds()) - 2
 
@@ -276,7 +260,7 @@ def test_finished_clips_of_a_run_are_not_made_again(demo):
     interrupt(4, demo, **how)
     before = sounds()
     assert len(before) == 4
-    again = Counted(demo)
+    again = Counting(demo)
     run(again, **how)
     assert again.made == 2 and len(sounds()) == 6 and before.items() <= sounds().items()
     run(again, **how)  # nothing is left to go on with: new takes
@@ -287,14 +271,14 @@ def test_a_deleted_clip_is_made_again(demo):
     how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None}
     interrupt(4, demo, **how)
     next(OUT.glob("2_*.wav")).unlink()
-    again = Counted(demo)
+    again = Counting(demo)
     run(again, **how)
     assert again.made == 3
 
 
 def test_starting_over_leaves_nothing_of_before(demo):
     interrupt(4, demo)
-    again = Counted(demo)
+    again = Counting(demo)
     run(again, resume=False)
     assert again.made == 6 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
 
@@ -303,7 +287,7 @@ def test_another_text_leaves_an_unfinished_one_alone(demo):
     interrupt(4, demo)
     other = LINES.replace("line", "word").replace("The", "Some").replace("And", "Or")
     run(demo, other)
-    again = Counted(demo)
+    again = Counting(demo)
     run(again)
     assert again.made == 2
 
@@ -313,7 +297,7 @@ def test_a_damaged_segment_is_made_again(demo):
     damaged, other, *_ = OUT.glob("*.partial/segments/*.npz")
     damaged.write_bytes(damaged.read_bytes()[:50])
     other.write_bytes(b"")
-    again = Counted(demo)
+    again = Counting(demo)
     run(again)
     run(demo, folder=Path("whole"))
     assert again.made == 4 and sounds() == sounds(Path("whole"))
@@ -321,18 +305,9 @@ def test_a_damaged_segment_is_made_again(demo):
 
 def test_two_runs_of_the_same_command_do_not_meet(demo):
     """The second begins while the first is at work, and neither takes the other's segments."""
-    resolved = resolve(Options(model="demo", text_prompt=LINES, **SHORT))
-
-    def start():
-        form = LongForm.from_options(resolved, demo, None)
-        plans, _, form.journal = commands.start_or_go_on(
-            commands._Task(resolved), form, OUT, resolved, Console(quiet=True)
-        )
-        return save_clips(form, plans, OUT, resolved)
-
-    one, two = start(), start()
+    one, two = job(demo).run(), job(demo).run()
     results = [next(one), next(two), next(two), next(one), *two, *one]
-    clips = [made for made in results if isinstance(made, SavedClip)]
+    clips = [made for made in results if isinstance(made, Clip)]
     assert len({clip.path for clip in clips}) == 2 and len(set(sounds().values())) == 1
     assert len(results) == 14 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
 
@@ -353,14 +328,14 @@ def test_a_full_disk_keeps_what_is_finished(demo):
     assert in_child(work) == 0
     said = os.read(reader, 1000).decode()
     assert said.startswith("cannot write out/") and "File too large" in said and "free space" in said
-    finished, again = kept(), Counted(demo)
+    finished, again = kept(), Counting(demo)
     assert finished > 0 and not sounds()
     run(again, output_format="wav", semantic_max_gen_duration_s=0.5)
     assert again.made == 6 - finished and len(sounds()) == 1
 
 
 def test_a_folder_that_is_deleted_under_the_run_is_one_sentence(demo):
-    class Deleting(Counted):
+    class Deleting(Counting):
         def stream(self, *arguments):
             for made in super().stream(*arguments):
                 if self.made == 3:
@@ -474,7 +449,7 @@ def test_a_folder_without_locks_is_worked_in_without(demo, monkeypatch, number):
 
     monkeypatch.setattr(locks, "_lock", refuse)
     interrupt(3, demo)
-    again = Counted(demo)
+    again = Counting(demo)
     run(again)
     assert again.made == 3
 

@@ -7,82 +7,35 @@ import hashlib
 import io
 import tracemalloc
 import weakref
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from fakes import VOICE, Recorder, WholeClip, plan, recipe_of, sources, whole_clips
 from rich.console import Console
 
-from bark_infinity.bark import Bark, Generation
+from bark_infinity.bark import Bark
 from bark_infinity.cli.console import RunDisplay
-from bark_infinity.model.spec import BarkSpec
+from bark_infinity.errors import OutputError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
-from bark_infinity.run import clip_state as clip_run
-from bark_infinity.run.clips import ClipRecord, PlacedSegment
+from bark_infinity.run import clip_state
+from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
 from bark_infinity.run.planning import ClipPlan, plan_clips
-from bark_infinity.run.scheduler import Clip, FailedClip, LongForm
+from bark_infinity.run.recipe import Recipe
+from bark_infinity.run.scheduler import Scheduler
 from bark_infinity.voices.voice import Voice
 
 STORY = " ".join(f"This is sentence number {n} of a story about a dog." for n in range(1, 9))
 
 
-class Recorder:
-    """Stands in for Bark: says every segment in tokens that tell which it was, and remembers what it was given."""
-
-    spec, identity = BarkSpec(), "a recorder"
-
-    def __init__(self, silent: frozenset[str] = frozenset(), backwards: bool = False):
-        self.batches: list[list[str]] = []
-        self.rows: list[int] = []
-        self.heard = {}
-        self.silent, self.backwards = silent, backwards  # backwards: the last segment of a batch comes first
-        self.tokenizer = self
-        self.made: list[str] = []
-
-    def encode(self, text: str) -> list[int]:
-        return [1] if "unreadable" not in text else []
-
-    def check_history(self, history) -> None:
-        """Whatever it is, it can be heard."""
-
-    def rows_at_once(self, settings) -> int:
-        return 16
-
-    def stream(self, segments, settings, progress, rows) -> Iterator[tuple[int, Generation]]:
-        self.batches.append([segment.text for segment in segments])
-        self.rows.append(rows)
-        self.heard |= {segment.text: segment.history for segment in segments}
-        progress("semantic", 1, 2)
-        places = range(len(segments))
-        for done, place in enumerate(reversed(places) if self.backwards else places):
-            progress("fine", done + 1, len(segments))
-            self.made.append(segments[place].text)
-            yield place, self.say(segments[place].text)
-
-    def say(self, text: str) -> Generation:
-        n, m = (0, 0) if text in self.silent else (200, 300)
-        number = int(text.removeprefix("s"))
-        voice = Voice(np.full(n, number), np.full((2, m), number), np.full((8, m), number))
-        return Generation(voice, np.full(m * 320, number / 100, np.float32), 0, {"semantic": 0.1})
-
-
-def plan(texts: list[str], **options) -> ClipPlan:
-    return plan_clips(["\n".join(texts)], resolve(Options(split_each_text_prompt_by="line", **options)), 0)[0][0]
-
-
-def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, **options) -> Clip:
-    settings = LongForm.from_options(resolve(Options(**options)), recorder, voice)
-    (clip,) = dataclasses.replace(settings, rows=rows).clips([plan([f"s{k}" for k in range(n)], **options)])
+def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, **options) -> WholeClip:
+    (clip,) = whole_clips(recipe_of(recorder, voice, **options), [plan([f"s{k}" for k in range(n)], **options)], rows)
     return clip
 
 
-def sources(recorder: Recorder, n: int) -> list[set[int]]:
-    """From which segments each segment's semantic history came (the voice of `make_voice` counts as -1)."""
-    return [{int(t) for t in np.unique(recorder.heard[f"s{k}"].semantic)} for k in range(n)]
-
-
-VOICE = Voice(np.full(300, 99), np.full((2, 450), 99), np.full((8, 450), 99))
+def results_of(recorder: Recorder, *plans: ClipPlan, voice: Voice | None = VOICE, rows: int = 4, **options):
+    """What a run of these clips hands on."""
+    return Scheduler(recipe_of(recorder, voice, **options), rows).run(plans)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +69,7 @@ def test_a_clip_has_its_segments_in_order_with_silence_between():
 
 def test_the_pause_of_a_segment_without_sound_is_not_lost():
     recorder = Recorder(silent={"s1", "s2"})
-    (clip,) = LongForm.from_options(Options(), recorder, VOICE).clips([plan(["s0", "* * *", "s1", "s2", "", "s3"])])
+    (clip,) = whole_clips(recipe_of(recorder), [plan(["s0", "* * *", "s1", "s2", "", "s3"])])
     assert [span.start for span in clip.spans if span.stop > span.start] == [0, 96_000 + 36_000]
 
 
@@ -133,7 +86,7 @@ def test_silent_segments_leave_no_hole_in_the_history(interval):
 def test_segments_of_several_clips_share_batches():
     recorder = Recorder()
     plans = [plan([f"s{10 * p + k}" for k in range(n)]) for p, n in enumerate((3, 1, 2, 1))]
-    clips = list(LongForm(recorder, LongForm.from_options(Options(), recorder, None).rule, rows=4).clips(plans))
+    clips = list(whole_clips(recipe_of(recorder, None), plans, rows=4))
     assert recorder.batches[0] == ["s0", "s10", "s20", "s30"]
     assert {len(clip.generations) for clip in clips} == {1, 2, 3} and len(clips) == 4
     assert sum(map(len, recorder.batches)) == 7
@@ -148,7 +101,7 @@ def test_plans_are_taken_only_when_there_is_room():
             yield plan([f"s{n}"])
 
     recorder = Recorder()
-    clips = LongForm(recorder, LongForm.from_options(Options(), recorder, None).rule, rows=4).clips(plans())
+    clips = whole_clips(recipe_of(recorder, None), plans(), rows=4)
     next(clips)
     assert len(taken) <= 8
 
@@ -156,9 +109,9 @@ def test_plans_are_taken_only_when_there_is_room():
 def test_an_unreadable_clip_does_not_stop_the_others():
     recorder = Recorder()
     plans = [plan(["s1"]), plan(["unreadable 2"]), plan(["s3"])]
-    results = list(LongForm.from_options(Options(), recorder, None).clips(plans))
+    results = list(whole_clips(recipe_of(recorder, None), plans))
     assert [type(result) for result in results].count(FailedClip) == 1
-    assert sorted(r.plan.text for r in results if isinstance(r, Clip)) == ["s1", "s3"]
+    assert sorted(r.plan.text for r in results if isinstance(r, WholeClip)) == ["s1", "s3"]
 
 
 def test_the_voice_of_a_clip_is_its_beginning():
@@ -168,7 +121,7 @@ def test_the_voice_of_a_clip_is_its_beginning():
 
 def test_a_clip_without_any_sound_has_failed():
     recorder = Recorder(silent=frozenset({"s0", "s1"}))
-    (failed,) = LongForm.from_options(Options(), recorder, None).clips([plan(["s0", "s1"])])
+    (failed,) = whole_clips(recipe_of(recorder, None), [plan(["s0", "s1"])])
     assert isinstance(failed, FailedClip) and "--semantic_min_eos_p" in str(failed.error)
 
 
@@ -180,9 +133,7 @@ def test_rows_at_once_change_nothing(bark: Bark, options):
     options = resolve(Options(single_starting_seed=4, split_each_text_prompt_by="sentence", **options))
     made = []
     for rows in (1, 3):
-        (clip,) = dataclasses.replace(LongForm.from_options(options, bark, None), rows=rows).clips(
-            plan_clips([STORY], options, 0)[0]
-        )
+        (clip,) = whole_clips(Recipe.from_options(options, bark), plan_clips([STORY], options, 0)[0], rows)
         made.append(clip)
     assert len(made[0].generations) > 3
     for one, other in zip(made[0].generations, made[1].generations, strict=True):
@@ -240,9 +191,9 @@ def test_what_is_made_before_memory_runs_out_is_not_made_again():
 def test_a_segment_without_memory_fails_its_clip_alone():
     recorder = Cramped(too_long=frozenset({"s2"}))
     plans = [plan(["s1"]), plan(["s2"]), plan(["s3"])]
-    results = list(LongForm.from_options(Options(), recorder, None).clips(plans))
+    results = list(whole_clips(recipe_of(recorder, None), plans))
     assert [type(r) for r in results].count(FailedClip) == 1
-    assert sorted(r.plan.text for r in results if isinstance(r, Clip)) == ["s1", "s3"]
+    assert sorted(r.plan.text for r in results if isinstance(r, WholeClip)) == ["s1", "s3"]
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
@@ -257,10 +208,6 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 # ---- as they come ---------------------------------------------------------------------------------------------------
 
 
-def form_of(recorder: Recorder, voice: Voice | None = VOICE, rows: int = 4, **options) -> LongForm:
-    return dataclasses.replace(LongForm.from_options(resolve(Options(**options)), recorder, voice), rows=rows)
-
-
 @pytest.mark.parametrize(("rows", "batches"), [(1, [1] * 9), (2, [4, 4, 1]), (4, [8, 1])])
 def test_places_that_get_free_find_segments_waiting(rows, batches):
     """Twice as many are given as stand side by side; where one stands alone it goes out alone."""
@@ -271,16 +218,16 @@ def test_places_that_get_free_find_segments_waiting(rows, batches):
 
 def test_a_segment_is_handed_on_before_the_next_is_made():
     recorder = Recorder()
-    for number, placed in enumerate(form_of(recorder).in_order([plan([f"s{k}" for k in range(6)])])):
+    for number, placed in enumerate(results_of(recorder, plan([f"s{k}" for k in range(6)]))):
         assert len(recorder.made) == min(6, number + 1)
-        assert isinstance(placed, PlacedSegment if number < 6 else ClipRecord)
+        assert isinstance(placed, FinishedSegment if number < 6 else Clip)
 
 
 @pytest.mark.parametrize("interval", [0, 1, 3])
 def test_segments_that_come_early_wait_for_their_turn(interval):
     texts = [f"s{k}" for k in range(20)]
     forward, backward = Recorder(), Recorder(backwards=True)
-    results = [list(form_of(r, stable_mode_interval=interval).in_order([plan(texts)])) for r in (forward, backward)]
+    results = [list(results_of(r, plan(texts), stable_mode_interval=interval)) for r in (forward, backward)]
     assert interval == 0 or backward.made != texts
     for *placed, record in results:
         assert [segment.index for segment in placed] == list(range(20))
@@ -288,13 +235,11 @@ def test_segments_that_come_early_wait_for_their_turn(interval):
         assert record.audio_sha256 == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()
         assert [segment.record for segment in placed] == record.segments and record.seconds == len(whole) / 24_000
     assert results[0][-1].audio_sha256 == results[1][-1].audio_sha256
-    (clip,) = form_of(Recorder(backwards=True), stable_mode_interval=interval).clips([plan(texts)])
-    assert hashlib.sha256(clip.audio.tobytes()).hexdigest() == results[0][-1].audio_sha256
 
 
 def test_a_record_tells_what_a_segment_heard_and_took():
     recorder = Recorder()
-    *placed, record = form_of(recorder).in_order([plan(["s1", "s2"])])
+    *_, record = results_of(recorder, plan(["s1", "s2"]))
     for segment in record.segments:
         assert segment.heard == (256, 315, 450) and (segment.semantic_tokens, segment.frames) == (200, 300)
     assert record.seconds_taken == 0.2 and record.starting_voice is VOICE
@@ -310,52 +255,66 @@ def test_leaving_ends_the_model_s_work():
             finally:
                 self.closed = True
 
-    for method in ("segments", "in_order", "clips"):
-        recorder = Closing()
-        results = getattr(form_of(recorder), method)([plan(["s0"]), plan(["s1", "s2"])])
-        next(results)
-        assert not recorder.closed
-        results.close()
-        assert recorder.closed and recorder.made == ["s0"]
+    recorder = Closing()
+    results = results_of(recorder, plan(["s0"]), plan(["s1", "s2"]))
+    next(results)
+    assert not recorder.closed
+    results.close()
+    assert recorder.closed and recorder.made == ["s0"]
+
+
+class Failing:
+    """A writer that has no space from the second segment of some clips on."""
+
+    def __init__(self, plan: ClipPlan, lost: set[str]):
+        self.plan, self.lost = plan, lost
+
+    def add(self, segment: FinishedSegment) -> None:
+        if segment.index and self.plan.text in self.lost:
+            raise OutputError("no space left")
+
+    def finish(self, clip: Clip) -> Clip:
+        return clip
+
+    def discard(self) -> None:
+        pass
+
+
+def failing(recorder: Recorder, plans: list[ClipPlan], lost: set[str], rows: int = 4, **options):
+    recipe = recipe_of(recorder, **options)
+    return Scheduler(recipe, rows, open_writer=lambda plan: Failing(plan, lost)).run(plans)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_what_is_not_wanted_any_more_is_neither_made_nor_told(backwards):
-    recorder, lost = Recorder(backwards=backwards), set()
+def test_a_clip_that_cannot_be_written_is_neither_made_nor_handed_on(backwards):
+    recorder = Recorder(backwards=backwards)
     plans = [plan([f"s{10 * p + k}" for k in range(9)]) for p in range(1, 4)]
-    told = []
-    for result in form_of(recorder, rows=2).in_order(plans, lambda plan: plan.text not in lost):
-        told.append(result)
-        if isinstance(result, PlacedSegment) and result.generation.audio[0] == np.float32(0.21):
-            lost.add(result.plan.text)
-    assert [result.plan for result in told if isinstance(result, ClipRecord)] == [plans[0], plans[2]]
-    assert [result.index for result in told if result.plan is plans[1]] == [0, 1]
+    results = list(failing(recorder, plans, {plans[1].text}, rows=2))
+    assert [result.plan for result in results if isinstance(result, Clip)] == [plans[0], plans[2]]
+    of_lost = [result for result in results if result.plan is plans[1]]
+    assert [type(result) for result in of_lost] == [FinishedSegment, FailedClip] and of_lost[0].index == 0
     assert len(recorder.made) <= 9 + 6 + 9 and set(recorder.made) >= {f"s{k}" for k in range(30, 39)}
 
 
-def test_nothing_is_made_for_nobody():
-    recorder, lost = Counted(), []
-    form = form_of(recorder, stable_mode_interval=3)
-    for placed in form.in_order([plan([f"s{k}" for k in range(30)])], lambda _: not lost):
-        lost.append(placed)
-    assert len(lost) == 1 and recorder.made == ["s0"]
+def test_a_pass_ends_when_nobody_waits_for_its_segments():
+    recorder = Counted()
+    texts = [f"s{k}" for k in range(30)]
+    clip = plan(texts)
+    list(failing(recorder, [clip], {clip.text}))
+    assert recorder.made == ["s0", "s1"]
 
 
 def test_of_what_is_lost_nothing_waits():
-    recorder, lost = Counted(backwards=True), set()
+    recorder = Counted(backwards=True)
     plans = [plan([f"s{k}" for k in range(30)]), plan([f"s{k}" for k in range(30, 40)])]
-    form = form_of(recorder, stable_mode_interval=3)
-    for result in form.in_order(plans, lambda plan: plan.text not in lost):
-        lost.add(plans[0].text)
-        if isinstance(result, ClipRecord):
+    for result in failing(recorder, plans, {plans[0].text}, stable_mode_interval=3):
+        if isinstance(result, Clip):
             assert sum(sound() is not None for sound in recorder.sounds) <= 2
 
 
 def test_progress_counts_what_has_its_sound():
     seen = []
-    form = form_of(Recorder(), rows=2)
-    form.progress = seen.append
-    list(form.clips([plan([f"s{k}" for k in range(6)])]))
+    list(Scheduler(recipe_of(Recorder()), 2, progress=seen.append).run([plan([f"s{k}" for k in range(6)])]))
     assert [(p.segments_done, p.rows, p.rows_done) for p in seen if p.stage == "semantic"] == [(0, 4, 0), (4, 2, 0)]
     assert [(p.segments_done, p.rows_done) for p in seen if p.stage == "fine"] == [
         (0, 0), (1, 1), (2, 2), (3, 3), (4, 0), (5, 1)
@@ -390,10 +349,10 @@ class Counted(Recorder):
             yield place, made
 
 
-def last(form: LongForm, n: int) -> ClipRecord:
-    """The record of a clip of so many segments; nothing of them is kept."""
-    for result in form.in_order([plan([f"s{k}" for k in range(n)])]):
-        if isinstance(result, ClipRecord):
+def last(recipe: Recipe, n: int) -> Clip:
+    """The finished clip of so many segments; nothing of them is kept."""
+    for result in Scheduler(recipe, 4).run([plan([f"s{k}" for k in range(n)])]):
+        if isinstance(result, Clip):
             return result
     raise AssertionError
 
@@ -403,26 +362,23 @@ def last(form: LongForm, n: int) -> ClipRecord:
 def test_of_a_long_text_only_what_waits_is_in_memory(interval, voice, waiting, backwards):
     """`waiting`: the sound of as many segments as go to the model at once, times those that go on from each of them."""
     recorder = Counted(backwards=backwards)
-    form = form_of(recorder, voice, stable_mode_interval=interval)
-    record = last(form, 300)
-    assert isinstance(record, ClipRecord) and len(record.segments) == len(recorder.sounds) == 300
+    clip = last(recipe_of(recorder, voice, stable_mode_interval=interval), 300)
+    assert len(clip.segments) == len(recorder.sounds) == 300
     sounds, tokens = recorder.most
     assert sounds <= waiting + 3 and tokens <= waiting + 8 + 6  # a voice of two segments, the starting one, one before
 
 
 def test_a_function_that_hears_all_is_given_tokens_and_no_sound():
     recorder = Counted()
-    form = form_of(recorder)
-    form.function = lambda context: None
-    last(form, 40)
+    last(dataclasses.replace(recipe_of(recorder), function=lambda context: None), 40)
     assert recorder.most[0] <= 3 and recorder.most[1] == 40
 
 
 def test_a_segment_more_is_a_few_words_more():
     def peak(n: int) -> int:
-        form = form_of(Counted())
+        recipe = recipe_of(Counted())
         tracemalloc.start()
-        last(form, n)
+        last(recipe, n)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most
@@ -432,8 +388,7 @@ def test_a_segment_more_is_a_few_words_more():
 
 def test_where_much_waits_already_only_that_for_which_it_waits_is_made(monkeypatch):
     """Long intervals: the segments that go on from each other in twice as many places as rows would all wait."""
-    monkeypatch.setattr(clip_run, "_MOST_WAITING", 20)
+    monkeypatch.setattr(clip_state, "_MOST_WAITING", 20)
     recorder = Counted()
-    form = form_of(recorder, stable_mode_interval=40)
-    record = last(form, 320)
-    assert len(record.segments) == 320 and 20 <= recorder.most[0] <= 20 + 8 + 3
+    clip = last(recipe_of(recorder, stable_mode_interval=40), 320)
+    assert len(clip.segments) == 320 and 20 <= recorder.most[0] <= 20 + 8 + 3

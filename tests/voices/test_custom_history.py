@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_scheduler import VOICE, Recorder, plan, sources
+from fakes import VOICE, Recorder, WholeClip, plan, recipe_of, sources, whole_clips
 
 from bark_infinity import Voice, Weights
 from bark_infinity.cli.main import main
 from bark_infinity.errors import UsageError, VoiceError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
+from bark_infinity.run.clips import FailedClip
 from bark_infinity.run.planning import plan_clips
-from bark_infinity.run.scheduler import Clip, FailedClip, LongForm
 from bark_infinity.voices.custom_history import load_function
 
 OTHER = Voice(np.full(300, 77), np.full((2, 450), 77), np.full((8, 450), 77))
 
 
-def run(function, n: int = 4, voice: Voice | None = None, **options) -> tuple[Recorder, Clip | FailedClip]:
+def run(function, n: int = 4, voice: Voice | None = None, **options) -> tuple[Recorder, WholeClip | FailedClip]:
     recorder = Recorder()
-    form = LongForm.from_options(resolve(Options(**options)), recorder, voice)
-    form.function = function
-    (clip,) = form.clips([plan([f"s{k}" for k in range(n)])])
+    recipe = dataclasses.replace(recipe_of(recorder, voice, **options), function=function)
+    (clip,) = whole_clips(recipe, [plan([f"s{k}" for k in range(n)])])
     return recorder, clip
 
 
@@ -94,9 +94,9 @@ def test_one_clip_fails_and_the_others_are_made():
         if context.text == "s11":
             raise KeyError("no more")
 
-    form = LongForm.from_options(resolve(Options()), Recorder(), VOICE)
-    form.function = picky
-    results = list(form.clips([plan(["s1", "s2"]), plan(["s10", "s11", "s12"]), plan(["s20", "s21"])]))
+    recipe = dataclasses.replace(recipe_of(Recorder()), function=picky)
+    plans = [plan(["s1", "s2"]), plan(["s10", "s11", "s12"]), plan(["s20", "s21"])]
+    results = list(whole_clips(recipe, plans))
     failed = [r for r in results if isinstance(r, FailedClip)]
     assert len(results) == 3 and len(failed) == 1 and "segment 2 (KeyError: 'no more')" in str(failed[0].error)
 
@@ -186,10 +186,9 @@ def test_a_module_that_raises_what_cannot_be_shown(capfd, level):
 
 def test_clips_can_be_told_apart():
     seen = []
-    form = LongForm.from_options(resolve(Options()), Recorder(), VOICE)
-    form.function = seen.append
+    recipe = dataclasses.replace(recipe_of(Recorder()), function=seen.append)
     plans = plan_clips(["s1", "s2"], resolve(Options(output_iterations=2)), 0)[0]
-    list(form.clips(plans))
+    list(whole_clips(recipe, plans))
     assert sorted((c.prompt, c.take, c.text) for c in seen) == [(0, 0, "s1"), (0, 1, "s1"), (1, 0, "s2"), (1, 1, "s2")]
 
 
@@ -199,7 +198,7 @@ def test_a_voice_that_cannot_be_heard_fails_a_clip_once():
 
     recorder = Recorder()
     recorder.check_history = refuse
-    results = list(LongForm.from_options(resolve(Options()), recorder, VOICE).clips([plan(["s0", "s1", "s2"])]))
+    results = list(whole_clips(recipe_of(recorder), [plan(["s0", "s1", "s2"])]))
     assert [type(result) for result in results] == [FailedClip]
 
 

@@ -1,0 +1,206 @@
+"""Speaking on the command line: a job made with its progress shown, its faults reported and its results listed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from ..errors import EXIT_FAILED, BarkError
+from ..narration import ClipSource, Job
+from ..options.table import Options
+from ..output.manifest import Manifest, differences, read_content
+from ..output.remaking import chosen_segments, in_words
+from ..reports.tables import count
+from ..voices.custom_history import load_function
+from ..voices.library import voice_folders
+from . import console as view
+from . import tables
+from .tables import MadeClip
+
+if TYPE_CHECKING:  # these import torch
+    from ..bark import Bark
+    from ..checkpoints.hub import Hub
+    from ..checkpoints.loading import ModelChoice
+    from ..run.clips import Clip, FinishedSegment
+    from ..run.recipe import Recipe
+    from ..voices.voice import Voice
+
+_MOST_FAULTY_SHOWN = 20  # segments; more lines hide the others
+
+
+def speak(options: Options, source: ClipSource, console: Console) -> int:
+    """Make all clips; the exit status. What can be known of a user's mistakes is raised before the first second of it."""
+    start = time.monotonic()
+    recipe = load(options, console)
+    job = Job(options, source, recipe)
+    if job.resumed:
+        report_resumed(console, job)
+    if options.regenerate is not None and source.manifest is not None:
+        report_regenerated(console, job, options, source.manifest)
+    finished: list[MadeClip] = []
+    failures = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
+    try:
+        n_segments = sum(len(plan.segments) for plan in job.open_plans)
+        with view.RunDisplay(console, n_segments, options.silent) as display:
+            run(job, display, finished, failures, options, console)
+    finally:  # interrupted or not
+        several = len(job.plans) + len(job.failed_prompts) > 1
+        close(console, finished, failures, several, time.monotonic() - start)
+    if source.manifest is not None and options.regenerate is None and finished:
+        compare(source.manifest, finished[0].path, options, console)
+    return EXIT_FAILED if failures else 0
+
+
+def load(options: Options, console: Console) -> Recipe:
+    """Model, voices and function. Raises UsageError, VoiceError, CheckpointError, OutputError."""
+    from ..bark import Bark, load_voice
+    from ..checkpoints.hub import Hub
+    from ..checkpoints.loading import ModelChoice, load_models
+    from ..model.devices import use_physical_cores
+    from ..output.clip_files import check_output_folder
+    from ..run.recipe import Recipe
+
+    use_physical_cores()
+    folder = check_output_folder(options.output_dir)
+    view.say_loading(console, options.model)
+    hub, folders = Hub(options.model_dir, options.offline), voice_folders_of(options)
+    function_name = options.custom_audio_processing_function
+    function = None if function_name is None else load_function(function_name)
+    choice = ModelChoice.from_options(options)
+    voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
+    spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
+    bark = Bark(load_models(choice))
+    for given, name in ((voice, options.history_prompt), (spoken, options.bark_speaker_as_the_prompt)):
+        bark.check_voice(given, f"the voice {name or options.audio_file_as_history_prompt}")
+    if (over := _ids_over(options.negative_text_prompt, bark)) > 0:
+        view.warn(console, f"--negative_text_prompt: its last {over} tokens are beyond those the model reads")
+    return Recipe.from_options(options, bark, voice, spoken, function)
+
+
+def voice_folders_of(options: Options) -> tuple[Path, ...]:
+    """Where voices are looked up by name: also beside a manifest, where the clip's own voices are."""
+    beside = () if options.from_manifest is None else (Path(options.from_manifest).parent,)
+    asked = (options.asked or options).output_dir  # --output_filename may lead elsewhere
+    return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
+
+
+def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:
+    """The voice of --audio_file_as_history_prompt, saved in the output folder; None where it is not given."""
+    if options.audio_file_as_history_prompt is None:
+        return None
+    from ..checkpoints.loading import codec_device
+    from ..output.clip_files import save_voice
+    from ..voices.cloning import clone_voice
+
+    recording = Path(options.audio_file_as_history_prompt)
+    cloned = clone_voice(recording, choice.model_of("fine"), hub, codec_device(choice))
+    for warning in cloned.warnings:
+        view.warn(console, f"{recording}: {warning}")
+    path = save_voice(cloned.voice, folder, recording.stem)
+    view.say(console, f"cloned {recording} to {path}: {'; '.join(cloned.notes)}")
+    return cloned.voice
+
+
+def _ids_over(text: str | None, bark: Bark) -> int:
+    """WordPiece ids of a text beyond those that the model reads."""
+    return 0 if text is None else len(bark.encode(text)) - bark.spec.max_text_ids
+
+
+def run(
+    job: Job,
+    display: view.RunDisplay,
+    finished: list[MadeClip],
+    failures: list[tuple[str, BarkError]],
+    options: Options,
+    console: Console,
+) -> None:
+    """Make all clips and print their paths; add to those finished, and to the texts and errors of those that failed."""
+    from ..run.clips import FailedClip, FinishedSegment
+
+    start = time.monotonic()
+    report = view.FaultReport(console, _MOST_FAULTY_SHOWN, options.check_segments == "retry")
+    with closing(job.run(display.update)) as results, closing(report):
+        for result in results:
+            plan = result.plan
+            if isinstance(result, FinishedSegment):
+                where = f"{plan.stem}, segment {result.index + 1}"
+                _warn_of(result, where, console)
+                report.add(where, result.record.tries)
+            elif isinstance(result, FailedClip):
+                failures.append((plan.text, result.error))
+            else:
+                assert result.path is not None  # a job writes its clips
+                # All the time that goes by belongs to a clip that is alone.
+                taken = time.monotonic() - start if len(job.plans) == 1 else result.seconds_taken_now
+                place = (plan.prompt_index, plan.take)
+                finished.append(MadeClip(place, result.path, result.seconds, taken, plan.seed))
+                view.print_result(result.path)
+                tables.show_made(console, finished[-1])
+                warn_of_clipping(result, options, console)
+                if options.show_generation_times:
+                    tables.show_times(console, result.segments)
+
+
+def _warn_of(segment: FinishedSegment, where: str, console: Console) -> None:
+    if cut := segment.record.cut_ids:
+        view.warn(console, f"{where}: {cut} of the text's tokens are beyond the 256 the model reads and stay unsaid")
+    if segment.generation.silent and segment.record.kept.faults is None:  # else that is one of its faults
+        view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
+
+
+def warn_of_clipping(clip: Clip, options: Options, console: Console) -> None:
+    """Say how much of a written clip is clipped, if that can be heard, and which gain would fit."""
+    if clip.level is not None and (sentence := clip.level.clipping(options.gain_db)):
+        view.warn(console, f"{clip.path}: {sentence}")
+
+
+# ---- what is reported before and after ------------------------------------------------------------------------------
+
+
+def report_regenerated(console: Console, job: Job, options: Options, manifest: Manifest) -> None:
+    """Which segments are made again, which others depend on them, and how many stay."""
+    n = len(manifest.segments)
+    chosen = chosen_segments(options.regenerate or "", n)
+    others, stay = job.regenerated - chosen, n - len(job.regenerated)
+    dependents = f", and with them {in_words(others)}, which depend on them" if others else ""
+    kept = f"{count(stay, 'segment')} {'stays' if stay == 1 else 'stay'}"
+    view.say(console, f"made again: {in_words(chosen)}{dependents}; {kept}")
+
+
+def report_resumed(console: Console, job: Job) -> None:
+    """What an earlier run has done, with the paths of its clips on stdout as if they had been made now."""
+    finished = job.finished_clips
+    for path in finished:
+        view.print_result(path)
+    clips = f"{len(finished)} of {count(len(job.plans), 'clip')} and " if len(job.plans) > 1 else ""
+    total = count(sum(len(plan.segments) for plan in job.plans), "segment")
+    view.say(console, f"going on: {clips}{job.n_finished_segments} of {total} were done; --resume false starts over")
+
+
+def close(
+    console: Console,
+    made: Sequence[MadeClip],
+    failures: Sequence[tuple[str, BarkError]],
+    several: bool,
+    seconds_taken: float,
+) -> None:
+    """Tell what is made, in a table where there are several, and what failed and why."""
+    if several:
+        tables.show_closing(console, made, len(failures), seconds_taken)
+    for text, error in failures:
+        view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
+
+
+def compare(manifest: Manifest, audio: Path, options: Options, console: Console) -> None:
+    """Say whether a clip made again is the same, and if not, what differs."""
+    again = read_content(str(audio.with_name(f"{audio.name.removesuffix(f'.{options.output_format}')}.json")))
+    if manifest.content.get("audio_sha256") == again["audio_sha256"]:
+        view.say(console, f"the same as that of {options.from_manifest}, bit for bit")
+        return
+    unlike = differences(manifest.content, again) or ["nothing that is known; it may have run in another batch"]
+    view.warn(console, f"the sound is not that of {options.from_manifest}; what differs: {'; '.join(unlike)}")

@@ -1,0 +1,353 @@
+"""Texts of any length to finished clips, from Python: what programs, the command line, a page and a server all call.
+
+`narrate` speaks one text and hands on its segments while they are made. `Job` makes all clips that options ask for and
+writes them to a folder; the same job started again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import TextError, UsageError
+from .options.resolve import resolve
+from .options.table import Options
+from .output.manifest import Manifest, check_unasked, read_manifest
+from .output.remaking import chosen_segments, plan_again, plan_regenerated, with_dependents
+from .run.planning import ClipPlan, CountIds, FailedPrompt, plan_clips
+from .run.prompts import read_prompts
+from .seeds import draw_seed
+
+if TYPE_CHECKING:  # planning is done without torch
+    from .bark import Bark
+    from .output.clip_tokens import ClipTokens
+    from .run.clips import Clip, FinishedSegment
+    from .run.engine import Engine
+    from .run.journal import RunJournal
+    from .run.recipe import Recipe
+    from .run.scheduler import Result, RunProgress
+    from .voices.voice import Voice
+
+
+class ClipSource:
+    """The clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
+
+    Raises UsageError or TextError for options that name no usable text or manifest.
+    """
+
+    def __init__(self, options: Options):
+        self.options, self.drawn_seed = options, draw_seed()
+        self.manifest: Manifest | None = None
+        self._prompts: Sequence[str] = ()
+        if options.from_manifest is None:
+            self._prompts = read_prompts(options, self.drawn_seed)
+            return
+        self.manifest = read_manifest(options.from_manifest)
+        check_unasked(self.manifest, options.from_manifest, options)
+
+    def plan(
+        self, count_ids: CountIds | None = None, own_stems: Container[str] = ()
+    ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
+        """All clips, and the prompts that cannot be spoken. Raises TextError if none can.
+
+        `count_ids` counts with the model's tokenizer; without it lengths are estimated. `own_stems`: names of clips
+        that are finished already.
+        """
+        if self.manifest is not None and self.options.regenerate is not None:
+            return [plan_regenerated(self.manifest, self.options, self.drawn_seed, own_stems)], []
+        if self.manifest is not None:
+            return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
+        return plan_clips(self._prompts, self.options, self.drawn_seed, count_ids, own_stems)
+
+    def go_on_from(self, drawn_seed: int) -> None:
+        """Plan with the seed that an earlier run has drawn."""
+        at_random = self.options.split_input_into_separate_prompts_by == "random"
+        source = self.options.prompt_file
+        if drawn_seed != self.drawn_seed and at_random and (source is None or os.path.isfile(source)):
+            self._prompts = read_prompts(self.options, drawn_seed)  # a pipe is read but once
+        self.drawn_seed = drawn_seed
+
+
+class Job:
+    """All clips of `source`, made after `recipe` and written to the output folder of resolved `options`.
+
+    Finished segments and clips outlast the process: the same job goes on from there, unless `options.resume` is false.
+    Raises OutputError, TextError, UsageError before anything is made.
+    """
+
+    def __init__(self, options: Options, source: ClipSource, recipe: Recipe):
+        from .output.clip_files import check_output_folder, clip_keys
+
+        self._options, self._recipe = options, recipe
+        self._folder = check_output_folder(options.output_dir)
+        self._key = clip_keys(options, recipe)
+        self.resumed = False
+        """Whether it goes on from an earlier run."""
+        self.plans, self.failed_prompts, self._journal = self._start_or_go_on(source)
+        self.regenerated: set[int] = set()
+        """With --regenerate: indexes of the chosen segments and of all that depend on them."""
+        self._known: ClipTokens | None = None
+        if options.regenerate is not None and source.manifest is not None:
+            self._known = self._known_segments(source.manifest)
+
+    def _start_or_go_on(self, source: ClipSource) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
+        """What is to be made, and the journal: of an earlier run that was to make the same, or of a new one."""
+        from .run.journal import RunJournal
+
+        drawn, engine = source.drawn_seed, self._recipe.engine
+        for journal in RunJournal.unfinished(self._folder, self._key):
+            source.go_on_from(journal.seed)
+            plans, failed = source.plan(partial(_count_ids, engine), journal.own_stems)
+            same = journal.belongs_to(plans)
+            if same and self._options.resume:
+                self.resumed = True
+                return plans, failed, journal
+            journal.close(complete=same)  # of the same, told to start over, nothing is left
+        source.go_on_from(drawn)
+        plans, failed = source.plan(partial(_count_ids, engine))
+        return plans, failed, RunJournal.start(self._folder, self._key, drawn)
+
+    def _known_segments(self, manifest: Manifest) -> ClipTokens:
+        """The segments that stay as they are."""
+        from .output.clip_tokens import ClipTokens
+
+        options = self._options
+        assert options.regenerate is not None and options.from_manifest is not None
+        chosen = chosen_segments(options.regenerate, len(manifest.segments))
+        self.regenerated = with_dependents(chosen, manifest, options, self._recipe.voice is not None)
+        return ClipTokens(options.from_manifest, manifest, leave_out=self.regenerated)
+
+    @property
+    def finished_clips(self) -> list[Path]:
+        """The audio files of clips that an earlier run has finished."""
+        return [path for plan in self.plans if (path := self._journal.done(plan))]
+
+    @property
+    def open_plans(self) -> list[ClipPlan]:
+        """The clips that are still to be made."""
+        return [plan for plan in self.plans if not self._journal.done(plan)]
+
+    @property
+    def n_finished_segments(self) -> int:
+        """Segments that an earlier run has finished, also those of clips that are whole."""
+        done = sum(len(plan.segments) for plan in self.plans if self._journal.done(plan))
+        return done + sum(self._journal.kept(plan) for plan in self.plans)
+
+    def run(self, progress: Callable[[RunProgress], None] = lambda _: None) -> Iterator[Result]:
+        """Make what is still to be made: every segment once it is written, each clip once it is whole, and failed clips.
+
+        Closing the iterator ends the run; what is finished is kept.
+        """
+        from .output.clip_files import save_clips
+
+        with closing(self._known) if self._known is not None else nullcontext():
+            yield from save_clips(
+                self._recipe, self.open_plans, self._folder, self._options, self._journal, self._known, progress
+            )
+
+
+def _count_ids(engine: Engine, text: str) -> int:
+    """WordPiece ids of a text; 0 for one that the model cannot read."""
+    try:
+        return len(engine.encode(text))
+    except TextError:
+        return 0
+
+
+# ---- one text -------------------------------------------------------------------------------------------------------
+
+
+def narrate(
+    bark: Bark,
+    text: str,
+    voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
+    *,
+    seed: int | None = None,
+    folder: str | Path | None = None,
+    options: Options | None = None,
+    progress: Callable[[RunProgress], None] = lambda _: None,
+) -> Narration:
+    """Speak a text of any length. Nothing is made before the result is iterated, waited for or saved.
+
+        from bark_infinity import Bark, narrate
+
+        bark = Bark.load("demo")
+        narration = narrate(bark, chapter, voice="demo_male", seed=1)
+        for segment in narration:                     # in order, each as soon as it is finished
+            print(f"{segment.start:7.2f} s  {segment.text}")
+            play(segment.audio)                       # float32 samples at 24 kHz
+        narration.save("chapter.flac")                # with its voice (.npz) and manifest (.json)
+
+    `voice`: a Voice (`Voice.clone("me.wav")` makes one of a recording), a path, a name as in --list_speakers, or the
+    original's dict; None: a random one, which the first segment sets. `seed`: of every segment; None: drawn for each.
+    `folder`: where every finished segment is kept and the finished clip is written, so that the same call goes on after
+    an interruption and memory stays flat; None: everything is kept in memory. `options`: any other settings, by the names
+    of the command line's flags. `progress` is called while a stage works.
+
+    Raises TextError for a text without words, VoiceError for an unusable voice, UsageError for options that contradict
+    each other.
+    """
+    from .bark import load_voice
+    from .run.recipe import Recipe
+    from .voices.library import voice_folders
+
+    given = {"text_prompt": text, "seed": seed, "output_dir": None if folder is None else str(folder)}
+    asked = dataclasses.replace(
+        options or Options(), **{name: value for name, value in given.items() if value is not None}
+    )
+    if isinstance(voice, str | Path):
+        asked = dataclasses.replace(asked, history_prompt=str(voice))
+    resolved = resolve(asked)
+    folders = voice_folders(resolved.output_dir)
+    history = load_voice(resolved.history_prompt if voice is None else voice, bark.hub, folders)
+    bark.check_voice(history)
+    return Narration(
+        resolved, Recipe.from_options(resolved, bark, history), in_memory=folder is None, progress=progress
+    )
+
+
+class Narration:
+    """One text while it is spoken: iterate over it for its segments, in order, each as soon as it is finished.
+
+    Not made directly but by `narrate`. It may be iterated again: finished segments come first, if they are in memory.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        recipe: Recipe,
+        in_memory: bool,
+        progress: Callable[[RunProgress], None] = lambda _: None,
+    ):
+        self._options, self._recipe, self._progress = options, recipe, progress
+        self._cancelled = False
+        self._job = None if in_memory else Job(options, ClipSource(options), recipe)
+        if self._job is None:
+            plans, failed = ClipSource(options).plan(partial(_count_ids, recipe.engine))
+        else:
+            plans, failed = self._job.plans, self._job.failed_prompts
+        if len(plans) + len(failed) != 1:
+            raise UsageError("narrate makes one clip; leave out what cuts the text into several prompts or takes")
+        self.plan = plans[0]
+        """What will be made: segments with their texts, seeds and pauses."""
+        self.segments: list[FinishedSegment] = []
+        """The finished segments, in order; without those of a narration that is kept in a folder."""
+        self.clip: Clip | None = None
+        """The finished clip: voice, seconds, and `path` where it is kept in a folder."""
+        self.path: Path | None = None
+        """The audio file in the folder, once it is finished; None without a folder."""
+        self._results = self._make()
+
+    def __iter__(self) -> Iterator[FinishedSegment]:
+        yield from list(self.segments)
+        yield from self._results
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self._cancelled else "finished" if self.finished else "not finished"
+        return f"Narration({self.plan.text[:40]!r}, {len(self.plan.segments)} segments, {state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether all segments are made, and the files written where there is a folder."""
+        return self.clip is not None or self.path is not None
+
+    @property
+    def audio(self) -> np.ndarray:
+        """The whole sound, float32 (samples,) at 24 kHz; makes what is not made yet. In memory only.
+
+        Raises UsageError for a narration that is kept in a folder.
+        """
+        if self._job is not None:
+            raise UsageError("this narration is kept in a folder, not in memory; read its file, `narration.path`")
+        self._finish()
+        return np.concatenate([segment.sound for segment in self.segments])
+
+    @property
+    def voice(self) -> Voice | None:
+        """The clip's own voice, for the next text; makes what is not made yet. None if it is too short for one."""
+        from .voices.voice import Voice
+
+        self._finish()
+        if self.clip is not None:
+            return self.clip.voice
+        saved = self.path and self.path.with_suffix(".npz")  # by an earlier call
+        return Voice.load(saved) if saved and saved.exists() else None
+
+    def cancel(self) -> None:
+        """Stop within one step of the model, also from another thread. Finished segments stay; the iteration ends."""
+        self._cancelled = True
+
+    def save(self, path: str | Path) -> Path:
+        """Write audio of the kind that the name ends in, with the voice (`.npz`) and manifest (`.json`) beside it.
+
+        Makes what is not made yet. Nothing is overwritten: where the name is taken, `_1` and so on is added. Returns the
+        path. Raises OutputError; UsageError for an ending that is no format, or if it was cancelled before its end.
+        """
+        from .output.clip_files import write_clip
+        from .output.restitching import restitch_file
+
+        self._finish()
+        path = Path(path)
+        named = dataclasses.replace(
+            self._options.asked or self._options,
+            output_dir=str(path.parent),
+            output_filename=path.name,
+            output_format=None,
+        )
+        options = resolve(named)
+        if self.path is None:
+            assert self.clip is not None
+            return write_clip(self.clip, self.segments, self._recipe.engine, options)
+        return restitch_file(self.path, lambda codes: self._recipe.engine.decode([codes])[0], options)
+
+    def _make(self) -> Iterator[FinishedSegment]:
+        from .run.clips import Clip, FailedClip
+        from .run.scheduler import Scheduler
+
+        if self._job is not None and self._job.finished_clips:
+            (self.path,) = self._job.finished_clips
+            return
+        if self._job is not None:
+            results = self._job.run(self._report)
+        else:
+            scheduler = Scheduler(self._recipe, self._options.batch_size, progress=self._report)
+            results = scheduler.run([self.plan])
+        with closing(results):
+            try:
+                for result in results:
+                    if isinstance(result, FailedClip):
+                        raise result.error
+                    if isinstance(result, Clip):
+                        self.clip, self.path = result, result.path
+                        continue
+                    if self._job is None:
+                        self.segments.append(result)
+                    yield result
+                    if self._cancelled:
+                        return
+            except _Cancelled:
+                return
+
+    def _report(self, progress: RunProgress) -> None:
+        self._progress(progress)
+        if self._cancelled:
+            raise _Cancelled
+
+    def _finish(self) -> None:
+        for _ in self._results:
+            pass
+        if not self.finished:
+            raise UsageError(
+                "the narration was cancelled or failed before its end; call narrate again to make the rest"
+            )
+
+
+class _Cancelled(Exception):
+    """Raised in the engine's progress callback to leave a stage at once."""

@@ -1,0 +1,71 @@
+"""How the segments of all clips of a run are made."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..bark import Segment, Settings
+from ..options.table import Options
+from ..voices.custom_history import HistoryFunction
+from ..voices.history import HistoryPlan
+from ..voices.voice import Voice
+from .checks import SegmentChecks
+from .engine import Engine
+from .planning import history_plan
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The engine, the voices and the rules by which every segment of a run is made."""
+
+    engine: Engine
+    rule: HistoryPlan = HistoryPlan()
+    voice: Voice | None = None  # the starting voice of every clip; None: each clip's first segment becomes it
+    spoken: Voice | None = None  # whose semantic tokens are said in place of every text
+    function: HistoryFunction | None = None  # decides each segment's history in place of the rule
+    settings: Settings = field(default_factory=Settings)
+    checks: SegmentChecks | None = None  # of every finished segment; None: none
+    gain_db: float = 0.0
+
+    @classmethod
+    def from_options(
+        cls,
+        options: Options,
+        engine: Engine,
+        voice: Voice | None = None,
+        spoken: Voice | None = None,
+        function: HistoryFunction | None = None,
+    ) -> Recipe:
+        """What resolved options ask for, with voices and function already loaded."""
+        return cls(
+            engine,
+            history_plan(options),
+            voice,
+            spoken,
+            function,
+            Settings.from_options(options),
+            SegmentChecks.from_options(options),
+            options.gain_db,
+        )
+
+    @property
+    def has_starting_voice(self) -> bool:
+        """Whether no segment of a clip waits for the voice of the first one."""
+        return self.voice is not None or self.rule.separate
+
+    def settings_of(self, segment: Segment) -> Settings:
+        """The sampling settings of a segment: its own, else those of the run."""
+        return self.settings if segment.settings is None else segment.settings
+
+    def fingerprint(self, segment: Segment) -> str:
+        """A digest of everything that shapes the tokens of a segment: the key of a kept one."""
+        shapers = (self.engine.identity, self.settings_of(segment), segment.text, segment.seeds)
+        digest = hashlib.sha256(repr(shapers).encode(errors="backslashreplace"))
+        history = segment.history
+        for tokens in (history.semantic, history.coarse_semantic, history.coarse, history.fine, segment.semantic):
+            if tokens is not None:
+                digest.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, "<i8").tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""The segments of one clip joined to one sound, in order: pauses between them, their spans, and the clip's voice."""
+
+from __future__ import annotations
+
+from ..audio.writing import Joiner
+from ..bark import Generation
+from ..errors import TextError
+from ..voices.voice import Voice
+from .clips import Clip, FinishedSegment, Heard, SegmentRecord
+from .planning import ClipPlan
+from .takes import Try
+
+_VOICE_SECONDS = 7.0  # of a clip's voice: the longest history window, that of the fine stage, is 512 frames or 6.8 s
+_NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
+
+
+class Stitcher:
+    """Takes the generations of a clip's segments in order. It keeps no sound, and only the voice that the clip gets."""
+
+    def __init__(self, plan: ClipPlan, gain_db: float = 0.0):
+        self.plan = plan
+        self._joiner = Joiner(gain_db)
+        self._records: list[SegmentRecord] = []
+        self._voices: list[Voice] = []  # of the first segments with a sound
+
+    @property
+    def n_placed(self) -> int:
+        """Segments placed so far: the index of the next one."""
+        return len(self._records)
+
+    @property
+    def complete(self) -> bool:
+        return len(self._records) == len(self.plan.segments)
+
+    def place(
+        self, generation: Generation, tries: tuple[Try, ...], heard: Heard, recalled: bool = False
+    ) -> FinishedSegment:
+        """The next segment at its place in the clip. `recalled`: an earlier run has made it."""
+        index = len(self._records)
+        sound, span = self._joiner.add(generation.audio, self.plan.segments[index].pause.seconds)
+        record = SegmentRecord(
+            span,
+            len(generation.voice.semantic),
+            generation.voice.fine.shape[1],
+            generation.cut_ids,
+            heard,
+            generation.seconds_taken,
+            generation.statistics,
+            tries,
+            recalled,
+        )
+        self._records.append(record)
+        if not generation.silent and sum(voice.seconds for voice in self._voices) < _VOICE_SECONDS:
+            self._voices.append(generation.voice)
+        return FinishedSegment(self.plan, index, generation, sound, record)
+
+    def to_clip(self, starting_voice: Voice | None = None, spoken_voice: Voice | None = None) -> Clip:
+        """The clip, once it is complete. Raises TextError if none of its segments has a sound."""
+        assert self.complete
+        if not self._voices:
+            raise TextError(_NO_SOUND)
+        voice = Voice.concatenate(self._voices).aligned()
+        return Clip(self.plan, self._records, self._joiner.sha256, voice, starting_voice, spoken_voice)

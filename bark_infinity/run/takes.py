@@ -1,0 +1,82 @@
+"""Tries of a segment: which of several is the best, and from which seeds a faulty one is made again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .. import constants as c
+from ..bark import Segment, Settings
+from ..checkpoints.reading import STAGES
+from ..seeds import Seeds, derive_seed
+from .checks import FAULTS, LESS_IS_WORSE
+
+_SERIOUSNESS = {name: -rank for rank, name in enumerate(FAULTS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """The seeds of one try of a segment and its measured faults by name; None: it was not checked."""
+
+    seeds: Seeds
+    faults: Mapping[str, float] | None
+
+    @classmethod
+    def of(cls, content: Mapping) -> Try:
+        """The inverse of `content`. Raises KeyError, TypeError or ValueError for anything else."""
+        measured = content["faults"]
+        faults = None if measured is None else {name: float(value) for name, value in dict(measured).items()}
+        if unknown := (faults or {}).keys() - FAULTS.keys():
+            raise ValueError(f"unknown faults: {unknown}")
+        return cls(Seeds(**content["seeds"]), faults)
+
+    def content(self) -> dict[str, object]:
+        """This try as JSON."""
+        return {"seeds": self.seeds.given(), "faults": None if self.faults is None else dict(self.faults)}
+
+    @property
+    def badness(self) -> list[tuple[int, float]]:
+        """Sorts tries, less being better: the most serious fault counts first, then how much of it was measured."""
+        faults = (self.faults or {}).items()
+        sign = {name: -1 if name in LESS_IS_WORSE else 1 for name in FAULTS}
+        return sorted(((_SERIOUSNESS[name], sign[name] * measured) for name, measured in faults), reverse=True)
+
+    def describe(self) -> str:
+        """Its faults in words; empty without any."""
+        return ", ".join(FAULTS[name].format(measured) for name, measured in (self.faults or {}).items())
+
+
+def best_of(tries: Sequence[Try]) -> int:
+    """The index of the least faulty try; the first of several that are equal."""
+    return min(range(len(tries)), key=lambda index: tries[index].badness)
+
+
+def describe_faults(tries: Sequence[Try]) -> str | None:
+    """In words what was wrong with a segment and what was done about it; None if nothing was wrong."""
+    kept = best_of(tries)
+    if len(tries) == 1:
+        return tries[0].describe() or None
+    if not tries[kept].faults:
+        return f"{tries[0].describe()}; made again, and try {kept + 1} is without fault"
+    return f"{tries[kept].describe()}; that is try {kept + 1}, the best of {len(tries)}"
+
+
+def next_seeds(first: Segment, tries: Sequence[Try], settings: Settings, retries: int) -> Seeds | None:
+    """The seeds of a segment's next try; None if no more are due.
+
+    `first`: the segment as it was first given to the engine. `retries`: the most tries after the first.
+    """
+    if not tries[-1].faults or len(tries) > retries or not _depends_on_its_seed(first, settings):
+        return None
+    assert first.seeds.segment is not None  # a run gives every segment a seed
+    return dataclasses.replace(first.seeds, segment=derive_seed(first.seeds.segment, "retry", len(tries)))
+
+
+def _depends_on_its_seed(segment: Segment, settings: Settings) -> bool:
+    """Whether any stage draws tokens from the segment's own seed: it is not greedy, given, or seeded by itself."""
+    drawn = [stage for stage in STAGES if stage != "semantic" or segment.semantic is None]
+    return any(
+        getattr(segment.seeds, stage) is None and getattr(settings, stage).temperature >= c.GREEDY_BELOW
+        for stage in drawn
+    )

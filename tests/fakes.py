@@ -1,0 +1,160 @@
+"""Engines without a model, and what tests make of a scheduler's results."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bark_infinity.audio.writing import Span
+from bark_infinity.bark import Generation, Segment, Settings, StageProgress
+from bark_infinity.errors import TextError
+from bark_infinity.model.spec import BarkSpec
+from bark_infinity.options.resolve import resolve
+from bark_infinity.options.table import Options
+from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
+from bark_infinity.run.engine import Engine
+from bark_infinity.run.planning import ClipPlan, plan_clips
+from bark_infinity.run.recipe import Recipe
+from bark_infinity.run.scheduler import Scheduler
+from bark_infinity.voices.history import History
+from bark_infinity.voices.voice import Voice
+
+VOICE = Voice(np.full(300, 99), np.full((2, 450), 99), np.full((8, 450), 99))
+_numbers = itertools.count()
+
+
+class Recorder:
+    """An engine without a model: each segment's tokens are its number, and what it was given is remembered."""
+
+    name, identity = "a recorder", "a recorder"
+    spec = BarkSpec()
+
+    def __init__(self, silent: frozenset[str] = frozenset(), backwards: bool = False):
+        self.batches: list[list[str]] = []
+        self.rows: list[int] = []
+        self.heard: dict[str, History] = {}
+        self.silent, self.backwards = silent, backwards  # backwards: the last segment of a batch comes first
+        self.made: list[str] = []
+
+    def encode(self, text: str) -> list[int]:
+        if "unreadable" in text:
+            raise TextError(f"the text {text!r} has nothing to say; give it words")
+        return [1]
+
+    def describe_stages(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.zeros(own.shape[1] * 320, np.float32) for own in codes]
+
+    def check_history(self, history: History) -> None:
+        """Every history is fine."""
+
+    def rows_at_once(self, settings: Settings) -> int:
+        return 16
+
+    def stream(
+        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
+    ) -> Iterator[tuple[int, Generation]]:
+        self.batches.append([segment.text for segment in segments])
+        self.rows.append(rows)
+        self.heard |= {segment.text: segment.history for segment in segments}
+        progress("semantic", 1, 2)
+        places = range(len(segments))
+        for done, place in enumerate(reversed(places) if self.backwards else places):
+            progress("fine", done + 1, len(segments))
+            self.made.append(segments[place].text)
+            yield place, self.say(segments[place].text)
+
+    def say(self, text: str) -> Generation:
+        n, m = (0, 0) if text in self.silent else (200, 300)
+        number = int(text.removeprefix("s"))
+        voice = Voice(np.full(n, number), np.full((2, m), number), np.full((8, m), number))
+        return Generation(voice, np.full(m * 320, number / 100, np.float32), 0, {"semantic": 0.1})
+
+
+def plan(texts: list[str], **options) -> ClipPlan:
+    """A clip with these segments; every one has a place of its own, as the clips of one run have."""
+    clip = plan_clips(["\n".join(texts)], resolve(Options(split_each_text_prompt_by="line", **options)), 0)[0][0]
+    return dataclasses.replace(clip, prompt_index=next(_numbers))
+
+
+def sources(recorder: Recorder, n: int) -> list[set[int]]:
+    """From which segments each segment's semantic history came (the voice of `make_voice` counts as -1)."""
+    return [{int(t) for t in np.unique(recorder.heard[f"s{k}"].semantic)} for k in range(n)]
+
+
+def recipe_of(engine: Engine, voice: Voice | None = VOICE, **options) -> Recipe:
+    return Recipe.from_options(resolve(Options(**options)), engine, voice)
+
+
+@dataclass(frozen=True, eq=False)
+class WholeClip:
+    """A finished clip with all of its sound and generations in memory."""
+
+    clip: Clip
+    generations: list[Generation]
+    audio: np.ndarray
+
+    @property
+    def plan(self) -> ClipPlan:
+        return self.clip.plan
+
+    @property
+    def voice(self) -> Voice | None:
+        return self.clip.voice
+
+    @property
+    def spans(self) -> list[Span]:
+        return [segment.span for segment in self.clip.segments]
+
+
+def whole_clips(recipe: Recipe, plans: Iterable[ClipPlan], rows: int | None = None) -> Iterator[WholeClip | FailedClip]:
+    """Every clip of a run as soon as it is finished."""
+    parts: dict[tuple[int, int], list[FinishedSegment]] = {}
+    for result in Scheduler(recipe, rows).run(plans):
+        key = result.plan.prompt_index, result.plan.take
+        if isinstance(result, FinishedSegment):
+            parts.setdefault(key, []).append(result)
+        elif isinstance(result, FailedClip):
+            yield result
+        else:
+            own = parts.pop(key)
+            yield WholeClip(result, [part.generation for part in own], np.concatenate([part.sound for part in own]))
+
+
+class Wrapped:
+    """An engine that does what another one does, but for what a subclass changes."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+
+class Changed(Wrapped):
+    """An engine whose generations are changed once they are made."""
+
+    def __init__(self, engine: Engine, change: Callable[[str, Generation], Generation]):
+        super().__init__(engine)
+        self._change = change
+
+    def stream(self, segments: Sequence[Segment], *more) -> Iterator[tuple[int, Generation]]:
+        for place, made in self._engine.stream(segments, *more):
+            yield place, self._change(segments[place].text, made)
+
+
+class Counting(Wrapped):
+    """An engine that counts the segments it makes."""
+
+    made = 0
+
+    def stream(self, *arguments) -> Iterator[tuple[int, Generation]]:
+        for made in self._engine.stream(*arguments):
+            self.made += 1
+            yield made
