@@ -188,8 +188,8 @@ def narrate(
     `voice`: a Voice (`Voice.clone("me.wav")` makes one of a recording), a path, a name as in --list_speakers, or the
     original's dict; None: a random one, which the first segment sets. `seed`: of every segment; None: drawn for each.
     `folder`: where every finished segment is kept and the finished clip is written, so that the same call goes on after
-    an interruption and memory stays flat (a finished one is made anew); None: everything is kept in memory. `options`: any other settings, by the names
-    of the command line's flags. `progress` is called while a stage works.
+    an interruption, and memory stays flat; a finished clip is made anew. None: everything is kept in memory. `options`:
+    any other settings, by the names of the command line's flags. `progress` is called while a stage works.
 
     Raises TextError for a text without words, VoiceError for an unusable voice, UsageError for options that contradict
     each other.
