@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -25,25 +26,22 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNO
 _TEMPORARY = re.compile(r"\.bark-infinity-[0-9a-f]{16}\.tmp(\.\w+)?")  # the last part is an encoder's
 _STALE_SECONDS = 86_400  # no single file takes so long to write
 PARTIAL_SUFFIX = ".partial"  # of folders of clips under way
-_PIPE_SECONDS = 5.0  # that a named pipe may be without a writer
+_WRITER_SECONDS = 5.0  # that a named pipe may be without a writer
+_SECONDS_BEFORE_NOTICE = 1.0  # of waiting for one, until the user is told
 
 
-def read_bounded(path: str | Path, max_bytes: int) -> bytes:
+def read_bounded(path: str | Path, max_bytes: int, on_wait: Callable[[], None] | None = None) -> bytes:
     """All of a file from anybody. Raises OSError, also for a file, a device or a pipe that has more than `max_bytes`.
 
-    A pipe is read to its end; one that nobody opens to write for some seconds is empty.
+    A named pipe is read to its end. With `on_wait` this waits for its writer as long as it takes, as `cat` does, and
+    calls `on_wait` after a second; without it a pipe that nobody opens for some seconds is an OSError.
     """
     try:
-        opened = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
+        opened = _open_to_read(path, on_wait)
     except ValueError:  # a NUL
         raise OSError(errno.EINVAL, "no file can have that name") from None
     with opened as file:
-        data = b""
-        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
-            data = _first_of_pipe(file.fileno())
-        if hasattr(os, "O_NONBLOCK"):  # not on Windows
-            os.set_blocking(file.fileno(), True)
-        return data + read_stream(file, max_bytes - len(data))
+        return read_stream(file, max_bytes)
 
 
 def read_stream(file: BinaryIO, max_bytes: int) -> bytes:
@@ -54,22 +52,41 @@ def read_stream(file: BinaryIO, max_bytes: int) -> bytes:
     return data
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    """As `os.open`, but of a pipe not until somebody writes to it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _open_to_read(path: str | Path, on_wait: Callable[[], None] | None) -> BinaryIO:
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        return open(path, "rb")
+    if on_wait is None:
+        return _open_pipe_in_time(path)
+    timer = threading.Timer(_SECONDS_BEFORE_NOTICE, on_wait)
+    timer.daemon = True
+    timer.start()
+    try:
+        return open(path, "rb")  # returns when somebody opens the other end
+    finally:
+        timer.cancel()
 
 
-def _first_of_pipe(descriptor: int) -> bytes:
-    """What a pipe has by the time that somebody writes to it; empty if nobody does."""
-    end = time.monotonic() + _PIPE_SECONDS
-    while True:
+def _open_pipe_in_time(path: str | Path) -> BinaryIO:
+    """A pipe for which there is a writer within `_WRITER_SECONDS`. Raises OSError."""
+    opened: list[BinaryIO] = []
+    errors: list[OSError] = []
+
+    def open_pipe() -> None:
         try:
-            data = os.read(descriptor, 2**16)
-        except BlockingIOError:  # a writer is there, which may take its time
-            return b""
-        if data or time.monotonic() > end:
-            return data
-        time.sleep(0.02)
+            opened.append(open(path, "rb"))  # noqa: SIM115
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=open_pipe, daemon=True)
+    thread.start()
+    thread.join(_WRITER_SECONDS)
+    if thread.is_alive():
+        with suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # lets the thread go on, and end
+        raise OSError(errno.ETIMEDOUT, "it is a pipe that nobody writes to")
+    if errors:
+        raise errors[0]
+    return opened[0]
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool = True) -> None:

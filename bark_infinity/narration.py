@@ -7,7 +7,6 @@ writes them to a folder; the same job started again goes on where it stopped.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -22,7 +21,7 @@ from .options.table import Options
 from .output.manifest import Manifest, check_unasked, read_manifest
 from .output.remaking import chosen_segments, plan_again, plan_regenerated, with_dependents
 from .run.planning import ClipPlan, CountIds, FailedPrompt, plan_clips
-from .run.prompts import read_prompts
+from .run.prompts import Notify, cut_source, read_source
 from .seeds import draw_seed
 
 if TYPE_CHECKING:  # planning is done without torch
@@ -39,15 +38,17 @@ if TYPE_CHECKING:  # planning is done without torch
 class ClipSource:
     """The clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
 
-    Raises UsageError or TextError for options that name no usable text or manifest.
+    `notify` is told how a file was read, and what is waited for. Raises UsageError or TextError for options that name no
+    usable text or manifest.
     """
 
-    def __init__(self, options: Options):
+    def __init__(self, options: Options, notify: Notify = lambda _: None):
         self.options, self.drawn_seed = options, draw_seed()
         self.manifest: Manifest | None = None
         self._prompts: Sequence[str] = ()
         if options.from_manifest is None:
-            self._prompts = read_prompts(options, self.drawn_seed)
+            self._text = read_source(options, notify)
+            self._prompts = cut_source(self._text, options, self.drawn_seed)
             return
         self.manifest = read_manifest(options.from_manifest)
         check_unasked(self.manifest, options.from_manifest, options)
@@ -68,10 +69,8 @@ class ClipSource:
 
     def go_on_from(self, drawn_seed: int) -> None:
         """Plan with the seed that an earlier run has drawn."""
-        at_random = self.options.split_input_into_separate_prompts_by == "random"
-        source = self.options.prompt_file
-        if drawn_seed != self.drawn_seed and at_random and (source is None or os.path.isfile(source)):
-            self._prompts = read_prompts(self.options, drawn_seed)  # a pipe is read but once
+        if self.manifest is None and drawn_seed != self.drawn_seed:
+            self._prompts = cut_source(self._text, self.options, drawn_seed)
         self.drawn_seed = drawn_seed
 
 

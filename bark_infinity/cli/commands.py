@@ -45,7 +45,7 @@ def run(options: Options, console: Console) -> int:
     if samples_need_download(options):
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
-    source = ClipSource(options)
+    source = ClipSource(options, lambda message: view.say(console, message))
     for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
         if name is not None:
             check_voice(name, options)

@@ -46,6 +46,7 @@ _NEEDED = {  # flag: those that it says more about, of which one must be given
     "split_each_text_prompt_by_value": _SPLITTERS[:1],
     "group_text_by_counting": _SPLITTERS,
     "split_type_string": _SPLITTERS,
+    "text_encoding": ("prompt_file",),
     "regenerate": ("from_manifest",),
     "restitch": ("from_manifest",),
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),

@@ -28,7 +28,7 @@ class Options:
     prompt_file: str | None = flag(
         None,
         INPUT,
-        "UTF-8 text file or `.srt` subtitles to speak instead; `-` reads standard input.",
+        "Text file or subtitles (`.srt`, `.vtt`, `.ass`; also known by their content) to speak; `-` reads standard input.",
         path=True,
         metavar="FILE",
         sound=False,
@@ -87,6 +87,13 @@ class Options:
         "Say again what this voice says, its semantic tokens instead of a text.",
         path=True,
         metavar="VOICE",
+    )
+    text_encoding: str = flag(
+        "auto",
+        INPUT,
+        "Encoding of --prompt_file: auto finds UTF-8, UTF-16 and the likeliest older one, and tells which it took.",
+        metavar="NAME",
+        sound=False,
     )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", sound=False)
     dry_run: bool = flag(

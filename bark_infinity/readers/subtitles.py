@@ -1,39 +1,85 @@
-"""The spoken text of SubRip subtitles (.srt), as people and programs really write them."""
+"""What is said in subtitles: SubRip, WebVTT and SubStation Alpha, as people and programs really write them."""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Literal, NamedTuple
 
 from ..errors import TextError
 
+SubtitleKind = Literal["srt", "vtt", "ass"]
+
+_SUFFIXES: dict[str, SubtitleKind] = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ass"}
 _COUNTER = re.compile(r"\d{1,9}")
 _TIME = r"\d+(?:\s*:\s*\d+){1,2}(?:\s*[,.:]\s*\d+)?"
-_TIME_LINE = re.compile(rf"{_TIME}\s*-+>\s*{_TIME}")  # behind it may stand where on the screen
+_TIME_LINE = re.compile(rf"(?P<start>{_TIME})\s*-+>\s*(?P<end>{_TIME})")  # behind it may stand where on the screen
 _LINE_BREAK = re.compile(r"<br\s*/?>|\\[Nn]", re.IGNORECASE)
-_FORMATTING = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}|\{/?[bisuBISU]\}")  # <i>, {\an8}, {b}
+_RUBY = re.compile(r"<rt\b[^<>]*>.*?(?:</rt>|(?=</ruby>|$))", re.IGNORECASE | re.DOTALL)  # how a word is read
+_FORMATTING = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}|\{/?[bisuBISU]\}")  # <i>, <00:01.0>, {\an8}, {b}
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|\w{1,32});")
+_IS_VTT = re.compile(r"\s*WEBVTT(?=[ \t\n]|$)")
+_IS_SRT = re.compile(rf"\s*(?:\d+[ \t]*\n+[ \t]*)?{_TIME_LINE.pattern}")
+_IS_ASS = re.compile(r"\s*(?:;.*\n|!.*\n)*\[Script Info\]", re.IGNORECASE)
+_MAX_GAP = 0.1  # seconds, between cues of which the second goes on showing what the first showed
+_ROLLING_SHARE = 0.3  # of the cues, that go on so in rolling captions
+
+
+class Cue(NamedTuple):
+    """What is shown at a time, in seconds, line by line."""
+
+    start: float
+    end: float
+    lines: tuple[str, ...]
+
+
+def subtitles_by_name(name: str) -> SubtitleKind | None:
+    """What kind of subtitles a file is by its name."""
+    return next((kind for suffix, kind in _SUFFIXES.items() if name.lower().endswith(suffix)), None)
+
+
+def subtitles_by_content(text: str) -> SubtitleKind | None:
+    """What kind of subtitles a text is, if it is any."""
+    if _IS_VTT.match(text):
+        return "vtt"
+    if _IS_ASS.match(text):
+        return "ass"
+    return "srt" if _IS_SRT.match(text) else None
 
 
 def subtitle_text(text: str) -> str:
-    """What the cues say, in order, one line a cue. Raises TextError if there is no time line."""
-    lines = [line.strip() for line in text.replace("\ufeff", "").splitlines()]
-    times = [i for i, line in enumerate(lines) if _TIME_LINE.match(line)]
-    if not times:
+    """What the cues say, in order, one line a cue. What rolling captions show again is said once.
+
+    Raises TextError if there is no cue.
+    """
+    text = text.replace("\ufeff", "")
+    read = {"vtt": _read_vtt, "ass": _read_ass}.get(subtitles_by_content(text) or "srt", _read_srt)
+    cues = read(text.splitlines())
+    if not cues:
         raise TextError(
             "this is no subtitle file, having no line like 00:00:01,000 --> 00:00:04,000; rename it to .txt to have it "
             "spoken as it is"
         )
-    counter = _number(lines[times[0] - 1]) if times[0] else None
+    return "\n".join(filter(None, (" ".join(lines) for lines in _said_once(cues))))
+
+
+# ---- formats ---------------------------------------------------------------------------------------------------------
+
+
+def _read_srt(text_lines: Sequence[str]) -> list[Cue]:
+    lines = [line.strip() for line in text_lines]
+    times = [i for i, line in enumerate(lines) if _TIME_LINE.match(line)]
+    counter = _number(lines[times[0] - 1]) if times and times[0] else None
     cues = []
     for start, end in pairwise([*times, len(lines) + 1]):
         cue = lines[start + 1 : end]
         if end < len(lines) and (place := _counter_place(cue, counter)) is not None:
             counter = _number(cue[place])
             del cue[place:]
-        cues.append(_spoken(" ".join(cue)))
-    return "\n".join(filter(None, cues))
+        cues.append(_cue(lines[start], cue))
+    return cues
 
 
 def _counter_place(cue: list[str], before: int | None) -> int | None:
@@ -58,6 +104,92 @@ def _number(line: str) -> int | None:
     return int(line) if _COUNTER.fullmatch(line) else None
 
 
-def _spoken(cue: str) -> str:
-    cue = _FORMATTING.sub("", _LINE_BREAK.sub(" ", cue))
-    return " ".join(_ENTITY.sub(lambda entity: html.unescape(entity.group()), cue).split())
+def _read_vtt(lines: Sequence[str]) -> list[Cue]:
+    """Blocks between blank lines; one without a time line is the header, a note or a style."""
+    cues: list[Cue] = []
+    block: list[str] = []
+    for line in [*lines, ""]:
+        if line.strip():
+            block.append(line.strip())
+            continue
+        place = next((i for i, part in enumerate(block[:2]) if _TIME_LINE.match(part)), None)
+        if place is not None:
+            cues.append(_cue(block[place], block[place + 1 :]))
+        block = []
+    return cues
+
+
+def _read_ass(lines: Sequence[str]) -> list[Cue]:
+    """The dialogue, in the order in which it is shown."""
+    cues: list[Cue] = []
+    columns = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
+    for line in lines:
+        kind, _, rest = line.strip().partition(":")
+        if kind.lower() == "format" and "text" in rest.lower():
+            columns = [column.strip().lower() for column in rest.split(",")]
+        elif kind.lower() == "dialogue":
+            values = dict(zip(columns, rest.split(",", len(columns) - 1), strict=False))
+            text = values.get("text", "")
+            if not re.search(r"\{[^{}]*\\p[1-9]", text):  # a drawing
+                parts = re.split(r"\\[Nn]", re.sub(r"\{[^{}]*\}", "", text).replace("\\h", " "))
+                start, end = (_seconds(values.get(name, "")) for name in ("start", "end"))
+                cues.append(Cue(start, end, tuple(filter(None, (" ".join(part.split()) for part in parts)))))
+    return sorted(cues, key=lambda cue: cue.start)
+
+
+def _cue(time_line: str, lines: Sequence[str]) -> Cue:
+    match = _TIME_LINE.match(time_line)
+    shown = _RUBY.sub("", "\n".join(lines))
+    said = (_spoken(line) for line in _LINE_BREAK.sub("\n", shown).split("\n"))
+    return Cue(_seconds(match["start"]), _seconds(match["end"]), tuple(filter(None, said)))
+
+
+def _seconds(time: str) -> float:
+    """The seconds of a time such as 00:01:02,500."""
+    *whole, fraction = re.split(r"[,.]", "".join(time.split())) if re.search(r"[,.]", time) else (time, "0")
+    total = 0.0
+    for part in re.findall(r"\d{1,9}", whole[0]):
+        total = 60 * total + int(part)
+    return total + (float(f"0.{fraction[:9]}") if fraction.isdecimal() else 0.0)
+
+
+def _spoken(line: str) -> str:
+    line = _FORMATTING.sub("", line)
+    return " ".join(_ENTITY.sub(lambda entity: html.unescape(entity.group()), line).split())
+
+
+# ---- rolling captions ------------------------------------------------------------------------------------------------
+
+
+def _said_once(cues: Sequence[Cue]) -> Iterator[Sequence[str]]:
+    """What each cue says that the one before did not show.
+
+    A cue that begins while the one before is shown, with the same lines, shows them on. So does one that follows at
+    once, if many in the file do: somebody who says "No!" twice is heard twice.
+    """
+    cues = [cue for cue in cues if cue.lines]
+    shown_again = [0, *(_words_shown_again(*pair) for pair in pairwise(cues))]
+    rolling = sum(map(bool, shown_again)) >= max(2, _ROLLING_SHARE * len(cues))
+    for k, cue in enumerate(cues):
+        overlaps = k > 0 and cue.start < cues[k - 1].end
+        yield _without_words(cue.lines, shown_again[k]) if rolling or overlaps else cue.lines
+
+
+def _words_shown_again(before: Cue, cue: Cue) -> int:
+    """How many words a cue begins with that are whole last lines of the cue before, or all of it."""
+    if not -_MAX_GAP <= cue.start - before.end <= _MAX_GAP and not before.start <= cue.start < before.end:
+        return 0
+    words = _words(cue.lines)
+    for first in range(len(before.lines)):
+        ending = _words(before.lines[first:])
+        if ending and words[: len(ending)] == ending:
+            return len(ending)
+    return 0
+
+
+def _words(lines: Sequence[str]) -> list[str]:
+    return " ".join(lines).casefold().split()
+
+
+def _without_words(lines: Sequence[str], n_words: int) -> list[str]:
+    return [" ".join(" ".join(lines).split()[n_words:])]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import TextError, UsageError
 from ..files import read_bounded, read_stream
 from ..options.table import Options
-from ..readers.subtitles import subtitle_text
+from ..readers.encodings import check_encoding, decode_text
+from ..readers.plain import join_hyphens
+from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name
 from ..text.blocks import segments_of_spans
 from ..text.breaks import TextSegment
 from ..text.splitting import normalize_text
 from ..text.units import PATTERN_UNITS, Span, split_spans
+
+Notify = Callable[[str], None]
 
 _MAX_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
 SAMPLE_PROMPTS = (
@@ -21,31 +26,43 @@ SAMPLE_PROMPTS = (
 )
 
 
-def read_prompts(options: Options, drawn_seed: int = 0) -> list[str]:
+def read_prompts(options: Options, drawn_seed: int = 0, notify: Notify = lambda _: None) -> list[str]:
     """The texts to speak, one a clip; `drawn_seed` is for cutting at random. Raises UsageError or TextError."""
+    return cut_source(read_source(options, notify), options, drawn_seed)
+
+
+def read_source(options: Options, notify: Notify = lambda _: None) -> str | None:
+    """The whole text that is asked for, from wherever it comes; None where none is given.
+
+    `notify` is told what the user may want to know of how it was read. Raises UsageError or TextError.
+    """
     if options.bark_speaker_as_the_prompt is not None:
-        return [tokens_of(options.bark_speaker_as_the_prompt)]
+        return None
     if options.prompt_file is not None:
-        where, text = f"--prompt_file {options.prompt_file}", _read_text(options.prompt_file)
+        where, text = f"--prompt_file {options.prompt_file}", _read_file(options, notify)
     elif options.text_prompt is not None:
-        where, text = "--text_prompt", options.text_prompt
+        where, text = "--text_prompt", join_hyphens(normalize_text(options.text_prompt))
     else:
-        return list(SAMPLE_PROMPTS)
+        return None
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise TextError(f"{where} is not UTF-8; set the terminal to UTF-8 or use a --prompt_file")
-    text = normalize_text(text)
-    if (options.prompt_file or "").lower().endswith(".srt"):
-        try:
-            text = subtitle_text(text)
-        except TextError as error:
-            raise TextError(f"{where}: {error}") from None
     if not text.strip():
         raise TextError(f"{where} has no text; give it words to speak")
+    return text
+
+
+def cut_source(text: str | None, options: Options, drawn_seed: int = 0) -> list[str]:
+    """The prompts of a text that `read_source` has read; without one the sample prompts, or the voice to speak again."""
+    if options.bark_speaker_as_the_prompt is not None:
+        return [tokens_of(options.bark_speaker_as_the_prompt)]
+    if text is None:
+        return list(SAMPLE_PROMPTS)
     if options.split_input_into_separate_prompts_by is None:
         return [text]
     given = (options.seed, options.single_starting_seed)
     prompts = cut_prompts(text, options, next((seed for seed in given if seed is not None), drawn_seed))
     if not prompts:
+        where = "--text_prompt" if options.prompt_file is None else f"--prompt_file {options.prompt_file}"
         raise TextError(f"{where} has nothing left when it is cut; check --split_input_into_separate_prompts_by_value")
     return prompts
 
@@ -108,18 +125,34 @@ def _cut(
     return split_spans(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
 
 
-def _read_text(name: str) -> str:
-    """A UTF-8 text file, or standard input for `-`."""
+def _read_file(options: Options, notify: Notify) -> str:
+    """The text of --prompt_file, or of standard input for `-`: what is said, if it is a file of subtitles."""
+    name, where = options.prompt_file, f"--prompt_file {options.prompt_file}"
+    check_encoding(options.text_encoding)
     try:
-        if name == "-" and sys.stdin is None:
+        text, encoding, damaged = decode_text(_read_bytes(name, notify), options.text_encoding)
+        if options.text_encoding == "auto" and (encoding != "utf-8" or damaged):
+            left_out = f", {damaged} damaged places left out" if damaged else ""
+            notify(f"{where} is read as {encoding}{left_out}; if that is wrong, give its --text_encoding")
+        text = normalize_text(text)
+        kind = subtitles_by_name(name) or subtitles_by_content(text)
+        if kind is None:
+            return join_hyphens(text)
+        if subtitles_by_name(name) is None:
+            notify(f"{where} is read as subtitles; only what is said in them is spoken")
+        return subtitle_text(text)
+    except TextError as error:
+        raise TextError(f"{where}: {error}") from None
+
+
+def _read_bytes(name: str, notify: Notify) -> bytes:
+    try:
+        if name != "-":
+            return read_bounded(name, _MAX_BYTES, lambda: notify(f"waiting for a program that writes to {name}"))
+        if sys.stdin is None:
             raise UsageError("--prompt_file - has no standard input to read; give the path of a text file")
-        data = read_stream(sys.stdin.buffer, _MAX_BYTES) if name == "-" else read_bounded(name, _MAX_BYTES)
-        return data.decode("utf-8-sig")
+        return read_stream(sys.stdin.buffer, _MAX_BYTES)
     except FileNotFoundError:
         raise UsageError(f"--prompt_file {name} does not exist; give the path of a text file") from None
     except OSError as error:
         raise UsageError(f"--prompt_file {name} cannot be read ({error.strerror}); give a readable text file") from None
-    except UnicodeDecodeError as error:
-        raise TextError(
-            f"--prompt_file {name} is not UTF-8 (byte {error.start}); save it as UTF-8 in an editor"
-        ) from None

@@ -179,6 +179,7 @@ def _make_inputs(make_voice) -> None:
     }
     for name, text in texts.items():
         Path(name).write_text(text, encoding="utf-8")
+    Path("old.txt").write_bytes("Да".encode("cp1251"))  # as auto finds out
     make_voice(8.0).save("someone.npz")
     make_voice(0.5, seed=1).save("short.npz")
     Path("voices").mkdir()
@@ -443,6 +444,7 @@ BRIEF = f"{DEMO} --fine_temp 0 --semantic_min_eos_p 0.0001 --text_prompt '{' '.j
 ALIVE: dict[str, Case] = {
     # Input
     "text_prompt": Case("--text_splits_only", "Hello", splits("Hello")),
+    "text_encoding": Case("--text_splits_only --prompt_file old.txt", "koi8-r", splits("дЮ")),
     "prompt_file": Case("--text_splits_only", "two.txt", splits("One dog. Two cats.")),
     "from_manifest": Case("--text_splits_only", "before.json", splits("Made before."), made_again_bit_for_bit),
     "regenerate": Case(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bark_infinity.errors import TextError
-from bark_infinity.readers.subtitles import subtitle_text
+from bark_infinity.readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name
 
 TIME = "00:00:01,000 --> 00:00:04,000"
 
@@ -86,7 +86,8 @@ WORDS = st.lists(
 
 @given(st.lists(WORDS, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]))
 def test_well_formed_cues_come_back(cues, line_end):
-    text = "\n".join(f"{n}\n{TIME}\n" + "\n".join(cue) + "\n" for n, cue in enumerate(cues, 1))
+    times = [f"00:00:{2 * n:02},000 --> 00:00:{2 * n + 1:02},000" for n in range(len(cues))]
+    text = "\n".join(f"{n}\n{times[n - 1]}\n" + "\n".join(cue) + "\n" for n, cue in enumerate(cues, 1))
     assert subtitle_text(text.replace("\n", line_end)) == "\n".join(" ".join(cue) for cue in cues)
 
 
@@ -96,3 +97,114 @@ def test_well_formed_cues_come_back(cues, line_end):
 def test_large_files_of_anything(unit):
     """A pattern that tries again from everywhere would not come to an end here."""
     assert subtitle_text(f"1\n{TIME}\nHello. " + unit * (1_000_000 // len(unit))).startswith("Hello.")
+
+
+# ---- other formats --------------------------------------------------------------------------------------------------
+
+VTT = """WEBVTT - A film
+Kind: captions
+
+NOTE This is said to nobody,
+not even here
+
+STYLE
+::cue { color: red }
+
+REGION
+id:fred width:40%
+
+intro
+00:01.000 --> 00:03.000 align:start position:0%
+<v.loud Anna Bell>Hello <c.red>there</c>, my friend.</v>
+<b>Come</b> in!
+
+00:00:04.000 --> 00:00:06.000
+How <i>are</i><00:00:05.000> you &amp; yours? <ruby>漢<rt>kan</rt>字<rt>ji</rt></ruby>
+
+3
+01:00:04.000 --> 01:00:06.000
+42
+"""
+
+ASS = """[Script Info]
+Title: A film
+[V4+ Styles]
+Format: Name, Fontname
+Style: Default,Arial
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:05.00,0:00:06.00,Default,,0,0,0,,Second, with a comma.\\Nand a line
+Comment: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,not said
+Dialogue: 0,0:00:01.00,0:00:02.00,Default,Anna,0,0,0,,{\\i1}First{\\i0}\\hone.
+Dialogue: 0,0:00:07.00,0:00:08.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0 100 100{\\p0}
+"""
+
+
+def test_webvtt_is_read_as_what_is_said():
+    for text in (VTT, VTT.replace("\n", "\r\n"), "\ufeff" + VTT):
+        assert subtitle_text(text).split("\n") == [
+            "Hello there, my friend. Come in!",
+            "How are you & yours? 漢字",
+            "42",
+        ]
+
+
+def test_substation_alpha_is_read_as_what_is_said():
+    assert subtitle_text(ASS).split("\n") == ["First one.", "Second, with a comma. and a line"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (VTT, "vtt"),
+        ("WEBVTT", "vtt"),
+        ("WEBVTT is a format.", "vtt"),
+        ("WEBVTTS", None),
+        (ASS, "ass"),
+        (f"1\n{TIME}\nHello.", "srt"),
+        (f"\n\n{TIME}\nHello.", "srt"),
+        ("1\n\nThe first of them.", None),
+        (f"A line of a file is {TIME}.", None),
+        ("12:30 - 14:00: lunch", None),
+        ("Hello.", None),
+        ("", None),
+    ],
+)
+def test_subtitles_are_known_by_what_is_in_them(text, kind):
+    assert subtitles_by_content(text) == kind
+
+
+def test_subtitles_are_known_by_their_names():
+    names = ("a.srt", "A.SRT", "b.vtt", "c.ass", "d.ssa", "e.txt", "-", "srt")
+    assert [subtitles_by_name(name) for name in names] == ["srt", "srt", "vtt", "ass", "ass", None, None, None]
+
+
+# ---- rolling captions -----------------------------------------------------------------------------------------------
+
+
+def srt(*cues: tuple[float, float, str]) -> str:
+    def time(seconds: float) -> str:
+        return f"00:00:{int(seconds):02},{round(seconds % 1 * 1000):03}"
+
+    return "\n".join(f"{n}\n{time(start)} --> {time(end)}\n{text}\n" for n, (start, end, text) in enumerate(cues, 1))
+
+
+def test_rolling_captions_say_every_line_once():
+    two_lines = srt((0, 2, "so today"), (1.99, 2, "so today"), (2, 4, "so today\nwe bake"), (4, 6, "we bake\na loaf"))
+    assert subtitle_text(two_lines).split("\n") == ["so today", "we bake", "a loaf"]
+    growing = srt(
+        (0, 1, "so"), (1, 2, "so today"), (2, 3, "so today we"), (3, 4, "so today we\nBake"), (4, 5, "bake it")
+    )
+    assert subtitle_text(growing).split("\n") == ["so", "today", "we", "Bake", "it"]
+
+
+def test_who_says_it_twice_is_heard_twice():
+    text = srt(
+        (0, 1, "No!"), (1, 2, "No!"), (2, 3, "I said"), (3, 4, "what I said."), (5, 6, "what I said."), (7, 8, "No!")
+    )
+    assert subtitle_text(text).split("\n") == ["No!", "No!", "I said", "what I said.", "what I said.", "No!"]
+    assert subtitle_text(srt((0, 2, "No!"), (1, 3, "No!"), (4, 5, "Yes!"), (5, 6, "Well."))).split("\n") == [
+        "No!",
+        "Yes!",
+        "Well.",
+    ]

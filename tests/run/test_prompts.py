@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -138,3 +143,83 @@ def test_segments_without_words_come_behind_the_text():
     (plan,), _ = plan_clips(["Hello."], options, 0)
     assert [s.text for s in plan.segments] == ["Oh, Hello.", "", ""]
     assert plan.seconds(options) > 30
+
+
+# ---- files of every kind --------------------------------------------------------------------------------------------
+
+
+def notes_of(name: str, **options) -> tuple[list[str], list[str]]:
+    """The prompts of a file, and what is told of how it was read."""
+    notes: list[str] = []
+    return read_prompts(resolve(Options(prompt_file=name, **options)), notify=notes.append), notes
+
+
+def test_the_encoding_that_is_taken_is_told():
+    Path("old.txt").write_bytes("He said “Été” – twice.".encode("cp1252"))
+    Path("wide.txt").write_bytes("Hello there.\r\n".encode("utf-16"))
+    Path("new.txt").write_bytes("Été.".encode("utf-8-sig"))
+    assert notes_of("old.txt") == (
+        ["He said “Été” – twice."],
+        ["--prompt_file old.txt is read as cp1252; if that is wrong, give its --text_encoding"],
+    )
+    (text,), (note,) = notes_of("wide.txt")
+    assert text == "Hello there.\n" and "read as utf-16" in note
+    assert notes_of("new.txt") == (["Été."], [])
+    assert notes_of("old.txt", text_encoding="mac_roman") == (["He said ì…tÈî ñ twice."], [])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "error", "message"),
+    [
+        ("nonsense", UsageError, "--text_encoding nonsense is no encoding"),
+        ("ascii", TextError, "--prompt_file old.txt: it is no ascii"),
+    ],
+)
+def test_a_wrong_encoding_is_named(encoding, error, message):
+    Path("old.txt").write_bytes("Été".encode("cp1252"))
+    with pytest.raises(error, match=message):
+        notes_of("old.txt", text_encoding=encoding)
+
+
+def test_subtitles_are_known_by_their_content(monkeypatch):
+    srt = "1\n00:00:01,000 --> 00:00:02,000\nÉté\nthere.\n"
+    vtt = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Été there.\n"
+    for text in (srt, vtt):
+        for encoding in ("utf-8", "utf-16", "cp1252"):
+            Path("film.txt").write_bytes(text.encode(encoding))
+            found, notes = notes_of("film.txt")
+            assert found == ["Été there."] and "is read as subtitles" in notes[-1]
+            monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode(encoding))))
+            assert prompts(prompt_file="-") == ["Été there."]
+
+
+def test_divided_words_are_joined_but_not_in_subtitles():
+    Path("book.txt").write_text("The committee spoke about the re-\nduction of noise in the after-\nnoon session.\n")
+    assert prompts(prompt_file="book.txt") == [
+        "The committee spoke about the reduction\nof noise in the afternoon\nsession.\n"
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_is_waited_for_until_somebody_writes(monkeypatch):
+    """However long it takes; the user is told what is waited for."""
+    monkeypatch.setattr("bark_infinity.files._SECONDS_BEFORE_NOTICE", 0.1)
+    monkeypatch.setattr("bark_infinity.files._WRITER_SECONDS", 0.1)
+    os.mkfifo("pipe")
+    writer = threading.Timer(0.6, lambda: Path("pipe").write_text("Hello there."))
+    writer.start()
+    assert notes_of("pipe") == (["Hello there."], ["waiting for a program that writes to pipe"])
+    writer.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_waiting_for_a_pipe_can_be_interrupted(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-m", "bark_infinity", "--prompt_file", "pipe", "--text_splits_only"]
+    root = str(Path(__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": root}
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, env=environment, text=True)
+    assert "waiting for a program that writes to pipe" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    process.stderr.close()
