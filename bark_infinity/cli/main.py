@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from rich.console import Console
@@ -16,7 +16,8 @@ from rich.console import Console
 from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_USAGE, BarkError, UsageError
 from ..options.flag import Flag
-from ..options.resolve import EXCLUSIVE, resolve
+from ..options.layers import layered
+from ..options.resolve import resolve
 from ..options.settings_file import config_text, read_config
 from ..options.suggestions import suggest
 from ..options.table import Options, flags
@@ -27,7 +28,11 @@ from .signals import Stopped, stopping
 
 EXIT_INTERRUPTED = 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
-_EPILOG = "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word."
+_EPILOG = (
+    "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word.\n"
+    "The command line wins over a settings file, and that over a manifest.\n"
+    'What they say is taken back by "none", as in --seed none; texts by "".'
+)
 
 
 def run_and_exit() -> NoReturn:
@@ -103,17 +108,12 @@ def parse(arguments: Sequence[str]) -> Options:
     if unknown:
         raise UsageError(_explain_unknown(unknown[0]))
     given = vars(known)
-    settings = _beside(given, read_config(os.path.expanduser(given["config"])) if "config" in given else {})
+    config = given.get("config")
+    settings = layered(given, read_config(os.path.expanduser(config)) if config is not None else {})
     manifest = settings.get("from_manifest")
     if manifest is not None:
-        settings = _beside(settings, read_manifest(os.path.expanduser(manifest)).settings)
+        settings = layered(settings, read_manifest(os.path.expanduser(manifest)).settings)
     return Options(**settings)
-
-
-def _beside(given: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
-    """Settings of a file with those given nearer to the user over them, and without what these exclude."""
-    excluded = {name for names in EXCLUSIVE if any(n in given for n in names) for name in names}
-    return {name: value for name, value in settings.items() if name not in excluded} | dict(given)
 
 
 def completion(shell: str) -> str:
@@ -122,7 +122,9 @@ def completion(shell: str) -> str:
 
     parser = make_parser()
     parser.prog = "bark-infinity"
+    choices = {line.name: line.choices for line in flags() if line.choices}
     for action in parser._actions:
+        action.choices = choices.get(action.dest)
         action.help = (action.help or "").replace("\\[", "[")  # rich's escape
         if action.nargs == "?":
             action.nargs = 0  # a flag that is true alone: what follows is another flag
@@ -165,8 +167,7 @@ def _add_flag(group: argparse._ArgumentGroup, line: Flag) -> None:
         if len(listed) > _LONGEST_METAVAR:
             text, listed = f"{text} One of {', '.join(line.choices)}.", "NAME"
         metavar = line.metavar or listed or line.kind.__name__.upper()
-        choices = line.choices or None
-        group.add_argument(*names, type=line.parse, choices=choices, metavar=metavar, help=_with_default(text, line))
+        group.add_argument(*names, type=line.parse, metavar=metavar, help=_with_default(text, line))
 
 
 def _with_default(text: str, line: Flag) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import typing
 from dataclasses import dataclass, field
@@ -10,6 +11,23 @@ from ..errors import UsageError
 
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
 SAMPLING, SEEDS, LONG_CLIPS, MORE = "Sampling", "Seeds", "Long clips", "More"
+
+
+class Shapes(enum.Enum):
+    """What of a clip depends on a flag. A later step depends on everything that the earlier ones do."""
+
+    TEXT = "what there is to say; a manifest has the text itself"
+    SEGMENTS = "into which segments a text is cut, and from which seeds they start"
+    TOKENS = "the tokens of a segment"
+    COMPUTING = "where and by which model is computed: tokens and sound differ by rounding, or altogether"
+    SOUND = "what is made of the tokens: silence and loudness, say"
+    FILES = "the files of a clip, with the same sound in them"
+    NOTHING = "how the run goes, and what it shows"
+
+
+_OF_THE_SOUND = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.COMPUTING, Shapes.SOUND)
+_OF_GROUPS = {INPUT: Shapes.TEXT, OUTPUT: Shapes.FILES, MODEL: Shapes.COMPUTING, SEEDS: Shapes.SEGMENTS}
+_OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, MORE: Shapes.NOTHING}
 
 
 @dataclass(frozen=True)
@@ -24,14 +42,24 @@ class Flag:
     high: float | None = None
     metavar: str | None = None
     env: str | None = None  # environment variable that sets it where the command line does not
-    sound: bool = True  # whether the sound depends on it: a clip that is made again needs it
+    shapes: Shapes = Shapes.NOTHING
+    unset: str | None = (
+        "none"  # the word for "not given" where that is the default: what a settings file says is undone
+    )
     path: bool = False  # whether it may hold a path: `~` is the home folder, and what others see leaves the folder out
     name: str = ""
     kind: type = str
     default: object = None
 
+    @property
+    def sound(self) -> bool:
+        """Whether the sound of a given text depends on it, so that a clip that is made again needs it."""
+        return self.shapes in _OF_THE_SOUND
+
     def parse(self, text: str) -> object:
         """The value that `text` stands for. Raises UsageError, naming what is allowed."""
+        if self.default is None and text.lower() == self.unset:
+            return None
         if self.kind is bool:
             return self._parse_bool(text)
         if self.choices:
@@ -79,7 +107,7 @@ class Flag:
     def _parse_bool(self, text: str) -> bool | None:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if self.default is None:
-            words["auto"] = None
+            words["auto"] = words["none"] = None
         if text.lower() not in words:
             raise UsageError(f"--{self.name} takes {', '.join(words)}, not {text!r}")
         return words[text.lower()]
@@ -90,5 +118,5 @@ _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a
 
 def flag(default: object, group: str, help: str, **details) -> typing.Any:
     """A field of Options with its line of the table; `details` are fields of Flag."""
-    details.setdefault("sound", group not in (OUTPUT, MORE))
+    details.setdefault("shapes", _OF_GROUPS[group])
     return field(default=default, metadata={"flag": Flag(group, help, default=default, **details)})

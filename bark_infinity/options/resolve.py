@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
 
 from .. import constants as c
 from ..errors import UsageError
@@ -145,41 +147,69 @@ def expanded(options: Options) -> dict[str, str]:
 
 def check_pairs(options: Options, asked: Options) -> None:
     """Raise UsageError for values that exclude each other, or that nothing reads beside others."""
+    for conflict in conflicts(options, asked):
+        raise UsageError(conflict.message)
+    if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
+        raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Settings that do not go together. Without those in `names` there is no conflict."""
+
+    names: tuple[str, ...]
+    message: str
+    lacking: bool = False  # the setting lacks another one, and does no harm
+
+
+def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
+    """Every conflict among the settings `asked`, of which `options` are the ones with all defaults filled in."""
     for names in EXCLUSIVE:
-        given = [f"--{name}" for name in names if _is_given(getattr(asked, name))]
+        given = [name for name in names if _is_given(getattr(asked, name))]
         if len(given) > 1:
-            raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one of them")
-    changed = asked.changed()
+            yield Conflict(tuple(given), f"--{given[0]} and --{given[1]} exclude each other; give one of them")
+    yield from _idle(options, asked.changed())
+    if options.semantic_mirostat_tau is not None and options.semantic_temp < c.GREEDY_BELOW:
+        yield Conflict(
+            ("semantic_mirostat_tau", "semantic_use_mirostat_sampling", "semantic_temp", "text_temp"),
+            "mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp",
+        )
+    if options.convert_model is not None and options.dtype == "int8":
+        yield Conflict(
+            ("convert_model", "dtype"),
+            "--convert_model writes no int8, which is made of any checkpoint while it is loaded; "
+            "take --dtype bfloat16, float16 or float32",
+        )
+    if (options.split_character_goal_length or 1) > options.split_character_max_length:
+        yield Conflict(
+            ("split_character_goal_length", "split_character_max_length"),
+            f"--split_character_goal_length {options.split_character_goal_length} is over "
+            f"--split_character_max_length {options.split_character_max_length}; lower it or raise the other",
+        )
+    if options.coarse_max_coarse_history + options.coarse_sliding_window_len > c.MAX_COARSE_INPUT:
+        yield Conflict(
+            ("coarse_max_coarse_history", "coarse_sliding_window_len"),
+            f"--coarse_max_coarse_history {options.coarse_max_coarse_history} and --coarse_sliding_window_len "
+            f"{options.coarse_sliding_window_len} are over {c.MAX_COARSE_INPUT} together; lower one of them",
+        )
+
+
+def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
+    """Settings that nothing reads, for want of another one or beside another one."""
     for name, needed in _NEEDED.items():
         if name in changed and not any(_is_given(getattr(options, n)) for n in needed):
-            raise UsageError(f"--{name} does nothing without --{needed[0]}; give that too or leave it out")
+            mend = "give that too or leave it out"
+            yield Conflict((name,), f"--{name} does nothing without --{needed[0]}; {mend}", lacking=True)
     for name, unread in _UNREAD.items():
         for other in unread:
             if name in changed and other in changed:
-                raise UsageError(f"--{other} does nothing beside --{name}; leave one of them out")
+                yield Conflict((other,), f"--{other} does nothing beside --{name}; leave one of them out")
     if "retries" in changed and options.check_segments != "retry":
-        raise UsageError("--retries does nothing without --check_segments retry; give that too or leave it out")
-    if options.check_segments == "off" and (unread := [name for name in _CHECKS if name in changed]):
-        raise UsageError(f"--{unread[0]} does nothing beside --check_segments off; leave one of them out")
-    if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
-        raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
-    if options.semantic_mirostat_tau is not None and options.semantic_temp < c.GREEDY_BELOW:
-        raise UsageError("mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp")
-    if options.convert_model is not None and options.dtype == "int8":
-        raise UsageError(
-            "--convert_model writes no int8, which is made of any checkpoint while it is loaded; "
-            "take --dtype bfloat16, float16 or float32"
-        )
-    if (options.split_character_goal_length or 1) > options.split_character_max_length:
-        raise UsageError(
-            f"--split_character_goal_length {options.split_character_goal_length} is over "
-            f"--split_character_max_length {options.split_character_max_length}; lower it or raise the other"
-        )
-    if options.coarse_max_coarse_history + options.coarse_sliding_window_len > c.MAX_COARSE_INPUT:
-        raise UsageError(
-            f"--coarse_max_coarse_history {options.coarse_max_coarse_history} and --coarse_sliding_window_len "
-            f"{options.coarse_sliding_window_len} are over {c.MAX_COARSE_INPUT} together; lower one of them"
-        )
+        message = "--retries does nothing without --check_segments retry; give that too or leave it out"
+        yield Conflict(("retries",), message, lacking=True)
+    for name in _CHECKS:
+        if options.check_segments == "off" and name in changed:
+            yield Conflict((name,), f"--{name} does nothing beside --check_segments off; leave one of them out")
 
 
 def _is_given(value: object) -> bool:

@@ -15,7 +15,7 @@ from .. import constants as c
 from ..audio.formats import FORMATS
 from ..seeds import MAX_SEED
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
-from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, flag
+from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, Shapes, flag
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Options:
     """All settings of a run. Construct with keywords, or from a command line through `cli`."""
 
     text_prompt: str | None = flag(
-        None, INPUT, "Text to speak, of any length.", aliases=("text", "prompt"), metavar="TEXT", sound=False
+        None, INPUT, "Text to speak, of any length.", aliases=("text", "prompt"), metavar="TEXT", unset=None
     )
     prompt_file: str | None = flag(
         None,
@@ -31,7 +31,6 @@ class Options:
         "Text file or subtitles (`.srt`, `.vtt`, `.ass`; also known by their content) to speak; `-` reads standard input.",
         path=True,
         metavar="FILE",
-        sound=False,
     )
     from_manifest: str | None = flag(
         None,
@@ -39,30 +38,29 @@ class Options:
         "Make a clip again from its `.json`: its text, voice, settings and seeds.",
         path=True,
         metavar="FILE",
-        sound=False,
     )
     regenerate: str | None = flag(
         None,
         INPUT,
         "With --from_manifest: make these segments anew, from other seeds, and what hears them; keep the others.",
         metavar="3,7-9",
-        sound=False,
+        shapes=Shapes.NOTHING,
     )
     restitch: bool = flag(
         False,
         INPUT,
         "With --from_manifest: make the audio again from the clip's tokens, with another silence, gain or format.",
-        sound=False,
+        shapes=Shapes.NOTHING,
     )
     split_input_into_separate_prompts_by: str | None = flag(
-        None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS, sound=False
+        None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS
     )
     split_input_into_separate_prompts_by_value: str | None = flag(
         None,
         INPUT,
         "Size of those groups, so many lines, words, ...; or the string, pattern or tags to cut at.",
         metavar="N|TEXT",
-        sound=False,
+        unset="",
     )
     history_prompt: str | None = flag(
         None,
@@ -72,6 +70,7 @@ class Options:
         aliases=("speaker", "speaker_idx"),
         path=True,
         metavar="VOICE",
+        shapes=Shapes.TOKENS,
     )
     audio_file_as_history_prompt: str | None = flag(
         None,
@@ -79,7 +78,6 @@ class Options:
         "Clone the voice of this recording, save it as `.npz`, and use it.",
         path=True,
         metavar="FILE",
-        sound=False,
     )
     bark_speaker_as_the_prompt: str | None = flag(
         None,
@@ -87,21 +85,31 @@ class Options:
         "Say again what this voice says, its semantic tokens instead of a text.",
         path=True,
         metavar="VOICE",
+        shapes=Shapes.SEGMENTS,
     )
     text_encoding: str = flag(
         "auto",
         INPUT,
         "Encoding of --prompt_file: auto finds UTF-8, UTF-16 and the likeliest older one, and tells which it took.",
         metavar="NAME",
-        sound=False,
     )
-    list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", sound=False)
+    list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
     dry_run: bool = flag(
-        False, INPUT, "Show prompts, segments, times, file names and seeds; load and write nothing.", sound=False
+        False,
+        INPUT,
+        "Show prompts, segments, times, file names and seeds; load and write nothing.",
+        shapes=Shapes.NOTHING,
     )
-    text_splits_only: bool = flag(False, INPUT, "Show only how the text is split, and stop.", sound=False)
+    text_splits_only: bool = flag(False, INPUT, "Show only how the text is split, and stop.", shapes=Shapes.NOTHING)
 
-    output_dir: str = flag("bark_samples", OUTPUT, "Folder for results; created if missing.", path=True, metavar="DIR")
+    output_dir: str = flag(
+        "bark_samples",
+        OUTPUT,
+        "Folder for results; created if missing.",
+        path=True,
+        metavar="DIR",
+        shapes=Shapes.NOTHING,
+    )
     output_filename: str | None = flag(
         None,
         OUTPUT,
@@ -110,6 +118,7 @@ class Options:
         aliases=("out_path",),
         path=True,
         metavar="FILE",
+        unset="",
     )
     output_format: str | None = flag(
         None,
@@ -118,11 +127,17 @@ class Options:
         choices=FORMATS,
     )
     output_format_ffmpeg_parameters: str | None = flag(
-        None, OUTPUT, 'Further arguments for ffmpeg (mp4, m4a), as in "-b:a 96k".', metavar="TEXT"
+        None, OUTPUT, 'Further arguments for ffmpeg (mp4, m4a), as in "-b:a 96k".', metavar="TEXT", unset=""
     )
     always_save_speaker: bool = flag(True, OUTPUT, "Save the clip's voice as `<name>.npz` beside the audio.")
     output_iterations: int = flag(
-        1, OUTPUT, "Takes of each prompt, each with its own seed.", low=1, high=100_000, metavar="N"
+        1,
+        OUTPUT,
+        "Takes of each prompt, each with its own seed.",
+        low=1,
+        high=100_000,
+        metavar="N",
+        shapes=Shapes.NOTHING,
     )
     hoarder_mode: bool = flag(
         False, OUTPUT, "Keep a folder beside each clip with every segment's audio, voice and parameters."
@@ -131,16 +146,22 @@ class Options:
         False, OUTPUT, "Seed, temperatures, and the semantic tokens' mean entropy and perplexity in the file name."
     )
     resume: bool = flag(
-        True, OUTPUT, "Go on with what an earlier run of the same command left unfinished; false starts over."
+        True,
+        OUTPUT,
+        "Go on with what an earlier run of the same command left unfinished; false starts over.",
+        shapes=Shapes.NOTHING,
     )
-    show_generation_times: bool = flag(False, OUTPUT, "Show seconds and speed of every stage and segment.")
-    silent: bool = flag(False, OUTPUT, "No progress bar.")
+    show_generation_times: bool = flag(
+        False, OUTPUT, "Show seconds and speed of every stage and segment.", shapes=Shapes.NOTHING
+    )
+    silent: bool = flag(False, OUTPUT, "No progress bar.", shapes=Shapes.NOTHING)
     render_npz_samples: str | None = flag(
         None,
         OUTPUT,
         "Turn every voice of this folder into an audio file beside it, and stop.",
         path=True,
         metavar="DIR",
+        shapes=Shapes.NOTHING,
     )
 
     model: str = flag(
@@ -151,17 +172,17 @@ class Options:
         metavar="NAME",
     )
     model_dir: str | None = flag(
-        None, MODEL, "Where downloads go; unset: the hub's cache.", path=True, metavar="DIR", sound=False
+        None, MODEL, "Where downloads go; unset: the hub's cache.", path=True, metavar="DIR", shapes=Shapes.NOTHING
     )
-    offline: bool = flag(False, MODEL, "Never touch the network.", sound=False)
-    force_reload: bool = flag(False, MODEL, "Download the model again.", sound=False)
+    offline: bool = flag(False, MODEL, "Never touch the network.", shapes=Shapes.NOTHING)
+    force_reload: bool = flag(False, MODEL, "Download the model again.", shapes=Shapes.NOTHING)
     convert_model: str | None = flag(
         None,
         MODEL,
         "Save the model as a folder for --model, in --dtype or bfloat16, and stop.",
         path=True,
         metavar="DIR",
-        sound=False,
+        shapes=Shapes.NOTHING,
     )
     device: str = flag("auto", MODEL, "Where to compute.", choices=("auto", "cpu", "cuda", "mps"))
     dtype: str = flag(
@@ -169,20 +190,22 @@ class Options:
         MODEL,
         "How to compute; auto: bfloat16 where it is native, else float32.",
         choices=("auto", "float32", "bfloat16", "float16", "int8"),
+        shapes=Shapes.TOKENS,
     )
-    text_use_gpu: bool = flag(True, MODEL, "false keeps the semantic stage on the CPU.")
-    coarse_use_gpu: bool = flag(True, MODEL, "false keeps the coarse stage on the CPU.")
-    fine_use_gpu: bool = flag(True, MODEL, "false keeps the fine stage on the CPU.")
+    text_use_gpu: bool = flag(True, MODEL, "false keeps the semantic stage on the CPU.", shapes=Shapes.TOKENS)
+    coarse_use_gpu: bool = flag(True, MODEL, "false keeps the coarse stage on the CPU.", shapes=Shapes.TOKENS)
+    fine_use_gpu: bool = flag(True, MODEL, "false keeps the fine stage on the CPU.", shapes=Shapes.TOKENS)
     codec_use_gpu: bool = flag(True, MODEL, "false keeps the codec on the CPU.")
-    text_use_small: bool = flag(False, MODEL, "Semantic stage from the small model.")
-    coarse_use_small: bool = flag(False, MODEL, "Coarse stage from the small model.")
-    fine_use_small: bool = flag(False, MODEL, "Fine stage from the small model.")
+    text_use_small: bool = flag(False, MODEL, "Semantic stage from the small model.", shapes=Shapes.TOKENS)
+    coarse_use_small: bool = flag(False, MODEL, "Coarse stage from the small model.", shapes=Shapes.TOKENS)
+    fine_use_small: bool = flag(False, MODEL, "Fine stage from the small model.", shapes=Shapes.TOKENS)
     use_smaller_models: bool | None = flag(
         None,
         MODEL,
         "All three stages from the small model.",
         aliases=("use_small_models",),
         env="SUNO_USE_SMALL_MODELS",
+        shapes=Shapes.TOKENS,
     )
     offload_cpu: bool | None = flag(
         None, MODEL, "Keep only the stage at work on the GPU; auto: when not all fit.", env="SUNO_OFFLOAD_CPU"
@@ -199,7 +222,7 @@ class Options:
         "Segments side by side; unset: by free memory, to 16, or 64 on CUDA.",
         low=1,
         metavar="N",
-        sound=False,
+        shapes=Shapes.NOTHING,
     )
 
     text_temp: float = flag(0.7, SAMPLING, "Randomness of the semantic stage (what is said); 0 is greedy.", low=0.0)
@@ -236,6 +259,7 @@ class Options:
         low=0,
         high=10_000,
         metavar="N",
+        shapes=Shapes.SEGMENTS,
     )
     semantic_use_kv_caching: bool = flag(True, SAMPLING, "false recomputes every semantic step: slower, same tokens.")
     coarse_kv_caching: bool = flag(
@@ -282,7 +306,11 @@ class Options:
         None, SAMPLING, "The same in every x-th segment alone.", low=1, metavar="X"
     )
     negative_text_prompt: str | None = flag(
-        None, SAMPLING, "Move away from how this text would be said in place of the segment's.", metavar="TEXT"
+        None,
+        SAMPLING,
+        "Move away from how this text would be said in place of the segment's.",
+        metavar="TEXT",
+        unset="",
     )
     negative_text_prompt_logits_scale: float | None = flag(
         None,
@@ -365,10 +393,18 @@ class Options:
         "Characters a segment should have; unset: 110, or the maximum. Chinese, Japanese and Korean ones count three.",
         low=1,
         metavar="N",
+        shapes=Shapes.SEGMENTS,
     )
-    split_character_max_length: int = flag(170, LONG_CLIPS, "Characters a segment may have.", low=1, metavar="N")
+    split_character_max_length: int = flag(
+        170, LONG_CLIPS, "Characters a segment may have.", low=1, metavar="N", shapes=Shapes.SEGMENTS
+    )
     split_character_jitter: int = flag(
-        0, LONG_CLIPS, "Vary both by up to so many characters, differently in each take.", low=0, metavar="N"
+        0,
+        LONG_CLIPS,
+        "Vary both by up to so many characters, differently in each take.",
+        low=0,
+        metavar="N",
+        shapes=Shapes.SEGMENTS,
     )
     split_each_text_prompt_by: str | None = flag(
         None,
@@ -376,6 +412,7 @@ class Options:
         "Cut each prompt into segments this way instead.",
         choices=SPLIT_UNITS,
         aliases=("process_text_by_each",),
+        shapes=Shapes.SEGMENTS,
     )
     split_each_text_prompt_by_value: str | None = flag(
         None,
@@ -383,18 +420,30 @@ class Options:
         "Size of those groups; or the string, pattern or tags to cut at.",
         aliases=("in_groups_of_size",),
         metavar="N|TEXT",
+        shapes=Shapes.SEGMENTS,
+        unset="",
     )
     group_text_by_counting: str | None = flag(
         None,
         LONG_CLIPS,
         "Group sizes count these instead: sentences in groups of at most 30 words, say.",
         choices=tuple(unit for unit in SPLIT_UNITS if unit not in PATTERN_UNITS),
+        shapes=Shapes.SEGMENTS,
     )
     split_type_string: str | None = flag(
-        None, LONG_CLIPS, "The string, pattern or tags to cut at, beside a group size.", metavar="TEXT"
+        None,
+        LONG_CLIPS,
+        "The string, pattern or tags to cut at, beside a group size.",
+        metavar="TEXT",
+        shapes=Shapes.SEGMENTS,
+        unset="",
     )
-    prompt_text_prefix: str | None = flag(None, LONG_CLIPS, "Put before every segment's text.", metavar="TEXT")
-    prompt_text_suffix: str | None = flag(None, LONG_CLIPS, "Put behind every segment's text.", metavar="TEXT")
+    prompt_text_prefix: str | None = flag(
+        None, LONG_CLIPS, "Put before every segment's text.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
+    )
+    prompt_text_suffix: str | None = flag(
+        None, LONG_CLIPS, "Put behind every segment's text.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
+    )
     separate_prompts: bool = flag(False, LONG_CLIPS, "No history between the segments of a clip.")
     stable_mode_interval: int = flag(
         1,
@@ -443,7 +492,13 @@ class Options:
         metavar="FILE.py:NAME",
     )
     add_silence_between_segments: float = flag(
-        0.25, LONG_CLIPS, "Seconds of silence between segments.", low=0.0, high=3600.0, metavar="SECONDS"
+        0.25,
+        LONG_CLIPS,
+        "Seconds of silence between segments.",
+        low=0.0,
+        high=3600.0,
+        metavar="SECONDS",
+        shapes=Shapes.SOUND,
     )
     add_silence_between_paragraphs: float = flag(
         0.6,
@@ -452,6 +507,7 @@ class Options:
         low=0.0,
         high=3600.0,
         metavar="SECONDS",
+        shapes=Shapes.SOUND,
     )
     add_silence_at_scene_breaks: float = flag(
         1.5,
@@ -460,6 +516,7 @@ class Options:
         low=0.0,
         high=3600.0,
         metavar="SECONDS",
+        shapes=Shapes.SOUND,
     )
     gain_db: float = flag(
         0.0,
@@ -468,6 +525,7 @@ class Options:
         low=-100.0,
         high=100.0,
         metavar="DB",
+        shapes=Shapes.SOUND,
     )
     check_segments: str = flag(
         "warn",

@@ -21,6 +21,7 @@ from .. import constants as c
 from ..audio import writing as audio
 from ..errors import OutputError, VoiceError
 from ..files import errors_naming, make_folder, safe_stem, to_disk
+from ..options.flag import Shapes
 from ..options.table import Options, flags
 from ..run.clips import Clip, FinishedSegment, SegmentRecord
 from ..run.engine import Engine
@@ -34,14 +35,6 @@ from .descriptions import SOFTWARE, clip_tags, one_line_title, recorded_settings
 from .manifest import machine, seconds, versions, write_manifest
 
 _BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their names
-_SHAPES_FILES = (  # flags that the files of a clip depend on, beside those that its sound does
-    "output_filename",
-    "output_format",
-    "output_format_ffmpeg_parameters",
-    "always_save_speaker",
-    "hoarder_mode",
-    "extra_stats",
-)
 
 
 def check_output_folder(name: str) -> Path:
@@ -82,7 +75,7 @@ def write_sound(path: Path, samples: np.ndarray, tags: Mapping[str, str], option
 
 def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
     """A function that digests all that shapes the files of a clip: the key under which a finished one is found again."""
-    kinds = {line.name: line.sound or line.name in _SHAPES_FILES for line in flags()}
+    kinds = {line.name: line.sound or line.shapes is Shapes.FILES for line in flags()}
     asked = {name: value for name, value in options.changed().items() if kinds[name]}
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
     of_run = [recipe.engine.identity, voices, sorted(asked.items())]

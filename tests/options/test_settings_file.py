@@ -26,7 +26,8 @@ def values(line: Flag) -> st.SearchStrategy:
         return st.sampled_from(line.choices)
     if line.kind is float:
         return st.floats(line.low, line.high, allow_nan=False, allow_infinity=False)
-    return {bool: st.booleans(), int: st.integers(line.low, line.high), str: TEXTS}[line.kind]
+    texts = TEXTS.filter(lambda text: text.lower() != line.unset)  # the word for none at all
+    return {bool: st.booleans(), int: st.integers(line.low, line.high), str: texts}[line.kind]
 
 
 def write(text: str) -> str:
