@@ -11,6 +11,7 @@ from torch import nn
 from ..constants import SEMANTIC_VOCAB_SIZE
 from ..errors import CheckpointError
 from ..model.codec import modern_names
+from ..model.docstrings import transformers_without_docstrings
 from ..model.hubert import HOP, LAYER, Quantizer, SemanticEncoder
 from .hub import Hub
 from .huggingface import read_json, read_tensors
@@ -36,8 +37,9 @@ def read_semantic_encoder(hub: Hub, device: torch.device) -> SemanticEncoder:
 
 def read_hubert(folder: Path) -> nn.Module:
     """transformers' HubertModel up to LAYER. Raises CheckpointError."""
-    from transformers.models.hubert.configuration_hubert import HubertConfig
-    from transformers.models.hubert.modeling_hubert import HubertModel
+    with transformers_without_docstrings():
+        from transformers.models.hubert.configuration_hubert import HubertConfig
+        from transformers.models.hubert.modeling_hubert import HubertModel
 
     config = read_json(folder / "config.json")
     layers = config.get("num_hidden_layers", 12)

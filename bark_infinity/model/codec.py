@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
+from .docstrings import transformers_without_docstrings
 
 _BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
 _MAX_PARTS = 100  # layers, ratios or codebooks; the published codec has 32 codebooks
@@ -62,8 +63,9 @@ class Encoder:
 def _load_without(half: str, weights: CodecWeights, source: str):
     """EncodecModel with one half left out, in float32. Raises CheckpointError."""
     # The slowest import of a run (2 to 4 s), so bark.py builds the codec in a thread beside the first stage.
-    from transformers.models.encodec.configuration_encodec import EncodecConfig
-    from transformers.models.encodec.modeling_encodec import EncodecModel
+    with transformers_without_docstrings():
+        from transformers.models.encodec.configuration_encodec import EncodecConfig
+        from transformers.models.encodec.modeling_encodec import EncodecModel
 
     try:
         with _NoDraws():
