@@ -26,7 +26,10 @@ if TYPE_CHECKING:  # the names of `_HOMES`, for editors and type checkers
     from .drop_in import text_to_semantic as text_to_semantic
     from .errors import BarkError as BarkError
     from .generation import SUPPORTED_LANGS as SUPPORTED_LANGS
+    from .narration import Narration as Narration
+    from .narration import narrate as narrate
     from .options.table import Options as Options
+    from .run.clips import FinishedSegment as FinishedSegment
     from .seeds import Seeds as Seeds
     from .voices.custom_history import HistoryContext as HistoryContext
     from .voices.history import Weights as Weights

@@ -217,15 +217,21 @@ class Bark:
         seed: int | None = None,
         settings: Settings = Settings(),
     ) -> Generation:
-        """One segment of up to 256 ids in one go; for longer texts see `narrate`. `voice`: what `load_voice` takes.
+        """Speak one segment: up to 256 WordPiece ids, about 14 s. `narrate` speaks longer texts.
 
-        Raises TextError for an empty text and VoiceError for an unusable voice.
+        `voice`: what `load_voice` takes. Raises TextError for a text that is empty or too long, and VoiceError for an
+        unusable voice.
         """
+        if (n := len(self.encode(text))) > self.spec.max_text_ids:
+            raise TextError(
+                f"the text {text[:40]!r} has {n} tokens, and one segment reads {self.spec.max_text_ids}; "
+                "speak it with narrate, which takes texts of any length"
+            )
         history = History.of_voice(self.find_voice(voice))
-        made = self.generate([Segment(text, history, Seeds(seed))], settings)[0]
-        if made.cut_ids:
-            _log.warning("the text is too long for one segment: its last %d tokens stay unsaid", made.cut_ids)
-        return made
+        generation = self.generate([Segment(text, history, Seeds(seed))], settings)[0]
+        if not generation.ended:
+            _log.warning("the speech filled the model's window before its end; narrate cuts long texts into segments")
+        return generation
 
     def generate(
         self,
@@ -439,7 +445,8 @@ def load_voice(
     if isinstance(voice, Mapping):
         return Voice.from_prompts(voice, "the history prompt")
     path = find_voice(str(voice), folders)
-    return Voice.load(path) if path else hub.preset(str(voice).removesuffix(".npz"))
+    name = str(voice).removesuffix(".npz")
+    return Voice.load(path) if path else Voice.from_prompts(hub.preset(name), f"the voice {name}")
 
 
 def _shortened(text: str | None) -> str:

@@ -246,7 +246,8 @@ class Narration:
 
     def __iter__(self) -> Iterator[FinishedSegment]:
         yield from list(self.segments)
-        yield from self._results
+        for segment in self._results:  # noqa: UP028 - `yield from` would end the work with a loop that is left
+            yield segment
 
     def __repr__(self) -> str:
         state = "cancelled" if self._cancelled else "finished" if self.finished else "not finished"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import CheckpointError, VoiceError
 from ..model.tokenizer import TOKENIZER_FILES, VOCABULARY_FILES
 from ..voices.npz import read_npy
-from ..voices.voice import Voice
 from .downloads import CachedRepo
 from .huggingface import index_parts
 from .places import INDEX_FILES, WEIGHT_FILES
@@ -118,8 +119,8 @@ class Hub:
     def _is_damaged(self, repo: str, name: str) -> bool:
         return CachedRepo(repo, self._cache).find(name) is not None and self.cached(repo, name) is None
 
-    def preset(self, name: str) -> Voice:
-        """A published voice (`v2/en_speaker_6`, `announcer`) from the model's repository. Raises VoiceError."""
+    def preset(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of a published voice (`v2/en_speaker_6`, `announcer`) from the model's repository. Raises VoiceError."""
         arrays = {}
         for kind in ("semantic_prompt", "coarse_prompt", "fine_prompt"):
             try:
@@ -127,7 +128,7 @@ class Hub:
                 arrays[kind] = read_npy(path)
             except CheckpointError as error:
                 raise VoiceError(f"the voice {name} cannot be had: {error}") from None
-        return Voice.from_prompts(arrays, name)
+        return arrays
 
 
 def _reason(error: Exception) -> str:

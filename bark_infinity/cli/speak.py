@@ -18,6 +18,7 @@ from ..output.remaking import chosen_segments, in_words
 from ..reports.tables import count
 from ..voices.custom_history import load_function
 from ..voices.library import voice_folders
+from ..voices.voice import Voice
 from . import console as view
 from . import tables
 from .tables import MadeClip
@@ -28,7 +29,6 @@ if TYPE_CHECKING:  # these import torch
     from ..checkpoints.loading import ModelChoice
     from ..run.clips import Clip, FinishedSegment
     from ..run.recipe import Recipe
-    from ..voices.voice import Voice
 
 _MOST_FAULTY_SHOWN = 20  # segments; more lines hide the others
 
@@ -101,9 +101,10 @@ def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console
     cloned = clone_voice(recording, choice.model_of("fine"), hub, codec_device(choice))
     for warning in cloned.warnings:
         view.warn(console, f"{recording}: {warning}")
-    path = save_voice(cloned.voice, folder, recording.stem)
+    voice = Voice.from_prompts(cloned.prompts, f"the voice cloned from {recording}")
+    path = save_voice(voice, folder, recording.stem)
     view.say(console, f"cloned {recording} to {path}: {'; '.join(cloned.notes)}")
-    return cloned.voice
+    return voice
 
 
 def _ids_over(text: str | None, bark: Bark) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ import numpy as np
 from .. import constants as c
 from ..errors import VoiceError
 from .recording import choose_part, read_recording, resample
-from .voice import Voice
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ SECONDS = 8.0  # as published voices; of a longer one no stage hears the start: 
 class Cloned:
     """A voice, the seconds of the recording that it was made of, and what the user should know, in short sentences."""
 
-    voice: Voice
+    prompts: Mapping[str, np.ndarray]  # as `Voice.from_prompts` takes them
     start: float
     stop: float
     notes: tuple[str, ...]
@@ -57,8 +57,7 @@ def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, sec
 
     start, stop, whole = (x / heard.rate for x in (part.start, part.stop, len(heard.samples)))
     used = f"the voice is made of seconds {start:.1f} to {stop:.1f} of {whole:.1f}"
-    voice = Voice.from_prompts(_prompts(semantic, codes), f"the voice cloned from {recording}")
-    return Cloned(voice, start, stop, (used, *heard.notes), (*heard.warnings, *warnings))
+    return Cloned(_prompts(semantic, codes), start, stop, (used, *heard.notes), (*heard.warnings, *warnings))
 
 
 def _prompts(semantic: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:

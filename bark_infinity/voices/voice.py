@@ -65,6 +65,22 @@ class Voice:
         """Read an `.npz` voice file. Nothing is unpickled, and no array of more than 7 hours is opened."""
         return cls.from_prompts(read_npz(Path(path)), str(path))
 
+    @classmethod
+    def clone(
+        cls, recording: str | Path, model: str = "large", *, device: str = "auto", offline: bool = False
+    ) -> Voice:
+        """The voice of a recording (wav, flac, ogg, mp3, ...), in the tokens of `model` as --model names it.
+
+        The first time this downloads the models that make tokens of sound. Raises VoiceError for a recording that cannot
+        be used, and CheckpointError.
+        """
+        from ..checkpoints.hub import Hub  # late: these import torch
+        from ..model.devices import choose_device
+        from .cloning import clone_voice
+
+        cloned = clone_voice(Path(recording), model, Hub(offline=offline), choose_device(device))
+        return cls.from_prompts(cloned.prompts, f"the voice cloned from {recording}")
+
     def save(self, path: str | Path, overwrite: bool = True) -> None:
         """Write an `.npz` that every Bark program reads; whole or not at all. Raises OutputError, FileExistsError."""
         write_whole(Path(path), lambda file: np.savez(file, **self.prompts()), overwrite)

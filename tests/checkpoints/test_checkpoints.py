@@ -343,7 +343,7 @@ def test_presets_come_from_the_models_repository(tmp_path, make_voice):
         np.save(folder / "speaker_embeddings" / "v2" / f"en_speaker_6_{name}.npy", array)
     put_in_hub_cache(tmp_path / "hub", "suno/bark", folder)
     hub = Hub(cache=str(tmp_path / "hub"), offline=True)
-    np.testing.assert_array_equal(hub.preset("v2/en_speaker_6").fine, voice.fine)
+    np.testing.assert_array_equal(hub.preset("v2/en_speaker_6")["fine_prompt"], voice.fine)
     with pytest.raises(VoiceError, match="connect once to download this voice"):
         hub.preset("announcer")
 

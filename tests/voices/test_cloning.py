@@ -23,7 +23,7 @@ from bark_infinity.checkpoints.hubert import HUBERT_REPO, QUANTIZER_FILE, QUANTI
 from bark_infinity.checkpoints.reading import rename
 from bark_infinity.errors import CheckpointError, VoiceError
 from bark_infinity.model.hubert import SemanticEncoder
-from bark_infinity.voices.cloning import _prompts, clone_voice
+from bark_infinity.voices.cloning import Cloned, _prompts, clone_voice
 
 CPU = torch.device("cpu")
 WIDTH = 32
@@ -55,6 +55,10 @@ class PublishedQuantizer(torch.nn.Module):
         if hasattr(self, "intermediate"):
             hidden = self.intermediate(hidden)
         return torch.log_softmax(self.fc(hidden), dim=1).argmax(dim=1).numpy()
+
+
+def voice_of(cloned: Cloned) -> Voice:
+    return Voice.from_prompts(cloned.prompts, "the cloned voice")
 
 
 def make_hubert(**changes) -> HubertModel:
@@ -148,23 +152,23 @@ def test_a_voice_is_the_recordings_tokens(hubert, quantizer, hub, tmp_path, rate
     cloned = clone_voice(Path("me.wav"), str(folder), hub, CPU)
     assert 0.8 < cloned.start < 1.0 and 5.0 <= cloned.stop < 5.2
     heard = torch.from_numpy(wave[round(cloned.start * rate) : round(cloned.stop * rate)])
-    n, m = len(cloned.voice.semantic), cloned.voice.fine.shape[1]
+    n, m = len(voice_of(cloned).semantic), voice_of(cloned).fine.shape[1]
     with torch.inference_mode():
         if rate == 16_000:
             features = hubert(heard[None], output_hidden_states=True).hidden_states[9][0]
-            np.testing.assert_array_equal(cloned.voice.semantic, quantizer.tokens(features)[-n:])
-            assert len(features) - n <= 1 and len(np.unique(cloned.voice.semantic)) > 20
+            np.testing.assert_array_equal(voice_of(cloned).semantic, quantizer.tokens(features)[-n:])
+            assert len(features) - n <= 1 and len(np.unique(voice_of(cloned).semantic)) > 20
         else:
             codes = codec.encode(heard[None, None], bandwidth=6.0).audio_codes[0, 0].numpy()
-            np.testing.assert_array_equal(cloned.voice.fine, codes[:, -m:])
+            np.testing.assert_array_equal(voice_of(cloned).fine, codes[:, -m:])
             assert codes.shape[1] - m <= 3 and len(np.unique(codes)) > 100
-    np.testing.assert_array_equal(cloned.voice.coarse, cloned.voice.fine[:2])
+    np.testing.assert_array_equal(voice_of(cloned).coarse, voice_of(cloned).fine[:2])
 
 
 @pytest.mark.parametrize("seconds", [2.7, 3.3, 4.3, 6.0])
 def test_shape_and_ratio(hub, seconds):
     soundfile.write("me.wav", speech(7.0, 24_000) + 0.05, 24_000, "FLOAT")
-    voice = clone_voice(Path("me.wav"), "demo", hub, CPU, seconds).voice
+    voice = voice_of(clone_voice(Path("me.wav"), "demo", hub, CPU, seconds))
     n, m = len(voice.semantic), voice.fine.shape[1]
     assert m == int(n * 75 / 49.9) and abs(m / 75 - seconds) < 0.3 and m / 75 <= seconds
     assert voice.aligned() is voice  # as every program reads it
@@ -187,9 +191,9 @@ def test_stereo_at_other_rates_on_the_demo_end_to_end(hub, demo, rate):
         cloned.notes[0].startswith("the voice is made of seconds 0.0 to 3.0 of 3.0") and "2 channels" in cloned.notes[1]
     )
     assert bool(cloned.warnings) == (rate == 8_000)
-    cloned.voice.save("me.npz")
+    voice_of(cloned).save("me.npz")
     loaded = Voice.load("me.npz")
-    np.testing.assert_array_equal(loaded.fine, cloned.voice.fine)
+    np.testing.assert_array_equal(loaded.fine, voice_of(cloned).fine)
     made, other = demo.speak("Hello", voice=loaded, seed=1), demo.speak("Hello", seed=1)
     assert np.isfinite(made.audio).all() and not made.silent
     assert not np.array_equal(made.voice.semantic, other.voice.semantic)
@@ -216,7 +220,7 @@ def test_models_from_the_hubs_cache(models, recording, tmp_path):
     for repo in (HUBERT_REPO, QUANTIZER_REPO):
         put_in_hub_cache(tmp_path / "cached", repo, models / repo)
     cached, by_hand = (Hub(str(folder), offline=True) for folder in (tmp_path / "cached", models))
-    one, other = (clone_voice(recording, "demo", hub, CPU).voice for hub in (cached, by_hand))
+    one, other = (voice_of(clone_voice(recording, "demo", hub, CPU)) for hub in (cached, by_hand))
     np.testing.assert_array_equal(one.semantic, other.semantic)
 
 
