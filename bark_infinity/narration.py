@@ -19,7 +19,7 @@ from .errors import TextError, UsageError
 from .options.resolve import resolve
 from .options.table import Options
 from .output.manifest import Manifest, check_unasked, read_manifest
-from .output.remaking import chosen_segments, plan_again, plan_regenerated, with_dependents
+from .output.remaking import chosen_segments, plan_again, plan_regenerated, plan_restitched, with_dependents
 from .run.planning import ClipPlan, CountIds, FailedPrompt, plan_clips
 from .run.prompts import Notify, cut_source, read_source
 from .seeds import draw_seed
@@ -61,6 +61,8 @@ class ClipSource:
         `count_ids` counts with the model's tokenizer; without it lengths are estimated. `own_stems`: names of clips
         that are finished already.
         """
+        if self.manifest is not None and self.options.restitch:
+            return [plan_restitched(self.manifest, self.options, own_stems)], []
         if self.manifest is not None and self.options.regenerate is not None:
             return [plan_regenerated(self.manifest, self.options, self.drawn_seed, own_stems)], []
         if self.manifest is not None:

@@ -46,11 +46,8 @@ def run(options: Options, console: Console) -> int:
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
     source = ClipSource(options, lambda message: view.say(console, message))
-    for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
-        if name is not None:
-            check_voice(name, options)
-    if options.custom_audio_processing_function is not None:
-        check_name(options.custom_audio_processing_function)
+    if not options.restitch:  # which needs neither voices nor a function: it has the clip's tokens
+        check_voices(options)
     plans, failed = source.plan()
     if not options.text_splits_only and not options.dry_run:
         return restitch(options, source, console) if options.restitch else speak(options, source, console)
@@ -73,6 +70,15 @@ def show_reports(options: Options, console: Console) -> bool:
         for name in wanted:
             console.print(BUILDERS[name](), "")
     return bool(wanted)
+
+
+def check_voices(options: Options) -> None:
+    """Raise VoiceError or UsageError, before anything is loaded, for a voice or function that is not to be used."""
+    for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
+        if name is not None:
+            check_voice(name, options)
+    if options.custom_audio_processing_function is not None:
+        check_name(options.custom_audio_processing_function)
 
 
 def check_voice(name: str, options: Options) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_USAGE, BarkError, UsageError
 from ..options.flag import Flag
-from ..options.layers import layered
+from ..options.layers import layered, readable_beside
 from ..options.resolve import resolve
 from ..options.settings_file import config_text, read_config
 from ..options.suggestions import suggest
@@ -109,7 +109,8 @@ def parse(arguments: Sequence[str]) -> Options:
         raise UsageError(_explain_unknown(unknown[0]))
     given = vars(known)
     config = given.get("config")
-    settings = layered(given, read_config(os.path.expanduser(config)) if config is not None else {})
+    from_file = read_config(os.path.expanduser(config)) if config is not None else {}
+    settings = layered(given, readable_beside(given, from_file))
     manifest = settings.get("from_manifest")
     if manifest is not None:
         settings = layered(settings, read_manifest(os.path.expanduser(manifest)).settings)

@@ -25,6 +25,7 @@ class Shapes(enum.Enum):
     NOTHING = "how the run goes, and what it shows"
 
 
+SHAPE_TOKENS = (Shapes.TEXT, Shapes.SEGMENTS, Shapes.TOKENS)  # nothing reads such a flag where the tokens stay
 _OF_THE_SOUND = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.COMPUTING, Shapes.SOUND)
 _OF_GROUPS = {INPUT: Shapes.TEXT, OUTPUT: Shapes.FILES, MODEL: Shapes.COMPUTING, SEEDS: Shapes.SEGMENTS}
 _OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, MORE: Shapes.NOTHING}

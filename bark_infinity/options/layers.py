@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..audio.formats import FORMATS
+from .flag import SHAPE_TOKENS
 from .resolve import conflicts, inherited
-from .table import Options
+from .table import Options, flags
 
 _SAYS_MORE = {  # flag: those by which a file says the same more finely; a nearer value of the flag undoes them
     "text_temp": ("semantic_temp",),
@@ -32,6 +33,14 @@ def layered(nearer: Mapping[str, object], farther: Mapping[str, object]) -> dict
     while unfit := _unfit(kept, nearer, alone):
         kept = {name: value for name, value in kept.items() if name not in unfit}
     return kept | dict(nearer)
+
+
+def readable_beside(given: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
+    """Settings of a file without those that nothing reads where --restitch is given: the tokens stay as they are."""
+    if not {**settings, **given}.get("restitch"):
+        return dict(settings)
+    unread = {line.name for line in flags() if line.shapes in SHAPE_TOKENS and line.name != "from_manifest"}
+    return {name: value for name, value in settings.items() if name not in unread}
 
 
 def _unfit(kept: Mapping[str, object], nearer: Mapping[str, object], alone: set) -> set[str]:

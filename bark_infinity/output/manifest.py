@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from .. import __version__
@@ -21,7 +22,7 @@ FORMAT_VERSION = 1
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
 _MAX_BYTES = 100_000_000  # of a manifest: a week of speech has less
 _DECIDES = ("stages", "versions", "machine")  # what the sound depends on beside settings
-_RUNS_CODE = "custom_audio_processing_function"
+RUNS_CODE = "custom_audio_processing_function"
 _READS_FILE = "audio_file_as_history_prompt"
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their tokens, not by their names
 
@@ -70,7 +71,7 @@ class Manifest:
     settings: Mapping[str, object]
     content: Mapping[str, object]
 
-    @property
+    @cached_property
     def options(self) -> Options:
         return resolve(Options(**self.settings))
 
@@ -120,7 +121,7 @@ def read_content(name: str) -> Mapping[str, object]:
 
 def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings that shape the sound. What names folders to write in, or code to run, the user has to say himself."""
-    table = {line.name: line for line in flags() if line.sound and line.name != _RUNS_CODE}
+    table = {line.name: line for line in flags() if line.sound and line.name != RUNS_CODE}
     known = {name: table[name].read(value) for name, value in settings.items() if name in table}
     for name, value in known.items():
         table[name].check(value)
@@ -128,12 +129,17 @@ def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def check_unasked(manifest: Manifest, name: str, options: Options) -> None:
-    """Raise UsageError if the clip needs what a manifest alone may not do: run code, or read a recording."""
+    """Raise UsageError if the clip needs what a manifest alone may not do: run code, or read a recording.
+
+    With --restitch it needs neither: its tokens are there.
+    """
+    if options.restitch:
+        return
     settings = manifest.content["settings"]
-    if (used := settings.get(_RUNS_CODE)) is not None and options.custom_audio_processing_function is None:
+    if (used := settings.get(RUNS_CODE)) is not None and options.custom_audio_processing_function is None:
         raise UsageError(
             f"--from_manifest {name} was made with the function {_shown(used)}, which is not run unasked; "
-            f"if you trust it, give it as --{_RUNS_CODE}"
+            f"if you trust it, give it as --{RUNS_CODE}"
         )
     if (used := settings.get(_READS_FILE)) is not None and _is_without_voice(options):
         raise UsageError(

@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Container
 
 from ..errors import UsageError
-from ..options.table import Options
+from ..options.flag import SHAPE_TOKENS, Shapes
+from ..options.table import Options, flags
 from ..run.naming import clip_stems
 from ..run.pauses import Pause
 from ..run.planning import (
@@ -22,7 +23,7 @@ from ..run.planning import (
 )
 from ..run.prompts import tokens_of
 from ..seeds import Seeds, derive_seed
-from .manifest import Manifest
+from .manifest import RUNS_CODE, Manifest
 
 _NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 
@@ -96,23 +97,40 @@ def _is_silent(told: object) -> bool:
     return isinstance(told, dict) and told.get("frames") == 0
 
 
-_DECIDE_SEGMENTS = (  # flags from which the texts and seeds of segments follow
-    "split_each_text_prompt_by",
-    "split_each_text_prompt_by_value",
-    "group_text_by_counting",
-    "split_type_string",
-    "split_character_goal_length",
-    "split_character_max_length",
-    "split_character_jitter",
-    "prompt_text_prefix",
-    "prompt_text_suffix",
-    "extra_confused_travolta_mode",
-    "bark_speaker_as_the_prompt",
-    "semantic_seed",
-    "coarse_seed",
-    "fine_seed",
-    *SEEDS,
-)
+def plan_restitched(manifest: Manifest, options: Options, own_stems: Container[str] = ()) -> ClipPlan:
+    """The very segments of a manifest, with the pauses that `options` ask for.
+
+    Raises UsageError for a setting that shapes tokens and is not the manifest's, since the tokens stay.
+    """
+    others = [name for name in _of_tokens() if not _is_as_before(name, options, manifest)]
+    if others:
+        given = options.changed()
+        name = next((name for name in others if name in given), others[0])  # rather than one that follows from it
+        raise UsageError(
+            f"--restitch keeps the clip's tokens, which --{name} would change; "
+            f"leave out --{name}, or leave out --restitch to make the clip again"
+        )
+    (stem,) = clip_stems([(manifest.text, 0, 0, manifest.seed)], 1, options, own_stems)
+    segments = _segments_of(manifest, options)
+    return ClipPlan(manifest.text, segments, manifest.seed, manifest.prompt, manifest.take, stem)
+
+
+def _of_tokens() -> list[str]:
+    return [line.name for line in flags() if line.shapes in SHAPE_TOKENS and line.name != "from_manifest"]
+
+
+def _is_as_before(name: str, options: Options, manifest: Manifest) -> bool:
+    value = getattr(options, name)
+    if name == RUNS_CODE:  # no part of `manifest.options`; the tokens are those that it made, given again or not
+        return value in (None, manifest.content["settings"].get(name))
+    return value == getattr(manifest.options, name)
+
+
+def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...]:
+    return tuple(
+        SegmentPlan(text, seeds, settled=True, pause=Pause.of(kind, options))
+        for (text, seeds), kind in zip(manifest.segments, manifest.pauses, strict=True)
+    )
 
 
 def plan_again(
@@ -122,11 +140,9 @@ def plan_again(
     seed, before, text = manifest.seed, manifest.options, manifest.text
     if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
         text = tokens_of(options.bark_speaker_as_the_prompt)
-    if all(getattr(options, name) == getattr(before, name) for name in _DECIDE_SEGMENTS):
-        segments = tuple(
-            SegmentPlan(text, seeds, settled=True, pause=Pause.of(kind, options))
-            for (text, seeds), kind in zip(manifest.segments, manifest.pauses, strict=True)
-        )
+    decide = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS]
+    if all(getattr(options, name) == getattr(before, name) for name in decide):
+        segments = _segments_of(manifest, options)
     else:
         if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
             seed = clip_seed(options, manifest.seed, 0, 0)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from ..options.table import Options
+from ..options.flag import SHAPE_TOKENS, Shapes
+from ..options.table import Options, flags
 from ..run.clips import Clip, Heard
 from ..run.journal import RunJournal
 from ..run.planning import ClipPlan
@@ -20,7 +21,7 @@ from .clip_files import ClipFiles
 from .clip_tokens import ClipTokens
 from .descriptions import recorded_settings
 from .manifest import Manifest, read_manifest, seconds
-from .remaking import plan_again
+from .remaking import plan_restitched
 
 
 def restitch_clip(
@@ -52,11 +53,18 @@ def restitch_file(path: Path, decode: Decode, options: Options) -> Path:
     """
     name = str(path.with_suffix(".json"))
     manifest = read_manifest(name)
-    plan = plan_again(manifest, options)
+    plan = plan_restitched(manifest, options)
     with contextlib.closing(ClipTokens(name, manifest)) as tokens:
         clip = restitch_clip(manifest, plan, tokens, decode, Path(options.output_dir), options)
     assert clip.path is not None
     return clip.path
+
+
+def _settings(manifest: Manifest, options: Options) -> dict[str, object]:
+    """Those by which the tokens were made, as they were recorded; of the rest those of `options`."""
+    made = {line.name for line in flags() if line.shapes in (*SHAPE_TOKENS, Shapes.COMPUTING)}
+    old = {name: value for name, value in manifest.content["settings"].items() if name in made}
+    return old | {name: value for name, value in recorded_settings(options).items() if name not in made}
 
 
 def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, object]:
@@ -67,7 +75,7 @@ def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, 
     ]
     content = {name: value for name, value in manifest.content.items() if name != "format"}
     return content | {
-        "settings": recorded_settings(options),
+        "settings": _settings(manifest, options),
         "seconds": round(clip.seconds, 6),
         "segments": [old | span for old, span in zip(content["segments"], spans, strict=True)],
         "audio_sha256": clip.audio_sha256,

@@ -199,3 +199,73 @@ def test_words_for_segments_name_them_all(segments):
 def test_lists_that_are_none(text):
     with pytest.raises(UsageError):
         chosen_segments(text, 300)
+
+
+# ---- what a restitch keeps ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (["--split_character_max_length", "20"], "split_character_max_length"),
+        (["--split_each_text_prompt_by", "word"], "split_each_text_prompt_by"),
+        (["--coarse_temp", "0.1"], "coarse_temp"),
+        (["--waveform_temp", "0.1"], "waveform_temp"),
+        (["--history_prompt", "absent.npz"], "history_prompt"),
+        (["--audio_file_as_history_prompt", "absent.wav"], "audio_file_as_history_prompt"),
+        (["--bark_speaker_as_the_prompt", "absent.npz"], "bark_speaker_as_the_prompt"),
+        (["--seed", "5"], "seed"),
+        (["--check_segments", "retry"], "check_segments"),
+        (["--dtype", "float16"], "dtype"),
+        (["--custom_audio_processing_function", "absent.py:f"], "custom_audio_processing_function"),
+        (["--stable_mode_interval", "0"], "stable_mode_interval"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry_run"]])
+def test_what_would_need_other_tokens_is_refused_by_name(perform, clip, given, name, dry):
+    before = sorted(Path().rglob("*"))
+    status, out, said = perform("--from_manifest", str(clip.with_suffix(".json")), "--restitch", *given, *dry)
+    assert status == 2 and not out and sorted(Path().rglob("*")) == before
+    assert f"--restitch keeps the clip's tokens, which --{name} would change; leave out --{name}" in said
+
+
+def test_a_value_that_the_clip_has_already_changes_nothing(perform, clip):
+    same = [*CUT, "--coarse_temp", "0.7", "--stable_mode_interval", "1", "--text_temp", "0.7"]
+    status, (path,), said = perform("--from_manifest", str(clip.with_suffix(".json")), "--restitch", *same)
+    assert status == 0, said
+    assert content(Path(path))["audio_sha256"] == content(clip)["audio_sha256"]
+
+
+def test_a_settings_file_is_read_for_what_a_restitch_does(perform, clip):
+    Path("my.toml").write_text('coarse_temp = 0.1\nhistory_prompt = "absent"\ngain_db = -6.0\n')
+    again = ["--config", "my.toml", "--from_manifest", str(clip.with_suffix(".json")), "--restitch"]
+    status, (path,), said = perform(*again)
+    assert status == 0, said
+    settings = content(Path(path))["settings"]
+    assert settings["gain_db"] == -6.0 and not settings.keys() & {"coarse_temp", "history_prompt"}
+
+
+@pytest.mark.parametrize("made_with", ["voice", "recording", "function"])
+def test_what_the_tokens_were_made_of_is_not_needed(perform, make_voice, made_with):
+    """A voice file that is gone, a recording, a function: the tokens are there. The manifest goes on telling of them."""
+    make_voice(2.0).save("someone.npz")
+    Path("mix.py").write_text("def mix(context):\n    return context.weights\n")
+    given = {
+        "voice": ["--history_prompt", "someone.npz"],
+        "recording": [],
+        "function": ["--custom_audio_processing_function", "mix.py:mix"],
+    }[made_with]
+    status, (path,), said = perform("--text_prompt", TEXT, *CUT, *given)
+    assert status == 0, said
+    manifest = Path(path).with_suffix(".json")
+    if made_with == "recording":  # as if its voice had been cloned
+        told = json.loads(manifest.read_text())
+        told["settings"]["audio_file_as_history_prompt"] = "me.wav"
+        manifest.write_text(json.dumps(told))
+    Path("someone.npz").unlink()
+    Path("mix.py").unlink()
+    status, (again,), said = perform("--from_manifest", str(manifest), "--restitch", "--gain_db", "-6")
+    assert status == 0, said
+    old, new = content(Path(path)), content(Path(again))
+    assert new["settings"] == old["settings"] | {"gain_db": -6.0, "restitch": True}
+    assert perform("--from_manifest", str(manifest), "--restitch", "--dry_run")[0] == 0
