@@ -20,7 +20,7 @@ from .options.resolve import resolve
 from .options.table import Options
 from .output.manifest import Manifest, check_unasked, read_manifest
 from .output.remaking import chosen_segments, plan_again, plan_regenerated, plan_restitched, with_dependents
-from .run.planning import ClipPlan, CountIds, FailedPrompt, plan_clips
+from .run.planning import ClipPlan, CountIds, FailedPrompt, SegmentCutter, plan_clips
 from .run.prompts import Notify, cut_source, read_source
 from .seeds import draw_seed
 
@@ -46,6 +46,7 @@ class ClipSource:
         self.options, self.drawn_seed = options, draw_seed()
         self.manifest: Manifest | None = None
         self._prompts: Sequence[str] = ()
+        self._cutter = SegmentCutter(options)
         if options.from_manifest is None:
             self._text = read_source(options, notify)
             self._prompts = cut_source(self._text, options, self.drawn_seed)
@@ -67,7 +68,7 @@ class ClipSource:
             return [plan_regenerated(self.manifest, self.options, self.drawn_seed, own_stems)], []
         if self.manifest is not None:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
-        return plan_clips(self._prompts, self.options, self.drawn_seed, count_ids, own_stems)
+        return plan_clips(self._prompts, self.options, self.drawn_seed, count_ids, own_stems, self._cutter)
 
     def go_on_from(self, drawn_seed: int) -> None:
         """Plan with the seed that an earlier run has drawn."""

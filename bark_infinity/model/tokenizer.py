@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import unicodedata
@@ -13,6 +14,7 @@ from ..files import read_bounded
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # either will do
 _MAX_BYTES = 50_000_000  # of any of them; the multilingual one has 3 MB
+_CACHED_TEXTS = 20_000  # segments; 16 MB at most usually
 TOKENIZER_FILES = (*VOCABULARY_FILES, "tokenizer_config.json")
 
 
@@ -21,6 +23,7 @@ class Tokenizer:
 
     def __init__(self, backend):
         self._backend = backend  # a tokenizers.Tokenizer
+        self._cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self._encode)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tokenizer:
@@ -60,8 +63,11 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """White space collapsed and composed characters joined (NFC), as the original's tokenizer does."""
+        return list(self._cached(text))  # a text is planned, checked and spoken: three times
+
+    def _encode(self, text: str) -> tuple[int, ...]:
         text = unicodedata.normalize("NFC", re.sub(r"\s+", " ", text).strip())
-        return self._backend.encode(text, add_special_tokens=False).ids
+        return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
     def to_json(self) -> str:
         """The content of a `tokenizer.json`."""

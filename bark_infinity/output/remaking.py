@@ -15,11 +15,11 @@ from ..run.planning import (
     SEEDS,
     ClipPlan,
     CountIds,
+    SegmentCutter,
     SegmentPlan,
     clip_seed,
     history_plan,
     seeded_segments,
-    split_segments,
 )
 from ..run.prompts import tokens_of
 from ..seeds import Seeds, derive_seed
@@ -146,6 +146,6 @@ def plan_again(
     else:
         if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
             seed = clip_seed(options, manifest.seed, 0, 0)
-        segments = seeded_segments(split_segments(text, options, seed, count_ids), options, seed)
+        segments = seeded_segments(SegmentCutter(options).cut(text, seed, count_ids), options, seed)
     (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
     return ClipPlan(text, segments, seed, manifest.prompt, manifest.take, stem)

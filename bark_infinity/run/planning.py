@@ -6,17 +6,19 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from .. import constants as c
-from ..errors import TextError
+from ..errors import TextError, UsageError
 from ..options.table import Options
 from ..seeds import Seeds, derive_seed
 from ..text.breaks import Break, TextSegment
-from ..text.splitting import estimate_seconds, split_with_breaks
+from ..text.splitting import estimate_seconds, split_with_breaks, within_ids
 from ..voices.history import HistoryPlan, StageWeights
 from .naming import clip_stems
 from .pauses import Pause, kind_of_break
 from .prompts import cut_segments
 
 CountIds = Callable[[str], int]
+
+_IDS_FOR_A_TEXT = 32  # that a prefix and suffix leave at least
 
 SEEDS = ("seed", "single_starting_seed")  # flags from which those of clips follow
 
@@ -70,20 +72,22 @@ def plan_clips(
     drawn_seed: int,
     count_ids: CountIds | None = None,
     own_stems: Container[str] = (),
+    cutter: SegmentCutter | None = None,
 ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
     """All clips of these prompts, in order, and the prompts that cannot be spoken.
 
     `count_ids` counts with the model's tokenizer; without it lengths are estimated. `own_stems`: names of clips that
-    this run has finished already.
+    this run has finished already. `cutter`: one that may know the segments from an earlier plan.
     Raises TextError if none can be spoken.
     """
+    cutter = cutter or SegmentCutter(options)
     made: list[tuple[int, int, int, list[TextSegment]]] = []  # prompt, take, seed, texts of the segments
     failed = []
     for prompt, text in enumerate(prompts):
         for take in range(options.output_iterations):
             seed = clip_seed(options, drawn_seed, prompt, take)
             try:
-                made.append((prompt, take, seed, split_segments(text, options, seed, count_ids)))
+                made.append((prompt, take, seed, cutter.cut(text, seed, count_ids)))
             except TextError as error:
                 failed.append(FailedPrompt(text, error))
                 break
@@ -107,31 +111,60 @@ def seeded_segments(texts: Sequence[TextSegment], options: Options, seed: int) -
     )
 
 
-def split_segments(text: str, options: Options, seed: int = 0, count_ids: CountIds | None = None) -> list[TextSegment]:
-    """The texts of one prompt's segments, with prefix and suffix. Raises TextError if there is nothing to say."""
-    if options.bark_speaker_as_the_prompt is not None:
-        return [TextSegment(text, Break.PARAGRAPH)]
+class SegmentCutter:
+    """Cuts texts into segments as options ask, each text once: a run is planned several times."""
 
-    def around(part: str) -> str:
-        return " ".join(
-            filter(None, map(str.strip, (options.prompt_text_prefix or "", part, options.prompt_text_suffix or "")))
-        )
+    def __init__(self, options: Options):
+        self._options = options
+        self._parts: dict[tuple[str, int | None], list[TextSegment]] = {}  # by text and the seed that shapes them
+        self._depends_on_seed = options.split_character_jitter > 0 or options.split_each_text_prompt_by == "random"
 
-    if options.split_each_text_prompt_by:
-        parts = cut_segments(text, options, seed)
-    else:
-        parts = split_with_breaks(
-            text,
-            goal_length=options.split_character_goal_length,
-            max_length=options.split_character_max_length,
-            jitter=options.split_character_jitter,
-            seed=seed,
-            count_ids=count_ids and (lambda part: count_ids(around(part))),
-        )
-    spoken = [part for part in parts if any(character.isalnum() or character == "♪" for character in part.text)]
-    if not spoken:
-        raise TextError(f"the text {text.strip()[:40]!r} has nothing to say; give it words")
-    return [TextSegment(around(part.text), part.end) for part in spoken]
+    def cut(self, text: str, seed: int = 0, count_ids: CountIds | None = None) -> list[TextSegment]:
+        """The texts of one prompt's segments, with prefix and suffix, none of more ids than the model reads.
+
+        Raises TextError if there is nothing to say, UsageError for a prefix and suffix that leave no room for a text.
+        """
+        if self._options.bark_speaker_as_the_prompt is not None:
+            return [TextSegment(text, Break.PARAGRAPH)]
+        self._check_room(count_ids)
+        parts = self._cut_once(text, seed)
+        if not self._options.split_each_text_prompt_by:
+            parts = within_ids(parts, count_ids and (lambda part: count_ids(self._around(part))), c.MAX_TEXT_IDS)
+        spoken = [part for part in parts if any(character.isalnum() or character == "♪" for character in part.text)]
+        if not spoken:
+            raise TextError(f"the text {text.strip()[:40]!r} has nothing to say; give it words")
+        return [TextSegment(self._around(part.text), part.end) for part in spoken]
+
+    def _cut_once(self, text: str, seed: int) -> list[TextSegment]:
+        key = (text, seed if self._depends_on_seed else None)
+        if key not in self._parts:
+            options = self._options
+            if options.split_each_text_prompt_by:
+                self._parts[key] = cut_segments(text, options, seed)
+            else:
+                self._parts[key] = split_with_breaks(
+                    text,
+                    goal_length=options.split_character_goal_length,
+                    max_length=options.split_character_max_length,
+                    jitter=options.split_character_jitter,
+                    seed=seed,
+                )
+        return self._parts[key]
+
+    def _around(self, part: str) -> str:
+        prefix, suffix = self._options.prompt_text_prefix or "", self._options.prompt_text_suffix or ""
+        return " ".join(filter(None, map(str.strip, (prefix, part, suffix))))
+
+    def _check_room(self, count_ids: CountIds | None) -> None:
+        around = self._around("")
+        if not around:
+            return
+        ids = len(around.split()) if count_ids is None else count_ids(around)  # every word has at least one
+        if ids > c.MAX_TEXT_IDS - _IDS_FOR_A_TEXT:
+            raise UsageError(
+                f"--prompt_text_prefix and --prompt_text_suffix have {ids} tokens together and leave too little of the "
+                f"{c.MAX_TEXT_IDS} that the model reads; use at most {c.MAX_TEXT_IDS - _IDS_FOR_A_TEXT}"
+            )
 
 
 def history_plan(options: Options) -> HistoryPlan:

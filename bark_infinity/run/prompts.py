@@ -19,6 +19,7 @@ from ..text.units import PATTERN_UNITS, Span, split_spans
 
 Notify = Callable[[str], None]
 
+_MAX_DIGITS = 9  # of a group's size
 _MAX_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
 SAMPLE_PROMPTS = (
     "Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
@@ -120,8 +121,9 @@ def _cut(
     if unit in PATTERN_UNITS and string is None:
         string, value = value, None
     size = value if value is not None else "1"
-    if not (size.strip().isdecimal() and int(size) > 0):
-        raise UsageError(f"--{value_flag} takes a whole number of 1 or more, not {value!r}")
+    if not (size.strip().isdecimal() and len(size.strip()) <= _MAX_DIGITS and int(size) > 0):
+        shown = size if len(size) <= 40 else f"{size[:40]}..."
+        raise UsageError(f"--{value_flag} takes a whole number from 1 to {10**_MAX_DIGITS - 1:,}, not {shown!r}")
     return split_spans(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
 
 

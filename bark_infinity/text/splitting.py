@@ -56,10 +56,8 @@ def split_text(
         max_length=max_length,
         jitter=jitter,
         seed=seed,
-        count_ids=count_ids,
-        max_ids=max_ids,
     )
-    return [segment.text for segment in segments]
+    return [segment.text for segment in within_ids(segments, count_ids, max_ids)]
 
 
 def split_with_breaks(
@@ -69,35 +67,43 @@ def split_with_breaks(
     max_length: int = 170,
     jitter: int = 0,
     seed: int = 0,
-    count_ids: Callable[[str], int] | None = None,
-    max_ids: int = 256,
 ) -> list[TextSegment]:
-    """As `split_text`, with the grade of the break behind each segment."""
+    """As `split_text`, with the grade of the break behind each segment, and whatever number of token ids they have."""
     if not 1 <= goal_length <= max_length:
         raise ValueError(f"goal_length {goal_length} must be from 1 to max_length, which is {max_length}")
-    if jitter < 0 or max_ids < 1:
-        raise ValueError(f"jitter {jitter} must be 0 or more and max_ids {max_ids} must be 1 or more")
+    if jitter < 0:
+        raise ValueError(f"jitter {jitter} must be 0 or more")
     shift = random.Random(seed).randint(-jitter, jitter)
     goal = max(min(goal_length, MIN_LENGTH), goal_length + shift)
     limit = max(min(max_length, MIN_LENGTH), goal, max_length + shift)
 
-    count = _estimate_ids if count_ids is None else count_ids
     segments: list[TextSegment] = []
     for block in find_blocks(text):
-        own = _split_block(block.text, goal, limit, count, max_ids)
+        own = _split_block(block.text, goal, limit)
         segments += [*own[:-1], *(TextSegment(last.text, block.end) for last in own[-1:])]
     return segments
 
 
-def _split_block(text: str, goal: int, limit: int, count: Callable[[str], int], max_ids: int) -> list[TextSegment]:
+def within_ids(
+    segments: Iterable[TextSegment], count_ids: Callable[[str], int] | None = None, max_ids: int = 256
+) -> list[TextSegment]:
+    """The segments, those of more than `max_ids` token ids cut further; ids are estimated without `count_ids`."""
+    if max_ids < 1:
+        raise ValueError(f"max_ids {max_ids} must be 1 or more")
+    count = _estimate_ids if count_ids is None else count_ids
+    limited: list[TextSegment] = []
+    for segment in segments:
+        *parts, last = _within_ids(segment.text, count, max_ids) if SPOKEN.search(segment.text) else [segment.text]
+        limited += [*(TextSegment(part, Break.WORD) for part in parts), TextSegment(last, segment.end)]
+    return limited
+
+
+def _split_block(text: str, goal: int, limit: int) -> list[TextSegment]:
     text, verse_ends = collapsed(text)
     if not SPOKEN.search(text):
         return [TextSegment(text.replace("\n", " "), Break.PARAGRAPH)] if text else []
-    segments: list[TextSegment] = []
-    for start, end, grade in _MarkedText(text, goal, limit, verse_ends).segments():
-        *parts, last = _within_ids(text[start:end].replace("\n", " "), count, max_ids)
-        segments += [*(TextSegment(part, Break.WORD) for part in parts), TextSegment(last, grade)]
-    return segments
+    segments = _MarkedText(text, goal, limit, verse_ends).segments()
+    return [TextSegment(text[start:end].replace("\n", " "), grade) for start, end, grade in segments]
 
 
 def estimate_seconds(text: str) -> float:

@@ -14,10 +14,14 @@ from types import SimpleNamespace
 import pytest
 
 from bark_infinity.errors import TextError, UsageError
+from bark_infinity.narration import ClipSource, Job
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
+from bark_infinity.run import planning
 from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.prompts import SAMPLE_PROMPTS, read_prompts
+from bark_infinity.run.recipe import Recipe
+from bark_infinity.text.splitting import split_with_breaks
 
 POEM = "One two three.\nFour five.\nSix seven eight nine.\nTen."
 
@@ -223,3 +227,55 @@ def test_waiting_for_a_pipe_can_be_interrupted(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     process.stderr.close()
+
+
+# ---- cost and limits ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_cuts_and_tokenises_each_text_once(demo, monkeypatch):
+    """Though it plans before the model is loaded, once for every unfinished run, and once more."""
+    cuts: list[str] = []
+    encoded: list[str] = []
+    monkeypatch.setattr(
+        planning, "split_with_breaks", lambda text, **how: cuts.append(text) or split_with_breaks(text, **how)
+    )
+    tokenizer, backend = demo.tokenizer, demo.tokenizer._backend
+    counting = SimpleNamespace(encode=lambda text, **how: encoded.append(text) or backend.encode(text, **how))
+    monkeypatch.setattr(tokenizer, "_backend", counting)
+    how = {"model": "demo", "semantic_max_gen_duration_s": 0.1, "output_iterations": 2, "output_dir": "out"}
+    options = resolve(Options(text_prompt="One dog sat here.\n\nTwo cats sat there.", **how))
+    for _ in range(2):  # interrupted runs
+        unfinished = Job(options, ClipSource(options), Recipe.from_options(options, demo)).run()
+        next(unfinished)
+        unfinished.close()
+    cuts.clear(), encoded.clear(), tokenizer._cached.cache_clear()
+    source = ClipSource(options)
+    source.plan()
+    list(Job(options, source, Recipe.from_options(options, demo)).run())
+    assert cuts == [options.text_prompt]
+    assert sorted(encoded) == ["One dog sat here.", "Two cats sat there."]
+
+
+@pytest.mark.parametrize("unit", [None, "line"])
+def test_a_prefix_that_leaves_no_room_is_named(unit):
+    def count(text: str) -> int:
+        return 2 * len(text.split())
+
+    for how in (
+        {"prompt_text_prefix": "a " * 230},
+        {"prompt_text_prefix": "a " * 120, "prompt_text_suffix": "b " * 120},
+    ):
+        options = resolve(Options(split_each_text_prompt_by=unit, **how))
+        with pytest.raises(UsageError, match="--prompt_text_prefix and --prompt_text_suffix have"):
+            plan_clips(["Hello there."], options, 0)
+        with pytest.raises(UsageError, match="use at most 224"):
+            plan_clips(["Hello there."], options, 0, count)
+    options = resolve(Options(split_each_text_prompt_by=unit, prompt_text_prefix="a " * 112))
+    assert plan_clips(["Hello there."], options, 0, count)[0][0].segments[0].text.endswith("a Hello there.")
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "1" * 10, "٣" * 5000])
+def test_a_group_size_of_many_digits_is_named(size):
+    with pytest.raises(UsageError, match="by_value takes a whole number from 1 to 999,999,999, not") as error:
+        segments(POEM, split_each_text_prompt_by="word", split_each_text_prompt_by_value=size)
+    assert len(str(error.value)) < 200
