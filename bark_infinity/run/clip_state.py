@@ -65,6 +65,7 @@ class ClipState:
     def __init__(self, plan: ClipPlan, recipe: Recipe):
         self.plan, self.recipe = plan, recipe
         self.writer: ClipWriter | None = None  # once there is something to write
+        self.failed = False  # whether nothing more is made of it
         self._states = [_SegmentState() for _ in plan.segments]
         self._ready: list[int] = []  # segments that are READY or RETRYING, in order
         self._n_finished = 0

@@ -137,14 +137,14 @@ class Scheduler:
     def _prepare(self, places: Sequence[Place]) -> Iterator[FailedClip]:
         for clip, index in places:
             try:
-                if clip in self._clips:
+                if not clip.failed:
                     clip.prepare(index)
             except BarkError as error:
                 yield self._give_up(clip, error)
 
     def _recall(self, places: Sequence[Place]) -> Iterator[Result]:
         for clip, index in places:
-            if clip not in self._clips or clip.is_retried(index):
+            if clip.failed or clip.is_retried(index):
                 continue
             kept = self._known.get(index)
             if kept is None and self._journal is not None:
@@ -180,12 +180,12 @@ class Scheduler:
         with closing(self._engine.stream(segments, self._recipe.settings, report, rows)) as stream:
             for place, generation in stream:
                 clip, index = places[place]
-                if clip not in self._clips:  # it was given up meanwhile
+                if clip.failed:  # meanwhile, by another of its segments
                     continue
                 if outcome := clip.judge(index, generation):
                     rows_done += 1
                     yield from self._finish(clip, index, outcome, keep=True)
-                if not any(other in self._clips for other, _ in places):
+                if all(other.failed for other, _ in places):  # nobody waits for the rest
                     return
 
     def _finish(self, clip: ClipState, index: int, outcome: Outcome, keep: bool = False) -> Iterator[Result]:
@@ -238,6 +238,7 @@ class Scheduler:
 
     def _give_up(self, clip: ClipState, error: BarkError) -> FailedClip:
         """Make nothing more of a clip. What is kept of it stays where the same command may go on: space, memory."""
+        clip.failed = True
         _discard(clip)
         self._clips.remove(clip)
         may_pass = isinstance(error, (OutputError, DeviceError))

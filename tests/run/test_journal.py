@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import Counting
+from fakes import Counting, Hashing
 
 from bark_infinity.cli.signals import Stopped, stopping
 from bark_infinity.errors import OutputError
@@ -40,11 +40,10 @@ SHORT = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.1
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
-@pytest.fixture(scope="session")
-def demo(demo):
-    """The demo model, loaded to its end: a forked process would wait for a thread that it has not."""
-    assert demo.codec
-    return demo
+@pytest.fixture
+def demo() -> Hashing:
+    """Stands for a model, which would take a hundred times as long. `test_bark.py` has one of the real kind."""
+    return Hashing()
 
 
 def run(bark, text: str | None = LINES, folder: Path = OUT, **options) -> list[Clip | FailedClip]:

@@ -13,7 +13,7 @@ import pytest
 from fakes import VOICE, Recorder, WholeClip, plan, recipe_of, sources, whole_clips
 from rich.console import Console
 
-from bark_infinity.bark import Bark
+from bark_infinity.bark import Bark, Segment, Settings
 from bark_infinity.cli.console import RunDisplay
 from bark_infinity.errors import OutputError
 from bark_infinity.options.resolve import resolve
@@ -23,6 +23,9 @@ from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
 from bark_infinity.run.planning import ClipPlan, plan_clips
 from bark_infinity.run.recipe import Recipe
 from bark_infinity.run.scheduler import Scheduler
+from bark_infinity.seeds import Seeds
+from bark_infinity.stages.fine import FineSettings
+from bark_infinity.stages.semantic import SemanticSettings
 from bark_infinity.voices.voice import Voice
 
 STORY = " ".join(f"This is sentence number {n} of a story about a dog." for n in range(1, 9))
@@ -130,7 +133,8 @@ def test_a_clip_without_any_sound_has_failed():
 
 @pytest.mark.parametrize("options", [{"stable_mode_interval": 0}, {"stable_mode_interval": 2}, {}])
 def test_rows_at_once_change_nothing(bark: Bark, options):
-    options = resolve(Options(single_starting_seed=4, split_each_text_prompt_by="sentence", **options))
+    how = {"split_each_text_prompt_by": "sentence", "semantic_max_gen_duration_s": 0.5}  # longer than a coarse window
+    options = resolve(Options(single_starting_seed=4, **how, **options))
     made = []
     for rows in (1, 3):
         (clip,) = whole_clips(Recipe.from_options(options, bark), plan_clips([STORY], options, 0)[0], rows)
@@ -392,3 +396,33 @@ def test_where_much_waits_already_only_that_for_which_it_waits_is_made(monkeypat
     recorder = Counted()
     clip = last(recipe_of(recorder, stable_mode_interval=40), 320)
     assert len(clip.segments) == 320 and 20 <= recorder.most[0] <= 20 + 8 + 3
+
+
+@pytest.mark.parametrize("voice", [None, VOICE])
+@pytest.mark.parametrize("interval", [0, 1, 3])
+def test_the_work_for_a_segment_does_not_grow_with_the_text(monkeypatch, interval, voice):
+    """Whether a segment's history is known is looked up some times for each, however many there are."""
+    asked = []
+    known = clip_state.ClipState._history_known
+    monkeypatch.setattr(clip_state.ClipState, "_history_known", lambda self, k: asked.append(k) or known(self, k))
+    counts = []
+    for n in (50, 400):
+        asked.clear()
+        last(recipe_of(Recorder(), voice, stable_mode_interval=interval), n)
+        counts.append(len(asked) / n)
+    assert counts[1] <= 4 and counts[1] <= counts[0] + 0.2
+
+
+# ---- settings of a segment's own ------------------------------------------------------------------------------------
+
+
+def test_segments_with_settings_of_their_own_are_made_as_if_alone(bark: Bark):
+    warm = Settings(SemanticSettings(max_gen_duration_s=0.2))
+    greedy = Settings(SemanticSettings(temperature=0.0, max_gen_duration_s=0.2), fine=FineSettings(0.0))
+    segments = [
+        Segment(f"Number {k}.", seeds=Seeds(k), settings=own) for k, own in enumerate((None, greedy, None, greedy))
+    ]
+    together = bark.generate(segments, warm)
+    for k, segment in enumerate(segments):
+        (alone,) = bark.generate([dataclasses.replace(segment, settings=None)], segment.settings or warm)
+        np.testing.assert_array_equal(together[k].voice.fine, alone.voice.fine)
