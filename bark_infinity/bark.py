@@ -401,11 +401,18 @@ class Bark:
         with at_work(self.codec, self._codec_placement):
             return [self.codec.decode(c) for c in codes]
 
-    def find_voice(self, voice: Voice | str | Path | Mapping[str, np.ndarray] | None) -> Voice | None:
-        """A voice that this model can speak with, from what `load_voice` takes. Raises VoiceError."""
-        if isinstance(voice, str | Path) and find_voice(str(voice), voice_folders(Options.output_dir)) is None:
+    def find_voice(
+        self,
+        voice: Voice | str | Path | Mapping[str, np.ndarray] | None,
+        folders: Sequence[Path] = voice_folders(Options.output_dir),
+    ) -> Voice | None:
+        """A voice that this model can speak with, from what `load_voice` takes. Raises VoiceError.
+
+        A published preset that does not suit the model is refused without a download.
+        """
+        if isinstance(voice, str | Path) and find_voice(str(voice), folders) is None:
             check_preset(str(voice), self.name, self.spec.semantic_vocab_size)
-        found = load_voice(voice, self.hub)
+        found = load_voice(voice, self.hub, folders)
         self.check_voice(found, f"the voice {voice}" if isinstance(voice, str | Path) else "the voice")
         return found
 

@@ -196,7 +196,6 @@ def narrate(
     Raises TextError for a text without words, VoiceError for an unusable voice, UsageError for options that contradict
     each other.
     """
-    from .bark import load_voice
     from .run.recipe import Recipe
     from .voices.library import voice_folders
 
@@ -208,8 +207,7 @@ def narrate(
         asked = dataclasses.replace(asked, history_prompt=str(voice))
     resolved = resolve(asked)
     folders = voice_folders(resolved.output_dir)
-    history = load_voice(resolved.history_prompt if voice is None else voice, bark.hub, folders)
-    bark.check_voice(history)
+    history = bark.find_voice(resolved.history_prompt if voice is None else voice, folders)
     return Narration(
         resolved, Recipe.from_options(resolved, bark, history), in_memory=folder is None, progress=progress
     )

@@ -22,7 +22,12 @@ def run(monkeypatch, capsys):
     """Runs a command line up to where a model would be loaded: (exit status, the prompts that it would speak, stderr)."""
     monkeypatch.setenv("COLUMNS", "400")
     spoken = []
-    monkeypatch.setattr(commands, "perform", lambda options, task, console: spoken.extend(task.prompts) or 0)
+
+    def speak(options, source, console) -> int:
+        spoken.extend(plan.text for plan in source.plan()[0])
+        return 0
+
+    monkeypatch.setattr(commands, "speak", speak)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "hub")
 
     def perform(*arguments: str) -> tuple[int, list[str], str]:

@@ -82,7 +82,7 @@ def test_the_command_line_refuses_it_before_anything_is_loaded(
     real_demo, make_voice, monkeypatch, capsys, model, voice, suitable, more
 ):
     monkeypatch.setenv("COLUMNS", "500")
-    monkeypatch.setattr("bark_infinity.cli.commands.perform", None)
+    monkeypatch.setattr("bark_infinity.cli.commands.speak", None)
     make_voice(3.0).save("other.npz")
     assert main(["--model", model, "--history_prompt", voice, "--text_prompt", "Hello.", *more]) == 2
     error = capsys.readouterr().err
