@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
 from pathlib import Path
 
+import numpy as np
 import torch
-from transformers import BarkConfig, BarkModel, GenerationConfig
+from transformers import BarkConfig, BarkModel, EncodecModel, GenerationConfig
 from transformers.models.bark.generation_configuration_bark import (
     BarkCoarseGenerationConfig,
     BarkFineGenerationConfig,
@@ -137,3 +139,25 @@ def suno_name(name: str) -> str:
     if parts[-2] == "out_proj":
         parts[-2] = "c_proj"
     return ".".join(SUNO_NAMES.get(part, part) for part in parts)
+
+
+def spread_codebooks(model: EncodecModel) -> EncodecModel:
+    """Random codebooks that lie where the encoder's output does, so that codes tell sounds apart."""
+    with torch.no_grad():
+        latents = model.encoder(torch.from_numpy(noise(24_000))[None, None])[0]  # (width, 75)
+        spread, centre = latents.std(1), latents.mean(1)
+        for i, layer in enumerate(model.quantizer.layers):
+            layer.codebook.embed.normal_().mul_(spread * 0.8**i).add_(centre if i == 0 else 0)
+    return model
+
+
+def noise(n: int) -> np.ndarray:
+    return (np.random.default_rng(1).standard_normal(n) * 0.3).astype(np.float32)
+
+
+def put_in_hub_cache(cache, repo: str, folder) -> None:
+    """Lay a folder out as the hub's cache keeps a repository."""
+    home = cache / f"models--{repo.replace('/', '--')}"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, home / "snapshots" / ("0" * 40))

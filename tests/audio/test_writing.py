@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from audio_files import any_format, decoded, needs_ffmpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -27,10 +28,6 @@ TAGS = {
     "comment": "seed 7; --text_prompt '" + "ü你न" * 184 + "'",  # 1 500 bytes
     "software": "Bark Infinity",
 }
-needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg") or not shutil.which("ffprobe"), reason="no ffmpeg here")
-any_format = pytest.mark.parametrize(
-    "format", [pytest.param(name, marks=needs_ffmpeg if name in FFMPEG_FORMATS else ()) for name in FORMATS]
-)
 
 
 def tone(n: int, value: float = 0.5) -> np.ndarray:
@@ -49,12 +46,6 @@ def probe(path: Path) -> tuple[float, dict[str, str]]:
     found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     tags = found["streams"][0].get("tags", {}) | found["format"].get("tags", {})
     return float(found["format"].get("duration", 0)), {name.lower(): value for name, value in tags.items()}
-
-
-def decoded(path: Path) -> np.ndarray:
-    """Samples at 24 kHz as ffmpeg hears them."""
-    command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", "-ar", "24000", "-f", "f32le", "-"]
-    return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4")
 
 
 def join(pieces: list[np.ndarray], seconds: float) -> tuple[np.ndarray, list[Span], str]:

@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
+from tiny import put_in_hub_cache
 
 from bark_infinity import Bark
 from bark_infinity.checkpoints.finding import find_checkpoints
@@ -90,7 +91,7 @@ def test_biases_are_read_where_there_are_some(tmp_path):
 
 def test_special_tokens_and_sizes_come_from_the_configuration(tmp_path):
     """A Bark of another size and with other ids says the same as transformers makes of it."""
-    from test_stages import coarse_row, oracle_semantic, random_semantic, semantic_row
+    from rows import coarse_row, oracle_semantic, random_semantic, semantic_row
 
     from bark_infinity.stages.coarse import CoarseSettings
     from bark_infinity.stages.semantic import SemanticSettings
@@ -261,14 +262,6 @@ def test_folders_and_names_that_are_no_model(tmp_path):
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------
-
-
-def put_in_hub_cache(cache, repo: str, folder) -> None:
-    """Lay a folder out as the hub's cache keeps a repository."""
-    home = cache / f"models--{repo.replace('/', '--')}"
-    (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text("0" * 40)
-    shutil.copytree(folder, home / "snapshots" / ("0" * 40))
 
 
 def names(models: dict[str, str], hub: Hub) -> dict[str, str]:

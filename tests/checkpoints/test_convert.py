@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from rows import coarse_row, fine_row, oracle_semantic, semantic_row
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_stages import coarse_row, fine_row, oracle_semantic, semantic_row
 
 from bark_infinity import Bark
 from bark_infinity.checkpoints import convert

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from babbler import Babbler
+from tiny import noise, spread_codebooks
 from transformers import EncodecConfig, EncodecModel
 
 from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint
@@ -15,20 +16,6 @@ from bark_infinity.errors import CheckpointError
 from bark_infinity.model.codec import Codec, CodecWeights, Encoder
 
 CPU = torch.device("cpu")
-
-
-def spread_codebooks(model: EncodecModel) -> EncodecModel:
-    """Random codebooks that lie where the encoder's output does, so that codes tell sounds apart."""
-    with torch.no_grad():
-        latents = model.encoder(torch.from_numpy(noise(24_000))[None, None])[0]  # (width, 75)
-        spread, centre = latents.std(1), latents.mean(1)
-        for i, layer in enumerate(model.quantizer.layers):
-            layer.codebook.embed.normal_().mul_(spread * 0.8**i).add_(centre if i == 0 else 0)
-    return model
-
-
-def noise(n: int) -> np.ndarray:
-    return (np.random.default_rng(1).standard_normal(n) * 0.3).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

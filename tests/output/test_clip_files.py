@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from audio_files import any_format, decoded
 from fakes import VOICE, Changed, Recorder, plan
-from test_writing import any_format, decoded
 
 from bark_infinity import Voice
 from bark_infinity.audio.formats import FFMPEG_FORMATS

@@ -6,13 +6,13 @@ import numpy as np
 import plain
 import pytest
 import torch
+from rows import coarse_row, fine_row, oracle_semantic, prompt_of, random_semantic, semantic_row
 
 from bark_infinity import Bark
 from bark_infinity.model.sampling import RowRandom
-from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
-from bark_infinity.stages.fine import FineRow, FineSettings
+from bark_infinity.stages.coarse import CoarseSettings
+from bark_infinity.stages.fine import FineSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
-from bark_infinity.voices.history import History
 
 TEXTS = ["Hello there.", "A much longer sentence, with commas, for the second row of the batch!", "x"]
 
@@ -24,44 +24,11 @@ def either(request, huggingface_folder, suno_folder) -> Bark:
     return Bark.load(str(folder), device="cpu", dtype="float32")
 
 
-def semantic_row(bark, text, voice=None, seed=None) -> SemanticRow:
-    return SemanticRow(bark.encode(text)[:256], History.of_voice(voice).semantic, RowRandom(seed))
-
-
 def semantic_tokens(bark, rows, settings) -> list[np.ndarray]:
     return [made.tokens for made in bark.run_stage("semantic", rows, settings)]
 
 
-def coarse_row(semantic, voice=None, seed=None) -> CoarseRow:
-    history = History.of_voice(voice)
-    return CoarseRow(semantic, history.coarse_semantic, history.coarse, RowRandom(seed))
-
-
-def fine_row(coarse, voice=None, seed=None) -> FineRow:
-    return FineRow(coarse, History.of_voice(voice).fine, RowRandom(seed))
-
-
-def prompt_of(voice) -> dict[str, torch.Tensor] | None:
-    """A voice as transformers takes it."""
-    return None if voice is None else {name: torch.from_numpy(a.copy()).long() for name, a in voice.prompts().items()}
-
-
-def random_semantic(n: int, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 10_000, n)
-
-
 # ---- transformers, greedy -------------------------------------------------------------------------------------------
-
-
-def oracle_semantic(oracle, ids, voice) -> np.ndarray:
-    g = oracle.generation_config.semantic_config
-    padded = torch.zeros(1, 256, dtype=torch.long)
-    padded[0, : len(ids)] = torch.tensor(ids)
-    mask = (torch.arange(256) < len(ids)).long()[None]
-    out = oracle.semantic.generate(
-        padded, semantic_generation_config=g, history_prompt=prompt_of(voice), attention_mask=mask
-    )
-    return np.array([t for t in out[0].tolist() if t != g.eos_token_id])
 
 
 @pytest.mark.parametrize("seconds", [None, 3.0, 9.0])

@@ -14,7 +14,7 @@ import soundfile
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
-from test_codec import spread_codebooks
+from tiny import spread_codebooks
 from transformers import HubertConfig, HubertModel
 
 from bark_infinity import Voice
@@ -215,7 +215,7 @@ def test_the_published_layout_of_hubert(hubert, models):
 
 
 def test_models_from_the_hubs_cache(models, recording, tmp_path):
-    from test_checkpoints import put_in_hub_cache
+    from tiny import put_in_hub_cache
 
     for repo in (HUBERT_REPO, QUANTIZER_REPO):
         put_in_hub_cache(tmp_path / "cached", repo, models / repo)
