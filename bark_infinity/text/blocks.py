@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, Break, TextSegment
+from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, VERSE_LINE_LENGTH, Break, TextSegment
 
 MAX_HEADING_LENGTH = 60  # characters
 MAX_HEADING_WORDS = 10
+MAX_WRAPPED_LENGTH = 150  # characters of a line; who writes longer ones does not wrap them
 MAX_HEADINGS = 3  # one after the other; more short paragraphs than that are a list or a poem
 
 
@@ -61,9 +64,11 @@ def segments_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[TextS
     of words.
     """
     segments: list[TextSegment] = []
-    scenes = [match.span() for match in _LINE.finditer(text) if is_ornament(match.group())]
+    scenes = deque(match.span() for match in _LINE.finditer(text) if is_ornament(match.group()))
     previous_end = 0
-    for start, end in spans:
+    for start, end in spans:  # in their order
+        while scenes and scenes[0][1] <= start:
+            scenes.popleft()
         kept = [(a, b) for a, b in _without(start, end, scenes) if SPOKEN.search(text, a, b) or "♪" in text[a:b]]
         if not kept:
             continue
@@ -92,16 +97,18 @@ _LINE = re.compile(r"[^\n]+")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 _EMOJI_OR_MUSIC = re.compile("[♩-♯\U0001f000-\U0001ffff]")
 _ORNAMENT = re.compile(r"[^.,;:!?…'\"“”„‘’‚«»‹›()\[\]{}¿¡。、，；：！？・「」『』（）।॥]")
+_INDENT = re.compile("(?:  +|\t|\u3000)(?=\\S)")
 _UNDERLINE = re.compile(r"([-=~_^+*#\"'])\1{2,}")
 
 
-def _without(start: int, end: int, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """What is left of a span."""
+def _without(start: int, end: int, holes: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left of a span without the holes, which are in order and end behind its start."""
     for hole_start, hole_end in holes:
-        if hole_start < end and hole_end > start:
-            if start < hole_start:
-                yield start, hole_start
-            start = hole_end
+        if hole_start >= end:
+            break
+        if start < hole_start:
+            yield start, hole_start
+        start = hole_end
     if start < end:
         yield start, end
 
@@ -127,9 +134,8 @@ def _paragraphs(text: str) -> list[_Paragraph]:
     lines: list[str] = []
 
     def close() -> None:
-        if lines:
-            found.append(_Paragraph("\n".join(lines)))
-            lines.clear()
+        found.extend(_Paragraph("\n".join(own)) for own in _split_lines(lines))
+        lines.clear()
 
     for line in text.split("\n"):
         if not line.strip():
@@ -149,19 +155,32 @@ def _paragraphs(text: str) -> list[_Paragraph]:
     return found
 
 
+def _split_lines(lines: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The paragraphs among lines without a blank one between: one a line, or each with its first line indented."""
+    longest = max(map(_length, lines), default=0)
+    if len(lines) > 1 and longest > MAX_WRAPPED_LENGTH:
+        with_stop = sum(_STOP.search(line.rstrip()) is not None for line in lines)
+        starts = list(range(len(lines))) if 3 * with_stop >= 2 * len(lines) else [0]
+    elif longest > VERSE_LINE_LENGTH and any(not _INDENT.match(line) for line in lines):
+        starts = [0, *(k for k in range(1, len(lines)) if _INDENT.match(lines[k]) and not _INDENT.match(lines[k - 1]))]
+    else:
+        starts = [0]
+    yield from (lines[start:end] for start, end in pairwise([*starts, len(lines)]) if start < end)
+
+
 def _mark_headings(paragraphs: Sequence[_Paragraph]) -> list[_Paragraph]:
     """Which paragraphs are headings: short ones without a final stop that another paragraph follows."""
     marked: list[_Paragraph] = []
-    run: list[int] = []  # places of the headings just before
+    n_before = 0  # headings just before that are none if there are too many
     for k, paragraph in enumerate(paragraphs):
         text = paragraph.text.strip()
         if match := _DECORATED.fullmatch(text):
             text = match["title"]
         heading = paragraph.heading or (k + 1 < len(paragraphs) and _may_be_heading(text))
         marked.append(_Paragraph(text if heading else paragraph.text, paragraph.end, heading))
-        run = [*run, k] if heading and not (_is_chapter(text) or _TITLE.fullmatch(text)) else []
-        if len(run) > MAX_HEADINGS:
-            for i in run:
+        n_before = n_before + 1 if heading and not (_is_chapter(text) or _TITLE.fullmatch(text)) else 0
+        if n_before > MAX_HEADINGS:
+            for i in range(k - MAX_HEADINGS, k + 1):
                 marked[i] = paragraphs[i]._replace(heading=False)
     return marked
 
@@ -196,9 +215,12 @@ def _is_chapter(line: str) -> bool:
     return _CHAPTER.fullmatch(" ".join(line.split())) is not None and _is_short(line)
 
 
+def _length(line: str) -> int:
+    return len(line) + (SYLLABLE_LENGTH - 1) * len(SYLLABLE.findall(line))
+
+
 def _is_short(line: str) -> bool:
-    length = len(line) + (SYLLABLE_LENGTH - 1) * len(SYLLABLE.findall(line))
-    return length <= MAX_HEADING_LENGTH and len(line.split()) <= MAX_HEADING_WORDS
+    return _length(line) <= MAX_HEADING_LENGTH and len(line.split()) <= MAX_HEADING_WORDS
 
 
 def _may_be_heading(text: str) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+import time
+
 import pytest
 
-from bark_infinity.text.blocks import is_ornament, segments_of_spans
+from bark_infinity.text.blocks import find_blocks, is_ornament, segments_of_spans
 from bark_infinity.text.breaks import Break
 from bark_infinity.text.splitting import split_with_breaks
 from bark_infinity.text.units import split_spans
@@ -150,3 +153,44 @@ def test_spans_of_other_units(unit, size, expected):
     text = "One two.\nThree four.\n \nFive six.\n\n* * *\n\nSeven."
     found = [(part, end if end >= P else None) for part, end in segments_of_spans(*split_spans(text, unit, size))]
     assert found == expected
+
+
+LONG = (
+    "The kettle had been cold for an hour when somebody knocked at the kitchen door, and nobody but the cat on the old "
+)
+LONG += "chair by the window heard it, for all the others were asleep."
+
+
+def test_a_text_with_one_paragraph_a_line():
+    text = f"{LONG}\n“Who is there at this hour?”\n“It is me, your old friend.”\n{LONG}"
+    paragraphs = [text for text, end in ends(text) if end is P]
+    assert len(paragraphs) == 4 and paragraphs[1:3] == ["“Who is there at this hour?”", "“It is me, your old friend.”"]
+    chinese = "鲁镇的酒店的格局，是和别处不同的都是当街一个曲尺形的大柜台，柜里面预备着热水可以随时温酒，做工的人傍午傍晚散了工每每花四文铜钱买酒。"
+    assert [end for _, end in ends(f"{chinese}\n{chinese}")].count(P) == 2
+
+
+def test_wrapped_lines_are_no_paragraphs():
+    for width in (40, 78, 100, 170):
+        lines = textwrap.wrap(f"{LONG} {LONG} {LONG} {LONG}", width)
+        assert [end for _, end in ends("\n".join(lines))].count(P) == 1
+        indented = "\n".join(f"   {line}" for line in lines)
+        assert [end for _, end in ends(indented)].count(P) == 1
+
+
+def test_an_indented_line_begins_a_paragraph():
+    for indent in ("  ", "    ", "\t"):
+        paragraph = indent + "\n".join(textwrap.wrap(LONG, 70))
+        assert [end for _, end in ends(f"{paragraph}\n{paragraph}\n{paragraph}")].count(P) == 3
+    verse = "Walking down the road again\n  With my pockets full of rain\nEvery window has a light\n  None of them for me tonight"
+    assert [end for _, end in ends(verse)].count(P) == 1
+
+
+@pytest.mark.parametrize(
+    "unit", ["a\n\n", "***\n", "a b c\n***\n", "Chapter 1\n", "  a\nb\n", "- ", "x\n---\n", "* a *\n\n"]
+)
+def test_time_grows_with_the_text(unit):
+    text = unit * (100_000 // len(unit))
+    start = time.perf_counter()
+    find_blocks(text)
+    segments_of_spans(*split_spans(text, "word"))
+    assert time.perf_counter() - start < 5
