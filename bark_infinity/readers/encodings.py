@@ -74,20 +74,33 @@ _NO_TEXT = "it is no text file; save it as text, or give its encoding with --tex
 
 
 def _decode_wide(data: bytes) -> DecodedText:
-    """UTF-32 or UTF-16 without a mark, as its zeros show."""
-    little = data[1::2].count(0) > data[::2].count(0)
-    for name in ("utf-32-le", "utf-32-be", "utf-16-le" if little else "utf-16-be"):
+    """UTF-32 or UTF-16 without a mark, or UTF-8 with zeros, which nobody speaks."""
+    best, best_score = None, _MIN_SCORE
+    for name in ("utf-8", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
         try:
-            text = data.decode(name)
+            score = _wide_plausibility(codecs.getincrementaldecoder(name)().decode(data[:SAMPLE_BYTES]))
+            text = data.decode(name) if score > best_score else None
         except UnicodeDecodeError:
             continue
-        strange = sum(unicodedata.category(character) in _STRANGE for character in text if character not in "\t\r\n\f")
-        if strange <= len(text) / 100:
-            return DecodedText(text, name)
-    try:
-        return DecodedText(data.decode("utf-8"), "utf-8")  # zeros are spoken by nobody
-    except UnicodeDecodeError:
-        raise TextError(_NO_TEXT) from None
+        if text is not None:
+            best, best_score = DecodedText(text, name), score
+    if best is None:
+        raise TextError(_NO_TEXT)
+    return best
+
+
+def _wide_plausibility(text: str) -> float:
+    """As `_plausibility`, of texts with zeros between the characters if they are decoded wrongly."""
+    total, text = 0.0, text.rstrip("\0")  # a file may be filled up with them
+    for match in re.finditer(r"(?s).", text):
+        character = match.group()
+        if character < "\x80":
+            total += 1.0 if character.isprintable() else 0.0 if character in "\t\r\n\f" else -1.0
+        elif unicodedata.category(character) in _STRANGE:
+            total -= 1.0
+        else:
+            total += _of_any(match) + 0.5 * (character.isalpha() and character < "\u0370")
+    return total / max(1, len(text))
 
 
 _STRANGE = ("Cc", "Cn", "Co", "Cs")
@@ -195,6 +208,8 @@ def _of_any(match: re.Match[str]) -> float:
         alone = "Ѐ" <= character <= "ӿ" and not before.isalpha() and not behind.isalpha()
         strange = mixed or strange_case or (alone and character.lower() not in _RUSSIAN_WORDS_OF_ONE_LETTER)
         return _of_letter(character) - 1.0 * strange
+    if unicodedata.category(character)[0] == "M":
+        return 0.5
     return 0.8 if character in _WIDE_PUNCTUATION or "！" <= character <= "～" else -1.0
 
 
@@ -212,7 +227,9 @@ def _of_letter(character: str) -> float:
         return 1.2 if character in _HANGUL else 0.4 if _is_in(character, "euc_kr") else -0.5
     if "一" <= character <= "鿿":
         return 1.2 if character in _HAN else 0.3 if _is_common_han(character) else -0.5
-    return -0.8  # half-width katakana among them
+    if "\u0900" <= character <= "\u097f":
+        return 1.0
+    return 0.2 if "\u0590" <= character <= "\u0fff" else -0.8  # half-width katakana among them
 
 
 def _is_common_han(character: str) -> bool:

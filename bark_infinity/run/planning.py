@@ -152,7 +152,8 @@ class SegmentCutter:
         return self._parts[key]
 
     def _around(self, part: str) -> str:
-        prefix, suffix = self._options.prompt_text_prefix or "", self._options.prompt_text_suffix or ""
+        options = self._options
+        prefix, suffix = options.prompt_text_prefix or "", options.prompt_text_suffix or ""
         return " ".join(filter(None, map(str.strip, (prefix, part, suffix))))
 
     def _check_room(self, count_ids: CountIds | None) -> None:

@@ -90,7 +90,10 @@ def test_a_sentence_in_an_old_encoding_is_read(encoding, sentence):
 @pytest.mark.parametrize(
     "name", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "iso2022_jp"]
 )
-@pytest.mark.parametrize("text", ["Hello there.\r\nÉté.\n", "今日はいい天気ですね。\nまた明日。 Hello.\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["Hello there.\r\nÉté.\n", "今日はいい天気ですね。\nまた明日。 Hello.\n", "一天\n", "नमस्ते दुनिया।\n", "Да.\r\n"],
+)
 def test_unicode_is_read_with_and_without_its_mark(name, text):
     data = text.encode(name, errors="ignore")
     assert decode_text(data).text == data.decode(name).removeprefix("\ufeff")
