@@ -24,8 +24,9 @@ def test_every_flag_is_read_by_live_code():
     read = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            on_options = (
-                isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "options"
+            on_options = isinstance(node, ast.Attribute) and (
+                (isinstance(node.value, ast.Name) and node.value.id == "options")
+                or (isinstance(node.value, ast.Attribute) and node.value.attr in ("options", "_options"))
             )
             if on_options and path.parent.name != "options":
                 read.add(node.attr)
