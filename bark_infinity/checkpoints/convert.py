@@ -18,7 +18,6 @@ from ..model.codec import Codec, modern_names
 from ..model.gpt import GPTConfig
 from ..model.tokenizer import Tokenizer
 from .huggingface import generation_config, model_config, tensor_name
-from .mapped import MappedFiles
 from .reading import Checkpoint, check_spec, check_together, fitted, type_of
 
 _TYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.bool: "BOOL"}  # safetensors' names
@@ -115,10 +114,8 @@ def _safetensors(plan: Planned) -> Iterator[bytes | memoryview]:
     # those that keep the alignment for the next, then those that keep at least the alignment of its type
     plan = dict(sorted(plan.items(), key=lambda item: (_size(*item[1]) % _ALIGNMENT > 0, -item[1][1].itemsize)))
     yield _header(plan)
-    files = MappedFiles()
     for tensor, dtype in plan.values():
         yield memoryview(tensor.detach().to(dtype).reshape(-1).view(torch.uint8).numpy())
-        files.release(tensor)
 
 
 def _header(plan: Planned) -> bytes:

@@ -17,7 +17,6 @@ from ..model.tokenizer import Tokenizer
 from ..options.table import Options
 from .finding import find_checkpoints
 from .hub import Hub
-from .mapped import MappedFiles
 from .places import PUBLISHED, WEIGHT_FILES, original_cache
 from .reading import STAGES, StageWeights, build, check_spec, check_together
 from .suno import SunoCheckpoint
@@ -110,7 +109,7 @@ def load_models(choice: ModelChoice) -> Models:
         place = placements[stage]
         model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
         if place.device.type == "cpu":
-            pack(model, place.dtype, MappedFiles().release)
+            pack(model, place.dtype)
         stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name)
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)

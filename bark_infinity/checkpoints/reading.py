@@ -23,7 +23,6 @@ from ..model.gpt import CausalGPT, FineGPT, GPTConfig
 from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
 from ..voices.npz import Frugal
-from .mapped import MappedFiles
 
 _OLD_PICKLES = 5  # that torch wrote one after the other before 1.6: magic number, protocol, machine, content, keys
 _MAX_PARTS = 1000  # layers or codebooks of a model: each is built before its tensors are looked for
@@ -173,11 +172,10 @@ def build(
 ) -> CausalGPT | FineGPT:
     """The model of one stage, every tensor of it from the checkpoint. Raises CheckpointError naming the first misfit.
 
-    Beside the model no more than one tensor is in memory: what the files are mapped to is given back on the way.
+    Files stay mapped, so that beside the model no more than one tensor takes memory that the system cannot take back.
     """
     model, state = fitted(weights, stage, source)
-    files = MappedFiles()
-    state = {name: files.moved(tensor, device, type_of(name, dtype)) for name, tensor in state.items()}
+    state = {name: tensor.to(device=device, dtype=type_of(name, dtype)) for name, tensor in state.items()}
     model.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
 

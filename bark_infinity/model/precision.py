@@ -119,11 +119,10 @@ class Head(Linear):
         return self._parts[start, stop](hidden)
 
 
-def pack(model: nn.Module, dtype: torch.dtype, release: Callable[[torch.Tensor], None] = lambda _: None) -> None:
+def pack(model: nn.Module, dtype: torch.dtype) -> None:
     """Put a CPU model's linear layers into the form that is multiplied fastest in `dtype`, one after the other.
 
-    `release` is called with weights that are no longer needed. Where this torch cannot do it (no oneDNN), float32 and
-    bfloat16 stay plain; raises UsageError for int8 there.
+    Where this torch cannot do it (no oneDNN), float32 and bfloat16 stay plain; raises UsageError for int8 there.
     """
     kind = Int8Linear if dtype == torch.int8 else PackedLinear
     if not _works(kind, working_type(dtype)):
@@ -136,7 +135,6 @@ def pack(model: nn.Module, dtype: torch.dtype, release: Callable[[torch.Tensor],
         for name, layer in list(module.named_children()):
             if type(layer) is Linear:
                 setattr(module, name, kind(layer.weight, layer.bias))
-                release(layer.weight)
 
 
 def working_type(dtype: torch.dtype) -> torch.dtype:

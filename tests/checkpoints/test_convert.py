@@ -24,7 +24,6 @@ from bark_infinity import Bark
 from bark_infinity.checkpoints import convert
 from bark_infinity.checkpoints.finding import find_checkpoints
 from bark_infinity.checkpoints.hub import Hub
-from bark_infinity.checkpoints.mapped import MappedFiles
 from bark_infinity.checkpoints.reading import STAGES, build
 from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
@@ -53,8 +52,6 @@ OTHER_NUMBERS = {
     "coarse": {"coarse_semantic_pad_token": 2_560, "coarse_infer_token": 2_561},
 }
 ODD_TEXTS = ("Hello there, You!", "café 中文字 [laughs] [MASK]", " a\n b\u00a0c x\u0301 \u200b", "", "A" * 150)
-
-linux = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is in memory")
 
 
 @pytest.fixture
@@ -213,44 +210,6 @@ def test_stages_of_two_models(perform, oracle, suno_folder):
 # ---- what is mapped into memory -------------------------------------------------------------------------------------
 
 
-def resident(path: Path) -> int:
-    """Bytes of a file that count as this process's memory."""
-    total, counts = 0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        words = line.split()
-        if not words[0].endswith(":"):
-            counts = words[-1] == str(path.resolve())
-        elif counts and words[0] == "Rss:":
-            total += int(words[1]) * 1024
-    return total
-
-
-@linux
-@pytest.mark.parametrize("layout", ["huggingface", "suno"])
-def test_files_leave_memory_while_a_model_is_built(huggingface_folder, suno_folder, layout, tmp_path):
-    source, file = {"huggingface": (huggingface_folder, "model.safetensors"), "suno": (suno_folder, "text_2.pt")}[
-        layout
-    ]
-    folder = shutil.copytree(source, tmp_path / "copy")  # that no model of another test has mapped
-    weights = stages_of(str(folder))["semantic"].stage("semantic")
-    before = {name: tensor.clone() for name, tensor in weights.state.items()}
-    size = sum(tensor.nbytes for tensor in before.values())
-    assert resident(folder / file) > 0.9 * size
-    model = build(weights, "semantic", torch.bfloat16, CPU, "here")
-    assert resident(folder / file) < 0.2 * size
-    for name, tensor in weights.state.items():  # they come back
-        assert torch.equal(tensor, before[name]) and torch.equal(model.state_dict()[name], tensor.bfloat16())
-
-
-@linux
-def test_a_model_is_written_without_keeping_its_source_in_memory(huggingface_folder, tmp_path):
-    folder = shutil.copytree(huggingface_folder, tmp_path / "copy")  # that no model of another test has mapped
-    (tmp_path / "new").mkdir()
-    convert.write_model(stages_of(str(folder)), tmp_path / "new", torch.bfloat16)
-    file = folder / "model.safetensors"
-    assert resident(file) < 0.2 * file.stat().st_size
-
-
 def test_weights_in_the_type_of_their_file_are_not_copied(perform, huggingface_folder):
     assert perform(f"--model {huggingface_folder} --convert_model converted")[0] == 0
     for folder, dtype in ((str(huggingface_folder), torch.float32), ("converted", torch.bfloat16)):
@@ -260,12 +219,6 @@ def test_weights_in_the_type_of_their_file_are_not_copied(perform, huggingface_f
             places = {tensor.data_ptr() for tensor in weights.state.values()}
             assert {tensor.data_ptr() for tensor in model.state_dict().values()} == places
             assert all(tensor.data_ptr() % 4 == 0 for tensor in weights.state.values())
-
-
-def test_memory_that_is_no_file_stays():
-    tensor = torch.arange(1_000_000)
-    MappedFiles().release(tensor)
-    assert torch.equal(tensor, torch.arange(1_000_000))
 
 
 def test_the_file_is_aligned(perform):
