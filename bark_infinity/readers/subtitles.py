@@ -20,6 +20,7 @@ _LINE_BREAK = re.compile(r"<br\s*/?>|\\[Nn]", re.IGNORECASE)
 _RUBY = re.compile(r"<rt\b[^<>]*>.*?(?:</rt>|(?=</ruby>|$))", re.IGNORECASE | re.DOTALL)  # how a word is read
 _FORMATTING = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}|\{/?[bisuBISU]\}")  # <i>, <00:01.0>, {\an8}, {b}
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|\w{1,32});")
+_NEW_SPEAKER = re.compile(r"^\s*(?:-\s*)?>>+")  # as broadcasters write it
 _IS_VTT = re.compile(r"\s*WEBVTT(?=[ \t\n]|$)")
 _IS_SRT = re.compile(rf"\s*(?:\d+[ \t]*\n+[ \t]*)?{_TIME_LINE.pattern}")
 _IS_ASS = re.compile(r"\s*(?:;.*\n|!.*\n)*\[Script Info\]", re.IGNORECASE)
@@ -105,11 +106,12 @@ def _number(line: str) -> int | None:
 
 
 def _read_vtt(lines: Sequence[str]) -> list[Cue]:
-    """Blocks between blank lines; one without a time line is the header, a note or a style."""
+    """Blocks between empty lines; one without a time line is the header, a note or a style."""
     cues: list[Cue] = []
     block: list[str] = []
-    for line in [*lines, ""]:
-        if line.strip():
+    for k, line in enumerate([*lines, ""]):
+        begins_cue = any(_TIME_LINE.match(behind.strip()) for behind in lines[k + 1 : k + 3])
+        if line and (line.strip() or not begins_cue):  # a line of spaces may stand in a cue
             block.append(line.strip())
             continue
         place = next((i for i, part in enumerate(block[:2]) if _TIME_LINE.match(part)), None)
@@ -155,7 +157,8 @@ def _seconds(time: str) -> float:
 
 def _spoken(line: str) -> str:
     line = _FORMATTING.sub("", line)
-    return " ".join(_ENTITY.sub(lambda entity: html.unescape(entity.group()), line).split())
+    line = _ENTITY.sub(lambda entity: html.unescape(entity.group()), line)
+    return " ".join(_NEW_SPEAKER.sub("", line).split())
 
 
 # ---- rolling captions ------------------------------------------------------------------------------------------------

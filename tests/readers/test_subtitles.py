@@ -208,3 +208,32 @@ def test_who_says_it_twice_is_heard_twice():
         "Yes!",
         "Well.",
     ]
+
+
+YOUTUBE = """WEBVTT
+Kind: captions
+Language: en
+
+00:00:00.160 --> 00:00:02.389 align:start position:0%
+ 
+so<00:00:00.320><c> today</c><00:00:00.480><c> we</c>
+
+00:00:02.389 --> 00:00:02.399 align:start position:0%
+so today we
+ 
+
+00:00:02.399 --> 00:00:04.389 align:start position:0%
+so today we
+bake<00:00:02.720><c> a</c><00:00:03.120><c> loaf</c>
+
+00:00:04.389 --> 00:00:04.399 align:start position:0%
+bake a loaf
+ 
+00:00:04.399 --> 00:00:06.000 align:start position:0%
+bake a loaf
+&gt;&gt; and<00:00:05.000><c> that's</c><00:00:05.500><c> it</c>
+"""
+
+
+def test_captions_that_a_program_made_of_speech():
+    assert subtitle_text(YOUTUBE).split("\n") == ["so today we", "bake a loaf", "and that's it"]
