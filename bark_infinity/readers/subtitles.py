@@ -71,15 +71,16 @@ def subtitle_text(text: str) -> str:
 
 def _read_srt(text_lines: Sequence[str]) -> list[Cue]:
     lines = [line.strip() for line in text_lines]
-    times = [i for i, line in enumerate(lines) if _TIME_LINE.match(line)]
-    counter = _number(lines[times[0] - 1]) if times and times[0] else None
+    times = {i: match for i, line in enumerate(lines) if (match := _TIME_LINE.match(line))}
+    first = next(iter(times), 0)
+    counter = _number(lines[first - 1]) if first else None
     cues = []
     for start, end in pairwise([*times, len(lines) + 1]):
         cue = lines[start + 1 : end]
         if end < len(lines) and (place := _counter_place(cue, counter)) is not None:
             counter = _number(cue[place])
             del cue[place:]
-        cues.append(_cue(lines[start], cue))
+        cues.append(_cue(times[start], cue))
     return cues
 
 
@@ -114,9 +115,10 @@ def _read_vtt(lines: Sequence[str]) -> list[Cue]:
         if line and (line.strip() or not begins_cue):  # a line of spaces may stand in a cue
             block.append(line.strip())
             continue
-        place = next((i for i, part in enumerate(block[:2]) if _TIME_LINE.match(part)), None)
-        if place is not None:
-            cues.append(_cue(block[place], block[place + 1 :]))
+        for place, part in enumerate(block[:2]):
+            if times := _TIME_LINE.match(part):
+                cues.append(_cue(times, block[place + 1 :]))
+                break
         block = []
     return cues
 
@@ -139,11 +141,10 @@ def _read_ass(lines: Sequence[str]) -> list[Cue]:
     return sorted(cues, key=lambda cue: cue.start)
 
 
-def _cue(time_line: str, lines: Sequence[str]) -> Cue:
-    match = _TIME_LINE.match(time_line)
+def _cue(times: re.Match[str], lines: Sequence[str]) -> Cue:
     shown = _RUBY.sub("", "\n".join(lines))
     said = (_spoken(line) for line in _LINE_BREAK.sub("\n", shown).split("\n"))
-    return Cue(_seconds(match["start"]), _seconds(match["end"]), tuple(filter(None, said)))
+    return Cue(_seconds(times["start"]), _seconds(times["end"]), tuple(filter(None, said)))
 
 
 def _seconds(time: str) -> float:

@@ -142,6 +142,7 @@ class SegmentCutter:
             if options.split_each_text_prompt_by:
                 self._parts[key] = cut_segments(text, options, seed)
             else:
+                assert options.split_character_goal_length is not None  # they are resolved
                 self._parts[key] = split_with_breaks(
                     text,
                     goal_length=options.split_character_goal_length,

@@ -40,7 +40,10 @@ def read_source(options: Options, notify: Notify = lambda _: None) -> str | None
     if options.bark_speaker_as_the_prompt is not None:
         return None
     if options.prompt_file is not None:
-        where, text = f"--prompt_file {options.prompt_file}", _read_file(options, notify)
+        where, text = (
+            f"--prompt_file {options.prompt_file}",
+            _read_file(options.prompt_file, options.text_encoding, notify),
+        )
     elif options.text_prompt is not None:
         where, text = "--text_prompt", join_hyphens(normalize_text(options.text_prompt))
     else:
@@ -76,6 +79,7 @@ def tokens_of(voice: str) -> str:
 def cut_prompts(text: str, options: Options, seed: int) -> list[str]:
     """The prompts that --split_input_into_separate_prompts_by makes of a text. Raises UsageError."""
     to_segments = options.split_each_text_prompt_by is not None  # then the finer flags are about those
+    assert options.split_input_into_separate_prompts_by is not None
     text, spans = _cut(
         text,
         options.split_input_into_separate_prompts_by,
@@ -92,6 +96,7 @@ def cut_prompts(text: str, options: Options, seed: int) -> list[str]:
 
 def cut_segments(text: str, options: Options, seed: int) -> list[TextSegment]:
     """The segments that --split_each_text_prompt_by makes of a prompt. Raises UsageError."""
+    assert options.split_each_text_prompt_by is not None
     text, spans = _cut(
         text,
         options.split_each_text_prompt_by,
@@ -127,13 +132,13 @@ def _cut(
     return split_spans(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
 
 
-def _read_file(options: Options, notify: Notify) -> str:
+def _read_file(name: str, wanted_encoding: str, notify: Notify) -> str:
     """The text of --prompt_file, or of standard input for `-`: what is said, if it is a file of subtitles."""
-    name, where = options.prompt_file, f"--prompt_file {options.prompt_file}"
-    check_encoding(options.text_encoding)
+    where = f"--prompt_file {name}"
+    check_encoding(wanted_encoding)
     try:
-        text, encoding, damaged = decode_text(_read_bytes(name, notify), options.text_encoding)
-        if options.text_encoding == "auto" and (encoding != "utf-8" or damaged):
+        text, encoding, damaged = decode_text(_read_bytes(name, notify), wanted_encoding)
+        if wanted_encoding == "auto" and (encoding != "utf-8" or damaged):
             left_out = f", {damaged} damaged places left out" if damaged else ""
             notify(f"{where} is read as {encoding}{left_out}; if that is wrong, give its --text_encoding")
         text = normalize_text(text)
