@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # nothing here waits for NumPy or torch
     from ..voices.library import FoundVoice
 from ..reports.tables import count
 from .console import clock, print_text
+from .layout import Shortened, print_table
 
 _MOST_TEXTS = 20  # clips whose texts a dry run shows
 
@@ -32,17 +33,18 @@ _LEAST_REST = 0.1  # seconds of a run that the closing table tells beside those 
 
 def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> None:
     """The table of --dry_run."""
-    table = Table(title="dry run: nothing is loaded or written", title_justify="left")
-    table.add_column("clip", justify="right")
-    table.add_column("file", overflow="fold")
+    table = Table()
+    table.add_column("clip", justify="right", no_wrap=True)
+    table.add_column("file")
     for column in ("segments", "about", "seed"):
         table.add_column(column, justify="right", no_wrap=True)
     seeded = options.seed is not None or options.single_starting_seed is not None
     for number, clip in enumerate(clips, 1):
-        file = escape(str(Path(options.output_dir, f"{clip.stem}.{options.output_format}")))
+        file = Shortened(f"{clip.stem}.{options.output_format}")
         seed = str(clip.seed) if seeded else "drawn"
         table.add_row(str(number), file, str(len(clip.segments)), clock(clip.seconds(options)), seed)
-    console.print(table)
+    folder = "" if str(Path(options.output_dir)) == "." else f" in {Path(options.output_dir)}"
+    print_table(console, f"dry run: nothing is loaded or written; the files would be these{folder}", table)
     if len(clips) <= _MOST_TEXTS:
         show_splits(console, clips)
     else:
@@ -73,25 +75,31 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
     """The table of --list_speakers."""
     from ..voices.library import HUB_PRESETS
 
-    table = Table(title="voices on this machine", title_justify="left")
-    for column in ("language", "name", "for model", "path"):
-        table.add_column(column, overflow="fold")
-    table.add_column("seconds", justify="right", no_wrap=True)
+    by_folder: dict[str, list[FoundVoice]] = {}
     for voice in voices:
-        length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
-        language, path = c.LANGUAGES.get(voice.language, ""), _path_shown(voice.path)
-        table.add_row(language, escape(voice.name), voice.models, escape(path), length)
-    console.print(table)
+        by_folder.setdefault(_folder_shown(voice), []).append(voice)
+    for folder, own in by_folder.items():
+        table = Table()
+        table.add_column("language", no_wrap=True)
+        table.add_column("name", overflow="fold")  # whole, as it is to be given
+        table.add_column("for model", no_wrap=True)
+        table.add_column("seconds", justify="right", no_wrap=True)
+        for voice in own:
+            length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
+            table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), voice.models, length)
+        print_table(console, f"voices {folder}", table)
     console.print(
         f"and {len(HUB_PRESETS)} presets, downloaded when first used: announcer, v2/LANG_speaker_0 to 9 and "
         f"LANG_speaker_0 to 9, where LANG is one of {', '.join(c.LANGUAGES)}; they suit the models large and small"
     )
 
 
-def _path_shown(path: Path) -> str:
+def _folder_shown(voice: FoundVoice) -> str:
+    """Where a voice lies: the folder below which its name is its path."""
     from ..voices.library import DEMO_VOICES
 
-    return "built in" if path.parent == DEMO_VOICES else str(path)
+    folder = voice.path.parents[len(Path(voice.name).parts) - 1]
+    return "built in" if folder == DEMO_VOICES else f"in {folder}"
 
 
 @dataclass(frozen=True)
@@ -114,11 +122,11 @@ def times(seconds: float, taken: float) -> str:
 def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, seconds_taken: float) -> None:
     """The table at the end of a run of several clips; `seconds_taken` is all that the user waited."""
     where = f" in {clips[0].path.parent}" if clips else ""
-    title = escape(f"{count(len(clips), 'clip')} made{where}") + (f", {failed} failed" if failed else "")
-    table = Table(title=title, title_justify="left", show_footer=True)
+    title = f"{count(len(clips), 'clip')} made{where}" + (f", {failed} failed" if failed else "")
+    table = Table(show_footer=True)
     shown = sorted(clips, key=lambda clip: clip.place)[-_MOST_ROWS:]
     hidden = len(clips) - len(shown)
-    table.add_column("file", footer=f"all, with {hidden} shown above" if hidden else "all", overflow="fold")
+    table.add_column("file", footer=f"all, with {hidden} shown above" if hidden else "all")
     sound = sum(clip.seconds for clip in clips)
     footers = {"sound": f"{sound:.1f} s", "taken": f"{seconds_taken:.1f} s", "speed": times(sound, seconds_taken)}
     for name, footer in footers.items():
@@ -127,11 +135,11 @@ def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, secon
     for clip in shown:
         speed = times(clip.seconds, clip.seconds_taken)
         row = (f"{clip.seconds:.1f} s", f"{clip.seconds_taken:.1f} s", speed, str(clip.seed))
-        table.add_row(escape(clip.path.name), *row)
+        table.add_row(Shortened(clip.path.name), *row)
     rest = seconds_taken - sum(clip.seconds_taken for clip in clips)  # no clip's share: so the column adds up
     if rest >= _LEAST_REST:
         table.add_row("loading, saving" + (", what failed" if failed else ""), "", f"{rest:.1f} s", "", "")
-    console.print(table)
+    print_table(console, title, table)
 
 
 def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
@@ -141,7 +149,7 @@ def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
         taken = segments[0].seconds_taken
         print_text(console, Text(", ".join(f"{stage} {taken[stage]:.2f} s" for stage in stages)))
         return
-    table = Table(title="seconds taken", title_justify="left", show_footer=True)
+    table = Table(show_footer=True)
     totals = [sum(made.seconds_taken[stage] for made in segments) for stage in stages]
     spoken = sum(made.seconds for made in segments)
     footers = [f"{total:.2f}" for total in totals] + [f"{spoken:.2f} s", times(spoken, sum(totals))]
@@ -152,7 +160,7 @@ def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
         cells = [f"{made.seconds_taken[stage]:.2f}" for stage in stages]
         speed = times(made.seconds, sum(made.seconds_taken.values()))
         table.add_row(f"{number} (kept)" if made.recalled else str(number), *cells, f"{made.seconds:.2f} s", speed)
-    console.print(table)
+    print_table(console, "seconds taken", table)
 
 
 def show_made(console: Console, clip: MadeClip) -> None:

@@ -464,12 +464,12 @@ ALIVE: dict[str, Case] = {
         "short.npz",
         lambda plain, given: given.said() == Voice.load("short.npz").semantic.tolist() != plain.said(),
     ),
-    "list_speakers": Case(f"{ASKS} --output_dir voices", "", splits("mine")),
+    "list_speakers": Case(f"{ASKS} --output_dir voices", "", splits("mine", "demo_female", "demo_male")),
     "dry_run": Case(HELLO, "", lambda plain, given: bool(plain.files) and (given.out, given.files) == ([], [])),
     "text_splits_only": Case(HELLO, "", lambda plain, given: (given.out, given.files) == (["Hello"], [])),
     # Output
     "output_dir": Case(HELLO, "elsewhere", lambda _, given: {Path(f).parts[0] for f in given.files} == {"elsewhere"}),
-    "output_filename": Case(HELLO, "mine", splits("bark_samples/mine.wav")),
+    "output_filename": Case(HELLO, "some/mine.wav", splits("bark_samples/some/mine.wav")),
     "output_format": Case(
         HELLO,
         "flac",
