@@ -27,10 +27,12 @@ Place = tuple[ClipState, int]
 """A segment of a clip: the clip's state and the segment's index."""
 
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
-_SEGMENTS_PER_ROW = (
-    2  # of a pass: rows that end early are refilled. Not more: a finished segment should not wait for too
-)
-# many others.
+# Segments of a pass for each row: rows that end early are refilled. Not more, for a finished segment waits for the others.
+_SEGMENTS_PER_ROW = 2
+# Segments for each row that make a run long. The first pass of such a run has one segment for each row, so that the first
+# sound comes in half the time. Its rows are not refilled, which costs at most 5 % of the whole run where a step takes the
+# same time for any number of rows (computed from the lengths of a book's segments), and less elsewhere.
+_LONG_RUN = 8
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,17 @@ class Scheduler:
         self._open_writer, self._progress = open_writer, progress
         self._clips: list[ClipState] = []  # that are being made
         self._done = self._recalled = 0  # segments of the run; those of an earlier run among them
+        self._short_first_pass = False  # whether a pass with one segment for each row is still due
         self._may_go_on = False  # whether the same command may finish a clip that failed now
 
     def run(self, plans: Iterable[ClipPlan]) -> Iterator[Result]:
         """Make all clips. Plans are taken when there is room for their segments. Closing the iterator ends the run."""
         complete = False
+        rows = self._rows or self._engine.rows_at_once(self._recipe.settings)
+        if isinstance(plans, Sequence):
+            self._short_first_pass = sum(len(plan.segments) for plan in plans) >= _LONG_RUN * rows
         try:
-            yield from self._run(iter(plans))
+            yield from self._run(iter(plans), rows)
             complete = not self._may_go_on
         finally:
             for clip in self._clips:
@@ -87,10 +93,9 @@ class Scheduler:
             if self._journal is not None:
                 self._journal.close(complete)
 
-    def _run(self, waiting: Iterator[ClipPlan]) -> Iterator[Result]:
-        rows = self._rows or self._engine.rows_at_once(self._recipe.settings)
+    def _run(self, waiting: Iterator[ClipPlan], rows: int) -> Iterator[Result]:
         while True:
-            at_most = _SEGMENTS_PER_ROW * rows if rows > 1 else 1
+            at_most = rows if rows == 1 or self._short_first_pass else _SEGMENTS_PER_ROW * rows
             # 1. Take plans until their ready segments fill a pass.
             yield from self._take_plans(waiting, at_most)
             places = list(islice(((clip, k) for clip in self._clips for k in clip.ready(at_most)), at_most))
@@ -105,6 +110,7 @@ class Scheduler:
             yield from self._recall(places)
             if self._recalled > recalled_before:
                 continue
+            self._short_first_pass &= len(places) < rows
             # 4. Make the rest, with fewer side by side if memory does not suffice.
             try:
                 yield from self._pass(places, rows)

@@ -220,6 +220,16 @@ def test_places_that_get_free_find_segments_waiting(rows, batches):
     assert [len(batch) for batch in recorder.batches] == batches and set(recorder.rows) == {rows}
 
 
+@pytest.mark.parametrize(
+    ("voice", "n", "batches"),
+    [(VOICE, 31, [8, 8, 8, 7]), (VOICE, 32, [4, 8, 8, 8, 4]), (None, 33, [1, 4, 8, 8, 8, 4])],
+)
+def test_the_first_pass_of_a_long_run_is_short(voice, n, batches):
+    recorder = Recorder()
+    run(recorder, n, voice, rows=4)
+    assert [len(batch) for batch in recorder.batches] == batches
+
+
 def test_a_segment_is_handed_on_before_the_next_is_made():
     recorder = Recorder()
     for number, placed in enumerate(results_of(recorder, plan([f"s{k}" for k in range(6)]))):
