@@ -32,6 +32,8 @@ class _Share(NamedTuple):
 # Large model, two CPU cores. Only the smoothness of the bar depends on it.
 _STAGE_SHARES = {"semantic": _Share(0.0, 0.3), "coarse": _Share(0.3, 0.5), "fine": _Share(0.8, 0.2)}
 
+_LEAST_SHARE = 0.01  # of a pass, from which the time left can be told
+
 
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
 _LINE_ENDS = dict.fromkeys(map(ord, "\n\x85\u2028\u2029"), " ")
@@ -116,18 +118,19 @@ def clock(seconds: float) -> str:
 
 
 class RunDisplay:
-    """A bar over all segments of a run, with the stage at work, its speed and the time left. For a `with` block.
+    """Two bars: of all segments of a run with the time left, and of the stage at work. For a `with` block.
 
-    It starts when the model is there: until then the hub's own bars show downloads.
+    The bars start when the model is there: until then the hub's own bars show downloads.
     """
 
     def __init__(self, console: Console, segments: int, silent: bool = False):
         self._segments = segments
         self._start = time.monotonic()
         self._stage, self._stage_start = "", self._start
+        self._completed = 0.0  # segments, those under way in part
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[segments]}"),
+            TextColumn("{task.fields[name]}"),
             BarColumn(None),
             TextColumn("{task.fields[status]}"),
             console=console,
@@ -136,7 +139,8 @@ class RunDisplay:
             disable=silent or not console.is_terminal,
             refresh_per_second=8,
         )
-        self._task = self._bar.add_task("", total=segments, segments=f"0/{count(segments, 'segment')}", status="")
+        self._run = self._bar.add_task("", total=segments, name=self._done(0), status="starting")
+        self._pass = self._bar.add_task("", name="", status="", visible=False)
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -153,15 +157,26 @@ class RunDisplay:
         share = _STAGE_SHARES[run.stage]
         of_pass = share.before + share.own * run.tokens / max(1, run.tokens_total)
         completed = run.segments_done - run.rows_done + run.rows * of_pass
-        made = completed - run.segments_recalled
-        left = (now - self._start) * (self._segments - completed) / made if made > 0 else 0.0
-        speed = run.tokens / max(now - self._stage_start, 1e-3)
+        self._completed = max(self._completed, completed)  # segments that are made again do not move it back
+        made = self._completed - run.segments_recalled
+        left = (now - self._start) * (self._segments - self._completed) / max(made, 1e-9)
+        status = f"{clock(left)} left" if made >= _LEAST_SHARE * run.rows else ""
+        self._bar.update(self._run, completed=self._completed, name=self._done(run.segments_done), status=status)
+        at_most = "at most " if run.stage == "semantic" else ""  # the model decides when a segment ends
         self._bar.update(
-            self._task,
-            completed=completed,
-            segments=f"{run.segments_done}/{count(self._segments, 'segment')}",
-            status=f"{run.stage} {speed:,.0f} tokens/s, {clock(left)} left",
+            self._pass,
+            completed=run.tokens,
+            total=max(1, run.tokens_total),
+            name=f"{run.stage}, {count(run.rows, 'segment')}",
+            status=f"{run.tokens:,} of {at_most}{run.tokens_total:,} tokens, {self._speed(run.tokens, now)}/s",
+            visible=True,
         )
+
+    def _done(self, segments: int) -> str:
+        return f"{segments}/{count(self._segments, 'segment')}"
+
+    def _speed(self, tokens: int, now: float) -> str:
+        return f"{tokens / max(now - self._stage_start, 1e-3):,.0f}"
 
 
 class FaultReport:

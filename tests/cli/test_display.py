@@ -1,0 +1,74 @@
+"""What the progress display shows while nothing is finished yet."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from bark_infinity.cli.console import RunDisplay
+from bark_infinity.run.scheduler import RunProgress
+
+
+class Screen:
+    """A display in a terminal of 80 columns, and a clock that is set by hand."""
+
+    def __init__(self, monkeypatch, segments: int):
+        self.now = 100.0
+        monkeypatch.setattr("bark_infinity.cli.console.time.monotonic", lambda: self.now)
+        console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+        self.display = RunDisplay(console, segments)
+
+    def lines(self) -> list[str]:
+        console = Console(file=io.StringIO(), width=80, color_system=None)
+        console.print(self.display._bar.get_renderable())
+        return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+    def bar(self) -> float:
+        return self.display._bar.tasks[0].completed
+
+
+@pytest.fixture
+def screen(monkeypatch) -> Screen:
+    return Screen(monkeypatch, 40)
+
+
+def progress(stage: str, tokens: int, total: int, done: int = 0, rows: int = 32) -> RunProgress:
+    return RunProgress(done, 0, rows, stage, tokens, total, done)
+
+
+def test_the_first_token_is_seen(screen):
+    (line,) = screen.lines()
+    assert "0/40 segments" in line and "starting" in line
+    screen.display.update(progress("semantic", 1, 24_576))
+    first, second = screen.lines()
+    assert "0/40 segments" in first and "left" not in first and screen.bar() > 0
+    assert "semantic, 32 segments" in second and "1 of at most 24,576 tokens" in second
+
+
+def test_every_stage_moves_both_bars_and_tells_its_speed(screen):
+    shown = []
+    for stage in ("semantic", "coarse", "fine"):
+        for tokens in (1_000, 5_000, 10_000):
+            screen.now += 10.0
+            screen.display.update(progress(stage, tokens, 10_000))
+            shown.append(screen.bar())
+            first, second = screen.lines()
+            assert "0/40 segments" in first and "left" in first
+            assert f"{stage}, 32 segments" in second and f"{tokens:,} of" in second and "/s" in second
+    assert shown == sorted(set(shown)) and shown[-1] == pytest.approx(32)
+    assert "500/s" in screen.lines()[1]  # 10 000 tokens in the 20 s since the stage began
+
+
+def test_finished_segments_are_counted_while_the_rest_goes_on(screen):
+    screen.now += 60.0
+    screen.display.update(progress("fine", 5_000, 10_000, done=12))
+    assert "12/40 segments" in screen.lines()[0] and "0:23 left" in screen.lines()[0]  # 28.8 segments of 40 in 60 s
+
+
+def test_segments_that_are_made_again_do_not_move_the_bar_back(screen):
+    screen.display.update(progress("fine", 10_000, 10_000, done=30))
+    before = screen.bar()
+    screen.display.update(RunProgress(30, 0, 10, "semantic", 1, 7_680, 0))
+    assert screen.bar() == before and "semantic, 10 segments" in screen.lines()[1]
