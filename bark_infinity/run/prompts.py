@@ -12,7 +12,7 @@ from ..options.table import Options
 from ..readers.encodings import check_encoding, decode_text
 from ..readers.plain import join_hyphens
 from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name
-from ..text.blocks import segments_of_spans
+from ..text.blocks import segments_of_spans, texts_of_spans
 from ..text.breaks import TextSegment
 from ..text.splitting import normalize_text
 from ..text.units import PATTERN_UNITS, Span, split_spans
@@ -90,8 +90,7 @@ def cut_prompts(text: str, options: Options, seed: int) -> list[str]:
         seed,
         options.offline,
     )
-    pieces = (" ".join(text[start:end].split()) for start, end in spans)
-    return [piece for piece in pieces if piece]
+    return texts_of_spans(text, spans)
 
 
 def cut_segments(text: str, options: Options, seed: int) -> list[TextSegment]:

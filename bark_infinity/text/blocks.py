@@ -57,29 +57,43 @@ def find_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def segments_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[TextSegment]:
-    """The spoken ones of these spans of a text, white space collapsed, and the break between each and the next.
+def texts_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
+    """These spans of a text, white space collapsed, without lines of ornaments and without empty ones."""
+    texts = (_text_of(text, parts) for parts in _without_ornaments(text, spans))
+    return [own for own in texts if own]
 
-    Lines of ornaments are left out. A blank line is the end of a paragraph; other ends say nothing, and count as those
-    of words.
+
+def segments_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[TextSegment]:
+    """As `texts_of_spans`, those that are spoken, with the break between each and the next.
+
+    A blank line is the end of a paragraph; other ends say nothing, and count as those of words.
     """
     segments: list[TextSegment] = []
-    scenes = deque(match.span() for match in _LINE.finditer(text) if is_ornament(match.group()))
     previous_end = 0
+    for parts in _without_ornaments(text, spans):
+        parts = [(a, b) for a, b in parts if SPOKEN.search(text, a, b) or "♪" in text[a:b]]
+        if not parts:
+            continue
+        (start, _), (_, end) = parts[0], parts[-1]
+        start, end = end - len(text[start:end].lstrip()), start + len(text[start:end].rstrip())
+        if segments:
+            segments[-1] = segments[-1]._replace(end=_break_in(text[previous_end:start]))
+        segments.append(TextSegment(_text_of(text, parts), Break.PARAGRAPH))
+        previous_end = end
+    return segments
+
+
+def _without_ornaments(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """What is left of each span without the lines of ornaments in it."""
+    scenes = deque(match.span() for match in _LINE.finditer(text) if is_ornament(match.group()))
     for start, end in spans:  # in their order
         while scenes and scenes[0][1] <= start:
             scenes.popleft()
-        kept = [(a, b) for a, b in _without(start, end, scenes) if SPOKEN.search(text, a, b) or "♪" in text[a:b]]
-        if not kept:
-            continue
-        (start, _), (_, end) = kept[0], kept[-1]
-        end = start + len(text[start:end].rstrip())
-        if segments:
-            gap_start, gap_end = previous_end, start + len(text[start:end]) - len(text[start:end].lstrip())
-            segments[-1] = segments[-1]._replace(end=_break_in(text[gap_start:gap_end]))
-        segments.append(TextSegment(" ".join(" ".join(text[a:b] for a, b in kept).split()), Break.PARAGRAPH))
-        previous_end = end
-    return segments
+        yield list(_without(start, end, scenes))
+
+
+def _text_of(text: str, parts: Iterable[tuple[int, int]]) -> str:
+    return " ".join(" ".join(text[start:end] for start, end in parts).split())
 
 
 def is_ornament(line: str) -> bool:

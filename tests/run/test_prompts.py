@@ -76,6 +76,15 @@ def test_prompts_and_segments_are_cut_alike(how, expected):
     assert prompts(text_prompt=POEM, **as_prompts, **finer) == expected
 
 
+def test_ornaments_are_no_prompts():
+    text = "One two.\n\n***\n\nThree.\n---\nFour."
+    by = "split_input_into_separate_prompts_by"
+    assert prompts(text_prompt=text, **{by: "line"}) == ["One two.", "Three.", "Four."]
+    assert prompts(text_prompt=text, **{by: "line", f"{by}_value": "3"}) == ["One two. Three.", "Four."]
+    assert prompts(text_prompt=text, **{by: "string", f"{by}_value": "***"}) == ["One two.", "Three. Four."]
+    assert prompts(text_prompt=text, **{by: "word", f"{by}_value": "4"}) == ["One two. Three.", "Four."]
+
+
 def test_finer_flags_are_about_the_segments_where_both_are_cut():
     options = {
         "split_input_into_separate_prompts_by": "line",
