@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from ..narration import ClipSource
 from ..options.resolve import REPORTS
 from ..options.table import Options
 from ..output.clip_tokens import ClipTokens
+from ..output.remaking import chosen_segments, describe_regenerated, with_dependents
 from ..reports.tables import count
+from ..run.planning import ClipPlan
 from ..voices.compatibility import SEMANTIC_VOCAB_SIZES, check_compatible, check_preset
 from ..voices.custom_history import check_name
 from ..voices.library import find_voice, list_voices, voice_folders
@@ -57,8 +60,26 @@ def run(options: Options, console: Console) -> int:
         tables.show_splits(console, plans)
         view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
     else:
-        tables.show_plan(console, plans, options)
+        show_dry_run(options, source, plans, console)
     return 0
+
+
+def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan], console: Console) -> None:
+    """--dry_run: what would be made; of a clip that is made again, which segments are new and which stay."""
+    if source.manifest is None or not (options.restitch or options.regenerate is not None):
+        tables.show_plan(console, plans, options)
+        return
+    n = len(source.manifest.segments)
+    if options.restitch:
+        tables.show_plan(console, plans, options, ["kept"] * n)
+        view.say(console, f"stitched again: all of {count(n, 'segment')} keep their tokens")
+        return
+    chosen = chosen_segments(options.regenerate or "", n)
+    has_voice = options.history_prompt is not None or options.audio_file_as_history_prompt is not None
+    again = with_dependents(chosen, source.manifest, options, has_voice)
+    marks = ["new" if k in chosen else "new (depends)" if k in again else "kept" for k in range(n)]
+    tables.show_plan(console, plans, options, marks)
+    view.say(console, describe_regenerated(chosen, again, n))
 
 
 def show_reports(options: Options, console: Console) -> bool:

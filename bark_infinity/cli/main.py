@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from rich.console import Console
@@ -111,10 +111,23 @@ def parse(arguments: Sequence[str]) -> Options:
     config = given.get("config")
     from_file = read_config(os.path.expanduser(config)) if config is not None else {}
     settings = layered(given, readable_beside(given, from_file))
-    manifest = settings.get("from_manifest")
-    if manifest is not None:
-        settings = layered(settings, read_manifest(os.path.expanduser(manifest)).settings)
+    if settings.get("from_manifest") is not None:
+        settings = _above_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
     return Options(**settings)
+
+
+def _above_manifest(settings: Mapping[str, object], path: str, has_folder: bool) -> dict[str, object]:
+    """Settings with those of a manifest below them; `has_folder`: the command line says where results go."""
+    from ..output.recorded import place_of_clip, usable_voices  # late: it imports NumPy
+
+    nearer = dict(settings)
+    if not has_folder and nearer.get("output_dir") == Options.output_dir:  # as --print_config writes it
+        del nearer["output_dir"]
+    manifest = read_manifest(path)
+    merged = layered(nearer, {**manifest.settings, **place_of_clip(path, manifest)})
+    if not merged.get("restitch"):  # which needs no voices
+        merged |= usable_voices(path, manifest, nearer, merged)
+    return merged
 
 
 def completion(shell: str) -> str:

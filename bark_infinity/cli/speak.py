@@ -14,7 +14,7 @@ from ..errors import EXIT_FAILED, BarkError
 from ..narration import ClipSource, Job
 from ..options.table import Options
 from ..output.manifest import Manifest, differences, read_content
-from ..output.remaking import chosen_segments, in_words
+from ..output.remaking import chosen_segments, describe_regenerated
 from ..reports.tables import count
 from ..voices.custom_history import load_function
 from ..voices.library import voice_folders
@@ -167,10 +167,7 @@ def report_regenerated(console: Console, job: Job, options: Options, manifest: M
     """Which segments are made again, which others depend on them, and how many stay."""
     n = len(manifest.segments)
     chosen = chosen_segments(options.regenerate or "", n)
-    others, stay = job.regenerated - chosen, n - len(job.regenerated)
-    dependents = f", and with them {in_words(others)}, which depend on them" if others else ""
-    kept = f"{count(stay, 'segment')} {'stays' if stay == 1 else 'stay'}"
-    view.say(console, f"made again: {in_words(chosen)}{dependents}; {kept}")
+    view.say(console, describe_regenerated(chosen, job.regenerated, n))
 
 
 def report_resumed(console: Console, job: Job) -> None:

@@ -31,14 +31,17 @@ _MOST_ROWS = 100  # clips of the closing table
 _LEAST_REST = 0.1  # seconds of a run that the closing table tells beside those of its clips
 
 
-def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> None:
-    """The table of --dry_run."""
+def show_plan(
+    console: Console, clips: Sequence[ClipPlan], options: Options, marks: Sequence[str] | None = None
+) -> None:
+    """The table of --dry_run. `marks`: of one clip that is made again, what becomes of each segment."""
     table = Table()
     table.add_column("clip", justify="right", no_wrap=True)
     table.add_column("file")
     for column in ("segments", "about", "seed"):
         table.add_column(column, justify="right", no_wrap=True)
-    seeded = options.seed is not None or options.single_starting_seed is not None
+    seeds = (options.seed, options.single_starting_seed, options.from_manifest)  # each fixes those of the clips
+    seeded = any(given is not None for given in seeds)
     for number, clip in enumerate(clips, 1):
         file = Shortened(f"{clip.stem}.{options.output_format}")
         seed = str(clip.seed) if seeded else "drawn"
@@ -46,7 +49,7 @@ def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> 
     folder = "" if str(Path(options.output_dir)) == "." else f" in {Path(options.output_dir)}"
     print_table(console, f"dry run: nothing is loaded or written; the files would be these{folder}", table)
     if len(clips) <= _MOST_TEXTS:
-        show_splits(console, clips)
+        show_splits(console, clips, marks)
     else:
         console.print("--text_splits_only shows the texts of all segments")
     total = clock(sum(clip.seconds(options) for clip in clips))
@@ -54,8 +57,11 @@ def show_plan(console: Console, clips: Sequence[ClipPlan], options: Options) -> 
     console.print(f"{count(len(clips), 'clip')}, {segments}, about {total} of sound")
 
 
-def show_splits(console: Console, clips: Sequence[ClipPlan]) -> None:
-    """Every segment's text, numbered; a take that is split like the one before is not shown again."""
+def show_splits(console: Console, clips: Sequence[ClipPlan], marks: Sequence[str] | None = None) -> None:
+    """Every segment's text, numbered; a take that is split like the one before is not shown again.
+
+    `marks`: a word or two about each segment of the one clip.
+    """
     before: ClipPlan | None = None
     for number, clip in enumerate(clips, 1):
         same = before is not None and [s.text for s in clip.segments] == [s.text for s in before.segments]
@@ -65,9 +71,12 @@ def show_splits(console: Console, clips: Sequence[ClipPlan]) -> None:
         console.print(Text(f"clip {number}", style="bold"))
         lines = Table.grid(padding=(0, 1))
         lines.add_column(justify="right", style="cyan", min_width=4)
+        if marks is not None:
+            lines.add_column(no_wrap=True)
         lines.add_column(overflow="fold")
         for k, segment in enumerate(clip.segments, 1):
-            lines.add_row(str(k), Text(segment.text) if segment.text else Text("goes on without words", style="italic"))
+            text = Text(segment.text) if segment.text else Text("goes on without words", style="italic")
+            lines.add_row(str(k), *([] if marks is None else [marks[k - 1]]), text)
         console.print(lines)
 
 

@@ -261,6 +261,7 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "prompt": clip.plan.prompt_index,
         "take": clip.plan.take,
         "settings": recorded_settings(options),
+        "audio_format": options.output_format,
         "sample_rate": engine.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),

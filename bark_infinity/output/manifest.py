@@ -23,7 +23,7 @@ _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
 _MAX_BYTES = 100_000_000  # of a manifest: a week of speech has less
 _DECIDES = ("stages", "versions", "machine")  # what the sound depends on beside settings
 RUNS_CODE = "custom_audio_processing_function"
-_READS_FILE = "audio_file_as_history_prompt"
+READS_FILE = "audio_file_as_history_prompt"
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their tokens, not by their names
 
 
@@ -141,7 +141,7 @@ def check_unasked(manifest: Manifest, name: str, options: Options) -> None:
             f"--from_manifest {name} was made with the function {_shown(used)}, which is not run unasked; "
             f"if you trust it, give it as --{RUNS_CODE}"
         )
-    if (used := settings.get(_READS_FILE)) is not None and _is_without_voice(options):
+    if (used := settings.get(READS_FILE)) is not None and _is_without_voice(options):
         raise UsageError(
             f"--from_manifest {name} was made with a voice cloned from {_shown(used)}; "
             "give the .npz that was saved then as --history_prompt"

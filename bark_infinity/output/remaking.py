@@ -25,6 +25,7 @@ from ..run.prompts import tokens_of
 from ..seeds import Seeds, derive_seed
 from .manifest import RUNS_CODE, Manifest
 
+_SPOKEN_VOICE = "bark_speaker_as_the_prompt"  # known by the text that stands for it, wherever its file lies
 _NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 
 
@@ -93,6 +94,14 @@ def in_words(segments: Collection[int]) -> str:
     return ", ".join(f"{run[0] + 1}-{run[-1] + 1}" if len(run) > 1 else str(run[0] + 1) for run in runs)
 
 
+def describe_regenerated(chosen: Collection[int], again: Collection[int], n_segments: int) -> str:
+    """Which segments are chosen, which others depend on them, and how many stay, in words."""
+    others, stay = set(again) - set(chosen), n_segments - len(again)
+    dependents = f", and with them {in_words(others)}, which depend on them" if others else ""
+    kept = f"{stay} segment stays" if stay == 1 else f"{stay} segments stay"
+    return f"made again: {in_words(chosen)}{dependents}; {kept}"
+
+
 def _is_silent(told: object) -> bool:
     return isinstance(told, dict) and told.get("frames") == 0
 
@@ -138,10 +147,15 @@ def plan_again(
 ) -> ClipPlan:
     """The clip of a manifest: its very segments, or other ones where splitting or seeds were asked for otherwise."""
     seed, before, text = manifest.seed, manifest.options, manifest.text
-    if options.bark_speaker_as_the_prompt != before.bark_speaker_as_the_prompt:
+    if options.bark_speaker_as_the_prompt is not None:
         text = tokens_of(options.bark_speaker_as_the_prompt)
-    decide = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS]
-    if all(getattr(options, name) == getattr(before, name) for name in decide):
+    elif before.bark_speaker_as_the_prompt is not None:
+        raise UsageError(
+            "--from_manifest has the tokens of a voice in place of a text; "
+            "leave out --bark_speaker_as_the_prompt none, or give a --text_prompt in place of the manifest"
+        )
+    decide = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS and line.name != _SPOKEN_VOICE]
+    if text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in decide):
         segments = _segments_of(manifest, options)
     else:
         if any(getattr(options, name) != getattr(before, name) for name in SEEDS):

@@ -76,6 +76,7 @@ def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, 
     content = {name: value for name, value in manifest.content.items() if name != "format"}
     return content | {
         "settings": _settings(manifest, options),
+        "audio_format": options.output_format,
         "seconds": round(clip.seconds, 6),
         "segments": [old | span for old, span in zip(content["segments"], spans, strict=True)],
         "audio_sha256": clip.audio_sha256,

@@ -183,6 +183,109 @@ def test_a_dry_run_shows_the_very_segments(perform):
     assert perform("--from_manifest", str(manifest), "--text_splits_only")[1] == texts
 
 
+# ---- where it goes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [[], ["--regenerate", "1"], ["--restitch"]])
+def test_a_clip_made_again_stands_beside_the_first(perform, tmp_path, monkeypatch, way):
+    """In its folder, under its name, as the same kind of file; unless told otherwise, each by itself."""
+    how = ("--output_filename", "ch.flac", "--output_dir", "out")
+    manifest = str(written(perform, "--text_prompt", "Hello.", *how).absolute())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for given, path in (
+        ([], tmp_path / "out" / "ch_1.flac"),
+        ([], tmp_path / "out" / "ch_2.flac"),
+        (["--output_dir", "."], Path("ch.flac")),
+        (["--output_dir", "bark_samples"], Path("bark_samples/ch.flac")),
+        (["--output_filename", "new"], tmp_path / "out" / "new.flac"),
+        (["--output_filename", "other.ogg"], tmp_path / "out" / "other.ogg"),
+        (["--output_format", "ogg"], tmp_path / "out" / "ch_3.ogg"),
+        (["--output_filename", "./mine.wav"], Path("mine.wav")),
+    ):
+        status, out, err = perform("--from_manifest", manifest, *way, *given)
+        assert status == 0 and [Path(p) for p in out] == [path] and path.exists(), err
+    before = set(tmp_path.rglob("*"))
+    _, _, err = perform("--from_manifest", manifest, *way, "--dry_run")
+    assert "ch_4.flac" in err and set(tmp_path.rglob("*")) == before
+
+
+def test_settings_files_say_where_it_goes_but_not_by_their_defaults(perform, capfd):
+    manifest = written(perform, "--text_prompt", "Hello.", "--output_dir", "out", "--output_filename", "ch")
+    main(["--print_config", "--device", "cpu"])
+    Path("printed.toml").write_text(capfd.readouterr().out)
+    Path("mine.toml").write_text('output_dir = "mine"\noutput_iterations = 3\n')
+    for file, path in (("printed.toml", "out/ch_1.wav"), ("mine.toml", "mine/ch.wav")):
+        _, out, err = perform("--config", file, "--from_manifest", str(manifest))
+        assert out == [path], err
+
+
+# ---- voices ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_voice_is_looked_for_beside_the_manifest_and_known_by_its_tokens(
+    perform, make_voice, tmp_path, monkeypatch
+):
+    make_voice(2.0).save("someone.npz")
+    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "someone.npz").absolute()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "there is no voice" in perform("--from_manifest", str(manifest))[2]
+    (tmp_path / "someone.npz").rename(manifest.with_name("someone.npz"))
+    make_voice(2.0, seed=1).save("someone.npz")  # another one of the same name, where one would look first
+    _, _, err = perform("--from_manifest", str(manifest))
+    assert "bit for bit" in err
+    _, _, err = perform("--from_manifest", str(manifest), "--history_prompt", "someone.npz")
+    assert "the voice is another" in err
+
+
+def test_the_voice_that_was_cloned_is_found_beside_the_manifest(perform, make_voice):
+    make_voice(2.0).save("me.npz")
+    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "me.npz")
+    content = json.loads(manifest.read_text())
+    del content["settings"]["history_prompt"]
+    content["settings"]["audio_file_as_history_prompt"] = "me.wav"
+    manifest.write_text(json.dumps(content))
+    assert "cloned from me.wav" in perform("--from_manifest", str(manifest))[2]
+    make_voice(2.0, seed=1).save(manifest.with_name("me.npz"))
+    Path("me.npz").rename(manifest.with_name("me_1.npz"))
+    status, _, err = perform("--from_manifest", str(manifest))
+    assert status == 0 and "bit for bit" in err
+
+
+@pytest.mark.parametrize("setting", ["history_prompt", "bark_speaker_as_the_prompt"])
+@pytest.mark.parametrize(
+    "place",
+    ["../../etc/passwd", "/etc/passwd", "~/v.npz", "a/../../v.npz", "C:\\v.npz", "\\\\host\\v.npz", "//host/v.npz", "..\\v.npz"],
+)  # fmt: skip
+def test_a_voice_elsewhere_is_not_opened_unasked(perform, make_voice, monkeypatch, setting, place):
+    manifest = written(perform, "--text_prompt", "Hello.")
+    changed = rewritten(manifest, settings={setting: place})
+    opened = []
+    monkeypatch.setattr("bark_infinity.voices.npz.open_voice_file", lambda path: opened.append(path))
+    for more in ([], ["--dry_run"], ["--text_splits_only"]):
+        status, out, err = perform("--from_manifest", changed, *more)
+        assert status == 2 and not out and f"give it as --{setting}" in err and not opened
+    assert perform("--from_manifest", changed, "--restitch", "--dry_run")[0] == 0
+
+
+def test_a_voice_elsewhere_is_taken_if_given_or_if_the_same_lies_here(perform, make_voice, tmp_path, monkeypatch):
+    make_voice(2.0).save("v.npz")
+    how = ("--text_prompt", "Hello.", "--history_prompt", str(tmp_path / "v.npz"))
+    manifest = written(perform, *how).absolute()
+    _, _, err = perform("--from_manifest", str(manifest))  # in the current folder
+    assert "bit for bit" in err
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    status, _, err = perform("--from_manifest", str(manifest))
+    assert status == 2 and f"give it as --history_prompt {tmp_path / 'v.npz'}" in err.replace("- ", "-")
+    _, _, err = perform("--from_manifest", str(manifest), "--history_prompt", str(tmp_path / "v.npz"))
+    assert "bit for bit" in err
+    make_voice(2.0).save("v.npz")
+    _, _, err = perform("--from_manifest", str(manifest))
+    assert "bit for bit" in err
+
+
 # ---- strangers ------------------------------------------------------------------------------------------------------
 
 
@@ -202,7 +305,7 @@ def test_nothing_in_it_is_run_or_names_a_place_to_write(perform):
         "config": "x",
     }
     status, (wav,), _ = perform("--from_manifest", rewritten(manifest, settings=places | more))
-    assert status == 0 and wav.startswith("bark_samples/Hello") and wav.endswith(".wav")
+    assert status == 0 and wav == "changed_1.wav"
     assert not [p for p in Path().rglob("*") if "climbed" in p.name]
     function = rewritten(manifest, settings={"custom_audio_processing_function": "evil.py:f"})
     status, _, err = perform("--from_manifest", function)

@@ -201,6 +201,20 @@ def test_lists_that_are_none(text):
         chosen_segments(text, 300)
 
 
+def test_a_dry_run_tells_what_is_made_again_and_what_stays(perform, clip):
+    again = ["--from_manifest", str(clip.with_suffix(".json")), "--dry_run"]
+    _, _, said = perform(*again, "--regenerate", "3")
+    assert "2 kept This is line 2." in said and "3 new This is line 3." in said and said.count("kept") == 5
+    assert "made again: 3; 5 segments stay" in said
+    _, _, said = perform(*again, "--regenerate", "4", "--stable_mode_interval", "0")
+    assert "4 new This is line 4." in said and "5 new (depends) This is line 5." in said
+    assert "made again: 4, and with them 5-6, which depend on them; 3 segments stay" in said
+    _, _, said = perform(*again, "--restitch")
+    assert said.count("kept") == 6 and "stitched again: all of 6 segments keep their tokens" in said
+    _, _, said = perform(*again)
+    assert "kept" not in said and str(content(clip)["seed"]) in said
+
+
 # ---- what a restitch keeps ------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,123 @@
+"""What a manifest says beside its settings: where its clip lies and of what kind it is, and which voices it had.
+
+A manifest may come from a stranger: no file is opened for it but those beside it, in the current folder and in the
+usual folders of voices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from ..audio.formats import FORMATS
+from ..errors import UsageError, VoiceError
+from ..files import safe_stem
+from ..voices.library import find_voice, voice_folders
+from ..voices.voice import Voice
+from .manifest import READS_FILE, Manifest
+
+_VOICES = {"history_prompt": "voice", "bark_speaker_as_the_prompt": "spoken_voice"}  # setting: where its digest stands
+
+
+def place_of_clip(path: str, manifest: Manifest) -> dict[str, object]:
+    """Settings by which a clip made again stands beside the first: the same folder, name and kind of file."""
+    stem = Path(path).stem.lstrip("~") or "bark"
+    name, _, ending = stem.rpartition(".")
+    known = manifest.content.get("audio_format")
+    there = (ending for ending in FORMATS if Path(path).with_suffix(f".{ending}").exists())
+    return {
+        "output_dir": str(Path(path).parent),
+        "output_filename": name if ending.lower() in FORMATS else stem,
+        "output_format": known if known in FORMATS else next(there, None),
+    }
+
+
+def usable_voices(
+    path: str, manifest: Manifest, given: Container[str], settings: Mapping[str, object]
+) -> dict[str, str]:
+    """The voices among `settings` that are not `given` but the manifest's, by setting, as they are to be looked up.
+
+    Of several with the name the one with the manifest's digest is taken, and for a cloned voice the file that was saved
+    then. Raises UsageError for a path that leads elsewhere, unless the same voice lies where it may be opened.
+    """
+    folders = (*voice_folders(str(settings.get("output_dir", "."))), Path(path).parent)
+    found: dict[str, str] = {}
+    for setting, part in _VOICES.items():
+        name = settings.get(setting)
+        if not isinstance(name, str) or setting in given:
+            continue
+        usable = _usable_voice(name, _digest_in(manifest, part), folders)
+        if usable is None:
+            shown = name if len(name) <= 300 else f"{name[:300]}..."
+            raise UsageError(
+                f"--from_manifest {path} names the voice {shown}, which lies outside the manifest's folder and is not "
+                f"opened unasked; if you trust it, give it as --{setting} {shown}"
+            )
+        found[setting] = usable
+    recording = manifest.content["settings"].get(READS_FILE)
+    chosen = "history_prompt" in given or settings.get(READS_FILE) is not None
+    if isinstance(recording, str) and not chosen:
+        cloned = _cloned_voice(recording, _digest_in(manifest, "voice"), Path(path).parent)
+        found |= {} if cloned is None else {"history_prompt": str(cloned)}
+    return found
+
+
+def _usable_voice(name: str, digest: object, folders: Sequence[Path]) -> str | None:
+    """The name itself, or the path of a file that has the digest; None for a path that may not be opened."""
+    inside = not _leads_out(name) or any(_is_below(name, folder) for folder in (Path(), *folders))
+    usual: list[Path] = []  # what the name leads to
+    if inside:
+        with contextlib.suppress(VoiceError):
+            path = find_voice(name, folders)
+            if path is None:  # a preset
+                return name
+            usual.append(path)
+    names = (name, PureWindowsPath(name).name) if inside else (PureWindowsPath(name).name,)
+    there = () if digest is None else (*usual, *_files(names, folders))
+    same = next((path for path in there if _digest_of(path) == digest), None)
+    if same is not None and same not in usual:
+        return str(same)
+    return name if inside else None
+
+
+def _cloned_voice(recording: str, digest: object, folder: Path) -> Path | None:
+    """The voice that was cloned from a recording when the clip was made, if it is still beside the manifest."""
+    stem = glob.escape(safe_stem(PureWindowsPath(recording).stem))
+    there = [] if digest is None else sorted(folder.glob(f"{stem}*.npz"))
+    return next((path for path in there if _digest_of(path) == digest), None)
+
+
+def _files(names: Sequence[str], folders: Sequence[Path]) -> Iterator[Path]:
+    """Voice files of these names in the current folder and in the given ones."""
+    for path in (folder / n for name in names if name for folder in (Path(), *folders) for n in (name, f"{name}.npz")):
+        with contextlib.suppress(OSError, ValueError):  # names that no file can have
+            if path.is_file():
+                yield path
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a path is absolute or climbs, on any system."""
+    kinds = (PurePosixPath(name), PureWindowsPath(name))
+    return name.startswith("~") or any(path.anchor or ".." in path.parts for path in kinds)
+
+
+def _is_below(name: str, folder: Path) -> bool:
+    """Whether a path leads into a folder, by its words alone."""
+    if name.startswith(("//", "\\\\", "~")) or ("\\" in name and os.sep == "/"):  # on another machine, or of one
+        return False
+    return Path(os.path.abspath(name)).is_relative_to(os.path.abspath(folder))
+
+
+def _digest_in(manifest: Manifest, part: str) -> object:
+    heard = manifest.content.get(part)
+    return heard.get("sha256") if isinstance(heard, dict) else None
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        return Voice.load(path).digest()
+    except VoiceError:
+        return None
