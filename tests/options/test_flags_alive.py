@@ -451,7 +451,7 @@ ALIVE: dict[str, Case] = {
         f"{DEMO} --from_manifest before.json", "2", refuses("has the segments 1 to 1"), second_segment_anew
     ),
     "restitch": Case(
-        f"{DEMO} --from_manifest before.json", "", refuses("tokens cannot be read"), same_tokens_in_another_dress
+        f"{DEMO} --from_manifest before.json", "", refuses("keeps the clip's tokens"), same_tokens_in_another_dress
     ),
     "split_input_into_separate_prompts_by": Case("--dry_run --prompt_file two.txt", "line", tells("2 clips")),
     "split_input_into_separate_prompts_by_value": Case(

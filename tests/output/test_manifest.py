@@ -190,6 +190,7 @@ def test_a_dry_run_shows_the_very_segments(perform):
 def test_a_clip_made_again_stands_beside_the_first(perform, tmp_path, monkeypatch, way):
     """In its folder, under its name, as the same kind of file; unless told otherwise, each by itself."""
     how = ("--output_filename", "ch.flac", "--output_dir", "out")
+    monkeypatch.setenv("COLUMNS", "300")  # paths stay whole
     manifest = str(written(perform, "--text_prompt", "Hello.", *how).absolute())
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
