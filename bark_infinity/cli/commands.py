@@ -98,6 +98,11 @@ def check_voices(options: Options) -> None:
     for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
         if name is not None:
             check_voice(name, options)
+    recording = options.audio_file_as_history_prompt
+    if recording is not None and (options.dry_run or options.text_splits_only):  # else it is read to be cloned
+        from ..voices.cloning import check_recording
+
+        check_recording(Path(recording), options.model)
     if options.custom_audio_processing_function is not None:
         check_name(options.custom_audio_processing_function)
 

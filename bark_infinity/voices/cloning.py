@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import constants as c
 from ..errors import VoiceError
+from .compatibility import SEMANTIC_VOCAB_SIZES
 from .recording import choose_part, read_recording, resample
 
 if TYPE_CHECKING:
@@ -32,6 +33,23 @@ class Cloned:
     warnings: tuple[str, ...]
 
 
+def check_recording(recording: Path, model: str, seconds: float = SECONDS) -> None:
+    """Raise VoiceError, before anything is loaded, for a recording or a model (as --model) that no voice can be cloned with.
+
+    Of models in other folders and repositories it is only known once they are read.
+    """
+    choose_part(read_recording(recording), recording, seconds)
+    _check_vocabulary(SEMANTIC_VOCAB_SIZES.get(model, c.SEMANTIC_VOCAB_SIZE), f"the model {model}")
+
+
+def _check_vocabulary(size: int, name: str) -> None:
+    if size != c.SEMANTIC_VOCAB_SIZE:
+        raise VoiceError(
+            f"{name} has semantic tokens of its own, and no way from a recording to them; clone with "
+            "--model large or small, or speak in a voice that was made with it (--history_prompt)"
+        )
+
+
 def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, seconds: float = SECONDS) -> Cloned:
     """The voice in at most `seconds` of a recording, in the tokens of `model` (as --model) and its codec.
 
@@ -47,11 +65,7 @@ def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, sec
     from ..model.codec import Encoder
 
     checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
-    if checkpoint.spec.semantic_vocab_size != c.SEMANTIC_VOCAB_SIZE:  # before HuBERT is downloaded
-        raise VoiceError(
-            f"{checkpoint.name} has semantic tokens of its own, and no way from a recording to them; clone with "
-            "--model large or small, or speak in a voice that was made with it (--history_prompt)"
-        )
+    _check_vocabulary(checkpoint.spec.semantic_vocab_size, checkpoint.name)  # before HuBERT is downloaded
     semantic = read_semantic_encoder(hub, device).encode(resample(samples, heard.rate, hubert.SAMPLE_RATE))
     codes = Encoder(checkpoint.codec(), device, checkpoint.name).encode(resample(samples, heard.rate, c.SAMPLE_RATE))
 

@@ -21,8 +21,10 @@ from bark_infinity import Voice
 from bark_infinity.checkpoints.hub import Hub
 from bark_infinity.checkpoints.hubert import HUBERT_REPO, QUANTIZER_FILE, QUANTIZER_REPO, read_hubert, read_quantizer
 from bark_infinity.checkpoints.reading import rename
+from bark_infinity.cli.main import main
 from bark_infinity.errors import CheckpointError, VoiceError
 from bark_infinity.model.hubert import SemanticEncoder
+from bark_infinity.voices import compatibility
 from bark_infinity.voices.cloning import Cloned, _prompts, clone_voice
 
 CPU = torch.device("cpu")
@@ -306,3 +308,22 @@ def test_a_quantizer_of_another_hubert(models, hub, recording):
     make_hubert(hidden_size=48).save_pretrained(models / HUBERT_REPO)
     message = complaint(clone_voice, recording, "demo", hub, CPU)
     assert "width 32" in message and "48" in message and QUANTIZER_REPO in message and HUBERT_REPO in message
+
+
+@pytest.mark.parametrize("show", ["--dry_run", "--text_splits_only"])
+def test_a_dry_run_refuses_what_the_run_refuses(capfd, monkeypatch, show):
+    """Without loading anything: a recording that is none, is silent or short, and a model that has no way to clone."""
+    monkeypatch.setitem(compatibility.SEMANTIC_VOCAB_SIZES, "demo", compatibility.DEMO_SEMANTIC_VOCAB_SIZE)
+    soundfile.write("silent.wav", np.zeros(48_000), 24_000)
+    Path("text.wav").write_text("no sound")
+    soundfile.write("noise.wav", np.random.default_rng(0).normal(0, 0.1, 96_000), 24_000)
+    for name, model, message in (
+        ("absent.wav", "large", "absent.wav is no file"),
+        ("text.wav", "large", "text.wav"),
+        ("silent.wav", "large", "silent.wav is silent"),
+        ("noise.wav", "demo", "semantic tokens of its own"),
+    ):
+        command = ["--model", model, "--audio_file_as_history_prompt", name, "--text_prompt", "Hi."]
+        status, said = main([*command, show, "--offline"]), " ".join(capfd.readouterr().err.split())
+        assert status == 2 and message in said and "Traceback" not in said
+    assert main(["--model", "large", "--audio_file_as_history_prompt", "noise.wav", "--text_prompt", "Hi.", show]) == 0
