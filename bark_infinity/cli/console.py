@@ -32,7 +32,7 @@ class _Share(NamedTuple):
 # Large model, two CPU cores. Only the smoothness of the bar depends on it.
 _STAGE_SHARES = {"semantic": _Share(0.0, 0.3), "coarse": _Share(0.3, 0.5), "fine": _Share(0.8, 0.2)}
 
-_LEAST_SHARE = 0.01  # of a pass, from which the time left can be told
+_LEAST_SECONDS = 0.5  # from which a speed can be told
 
 
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
@@ -126,7 +126,7 @@ class RunDisplay:
     def __init__(self, console: Console, segments: int, silent: bool = False):
         self._segments = segments
         self._start = time.monotonic()
-        self._stage, self._stage_start = "", self._start
+        self._stage, self._stage_start, self._first_tokens = "", self._start, 0
         self._completed = 0.0  # segments, those under way in part
         self._bar = Progress(
             SpinnerColumn(),
@@ -152,15 +152,17 @@ class RunDisplay:
     def update(self, run: RunProgress) -> None:
         """Show what the run is doing."""
         now = time.monotonic()
-        if run.stage != self._stage:
-            self._stage, self._stage_start = run.stage, now
+        if run.stage != self._stage or run.tokens < self._first_tokens:
+            self._stage, self._stage_start, self._first_tokens = run.stage, now, run.tokens
         share = _STAGE_SHARES[run.stage]
         of_pass = share.before + share.own * run.tokens / max(1, run.tokens_total)
         completed = run.segments_done - run.rows_done + run.rows * of_pass
         self._completed = max(self._completed, completed)  # segments that are made again do not move it back
         made = self._completed - run.segments_recalled
         left = (now - self._start) * (self._segments - self._completed) / max(made, 1e-9)
-        status = f"{clock(left)} left" if made >= _LEAST_SHARE * run.rows else ""
+        # How long the first segments become is known when their semantic stage is over.
+        is_known = run.stage != "semantic" or run.segments_done > run.segments_recalled
+        status = f"{clock(left)} left" if is_known else ""
         self._bar.update(self._run, completed=self._completed, name=self._done(run.segments_done), status=status)
         at_most = "at most " if run.stage == "semantic" else ""  # the model decides when a segment ends
         self._bar.update(
@@ -168,7 +170,7 @@ class RunDisplay:
             completed=run.tokens,
             total=max(1, run.tokens_total),
             name=f"{run.stage}, {count(run.rows, 'segment')}",
-            status=f"{run.tokens:,} of {at_most}{run.tokens_total:,} tokens, {self._speed(run.tokens, now)}/s",
+            status=f"{run.tokens:,} of {at_most}{run.tokens_total:,} tokens{self._speed(run.tokens, now)}",
             visible=True,
         )
 
@@ -176,7 +178,9 @@ class RunDisplay:
         return f"{segments}/{count(self._segments, 'segment')}"
 
     def _speed(self, tokens: int, now: float) -> str:
-        return f"{tokens / max(now - self._stage_start, 1e-3):,.0f}"
+        """Of the stage since its first report, which comes with the first tokens."""
+        seconds = now - self._stage_start
+        return f", {(tokens - self._first_tokens) / seconds:,.0f}/s" if seconds >= _LEAST_SECONDS else ""
 
 
 class FaultReport:
