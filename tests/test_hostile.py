@@ -548,9 +548,13 @@ def test_a_text_of_nothing_but_one_long_line(capfd):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
-def test_other_encodings_are_named(encoding, capfd):
+def test_other_encodings_are_read_and_told(encoding, capfd):
     Path("x.srt").write_text(SRT + "Schön", encoding=encoding)
-    assert "is not UTF-8" in refused("--prompt_file", "x.srt", capfd=capfd)
+    assert main(["--dry_run", "--prompt_file", "x.srt"]) == 0
+    said = capfd.readouterr().err
+    assert "x.srt is read as" in said and "Schön" in said
+    message = refused("--prompt_file", "x.srt", "--text_encoding", "ascii", capfd=capfd)
+    assert "--prompt_file x.srt: it is no ascii" in message
 
 
 DEEP = ["a = " + "[" * 90_000, "a = " + "{a=" * 60_000, "a" + ".a" * 50_000 + " = 1", "[" + "a." * 50_000 + "a]"]
