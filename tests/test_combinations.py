@@ -305,7 +305,8 @@ def check_clip(value: Value, path: Path) -> None:
     assert path.with_name(f"{stem}.segments").is_dir() == value.get("hoarder_mode", False)
     assert made["settings"] == recorded_settings(resolve(parse(arguments(value))))
     usual = resolve(Options())
-    given = {name: setting for name, setting in value.items() if setting != getattr(usual, name)}
+    recorded = {line.name for line in flags() if line.sound or not line.path}
+    given = {name: setting for name, setting in value.items() if setting != getattr(usual, name) and name in recorded}
     assert {name: made["settings"].get(name) for name in given} == given
 
 
@@ -412,7 +413,7 @@ def test_a_thousand_prompts_are_planned_without_torch(tmp_path, more):
     environment = os.environ | {"PYTHONPATH": str(START.parent), "COLUMNS": "200"}
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.stdout.split() == ["0", "False"], result.stderr
-    names = re.findall(r"bark_samples/(\S+)\.wav", result.stderr)
+    names = re.findall(r"(\S+)\.wav", result.stderr)
     assert len(names) == 1000 * (3 if "3" in more else 1)
     assert names == sorted(names) and len({name.casefold() for name in names}) == len(names)
 

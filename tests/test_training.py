@@ -62,7 +62,6 @@ def folder(tmp_path_factory):
         for name, value in tiny.items():
             patch.setattr(export if name.startswith("_") else settings, name, value)
         patch.setattr(recipe, "DEMO", folder / "demo")
-        patch.setattr(recipe, "PROMPTS", folder)
         recipe.main(["all", "--folder", str(folder)])
         yield folder
 
@@ -73,7 +72,7 @@ def test_what_is_exported_loads_in_transformers_and_here(folder):
     assert all(name.endswith(export.MADE_ON_LOADING) for name in told["missing_keys"]) and not told["unexpected_keys"]
     assert json.loads((folder / "demo" / "generation_config.json").read_text())["semantic_config"]["do_sample"]
     bark = Bark.load(str(folder / "demo"), device="cpu")
-    made = bark.speak("Hello.", voice=Voice.load(folder / "demo_male.npz"), seed=1)
+    made = bark.speak("Hello.", voice=Voice.load(folder / "demo" / "voices" / "demo_male.npz"), seed=1)
     assert np.isfinite(made.audio).all() and len(made.audio) % 320 == 0
 
 

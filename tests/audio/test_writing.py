@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -324,7 +325,10 @@ def test_what_ffmpeg_says_is_one_sentence(parameters, reason):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_an_interrupt_leaves_neither_file_nor_process(monkeypatch):
     Path("bin").mkdir()
-    Path("bin/ffmpeg").write_text("#!/bin/sh\necho $$ > bin/pid; sleep 0.3; kill -INT $PPID; exec sleep 600\n")
+    Path("bin/ffmpeg").write_text(
+        f"#!{sys.executable}\nimport os, pathlib, signal, time\npathlib.Path('bin/pid').write_text(str(os.getpid()))\n"
+        "time.sleep(0.3)\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(600)\n"
+    )
     Path("bin/ffmpeg").chmod(0o755)
     monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(KeyboardInterrupt):
