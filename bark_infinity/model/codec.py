@@ -1,4 +1,4 @@
-"""EnCodec: codes to waveform, and back for cloning. Each way is one half of transformers' EncodecModel."""
+"""EnCodec: codes to waveform, and back for cloning. Each way is one half of the codec."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
-from .docstrings import transformers_without_docstrings
+from .encodec import EncodecConfig, EncodecModel
 
 _BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
 _MAX_PARTS = 100  # layers, ratios or codebooks; the published codec has 32 codebooks
 _MAX_BYTES = 2_000_000_000  # of all weights; the published codec's are 93 MB
-_TRAINING_ONLY = ("inited", "cluster_size", "embed_avg")  # buffers of the codebooks that decoding never reads
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Codec:
 
     def __init__(self, weights: CodecWeights, device: torch.device, source: str):
         """Raises CheckpointError, naming `source`, where weights and configuration do not fit."""
-        self.model = _load_without("encoder", weights, source).to(device)
+        self.model = _load(weights, source, decodes=True).to(device)
 
     def to(self, device: torch.device) -> None:
         self.model.to(device)
@@ -51,7 +49,7 @@ class Encoder:
 
     def __init__(self, weights: CodecWeights, device: torch.device, source: str):
         """Raises CheckpointError, naming `source`, where weights and configuration do not fit, or hold no encoder."""
-        self.model = _load_without("decoder", weights, source).to(device)
+        self.model = _load(weights, source, decodes=False).to(device)
 
     @torch.inference_mode()
     def encode(self, samples: np.ndarray) -> np.ndarray:
@@ -60,52 +58,36 @@ class Encoder:
         return codes[:, 0].cpu().numpy()
 
 
-def _load_without(half: str, weights: CodecWeights, source: str):
-    """EncodecModel with one half left out, in float32. Raises CheckpointError."""
-    # The slowest import of a run (2 to 4 s), so bark.py builds the codec in a thread beside the first stage.
-    with transformers_without_docstrings():
-        from transformers.models.encodec.configuration_encodec import EncodecConfig
-        from transformers.models.encodec.modeling_encodec import EncodecModel
-
+def _load(weights: CodecWeights, source: str, decodes: bool) -> EncodecModel:
+    """One half of the codec with its codebooks, in float32. Raises CheckpointError."""
     try:
-        with _NoDraws():
-            config = EncodecConfig.from_dict(dict(weights.config))
-            _check_size(config, EncodecModel)
-            model = EncodecModel(config)
-    except Exception as error:  # the library checks values in its own ways
+        config = EncodecConfig.from_dict(weights.config)
+        _check_size(config)
+        with torch.device("meta"):  # no random weights are drawn: the main thread may be drawing tokens
+            model = EncodecModel(config, decodes)
+        if (size := sum(tensor.nbytes for tensor in model.state_dict().values())) > _MAX_BYTES:
+            raise ValueError(f"it takes {size / 1e9:,.0f} GB")
+    except Exception as error:  # torch checks values in its own ways
         raise CheckpointError(f"the codec's configuration in {source} is no EnCodec's: {_line(error)}") from None
-    delattr(model, half)
-    wanted = {name for name in model.state_dict() if not name.endswith(_TRAINING_ONLY)}
+    wanted = set(model.state_dict())
     found = {name: tensor for name, tensor in modern_names(weights.read()).items() if name in wanted}
     if missing := sorted(wanted - set(found)):
         raise CheckpointError(
             f"the codec in {source} lacks {len(missing)} arrays, {missing[0]} for one; copy the whole checkpoint"
         )
+    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in found.items()}
     try:
-        model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
+        model.load_state_dict(copies, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"the codec in {source} does not fit its configuration: {_line(error)}") from None
     return model.eval()
 
 
-def _check_size(config, model: type) -> None:
-    """Raise ValueError for a configuration that would take hours to build, or more memory than there is."""
+def _check_size(config: EncodecConfig) -> None:
+    """Raise ValueError for a configuration that would take hours to build."""
     counts = config.num_residual_layers, config.num_lstm_layers, len(config.upsampling_ratios), config.num_quantizers
-    if max(counts) > _MAX_PARTS:
-        raise ValueError(f"it has {max(counts)} parts of a kind")
-    with torch.device("meta"):
-        size = sum(tensor.nbytes for tensor in model(config).state_dict().values())
-    if size > _MAX_BYTES:
-        raise ValueError(f"it takes {size / 1e9:,.0f} GB")
-
-
-class _NoDraws(TorchFunctionMode):
-    """Leaves weights undrawn, in this thread alone: the main thread may be drawing tokens from the same generator."""
-
-    def __torch_function__(self, function, _, args=(), kwargs=None):
-        if getattr(function, "__name__", "") in ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_"):
-            return args[0] if args else kwargs["tensor"]
-        return function(*args, **(kwargs or {}))
+    if max(counts) > _MAX_PARTS or not config.num_quantizers:
+        raise ValueError(f"it has {max(counts)} parts of a kind and {config.num_quantizers} codebooks")
 
 
 def _line(error: Exception) -> str:
