@@ -92,8 +92,7 @@ class Models:
 
 
 def load_models(choice: ModelChoice) -> Models:
-    """Find, read and place a model. The codec is built in a thread: its library takes seconds to import, and it is
-    needed last.
+    """Find, read and place a model. The codec is built in a thread, beside the first stage's work: it is needed last.
 
     Raises CheckpointError for a model that is missing, damaged or foreign, UsageError for a device that is absent.
     """
