@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 
 from ..errors import UsageError
+from .containers import memory_limit, processor_limit
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.int8}
 
@@ -132,12 +133,13 @@ def free_memory(device: torch.device) -> int:
     return 4 * 2**30
 
 
-def linux_memory() -> tuple[int, int]:
-    """Bytes of memory, and those that are free. Raises OSError on other systems."""
-    with open("/proc/meminfo", encoding="ascii") as lines:
+def linux_memory(root: Path = Path("/")) -> tuple[int, int]:
+    """Bytes of memory, and those that are free, within a container's limits. Raises OSError on other systems."""
+    with open(root / "proc/meminfo", encoding="ascii") as lines:
         info = dict(line.split(":") for line in lines)
     total, free = (int(info[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    return total, free
+    granted, granted_free = memory_limit(root)
+    return int(min(total, granted)), int(min(free, granted_free))
 
 
 def use_physical_cores() -> None:
@@ -146,7 +148,8 @@ def use_physical_cores() -> None:
     A second thread on a core has no multipliers of its own, and threads beyond a container's share wait for each other.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, min(torch.get_num_threads(), _physical_cores(), _container_share())))
+        granted = min(processor_limit(), torch.get_num_threads(), _physical_cores())
+        torch.set_num_threads(max(1, math.ceil(granted)))
 
 
 def _physical_cores(root: Path = Path("/sys/devices/system/cpu")) -> int:
@@ -155,13 +158,4 @@ def _physical_cores(root: Path = Path("/sys/devices/system/cpu")) -> int:
         own = os.sched_getaffinity(0)
         return len({(root / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in own})
     except (AttributeError, OSError):
-        return os.cpu_count() or 1
-
-
-def _container_share(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Whole processors' worth of time that a container grants (Linux control groups, version 2)."""
-    try:
-        granted, period = path.read_text().split()
-        return math.ceil(int(granted) / int(period))
-    except (OSError, ValueError):  # none, or "max"
         return os.cpu_count() or 1

@@ -198,7 +198,7 @@ def test_int8_is_refused_beside_a_gpu_and_where_torch_cannot(monkeypatch, huggin
 # ---- threads --------------------------------------------------------------------------------------------------------
 
 
-def test_threads_are_physical_cores_within_a_containers_share(tmp_path, monkeypatch):
+def test_threads_are_physical_cores(tmp_path, monkeypatch):
     import os
 
     from bark_infinity.model import devices
@@ -211,10 +211,6 @@ def test_threads_are_physical_cores_within_a_containers_share(tmp_path, monkeypa
     assert devices._physical_cores(tmp_path) == 2
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
     assert devices._physical_cores(tmp_path) == 1
-    share = tmp_path / "cpu.max"
-    for text, expected in (("150000 100000", 2), ("max 100000", os.cpu_count()), ("", os.cpu_count())):
-        share.write_text(text)
-        assert devices._container_share(share) == expected
 
 
 def test_omp_num_threads_is_left_alone(monkeypatch):
@@ -222,7 +218,7 @@ def test_omp_num_threads_is_left_alone(monkeypatch):
 
     asked = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    monkeypatch.setattr(devices, "_container_share", lambda: 1)
+    monkeypatch.setattr(devices, "processor_limit", lambda: 0.5)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     devices.use_physical_cores()
     assert asked == []
