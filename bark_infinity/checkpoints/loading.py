@@ -16,6 +16,7 @@ from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
 from ..options.table import Options
 from .finding import find_checkpoints
+from .fingerprint import fingerprint
 from .hub import Hub
 from .places import PUBLISHED, WEIGHT_FILES, original_cache
 from .reading import STAGES, StageWeights, build, check_spec, check_together
@@ -32,6 +33,7 @@ class LoadedStage:
     spec: BarkSpec
     placement: Placement
     source: str  # folder or repository
+    fingerprint: str  # of its weights as they stand in the checkpoint
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,11 @@ def load_models(choice: ModelChoice) -> Models:
     for stage, checkpoint in checkpoints.items():
         check_spec(checkpoint.spec, stage, weights[stage].config, checkpoint.name)
         place = placements[stage]
+        weights_digest = fingerprint(weights[stage].state)  # now: packed weights cannot be read any more
         model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
         if place.device.type == "cpu":
             pack(model, place.dtype)
-        stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name)
+        stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name, weights_digest)
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
     loader.shutdown(wait=False)
