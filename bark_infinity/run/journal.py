@@ -3,16 +3,22 @@
 A run's file has a line for its drawn seed and one for each finished clip. A clip's folder has the tokens of its finished
 segments, each in a file named by all that shaped it, and beside them what is still being written. Whoever is at work on a
 file or folder holds its lock; a process that is gone holds none.
+
+Output folders are the user's: a folder is taken for ours, and may be removed, only if the marker stands in its lock file.
+It is there before the folder has its name, and the last file to go.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +27,16 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import VoiceError
-from ..files import PARTIAL_SUFFIX, errors_naming, make_folder, name_together, sync_folder, to_disk, write_whole
+from ..files import (
+    PARTIAL_SUFFIX,
+    errors_naming,
+    make_folder,
+    name_together,
+    remove_stale_temporaries,
+    sync_folder,
+    to_disk,
+    write_whole,
+)
 from ..seeds import MAX_SEED
 from ..voices.npz import VOICE_ARRAYS, read_npz
 from ..voices.voice import Voice
@@ -31,8 +46,11 @@ from .planning import ClipPlan
 
 FORMAT_VERSION = 1
 _RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
+_RUN_NAME = re.compile(r"\.run-[0-9a-f]{16}\.jsonl")
 _MAX_BYTES = 100_000_000  # of a run's file: a million clips
-_PLAN = "plan.json"
+_PLAN, _LOCK = "plan.json", "lock"
+_MARKER = b"bark_infinity: the tokens of a clip that is not finished\n"  # in the lock file of a clip's folder
+_HIDDEN_NAME = re.compile(rf"\.bark-infinity-[0-9a-f]{{16}}{re.escape(PARTIAL_SUFFIX)}")  # made or removed just now
 _ABOUT = "about"  # the array of a kept segment that has JSON
 
 
@@ -54,15 +72,24 @@ class ClipJournal:
         """For what is still being written: empty at first."""
 
     @classmethod
+    def create(cls, folder: Path) -> ClipJournal:
+        """A new folder. Raises FileExistsError where the name is taken, OSError."""
+        while True:  # again if another process has taken it for one that was left, and removed it
+            hidden = _hidden_name(folder.parent)
+            hidden.mkdir(parents=True)
+            with contextlib.suppress(FileNotFoundError):
+                (hidden / _LOCK).write_bytes(_MARKER)
+                _rename_folder_to_new(hidden, folder)
+                if clip := cls.claim(folder):
+                    return clip
+
+    @classmethod
     def claim(cls, folder: Path) -> ClipJournal | None:
-        """Take a folder that may be there already; None if another process is at work on it. Raises OSError."""
-        while True:
-            folder.mkdir(exist_ok=True)
-            try:
-                lock = open_locked(folder / "lock")
-            except FileNotFoundError:  # its owner has just removed it
-                continue
-            return None if lock is None else cls(folder, lock)
+        """Take a folder that an earlier process left; None if it is not ours, or another process is at work on it."""
+        with contextlib.suppress(FileNotFoundError):  # its owner has just removed it
+            if _is_ours(folder) and (lock := open_locked(folder / _LOCK)):
+                return cls(folder, lock)
+        return None
 
     def begin(self, about: Mapping[str, object]) -> None:
         """Note whose it is, and make room for what is written now."""
@@ -128,20 +155,20 @@ class ClipJournal:
 
     def remove(self) -> None:
         """Leave nothing of it."""
-        gone = self.folder.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+        gone = _hidden_name(self.folder.parent)
         try:
             os.rename(self.folder, gone)  # first: whoever finds it finds all of it or nothing
         except OSError:  # Windows renames no folder with an open file
             gone = self.folder
         self._lock.close()
-        shutil.rmtree(gone, ignore_errors=True)
+        _remove_folder(gone)
 
     def leave(self) -> None:
         """Let others go on with it; without a finished segment there is nothing to go on with."""
-        if not self.kept():
-            self.remove()
-            return
         if self.named() is None:  # else it is finished, and the run was stopped before it could be noted
+            if not self.kept():
+                self.remove()
+                return
             self._clear()
         self._lock.close()
 
@@ -199,12 +226,16 @@ class RunJournal:
         The caller lets go of each, or goes on with it.
         """
         _sweep(folder)
-        paths = [path for path in folder.glob(f"{_RUN_PREFIX}*{_RUN_SUFFIX}") if path.is_file()]
+        paths = [path for path in folder.glob(f"{_RUN_PREFIX}*") if _RUN_NAME.fullmatch(path.name) and path.is_file()]
         for path in sorted(paths, key=_changed, reverse=True):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # another's, or damaged
                 if file := open_locked(path):
                     journal = cls(path, file, key)
-                    journal._read()
+                    try:
+                        journal._read()
+                    except BaseException:
+                        file.close()
+                        raise
                     yield journal
 
     @property
@@ -280,9 +311,12 @@ class RunJournal:
         """What the file and the folders of an earlier process say. Raises ValueError, TypeError, KeyError, OSError."""
         self._file.seek(0)
         first, *lines = self._file.read(_MAX_BYTES).split(b"\n")
-        self.seed = json.loads(first)["seed"]
-        if type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
-            raise ValueError("no seed")
+        content = json.loads(first)
+        self.seed = content["seed"]
+        if content["format"] != FORMAT_VERSION or type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
+            raise ValueError("no run of this version")
+        if lines and lines[-1]:  # cut off: what is noted next is not to stand behind it in its line
+            self._file.write(b"\n")
         folder = self._path.parent
         for line in lines:
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):  # the last one may be cut off
@@ -326,21 +360,67 @@ def _is_same(clip: ClipJournal, plan: ClipPlan) -> bool:
 def _new_folder(folder: Path, stem: str) -> ClipJournal:
     """A folder for a clip that no other clip has. Raises OSError."""
     for name in numbered(stem):
-        path = folder / f"{name}{PARTIAL_SUFFIX}"
         with contextlib.suppress(FileExistsError):
-            path.mkdir(parents=True)
-            if clip := ClipJournal.claim(path):
-                return clip
+            return ClipJournal.create(folder / f"{name}{PARTIAL_SUFFIX}")
+
+
+def _hidden_name(folder: Path) -> Path:
+    """Of a clip's folder that is being made or removed."""
+    return folder / f".bark-infinity-{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
+
+
+def _rename_folder_to_new(hidden: Path, folder: Path) -> None:
+    """Rename, or remove it and raise FileExistsError where the name is taken."""
+    try:
+        if os.path.lexists(folder):
+            raise FileExistsError(folder)
+        os.rename(hidden, folder)
+    except OSError as error:
+        _remove_folder(hidden)
+        if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):  # another process was faster
+            raise FileExistsError(folder) from None
+        raise
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder, and no link to one, has our marker."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(folder.lstat().st_mode) and stat.S_ISREG((folder / _LOCK).lstat().st_mode):
+            with open(folder / _LOCK, "rb") as file:
+                return file.read(len(_MARKER)) == _MARKER
+    return False
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder of ours, its marker last: what a kill leaves of it is still known as ours. Raises nothing."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != _LOCK:
+                os.unlink(entry.path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(folder / _LOCK)
+        os.rmdir(folder)
 
 
 def _sweep(folder: Path) -> None:
     """Remove folders of clips that a process left when it had just made them, or was about to remove them."""
+    remove_stale_temporaries(folder)
     for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
+        hidden = _HIDDEN_NAME.fullmatch(path.name) is not None
         with contextlib.suppress(OSError):
-            if path.name.startswith("."):
-                shutil.rmtree(path)
-            elif path.is_dir() and not (path / _PLAN).exists() and (clip := ClipJournal.claim(path)):
+            if (hidden or not (path / _PLAN).exists()) and (clip := ClipJournal.claim(path)):
                 clip.remove()
+            elif hidden:
+                _remove_markerless(path)
+
+
+def _remove_markerless(hidden: Path) -> None:
+    """Remove a folder that was left before its marker was written, or after it was removed. Raises OSError."""
+    if os.listdir(hidden) == [_LOCK] and (hidden / _LOCK).stat().st_size == 0:
+        os.unlink(hidden / _LOCK)
+    os.rmdir(hidden)  # only if it is empty
 
 
 def _changed(path: Path) -> float:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +70,12 @@ def kept(folder: Path = OUT) -> int:
 
 def is_named(partial: Path) -> bool:
     """Whether the clip has all but lost its folder: its files have their names already."""
-    return (partial / "naming.json").exists() and not list(partial.glob("writing/*"))
+    naming = partial / "naming.json"
+    moves = json.loads(naming.read_text())["moves"] if naming.exists() else [("", "not named")]
+    return all((partial.parent / name).exists() for _, name in moves)
 
 
-WRITES = ("fsync", "link", "replace", "rename", "unlink", "mkdir")
+WRITES = ("fsync", "link", "replace", "rename", "unlink", "mkdir", "rmdir")
 
 
 def counting_writes(act: Callable[[int], None]) -> None:
@@ -177,6 +179,60 @@ def test_a_run_killed_again_and_again_comes_to_its_end(demo):
     run(demo)
     run(demo, folder=Path("whole"))
     assert sounds() == sounds(Path("whole"))
+
+
+FAKE_FFMPEG = '#!/bin/sh\nfor last; do :; done\ncat > "$last"\n'
+
+
+@pytest.fixture
+def fake_ffmpeg(monkeypatch):
+    """On the PATH, an ffmpeg whose files are what it is given."""
+    Path("bin").mkdir()
+    Path("bin/ffmpeg").write_text(FAKE_FFMPEG)
+    Path("bin/ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
+
+
+def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bool:
+    """A run that gets a signal at that change of the file system after its clip is whole; whether it came so far."""
+
+    def work():
+        name = ClipJournal.name
+
+        def counted(journal, moves):
+            counting_writes(lambda number: number == moment and os.kill(os.getpid(), how))
+            name(journal, moves)
+
+        ClipJournal.name = counted
+        try:
+            with stopping():
+                run(bark, **options)
+        except Stopped:
+            os._exit(7)
+        os._exit(0)
+
+    status = in_child(work)
+    assert status in (0, 7, -signal.SIGKILL)
+    return status != 0
+
+
+@forks
+@pytest.mark.parametrize(("how", "format", "hoarder"), [(signal.SIGKILL, "m4a", True), (signal.SIGTERM, "wav", True)])
+def test_a_clip_that_is_whole_is_never_made_twice(demo, fake_ffmpeg, how, format, hoarder):
+    options = {"output_format": format, "hoarder_mode": hoarder, "output_filename": "x", "text": "A line.\nAnother."}
+    run(demo, folder=Path("whole"), **options)
+    names = sorted(path.name for path in Path("whole").iterdir())
+    assert len(names) == 4 + hoarder
+    moment = 1
+    while killed_while_naming(moment, how, demo, folder=Path(f"at_{moment}"), **options):
+        folder = Path(f"at_{moment}")
+        if list(folder.glob(".run-*")):  # else it was done: the same command makes another take
+            again = Counting(demo)
+            run(again, folder=folder, **options)
+            assert again.made == 0, f"stopped at {moment}"
+        assert sorted(path.name for path in folder.iterdir()) == names, f"stopped at {moment}"
+        moment += 1
+    assert moment > 20
 
 
 def interrupted_after(n: int, bark):
@@ -435,10 +491,14 @@ def test_what_is_no_segment_is_not_recalled(make_voice, arrays):
 
 def test_a_folder_has_one_owner_at_a_time():
     OUT.mkdir()
-    first = ClipJournal.claim(OUT / "x.partial")
+    first = ClipJournal.create(OUT / "x.partial")
     assert ClipJournal.claim(OUT / "x.partial") is None
+    with pytest.raises(FileExistsError):
+        ClipJournal.create(OUT / "x.partial")
+    assert os.listdir(OUT) == ["x.partial"]
     first.remove()
-    assert ClipJournal.claim(OUT / "x.partial") is not None
+    assert not os.listdir(OUT) and ClipJournal.claim(OUT / "x.partial") is None
+    assert ClipJournal.create(OUT / "x.partial") is not None
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
@@ -451,6 +511,93 @@ def test_a_folder_without_locks_is_worked_in_without(demo, monkeypatch, number):
     again = Counting(demo)
     run(again)
     assert again.made == 3
+
+
+HEX = "0123456789abcdef"
+FOREIGN = {  # by the path in the output folder: content, or None for a folder
+    "mine.partial": None,
+    ".mine.partial": None,
+    "thesis.partial/chapter.txt": "precious",
+    ".thesis.partial/chapter.txt": "precious",
+    "git.partial/lock": "",
+    ".git.partial/lock": "another program's",
+    "marked.partial/lock": "bark_infinity",
+    f".{HEX}.partial/plan.json": "{}",
+    f".bark-infinity-{HEX}.partial/chapter.txt": "precious",
+    ".bark-infinity-0.partial": None,
+    "run.partial/plan.json": f'{{"run": ".run-{HEX}.jsonl", "place": [0, 0]}}',
+    "stem.partial": "a file",
+    ".stem.partial": "a file",
+    ".run-1.jsonl": '{"format": 1, "seed": 1}\n',
+    f".run-{HEX[::-1]}.jsonl": '{"seed": 1}\n',
+    ".notes.tmp": "precious",
+    ".bark-infinity.tmp": "precious",
+}
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    paths = folder.rglob("*")
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in paths}
+
+
+def test_what_others_keep_in_the_output_folder_stays(demo):
+    for name, content in FOREIGN.items():
+        path = OUT / name
+        (path if content is None else path.parent).mkdir(parents=True, exist_ok=True)
+        if content is not None:
+            path.write_text(content)
+    elsewhere = ClipJournal.create(Path("elsewhere.partial"))
+    elsewhere._lock.close()
+    (OUT / "link.partial").symlink_to(Path("elsewhere.partial").absolute())
+    before, outside = tree(OUT), tree(Path("elsewhere.partial"))
+    interrupt(3, demo, output_filename="stem")
+    assert before.items() <= tree(OUT).items()
+    (clip,) = run(demo, output_filename="stem")
+    after = tree(OUT)
+    assert before.items() <= after.items() and tree(Path("elsewhere.partial")) == outside
+    assert {Path(name).suffix for name in after.keys() - before.keys()} == {".wav", ".npz", ".json"}
+
+
+def left_at_every_moment(act: Callable[[], None]) -> Iterator[int]:
+    """Do it in processes that are killed at its first change of the file system, at its second, and so on."""
+    for moment in range(1, 1000):
+
+        def work(moment=moment):
+            counting_writes(lambda number: number == moment and os.kill(os.getpid(), signal.SIGKILL))
+            act()
+            os._exit(0)
+
+        status = in_child(work)
+        assert status in (0, -signal.SIGKILL)
+        yield moment
+        if not status:
+            return
+
+
+@forks
+def test_whatever_a_kill_leaves_of_a_folder_is_swept():
+    def make_and_remove():
+        clip = ClipJournal.create(OUT / "x.partial")
+        (clip.folder / "segments").mkdir()
+        (clip.folder / "segments" / "a.npz").touch()
+        (clip.folder / "writing" / "x.segments").mkdir(parents=True)
+        clip.remove()
+
+    OUT.mkdir()
+    for moment in left_at_every_moment(make_and_remove):
+        assert not list(RunJournal.unfinished(OUT, lambda _: "")) and not os.listdir(OUT), f"killed at {moment}"
+    assert moment > 15
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_next(demo):
+    how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None}
+    interrupt(2, demo, **how)
+    (path,) = OUT.glob(".run-*")
+    path.write_bytes(path.read_bytes()[:-5])
+    interrupt(2, demo, **how)
+    again = Counting(demo)
+    run(again, **how)
+    assert again.made == 3 and len(sounds()) == 7  # one had lost its line
 
 
 def test_foreign_files_beside_results_stop_nothing(demo):
