@@ -1,3 +1,6 @@
-from .cli.main import run_and_exit
+try:
+    from .cli.start import run_and_exit
+except KeyboardInterrupt:  # Ctrl-C before the program listens for it
+    raise SystemExit(130) from None
 
 run_and_exit()

@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from ..reports.tables import count
+from .streams import UnwritableOutput
 
 if TYPE_CHECKING:  # nothing here waits for NumPy or torch
     from ..run.scheduler import RunProgress
@@ -105,9 +106,19 @@ def say_loading(console: Console, model: str) -> None:
 
 
 def print_result(path: Path) -> None:
-    """A result's path on stdout, at once, for whoever reads a pipe."""
+    """A result's path on stdout, at once, for whoever reads a pipe.
+
+    A stdout that is closed or full ends no run: it is replaced by one that counts what is lost.
+    """
     text = str(path)
-    print(text.translate(_STEERING | _LINE_ENDS) if sys.stdout.isatty() else text, flush=True)
+    try:
+        print(text.translate(_STEERING | _LINE_ENDS) if sys.stdout.isatty() else text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if not isinstance(sys.stdout, UnwritableOutput):
+            sys.stdout = UnwritableOutput(error)
+        sys.stdout.lost += 1
 
 
 def clock(seconds: float) -> str:

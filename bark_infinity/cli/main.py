@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import IO
 
 from rich.console import Console
 
@@ -24,7 +24,8 @@ from ..options.table import Options, flags
 from ..output.manifest import read_manifest
 from . import console as view
 from .first_steps import program_name
-from .signals import Stopped, stopping
+from .signals import INTERRUPTED, stopping
+from .streams import UnwritableOutput
 
 EXIT_INTERRUPTED = 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
@@ -35,41 +36,49 @@ _EPILOG = (
 )
 
 
-def run_and_exit() -> NoReturn:
-    """The program: `main`, and the end of the process."""
-    # The hub's library retries by itself; what comes of it is said once, in our own message.
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    status = main()
-    if status > 128:  # asked to stop: nobody waits for the libraries that a thread may still be importing
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit status."""
     console = view.make_console()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths in any script, whatever the locale
-    try:
-        with stopping():
-            return _run(sys.argv[1:] if argv is None else argv, console)
-    except BarkError as error:
+    with stopping() as request:
+        try:
+            status = _run(sys.argv[1:] if argv is None else argv, console)
+        except BaseException as error:
+            if request.status is None and not isinstance(error, KeyboardInterrupt):
+                return _report(error, console)
+            request.status = request.status or EXIT_INTERRUPTED
+        if request.status is not None:  # whatever came of it: Stopped may have been taken for a library's failure
+            view.report_error(console, INTERRUPTED)
+            return request.status
+    return _report_lost_paths(console) or status
+
+
+def _report(error: BaseException, console: Console) -> int:
+    """Say what is wrong in a sentence; the exit status. Raises again what no user causes."""
+    if isinstance(error, BarkError):
         logging.getLogger(__name__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
         view.report_error(console, str(error))
         return EXIT_USAGE
-    except BrokenPipeError:  # whoever read our results has enough
+    if isinstance(error, BrokenPipeError):  # whoever read our results has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except OSError as error:  # of stdout: results have their own
-        view.report_error(
-            console, f"the output cannot be written ({error.strerror or error}); free space or redirect it"
-        )
+    if isinstance(error, OSError):  # of stdout: results have their own
+        reason = error.strerror or error
+        view.report_error(console, f"the output cannot be written ({reason}); free space or redirect it")
         sys.stdout = None  # what is buffered cannot be written at the end either
         return EXIT_FAILED
-    except KeyboardInterrupt as interrupt:
-        view.report_error(console, "interrupted; what is finished is kept, and the same command goes on from there")
-        return interrupt.status if isinstance(interrupt, Stopped) else EXIT_INTERRUPTED
+    raise error
+
+
+def _report_lost_paths(console: Console) -> int:
+    """Say that results were made whose paths could not be printed; the exit status."""
+    output = sys.stdout
+    if not isinstance(output, UnwritableOutput) or not output.lost:
+        return 0
+    reason = output.reason.strerror
+    view.report_error(console, f"the standard output cannot be written ({reason}); the files are made, redirect it")
+    return EXIT_FAILED
 
 
 def _run(argv: Sequence[str], console: Console) -> int:
@@ -81,6 +90,7 @@ def _run(argv: Sequence[str], console: Console) -> int:
     elif options.print_completion is not None:
         print(completion(options.print_completion))
     else:
+        _check_current_folder()
         from . import commands  # late: it imports NumPy, and --help and a wrong flag need none
 
         return commands.run(options, console)
@@ -88,10 +98,27 @@ def _run(argv: Sequence[str], console: Console) -> int:
     return 0
 
 
+def _check_current_folder() -> None:
+    """Raise UsageError where it has been deleted: torch and others ask for its name when they are imported."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            f"the current folder cannot be used ({error.strerror}), so it was deleted or moved away; "
+            "change to another one (cd) and start again"
+        ) from None
+
+
 # ---- parsing --------------------------------------------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        """Print help or version; as argparse does, but errors of a stdout that is closed or full are not hidden."""
+        file = file or sys.stderr
+        file.write(message)
+        file.flush()
+
     def error(self, message: str) -> None:
         if message.endswith("expected one argument"):
             name = re.search(r"--\w+", message)[0]

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 _ASK_TO_STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _SHOW_CURSOR = b"\x1b[?25h\r\n"  # which a progress bar hides
+_REMIND_SECONDS = 0.3  # after which it is looked whether Stopped is still on its way
+INTERRUPTED = "interrupted; what is finished is kept, and the same command goes on from there"
 
 
 class Stopped(KeyboardInterrupt):
@@ -21,30 +23,65 @@ class Stopped(KeyboardInterrupt):
         self.status = 128 + signal_number
 
 
+class StopRequest:
+    """Whether a signal has come. `status`: the exit status that shells expect then, else None."""
+
+    def __init__(self):
+        self.status: int | None = None
+
+
+_active: StopRequest | None = None
+
+
 @contextmanager
-def stopping() -> Iterator[None]:
+def stopping() -> Iterator[StopRequest]:
     """Within it the first such signal raises Stopped, and the second ends the process.
 
-    Signals that the process was started to ignore (nohup, a job in the background) stay ignored.
+    Stopped may get lost in foreign code: imports and callbacks of C libraries have handlers for every exception. It is
+    raised again then, and whoever sees another exception or a normal end finds `status` set. Signals that the process was
+    started to ignore (nohup, a job in the background) stay ignored. Within another such block this one does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
-        yield
+    global _active
+    if _active is not None or threading.current_thread() is not threading.main_thread():  # others hear of no signals
+        yield _active or StopRequest()
         return
+    request = _active = StopRequest()
     before = {number: signal.getsignal(number) for number in _ASK_TO_STOP}
-    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    can_remind = hasattr(signal, "setitimer")  # not on Windows
+    if can_remind:
+        before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
 
     def stop(number: int, _) -> None:
-        for other in heard:
+        request.status = 128 + number
+        for other in heeded:
             signal.signal(other, _stop_at_once)
+        if can_remind:
+            signal.signal(signal.SIGALRM, lambda *_: _raise_if_lost(number))
+            signal.setitimer(signal.ITIMER_REAL, _REMIND_SECONDS, _REMIND_SECONDS)
         raise Stopped(number)
 
-    for number in heard:
+    for number in heeded:
         signal.signal(number, stop)
     try:
-        yield
+        yield request
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        if can_remind and request.status is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _active = None
+
+
+def _raise_if_lost(number: int) -> None:
+    """Raise Stopped again unless one is being handled, that is, the program is tidying up."""
+    error, seen = sys.exc_info()[1], set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, Stopped):
+            return
+        seen.add(id(error))
+        error = error.__context__
+    raise Stopped(number)
 
 
 def _stop_at_once(number: int, _) -> None:

@@ -1,0 +1,34 @@
+"""Start of the program: what has to be in place before anything slow is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .signals import INTERRUPTED, Stopped, stopping
+from .streams import open_standard_streams
+
+
+def run_and_exit() -> None:
+    """The program: `main`, and the end of the process."""
+    open_standard_streams()
+    # The hub's library retries by itself; what comes of it is said once, in our own message.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    status = _run()
+    if status > 128:  # asked to stop: nobody waits for the libraries that a thread may still be importing
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _run() -> int:
+    with stopping() as request:
+        try:
+            from .main import main
+
+            return main()
+        except BaseException as error:  # of the import alone: main tells its own
+            if not isinstance(error, Stopped) and request.status is None:
+                raise
+            print(f"error: {INTERRUPTED}", file=sys.stderr)
+            return request.status

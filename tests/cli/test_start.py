@@ -1,0 +1,185 @@
+"""The program's start: streams that are closed, a current folder that is gone, signals at any moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bark_infinity.cli.main import main
+from bark_infinity.cli.signals import INTERRUPTED
+
+ROOT = Path(__file__).parents[2]
+START = ROOT / "bark_perform.py"
+posix = pytest.mark.skipif(os.name != "posix", reason="shells and signals of POSIX")
+
+
+def shell(line: str) -> subprocess.CompletedProcess:
+    """The program in a shell, with its arguments and redirections."""
+    command = f'exec "{sys.executable}" "{START}" {line}'
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+
+
+# ---- streams --------------------------------------------------------------------------------------------------------
+
+PRINTING = ["--help", "--version", "--list_speakers", "--print_config", "--print_completion bash"]
+UNWRITABLE = [
+    ">&-",
+    pytest.param(">/dev/full", marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")),
+]
+
+
+@posix
+@pytest.mark.parametrize("redirection", UNWRITABLE)
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_what_cannot_be_printed_is_one_sentence(arguments, redirection):
+    result = shell(f"{arguments} {redirection}")
+    assert result.returncode == 1
+    *_, last = result.stderr.splitlines()  # before it a table for people, maybe
+    assert last.startswith("error: the output cannot be written (") and last.endswith("; free space or redirect it")
+    assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
+
+
+@posix
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_what_is_printed_needs_neither_stdin_nor_stderr(arguments):
+    result = shell(f"{arguments} <&- 2>&-")
+    assert result.returncode == 0 and result.stdout and not result.stderr
+
+
+@posix
+def test_nothing_at_all_is_open():
+    assert [shell(f"{arguments} >&- <&- 2>&-").returncode for arguments in ("--help", "--nonsense")] == [1, 2]
+
+
+@posix
+@pytest.mark.parametrize("redirection", UNWRITABLE)
+def test_a_run_whose_paths_cannot_be_printed_makes_its_files(redirection):
+    Path("two.txt").write_text("One.\nTwo.\n")
+    result = shell(
+        "--model demo --prompt_file two.txt --split_input_into_separate_prompts_by line "
+        f"--semantic_max_gen_duration_s 0.1 --check_segments off {redirection}"
+    )
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert result.stderr.count("the standard output cannot be written") == 1 and "the files are made" in result.stderr
+    assert len(list(Path("bark_samples").glob("*.wav"))) == 2 and len(list(Path("bark_samples").iterdir())) == 6
+
+
+@posix
+def test_a_run_without_any_stream_makes_its_files():
+    result = shell("--model demo --text_prompt Hello --semantic_max_gen_duration_s 0.2 >&- 2>&- <&-")
+    assert result.returncode == 1 and len(list(Path("bark_samples").glob("*.wav"))) == 1
+
+
+# ---- the current folder ---------------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize(
+    "arguments", ["--text_prompt hi --model demo", "--list_speakers", "--dry_run --text_prompt hi"]
+)
+def test_a_current_folder_that_is_gone_is_one_sentence(arguments):
+    command = f'mkdir gone; cd gone; rmdir ../gone; exec "{sys.executable}" "{START}" {arguments}'
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: the current folder cannot be used (No such file or directory)")
+
+
+# ---- signals --------------------------------------------------------------------------------------------------------
+
+READY = f"""
+import os, sys
+sys.path[0] = {str(ROOT)!r}
+program = compile(open({str(START)!r}).read(), {str(START)!r}, "exec")
+os.write(1, b"ready\\n")
+exec(program)
+"""
+ENDLESS = ["--model", "demo", "--text_prompt", "word " * 3000, "--batch_size", "1"]
+
+
+@posix
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.04, 0.08, 0.15, 0.27, 0.5, 0.8, 1.5])
+def test_ctrl_c_at_any_moment_of_the_start(delay):
+    """Seconds from the first line of the program on; what Python itself does before is not ours."""
+    with subprocess.Popen(
+        [sys.executable, "-c", READY, *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and not out
+    assert "Traceback" not in err and err.count("\n") <= 1
+    assert INTERRUPTED in err or (delay < 0.1 and not err)
+
+
+SWALLOWING = """
+import os, signal, sys, time
+from bark_infinity.cli import main
+def swallow(argv, console):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    except:
+        pass
+    {then}
+main._run = swallow
+print(main.main([]))
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    "then",
+    [
+        "return 0",  # the run came to its end before anybody noticed
+        "time.sleep(30)",  # it would go on for long
+        "import ctypes; ctypes.CDLL(None).sleep(2); time.sleep(30)",  # where Python is not asked for two seconds
+        "raise ImportError('a library took it for its own failure')",
+        "raise main.UsageError('likewise')",
+        "raise OSError('likewise')",
+    ],
+)
+def test_a_stop_that_foreign_code_swallows_takes_effect(then):
+    command = [sys.executable, "-c", SWALLOWING.format(then=then)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=25)
+    assert result.stdout == "143\n" and result.stderr == f"error: {INTERRUPTED}\n"
+
+
+TIDYING = """
+import os, signal, time
+from bark_infinity.cli.signals import Stopped, stopping
+with stopping():
+    try:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            try:
+                raise ValueError
+            except ValueError:
+                time.sleep(1.2)
+    except Stopped:
+        time.sleep(1.2)
+        print("tidied up")
+time.sleep(0.5)
+"""
+
+
+@posix
+def test_tidying_up_is_not_disturbed():
+    result = subprocess.run([sys.executable, "-c", TIDYING], cwd=ROOT, capture_output=True, text=True, timeout=25)
+    assert result.returncode == 0 and result.stdout == "tidied up\n" and not result.stderr
+
+
+def test_other_faults_stay_tracebacks(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("bark_infinity.cli.main._run", broken)
+    with pytest.raises(ZeroDivisionError):
+        main([])
