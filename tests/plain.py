@@ -1,8 +1,9 @@
-"""The slow plain loop: BARK.md step by step, one row, no cache, no batch, with the oracle's networks and torch's
+"""The slow plain loop: BARK.md step by step, one row, no batch, no cache but the oracle's, with the oracle's networks and torch's
 default generator. Every fast path must give its tokens."""
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -34,6 +35,28 @@ def draw(logits: torch.Tensor, temp: float, top_k: int | None, top_p: float | No
     return int(torch.multinomial(probs, 1)), probs
 
 
+class LastLogits:
+    """The logits behind the last position of a growing sequence, by the oracle's own cache of keys and values.
+
+    Without it, each step would compute all positions anew, which takes a hundred times as long.
+    """
+
+    def __init__(self, model: torch.nn.Module):
+        self._model, self._cache = model, None
+        names = inspect.signature(model.forward).parameters
+        self._cache_name = "cache" if "cache" in names else "past_key_values"  # as older versions call it
+
+    def __call__(self, **new: torch.Tensor) -> torch.Tensor:
+        """Logits (V,) once these input ids or embeddings stand behind those before."""
+        hook = self._model.lm_head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, -1:],))
+        try:
+            out = self._model(**new, **{self._cache_name: self._cache}, use_cache=True)
+        finally:
+            hook.remove()
+        self._cache = getattr(out, "past_key_values", None) or out.cache
+        return out.logits[0, -1]
+
+
 @torch.no_grad()
 def semantic(
     oracle, ids, history, temp=0.7, top_k=None, top_p=None, min_eos_p=0.2, max_s=None, early=True
@@ -48,8 +71,9 @@ def semantic(
         [embed(torch.tensor(text)) + embed(torch.tensor(heard)), embed(torch.tensor([g.semantic_infer_token]))]
     )
     out: list[int] = []
+    last_logits = LastLogits(model)
     for _ in range(g.max_new_tokens):
-        logits = model(inputs_embeds=x[None], use_cache=False).logits[0, -1]
+        logits = last_logits(inputs_embeds=x[None])
         relevant = logits[: g.semantic_vocab_size]
         if early:
             relevant = torch.hstack([relevant, logits[[g.semantic_pad_token]]])
@@ -59,7 +83,7 @@ def semantic(
         out.append(token)
         if max_s is not None and len(out) / 49.9 > max_s:
             break
-        x = torch.cat([x, embed(torch.tensor([token]))])
+        x = embed(torch.tensor([token]))
     return np.array(out, np.int64)
 
 
@@ -97,11 +121,12 @@ def coarse(
         part = all_sem[max(0, at - max_sem) :][:256]
         part = np.concatenate([part, np.full(256 - len(part), g.coarse_semantic_pad_token)])
         x = np.concatenate([part, [g.coarse_infer_token], tokens[-max_history:]]).astype(np.int64)
+        last_logits = LastLogits(model)  # of a new window, whose positions are others
         for _ in range(min(window, steps - made)):
-            logits = model(torch.from_numpy(x)[None], use_cache=False).logits[0, -1]
+            logits = last_logits(input_ids=torch.from_numpy(x)[None])
             start = vocab + 1024 * (made % 2)
             token = draw(logits[start : start + 1024], temp, top_k, top_p)[0] + start
-            x = np.append(x, token)
+            x = np.array([token])
             tokens.append(token)
             made += 1
     return np.array(tokens[len(heard) :]).reshape(-1, 2).T - np.array([[vocab], [vocab + 1024]])

@@ -13,7 +13,8 @@ import bark_infinity
 from bark_infinity import Seeds, Segment, Settings, Voice
 from bark_infinity.errors import TextError, UsageError, VoiceError
 from bark_infinity.model.devices import Placement, at_work
-from bark_infinity.stages.semantic import SemanticSettings
+from bark_infinity.model.sampling import RowRandom
+from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
 from bark_infinity.voices.history import History
 
 TEXT = "Hello there, General."
@@ -71,7 +72,7 @@ def test_stage_seeds_start_their_stage_alone(bark):
 
 def test_long_texts_are_cut_and_counted(bark):
     long = "a" + " b" * 300
-    made = bark.generate([Segment(long, seeds=Seeds(1))])[0]
+    (made,) = bark.generate([Segment(long, seeds=Seeds(1))])
     assert made.cut_ids == 301 - 256
     np.testing.assert_array_equal(made.voice.semantic, bark.speak("a" + " b" * 255, seed=1).voice.semantic)
 
@@ -305,8 +306,10 @@ def test_a_segment_without_words_fills_its_window(bark, make_voice):
     assert len(together[1].voice.semantic) == 768 > len(together[0].voice.semantic)
     for segment, made in zip(segments, together, strict=True):
         np.testing.assert_array_equal(bark.generate([segment], settings)[0].voice.fine, made.voice.fine)
-    other = bark.generate([Segment(None, History.of_voice(make_voice(6.0, seed=1)), Seeds(2))], settings)[0]
-    assert not np.array_equal(other.voice.semantic, together[1].voice.semantic)
+    row = SemanticRow([], make_voice(6.0, seed=1).semantic, RowRandom(2))
+    endless = dataclasses.replace(settings.semantic, allow_early_stop=False)
+    (other,) = bark.run_stage("semantic", [row], endless)
+    assert not np.array_equal(other.tokens, together[1].voice.semantic)
 
 
 def test_given_tokens_are_said_as_they_are(bark, make_voice):
