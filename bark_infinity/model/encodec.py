@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_type_hints
+from typing import Any, cast, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class EncodecConfig:
         """The known fields of a configuration, null ones left out. Raises ValueError for values of another kind."""
         kinds = get_type_hints(cls)
         fields = {field.name for field in dataclasses.fields(cls)}
-        given = {name: value for name, value in config.items() if name in fields and value is not None}
+        given: dict[str, Any] = {name: value for name, value in config.items() if name in fields and value is not None}
         for name, value in given.items():
             _check_kind(name, value, kinds[name])
         if (norm := given.get("norm_type", "weight_norm")) not in ("weight_norm", "time_group_norm"):
@@ -75,11 +75,11 @@ def _check_kind(name: str, value: object, kind: object) -> None:
         right = bool(numbers) and all(type(n) is int or (kind == Sequence[float] and type(n) is float) for n in numbers)
         right = right and all(0 < n < math.inf for n in numbers)
     elif kind is float:
-        right = type(value) in (int, float) and 0 <= value <= 1
+        right = isinstance(value, int | float) and type(value) is not bool and 0 <= value <= 1
     elif kind in (str, bool):
         right = type(value) is kind
     else:
-        right = type(value) is int and value > 0
+        right = isinstance(value, int) and type(value) is not bool and value > 0
     if not right:
         raise ValueError(f"{name} cannot be {str(value)[:100]!r}")
 
@@ -181,7 +181,7 @@ class _TransposedConv(nn.Module):
         return x[..., self._left : x.shape[-1] - self._right]
 
 
-def _normed(conv: nn.Module, config: EncodecConfig) -> tuple[nn.Module, nn.Module]:
+def _normed(conv: nn.Conv1d | nn.ConvTranspose1d, config: EncodecConfig) -> tuple[nn.Module, nn.Module]:
     """The convolution with its weights normed, or what norms its outputs."""
     if config.norm_type == "weight_norm":
         return weight_norm(conv), nn.Identity()
@@ -223,23 +223,30 @@ class _Quantizer(nn.Module):
     def encode(self, latents: Tensor, bandwidth: float) -> Tensor:
         """Latents (b, width, f) -> codes (k, b, f), as many codebooks as `bandwidth` kbit/s hold."""
         codes, rest = [], latents
-        for layer in self.layers[: max(1, math.floor(1000 * bandwidth / self._bits_per_second))]:
-            codes.append(layer.encode(rest))
-            rest = rest - layer.decode(codes[-1])
+        for book in self._codebooks()[: max(1, math.floor(1000 * bandwidth / self._bits_per_second))]:
+            codes.append(book.encode(rest))
+            rest = rest - book.decode(codes[-1])
         return torch.stack(codes)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (k, b, f) -> latents (b, width, f)."""
         latents = torch.full((), 0.0, device=codes.device)
-        for layer, ids in zip(self.layers, codes, strict=False):
-            latents = latents + layer.decode(ids)
+        for book, ids in zip(self._codebooks(), codes, strict=False):
+            latents = latents + book.decode(ids)
         return latents
+
+    def _codebooks(self) -> list[_Codebook]:
+        return [cast(_Codebook, layer) for layer in self.layers]
+
+
+class _Table(nn.Module):
+    embed: Tensor  # (entries, width)
 
 
 class _Codebook(nn.Module):
     def __init__(self, config: EncodecConfig):
         super().__init__()
-        self.codebook = nn.Module()
+        self.codebook = _Table()
         self.codebook.register_buffer(
             "embed", torch.zeros(config.codebook_size, config.codebook_dim or config.hidden_size)
         )
