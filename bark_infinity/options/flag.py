@@ -66,14 +66,14 @@ class Flag:
         if self.choices:
             canonical = {choice.lower(): choice for choice in self.choices}
             if text.lower() not in canonical:
-                raise UsageError(f"--{self.name} {text!r} is not one of {', '.join(self.choices)}")
+                raise UsageError(f"--{self.name} {_shown(text)} is not one of {', '.join(self.choices)}")
             return canonical[text.lower()]
         if self.kind is str:
             return text
         try:
             return self.kind(text)
         except ValueError:  # also of more digits than Python converts
-            raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {text!r}") from None
+            raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {_shown(text)}") from None
 
     def read(self, value: object) -> object:
         """The value from a file that knows types: a word as on the command line, or what the flag's type holds.
@@ -82,6 +82,7 @@ class Flag:
         """
         if isinstance(value, str):
             return self.parse(value)
+        self._check_size(value)
         whole = isinstance(value, int) and not isinstance(value, bool)
         if self.kind is str and whole:
             return self.parse(str(value))  # a group size, say
@@ -98,6 +99,7 @@ class Flag:
             self.parse(str(value))
         if value is None or self.kind not in (int, float):
             return
+        self._check_size(value)
         if not math.isfinite(value):
             raise UsageError(f"--{self.name} must be a finite number, not {value}")
         low, high = self.low, self.high
@@ -105,13 +107,23 @@ class Flag:
             wanted = f"between {low} and {high}" if None not in (low, high) else f"{low} or more"
             raise UsageError(f"--{self.name} must be {wanted}, not {value}")
 
+    def _check_size(self, value: object) -> None:
+        """Raise UsageError for a whole number beyond 64 bits: Python can neither print one nor make a float of it."""
+        if isinstance(value, int) and value.bit_length() > 64:
+            raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not a number of more than 19 digits")
+
     def _parse_bool(self, text: str) -> bool | None:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if self.default is None:
             words["auto"] = words["none"] = None
         if text.lower() not in words:
-            raise UsageError(f"--{self.name} takes {', '.join(words)}, not {text!r}")
+            raise UsageError(f"--{self.name} takes {', '.join(words)}, not {_shown(text)}")
         return words[text.lower()]
+
+
+def _shown(text: str) -> str:
+    """A value as a message quotes it."""
+    return repr(text) if len(text) <= 200 else f"{text[:100]!r}..."
 
 
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}

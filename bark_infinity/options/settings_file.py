@@ -16,7 +16,9 @@ from .suggestions import suggest
 from .table import Options, flags
 
 _MAX_BYTES = 200_000  # the file of all flags has 30 kB
-_LONG_NAME = re.compile(r"""(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}""")  # minutes of work for tomllib
+_LONG_NAME = re.compile(
+    r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}"""
+)  # minutes of work for tomllib
 _NOT_IN_FILES = ("config", "print_config", "print_completion")
 
 
@@ -41,6 +43,8 @@ def read_config(name: str) -> dict[str, object]:
         raise UsageError(f"--config {name} is neither UTF-8 nor UTF-16; save it as UTF-8 in an editor") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"--config {name} is not TOML ({str(error)[:200]}); mend that place") from None
+    except ValueError:  # of more digits than Python converts
+        raise UsageError(f"--config {name} has a number of thousands of digits; mend that place") from None
 
 
 def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, object]]:
