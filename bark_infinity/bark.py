@@ -30,7 +30,7 @@ from .options.table import Options
 from .seeds import Seeds
 from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
 from .stages.fine import FineRow, FineSettings, generate_fine, stream_fine
-from .stages.semantic import SemanticMade, SemanticRow, SemanticSettings, Statistics, generate_semantic
+from .stages.semantic import SemanticResult, SemanticRow, SemanticSettings, Statistics, generate_semantic
 from .voices.compatibility import check_compatible, check_preset, suitable_voices
 from .voices.history import History
 from .voices.library import find_voice, voice_folders
@@ -316,10 +316,10 @@ class Bark:
             FineRow(codes, s.history.fine, r["fine"]) for codes, s, r in zip(coarse, segments, randoms, strict=True)
         ]
         # On a CPU one window is work enough, and what is finished is not kept waiting.
-        at_once = 1 if stage.placement.device.type == "cpu" else min(rows, _FINE_ROWS_AT_ONCE)
+        max_active = 1 if stage.placement.device.type == "cpu" else min(rows, _FINE_ROWS_AT_ONCE)
         report = partial(progress, "fine")
         with at_work(stage.model, stage.placement):
-            made = stream_fine(stage.model, stage.spec, fine_rows, settings.fine, report, at_once)
+            made = stream_fine(stage.model, stage.spec, fine_rows, settings.fine, report, max_active)
             start = time.perf_counter()
             for place, codes in made:
                 coded = time.perf_counter()
@@ -334,12 +334,12 @@ class Bark:
         randoms: Sequence[Mapping[str, RowRandom]],
         settings: Settings,
         progress: StageProgress,
-        at_once: int,
-    ) -> list[SemanticMade]:
+        max_active: int,
+    ) -> list[SemanticResult]:
         """The first stage: segments with a text side by side, then those without, which do not stop early."""
         limit = self.spec.max_text_ids
         negative = self.encode(settings.negative_text)[:limit] if settings.negative_text is not None else ()
-        made = {k: SemanticMade(self._checked(s.semantic)) for k, s in enumerate(segments) if s.semantic is not None}
+        made = {k: SemanticResult(self._checked(s.semantic)) for k, s in enumerate(segments) if s.semantic is not None}
         with_text = [k for k, i in enumerate(ids) if i]
         without = [k for k, i in enumerate(ids) if not i and k not in made]
         endless = dataclasses.replace(settings.semantic, allow_early_stop=False)
@@ -349,7 +349,7 @@ class Bark:
                 for k in group
             ]
             if rows:
-                made |= zip(group, self.run_stage("semantic", rows, how, progress, at_once), strict=True)
+                made |= zip(group, self.run_stage("semantic", rows, how, progress, max_active), strict=True)
         return [made[k] for k in range(len(segments))]
 
     def _checked(self, semantic: np.ndarray) -> np.ndarray:
@@ -367,9 +367,9 @@ class Bark:
         rows: Sequence,
         settings: object,
         progress: StageProgress = lambda *_: None,
-        at_once: int | None = None,
+        max_active: int | None = None,
     ) -> list:
-        """One stage alone: its rows and settings in, what it makes of each out, `at_once` of them side by side.
+        """One stage alone: its rows and settings in, what it makes of each out, `max_active` of them side by side.
 
         The model is on its device for that long.
         """
@@ -377,7 +377,7 @@ class Bark:
         with at_work(stage.model, stage.placement):
             generate = _STAGE_FUNCTIONS[name]
             try:
-                return generate(stage.model, stage.spec, rows, settings, partial(progress, name), at_once)
+                return generate(stage.model, stage.spec, rows, settings, partial(progress, name), max_active)
             except RuntimeError as error:
                 if is_out_of_memory(error) and isinstance(stage.model, CausalGPT):
                     stage.model.decoders.clear()  # else the next, smaller batch would find no more room

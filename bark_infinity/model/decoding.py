@@ -22,7 +22,7 @@ _GPU_POSITIONS_AT_ONCE = 2**14  # of prefixes, padding included: fills a GPU, an
 class Decoder(Protocol):
     """What the causal stages need of a decoder."""
 
-    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+    def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         """Token embeddings (T_i, C), T_i > 0, of what rows have read so far, into their slots: one at work, or the next."""
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -43,11 +43,11 @@ class CachedDecoder:
         self.values = torch.empty_like(self.keys)
         self.lengths: list[int] = []  # positions written so far, of each slot at work
 
-    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+    def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         # One prefix is work enough for every core of a CPU, and alone it is read the same in every batch.
         most = 1 if self.keys.device.type == "cpu" else _GPU_POSITIONS_AT_ONCE
         for part in _parts([len(prefix) for prefix in prefixes], most):
-            self._fill([slots[i] for i in part], [prefixes[i] for i in part])
+            self._prefill([slots[i] for i in part], [prefixes[i] for i in part])
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         device = self.keys.device
@@ -81,7 +81,7 @@ class CachedDecoder:
         self.lengths = [self.lengths[source] for source in order]
         return order
 
-    def _fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+    def _prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         lengths = [len(prefix) for prefix in prefixes]
         # Shorter rows are padded on the right, where no real position sees it.
         padded = torch.nn.utils.rnn.pad_sequence(list(prefixes), batch_first=True)  # (B, T, C)
@@ -126,8 +126,8 @@ class GraphedDecoder(CachedDecoder):
         self.lengths = [min(length + 1, self.length - 1) for length in self.lengths]
         return self._captured[rows, reach]()[:n]
 
-    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
-        super().fill(slots, prefixes)
+    def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+        super().prefill(slots, prefixes)
         self._place()
 
     def keep(self, alive: Sequence[int]) -> list[int]:
@@ -187,7 +187,7 @@ class RecomputingDecoder:
         self.model = model
         self.sequences: list[torch.Tensor] = []  # (T_i, C) a slot
 
-    def fill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
+    def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         for slot, prefix in zip(slots, prefixes, strict=True):
             self.sequences[slot : slot + 1] = [prefix]
 

@@ -74,7 +74,7 @@ def keep_bottom_k(logits: torch.Tensor, k: int) -> torch.Tensor:
     return logits.masked_fill(logits > kth, -torch.inf)
 
 
-def weigh_repeats(logits: torch.Tensor, counts: torch.Tensor, factor: float) -> torch.Tensor:
+def apply_repeat_penalty(logits: torch.Tensor, counts: torch.Tensor, factor: float) -> torch.Tensor:
     """Each token's odds times `factor` for every time it was said: `counts`, of the shape of the logits.
 
     At 0 a token comes again only where every other possible one was said as often.
@@ -82,7 +82,7 @@ def weigh_repeats(logits: torch.Tensor, counts: torch.Tensor, factor: float) -> 
     return logits + counts * (math.log(factor) if factor > 0 else -1e4)
 
 
-def move_away(
+def apply_negative_logits(
     logits: torch.Tensor, negative: torch.Tensor, logits_scale: float | None, divergence_scale: float | None
 ) -> torch.Tensor:
     """Less `logits_scale` of the negative text's logits, and `divergence_scale` of them for each bit of divergence. (..., V)
@@ -174,7 +174,7 @@ def draw(probs: torch.Tensor, rows: Sequence[RowRandom]) -> torch.Tensor:
     return torch.cat(tokens)
 
 
-def race(probs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+def sample_with_noise(probs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """One token a row, (B, V) and exponential noise (B, V) -> (B,): the first to arrive, if each comes at its probability's
     rate. What `torch.multinomial` does for one draw, with noise from before, so that the host need not be asked."""
     return (probs / noise).argmax(dim=-1)

@@ -1,4 +1,8 @@
-"""Stage 2: semantic tokens to the first two codebooks, interleaved frame by frame, in sliding windows."""
+"""Stage 2: semantic tokens to the codes of the first two codebooks, in sliding windows (the original's `generate_coarse`).
+
+Shapes: B active rows, V entries of a codebook, T positions, C width, m frames. The model's tokens are codes of both
+codebooks in turn, frame by frame ("interleaved"), each with the offset of its codebook in the model's vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import torch
 
 from ..model.decoding import make_decoder
 from ..model.gpt import CausalGPT
-from ..model.sampling import RowRandom, draw, draws_ahead, probabilities, race
+from ..model.sampling import RowRandom, draw, draws_ahead, probabilities, sample_with_noise
 from ..model.spec import BarkSpec
 from .progress import Progress, no_progress
 from .slots import Slots
@@ -18,20 +22,21 @@ from .slots import Slots
 
 @dataclass(frozen=True)
 class CoarseSettings:
-    """How coarse tokens are drawn; the flags of the same names say more."""
+    """How coarse tokens are drawn; options/table.py describes the flags of the same names."""
 
     temperature: float = 0.7
     top_k: int | None = None
     top_p: float | None = None
     max_coarse_history: int = 630  # interleaved tokens
     sliding_window_len: int = 60  # interleaved tokens
-    alignment: int = -2  # interleaved tokens dropped from the end of the history, negative
+    alignment: int = -2  # a negative number: so many interleaved tokens are dropped from the end of the history
     use_kv_caching: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class CoarseRow:
-    """One segment: new semantic tokens (n,); history as semantic (k,) and coarse (2, m) of the same time; randomness."""
+    """One segment: its semantic tokens (n,), a history of semantic tokens (k,) and codes (2, m) that were spoken in the
+    same time, and its randomness."""
 
     semantic: np.ndarray
     history_semantic: np.ndarray
@@ -39,63 +44,72 @@ class CoarseRow:
     random: RowRandom
 
 
-class _Run:
-    """A row under way: everything in the model's ids."""
+class _RowState:
+    """A row of the batch, with the tokens generated for it so far. All tokens are ids of the model's vocabulary."""
 
     def __init__(self, row: CoarseRow, model: CausalGPT, spec: BarkSpec, settings: CoarseSettings):
         self.random = row.random
-        self.steps = spec.coarse_steps(len(row.semantic))
+        self.n_tokens = spec.coarse_steps(len(row.semantic))  # that it has when it is finished
         history, self.history = trim_history(row.history_semantic, row.history_coarse, spec, settings)
         self.semantic = np.concatenate([history, row.semantic])
         self.n_history = len(history)
-        self.made: list[int] = []
+        self.tokens: list[int] = []
         self._model, self._spec, self._settings = model, spec, settings
-        self._starts = self._window()  # of what the decoder has read
+        self._cached_window = self._window()  # where the prefix in the decoder's cache begins
 
     @property
     def done(self) -> bool:
-        return len(self.made) == self.steps
+        return len(self.tokens) == self.n_tokens
 
     @property
     def next_token(self) -> int:
-        return self.made[-1] if self.made else self._prefix_ids()[-1]
+        """The token that the model reads next: the last one generated, or the last one of the prefix."""
+        return self.tokens[-1] if self.tokens else self._prefix_ids()[-1]
 
     def prefix(self, _: int) -> torch.Tensor:
-        """256 semantic positions, the sign to begin, the coarse tokens so far but for the last, (T, C)."""
-        self._starts = self._window()
+        """Embeddings (T, C) of 256 semantic positions, the infer token and all coarse tokens but the last."""
+        self._cached_window = self._window()
         return self._model.token_embedding(torch.tensor(self._prefix_ids()[:-1], device=self._model.device))
 
     @property
-    def until_window_ends(self) -> int:
-        """Steps that nothing but the row's own tokens decides."""
+    def steps_left_in_window(self) -> int:
+        """Steps before the sliding window moves, or the row is finished."""
         window = self._settings.sliding_window_len
-        return min(self.steps - len(self.made), window - len(self.made) % window)
+        return min(self.n_tokens - len(self.tokens), window - len(self.tokens) % window)
 
-    def must_read_again(self) -> bool:
-        """Whether a window begins here that is not the last one grown longer: both parts must begin where they did."""
-        return len(self.made) % self._settings.sliding_window_len == 0 and self._window() != self._starts
+    def needs_prefill(self) -> bool:
+        """True when the sliding window has moved, so the cache is stale and the prefix must be encoded again.
+
+        A window that has only grown longer, with both of its parts beginning where they did, can use the cache.
+        """
+        return len(self.tokens) % self._settings.sliding_window_len == 0 and self._window() != self._cached_window
 
     def noise(self, ahead: int, size: int, device: torch.device) -> torch.Tensor:
-        """Exponential noise (V,) for the draw that many steps ahead; drawn a window at a time, whoever the neighbours are."""
-        at = (len(self.made) + ahead) % self._settings.sliding_window_len
+        """Exponential noise (V,) for the draw `ahead` steps from now.
+
+        It is drawn for a whole window at a time, so that it does not depend on how many steps the neighbours allow.
+        """
+        at = (len(self.tokens) + ahead) % self._settings.sliding_window_len
         if at == 0:
             self._noise = self.random.noise(self._settings.sliding_window_len, size, device)
         return self._noise[at]
 
     def _window(self) -> tuple[int, int]:
-        """First semantic and first coarse token, history included, that the window at this step hears."""
-        at = self.n_history + round(len(self.made) / self._spec.coarse_per_semantic)
+        """Indexes of the first semantic and the first coarse token in the window, counted from the start of the history."""
+        at = self.n_history + round(len(self.tokens) / self._spec.coarse_per_semantic)
         longest = self._settings.max_coarse_history
         return (
             max(0, at - self._spec.max_semantic_history(longest)),
-            max(0, len(self.history) + len(self.made) - longest),
+            max(0, len(self.history) + len(self.tokens) - longest),
         )
 
     def _prefix_ids(self) -> list[int]:
-        n, (semantic, coarse) = self._spec.max_coarse_semantic, self._window()
-        heard = self.semantic[semantic : semantic + n].tolist()
-        padding = [self._spec.coarse_semantic_pad_token] * (n - len(heard))
-        return [*heard, *padding, self._spec.coarse_infer_token, *[*self.history.tolist(), *self.made][coarse:]]
+        """All ids that the model has read when it draws the next token."""
+        n, (first_semantic, first_coarse) = self._spec.max_coarse_semantic, self._window()
+        semantic = self.semantic[first_semantic : first_semantic + n].tolist()
+        padding = [self._spec.coarse_semantic_pad_token] * (n - len(semantic))
+        coarse = [*self.history.tolist(), *self.tokens][first_coarse:]
+        return [*semantic, *padding, self._spec.coarse_infer_token, *coarse]
 
 
 @torch.inference_mode()
@@ -105,27 +119,30 @@ def generate_coarse(
     rows: Sequence[CoarseRow],
     settings: CoarseSettings,
     progress: Progress = no_progress,
-    at_once: int | None = None,
+    max_active: int | None = None,
 ) -> list[np.ndarray]:
-    """Codes (2, frames) of each row; no frames for a row without semantic tokens. `at_once` rows stand side by side."""
-    runs = [_Run(row, model, spec, settings) for row in rows]
-    total = sum(run.steps for run in runs)
-    waiting = [run for run in runs if run.steps]
-    places = min(at_once or len(waiting), len(waiting))
+    """Codes (2, m) of each row, with m = 0 for a row without semantic tokens.
+
+    Up to `max_active` rows (None: all) are decoded side by side, the others wait.
+    """
+    states = [_RowState(row, model, spec, settings) for row in rows]
+    total = sum(state.n_tokens for state in states)
+    waiting = [state for state in states if state.n_tokens]
+    n_slots = min(max_active or len(waiting), len(waiting))
     longest = spec.max_coarse_semantic + settings.max_coarse_history + settings.sliding_window_len
-    slots = Slots([make_decoder(model, places, longest, settings.use_kv_caching)], waiting, places)
-    most = draws_ahead(model.device)
+    slots = Slots([make_decoder(model, n_slots, longest, settings.use_kv_caching)], waiting, n_slots)
+    max_ahead = draws_ahead(model.device)
     done = 0
-    while slots.at_work:
-        ahead = min(most, *(run.until_window_ends for run in slots.at_work))
-        made = _choose(model, spec, slots, settings, ahead, racing=most > 1)
-        for run, tokens in zip(slots.at_work, made, strict=True):
-            run.made += tokens
-        done += len(made) * ahead
+    while slots.active:
+        ahead = min(max_ahead, *(state.steps_left_in_window for state in slots.active))
+        drawn = _decode(model, spec, slots, settings, ahead, noise_ahead=max_ahead > 1)
+        for state, tokens in zip(slots.active, drawn, strict=True):
+            state.tokens += tokens
+        done += len(drawn) * ahead
         progress(done, total)
-        slots.leave([slot for slot, run in enumerate(slots.at_work) if run.done])
-        slots.fill([slot for slot, run in enumerate(slots.at_work) if run.must_read_again()])
-    return [_deinterleave(run.made, spec) for run in runs]
+        slots.release([slot for slot, state in enumerate(slots.active) if state.done])
+        slots.prefill([slot for slot, state in enumerate(slots.active) if state.needs_prefill()])
+    return [_deinterleave(state.tokens, spec) for state in states]
 
 
 def trim_history(
@@ -147,29 +164,30 @@ def trim_history(
     return semantic[len(semantic) - n_semantic :], ids[: max(0, n_ids + settings.alignment)]
 
 
-def _choose(
-    model: CausalGPT, spec: BarkSpec, slots: Slots[_Run], settings: CoarseSettings, ahead: int, racing: bool
+def _decode(
+    model: CausalGPT, spec: BarkSpec, slots: Slots[_RowState], settings: CoarseSettings, ahead: int, noise_ahead: bool
 ) -> list[list[int]]:
-    """The next `ahead` ids of each run, each of the codebook whose turn it is; the host reads them all at once.
+    """The next `ahead` ids of each active row, of both codebooks in turn, read back by the host once.
 
-    `racing`: drawn with noise from before, else by each row's generator.
+    `noise_ahead`: draw with noise made a window at a time, so that no step waits for the host; else with each row's
+    generator.
     """
     first, n, size = spec.semantic_vocab_size, spec.n_coarse_codebooks, spec.codebook_size
-    device, runs = model.device, slots.at_work
-    turns = torch.tensor([[(len(run.made) + i) % n for run in runs] for i in range(ahead)], device=device)
-    rows = torch.arange(len(runs), device=device)
-    tokens, made = slots.next_tokens(device), []
-    for i, turn in enumerate(turns):
+    device, states = model.device, slots.active
+    codebooks = torch.tensor([[(len(state.tokens) + i) % n for state in states] for i in range(ahead)], device=device)
+    rows = torch.arange(len(states), device=device)
+    tokens, drawn = slots.next_tokens(device), []
+    for i, codebook in enumerate(codebooks):  # (B,): of each row's next token
         (hidden,) = slots.step(tokens)
-        logits = model.logits(hidden, first, first + n * size).unflatten(-1, (n, size))[rows, turn]  # (B, V)
+        logits = model.logits(hidden, first, first + n * size).unflatten(-1, (n, size))[rows, codebook]  # (B, V)
         probs = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
-        if racing:
-            codes = race(probs, torch.stack([run.noise(i, size, device) for run in runs]))
+        if noise_ahead:
+            codes = sample_with_noise(probs, torch.stack([state.noise(i, size, device) for state in states]))
         else:
-            codes = draw(probs, [run.random for run in runs]).to(device)
-        tokens = codes + first + size * turn
-        made.append(tokens)
-    return torch.stack(made, dim=1).tolist()
+            codes = draw(probs, [state.random for state in states]).to(device)
+        tokens = codes + first + size * codebook
+        drawn.append(tokens)
+    return torch.stack(drawn, dim=1).tolist()
 
 
 def _interleave(coarse: np.ndarray, spec: BarkSpec) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Stage 3: the first two codebooks to all eight, one codebook at a time over windows of 1024 frames."""
+"""Stage 3: the codes of the first two codebooks to all eight, one codebook at a time over windows of 1024 frames.
+
+It follows the original's `generate_fine`. Shapes: B active rows, f frames.
+"""
 
 from __future__ import annotations
 
@@ -18,46 +21,54 @@ from .progress import Progress, no_progress
 
 @dataclass(frozen=True)
 class FineSettings:
-    """How fine codes are drawn; 0 or None takes the likeliest."""
+    """How fine codes are drawn; with a temperature of 0 or None the most probable code is taken."""
 
     temperature: float | None = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class FineRow:
-    """One segment: given codes (2, frames), or (1..7, frames) of which all are kept; fine history (8, f); randomness."""
+    """One segment: the given codes (1 to 7 codebooks, usually 2; f), a history of codes (8, f'), and its randomness.
+
+    All given codebooks come out unchanged.
+    """
 
     coarse: np.ndarray
     history: np.ndarray
     random: RowRandom
 
 
-class _Run:
-    """A row under way: codes (frames, 8) of history, segment and padding, and where its windows lie."""
+class _RowState:
+    """A row of the batch: codes (f, 8) of history, segment and padding, and the window that is filled next."""
 
     def __init__(self, row: FineRow, spec: BarkSpec):
         self.random = row.random
-        self.frames = row.coarse.shape[1]
+        self.n_frames = row.coarse.shape[1]
         history = row.history[:, max(0, row.history.shape[1] - spec.fine_history) :]
         self.n_history = history.shape[1]
-        total = max(self.n_history + self.frames, spec.fine_window)
-        codes = np.full((spec.n_fine_codebooks, total), spec.codebook_size)  # one past the last code marks what is open
+        total = max(self.n_history + self.n_frames, spec.fine_window)
+        codes = np.full((spec.n_fine_codebooks, total), spec.codebook_size)  # the id past the last code means "unknown"
         codes[:, : self.n_history] = history
-        codes[: len(row.coarse), self.n_history : self.n_history + self.frames] = row.coarse
+        codes[: len(row.coarse), self.n_history : self.n_history + self.n_frames] = row.coarse
         self.codes = torch.from_numpy(codes.T.copy())
         self.n_given = len(row.coarse)
-        hops = math.ceil((self.frames - (spec.fine_window - self.n_history)) / spec.fine_history)
-        self.loops = max(0, hops) + 1 if self.frames else 0
-        self.loop = 0  # the next window
+        hops = math.ceil((self.n_frames - (spec.fine_window - self.n_history)) / spec.fine_history)
+        self.n_windows = max(0, hops) + 1 if self.n_frames else 0
+        self.windows_done = 0
+
+    @property
+    def done(self) -> bool:
+        return self.windows_done == self.n_windows
 
     def window(self, spec: BarkSpec) -> tuple[int, int]:
-        """First frame of the next window, and the first frame in it that is drawn (counted from the window's start)."""
-        start = min(self.loop * spec.fine_history, len(self.codes) - spec.fine_window)
-        fill = min(self.n_history + self.loop * spec.fine_history, len(self.codes) - spec.fine_history)
-        return start, fill - start
+        """First frame of the next window, and the first frame to be drawn, counted from the window's start."""
+        start = min(self.windows_done * spec.fine_history, len(self.codes) - spec.fine_window)
+        first_drawn = min(self.n_history + self.windows_done * spec.fine_history, len(self.codes) - spec.fine_history)
+        return start, first_drawn - start
 
     def result(self) -> np.ndarray:
-        return self.codes[self.n_history : self.n_history + self.frames].numpy().T
+        """Codes (8, f) of the segment, without history and padding."""
+        return self.codes[self.n_history : self.n_history + self.n_frames].numpy().T
 
 
 def generate_fine(
@@ -66,10 +77,10 @@ def generate_fine(
     rows: Sequence[FineRow],
     settings: FineSettings,
     progress: Progress = no_progress,
-    at_once: int | None = None,
+    max_active: int | None = None,
 ) -> list[np.ndarray]:
-    """Codes (8, frames) of each row."""
-    codes = dict(stream_fine(model, spec, rows, settings, progress, at_once))
+    """Codes (8, f) of each row."""
+    codes = dict(stream_fine(model, spec, rows, settings, progress, max_active))
     return [codes[k] for k in range(len(rows))]
 
 
@@ -79,59 +90,59 @@ def stream_fine(
     rows: Sequence[FineRow],
     settings: FineSettings,
     progress: Progress = no_progress,
-    at_once: int | None = None,
+    max_active: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The place of each row and its codes (8, frames), as soon as they are whole.
+    """The index of each row and its codes (8, f), as soon as they are complete.
 
-    Windows of `at_once` rows go through the model side by side; who is finished leaves the place to who waits.
+    Windows of up to `max_active` rows (None: all) go through the model side by side, the other rows wait.
     """
-    runs = [_Run(row, spec) for row in rows]
-    waiting = iter(enumerate(runs))
-    places = at_once or len(runs)
-    books = spec.n_fine_codebooks - min((run.n_given for run in runs), default=0)
-    done, total = 0, sum(run.loops for run in runs) * books * spec.fine_history
+    states = [_RowState(row, spec) for row in rows]
+    waiting = iter(enumerate(states))
+    n_slots = max_active or len(states)
+    n_codebooks = spec.n_fine_codebooks - min((state.n_given for state in states), default=0)
+    done, total = 0, sum(state.n_windows for state in states) * n_codebooks * spec.fine_history
 
     def report(n: int) -> None:
         nonlocal done
         done += n
         progress(done, total)
 
-    at_work: list[tuple[int, _Run]] = list(islice(waiting, places))
-    while at_work:
-        _next_windows(model, spec, [run for _, run in at_work if run.loops], settings, report)
-        finished = [(k, run) for k, run in at_work if run.loop >= run.loops]
-        at_work = [(k, run) for k, run in at_work if run.loop < run.loops]
-        at_work += islice(waiting, places - len(at_work))
-        for k, run in finished:
-            yield k, run.result()
+    active: list[tuple[int, _RowState]] = list(islice(waiting, n_slots))
+    while active:
+        _fill_windows(model, spec, [state for _, state in active if not state.done], settings, report)
+        finished = [(index, state) for index, state in active if state.done]
+        active = [(index, state) for index, state in active if not state.done]
+        active += islice(waiting, n_slots - len(active))
+        for index, state in finished:
+            yield index, state.result()
 
 
 @torch.inference_mode()
-def _next_windows(
-    model: FineGPT, spec: BarkSpec, runs: Sequence[_Run], settings: FineSettings, report: Callable[[int], None]
+def _fill_windows(
+    model: FineGPT, spec: BarkSpec, states: Sequence[_RowState], settings: FineSettings, report: Callable[[int], None]
 ) -> None:
-    """Fill the next window of each run, codebook by codebook."""
-    if not runs:
+    """Fill the next window of each row, codebook by codebook."""
+    if not states:
         return
-    spans = [run.window(spec) for run in runs]
-    # Windows are copies on the device; what is drawn goes back at the end.
+    windows = [state.window(spec) for state in states]
+    # The windows are copied to the device once, and the drawn codes are copied back at the end.
     codes = torch.stack(
-        [run.codes[start : start + spec.fine_window] for run, (start, _) in zip(runs, spans, strict=True)]
+        [state.codes[start : start + spec.fine_window] for state, (start, _) in zip(states, windows, strict=True)]
     ).to(model.device)  # (B, 1024, 8)
-    for codebook in range(min(run.n_given for run in runs), spec.n_fine_codebooks):
+    for codebook in range(min(state.n_given for state in states), spec.n_fine_codebooks):
         hidden = model(codes, codebook)
-        for i, (run, (_, fill)) in enumerate(zip(runs, spans, strict=True)):
-            if codebook >= run.n_given:
-                logits = model.logits(hidden[i, fill:], codebook, spec.codebook_size)
-                codes[i, fill:, codebook] = _draw_frames(logits, settings, run.random).to(codes.device)
-        report(len(runs) * spec.fine_history)
-    for run, (start, fill), window in zip(runs, spans, codes.cpu(), strict=True):
-        run.codes[start + fill : start + spec.fine_window] = window[fill:]
-        run.loop += 1
+        for i, (state, (_, first_drawn)) in enumerate(zip(states, windows, strict=True)):
+            if codebook >= state.n_given:
+                logits = model.logits(hidden[i, first_drawn:], codebook, spec.codebook_size)
+                codes[i, first_drawn:, codebook] = _draw_frames(logits, settings, state.random).to(codes.device)
+        report(len(states) * spec.fine_history)
+    for state, (start, first_drawn), window in zip(states, windows, codes.cpu(), strict=True):
+        state.codes[start + first_drawn : start + spec.fine_window] = window[first_drawn:]
+        state.windows_done += 1
 
 
 def _draw_frames(logits: torch.Tensor, settings: FineSettings, random: RowRandom) -> torch.Tensor:
-    """A code for every frame of one row: (F, 1024) -> (F,), in one draw, as the original does."""
+    """A code for every frame of one row: (f, 1024) -> (f,), in one draw, as the original does."""
     if is_greedy(settings.temperature):
         return logits.argmax(dim=-1)
     probs = probabilities(logits, settings.temperature, None, None)

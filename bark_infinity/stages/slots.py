@@ -1,4 +1,7 @@
-"""Which rows stand in a decoder's slots: whoever is finished leaves, and who waits takes the place."""
+"""Continuous batching: finished rows leave a decoder's slots, and waiting rows take their places.
+
+Shapes: B active rows, T positions of a prefix, C width.
+"""
 
 from __future__ import annotations
 
@@ -10,55 +13,59 @@ import torch
 from ..model.decoding import Decoder
 
 
-class Run(Protocol):
-    """A row under way."""
+class RowState(Protocol):
+    """A row of the batch, with the tokens generated for it so far."""
 
-    next_token: int  # that the model reads next
+    next_token: int  # the token that the model reads next
 
     def prefix(self, decoder: int) -> torch.Tensor:
-        """Token embeddings (T, C) of what that decoder reads before `next_token`."""
+        """Token embeddings (T, C) of everything that decoder number `decoder` reads before `next_token`."""
 
 
-R = TypeVar("R", bound=Run)
+R = TypeVar("R", bound=RowState)
 
 
 class Slots(Generic[R]):
-    """The rows at work, side by side in one decoder or in several that read the same tokens after different prefixes."""
+    """The active rows of a batch, side by side in one decoder or in several.
 
-    def __init__(self, decoders: Sequence[Decoder], rows: Iterable[R], places: int):
+    Several decoders read the same tokens after different prefixes: the text, and the negative text.
+    """
+
+    def __init__(self, decoders: Sequence[Decoder], rows: Iterable[R], n_slots: int):
+        """The first `n_slots` rows become active at once, and the others wait for a free slot."""
         self._decoders = decoders
         self._waiting: Iterator[R] = iter(rows)
-        self.at_work: list[R] = []  # of each slot
-        for run in self._waiting:
-            self.at_work.append(run)
-            if len(self.at_work) == places:
+        self.active: list[R] = []  # the row in each slot
+        for row in self._waiting:
+            self.active.append(row)
+            if len(self.active) == n_slots:
                 break
-        self.fill(range(len(self.at_work)))
+        self.prefill(range(len(self.active)))
 
-    def fill(self, slots: Sequence[int]) -> None:
+    def prefill(self, slots: Sequence[int]) -> None:
         """Let the decoders read the prefixes of the rows in these slots."""
         if not slots:
             return
         for k, decoder in enumerate(self._decoders):
-            decoder.fill(slots, [self.at_work[slot].prefix(k) for slot in slots])
+            decoder.prefill(slots, [self.active[slot].prefix(k) for slot in slots])
 
     def next_tokens(self, device: torch.device) -> torch.Tensor:
-        """What the rows read next, (B,)."""
-        return torch.tensor([run.next_token for run in self.at_work], device=device)
+        """The tokens that the active rows read next, (B,)."""
+        return torch.tensor([row.next_token for row in self.active], device=device)
 
     def step(self, tokens: torch.Tensor) -> list[torch.Tensor]:
-        """Each decoder's hidden states of these tokens, (B, C)."""
+        """Each decoder's hidden states (B, C) of these tokens (B,)."""
         return [decoder.step(tokens) for decoder in self._decoders]
 
-    def leave(self, slots: Sequence[int]) -> None:
-        """The rows in these slots (ascending) are finished. Those that wait take their places, while there are some."""
-        places = iter(slots)
-        taken = []
-        for slot, run in zip(places, self._waiting, strict=False):
-            self.at_work[slot] = run
-            taken.append(slot)
-        self.fill(taken)
-        if empty := set(slots) - set(taken):
-            alive = [slot for slot in range(len(self.at_work)) if slot not in empty]
+    def release(self, slots: Sequence[int]) -> None:
+        """Remove the finished rows in these slots (ascending); waiting rows take the slots, and unused slots are dropped."""
+        free = iter(slots)
+        reused = []
+        for slot, row in zip(free, self._waiting, strict=False):
+            self.active[slot] = row
+            reused.append(slot)
+        self.prefill(reused)
+        if empty := set(slots) - set(reused):
+            alive = [slot for slot in range(len(self.active)) if slot not in empty]
             orders = [decoder.keep(alive) for decoder in self._decoders]
-            self.at_work = [self.at_work[slot] for slot in orders[0]]
+            self.active = [self.active[slot] for slot in orders[0]]

@@ -23,9 +23,9 @@ class Counting(CachedDecoder):
         self.filled: list[int] = []  # slots, in order
         self.rows_of_steps: list[int] = []
 
-    def fill(self, slots, prefixes):
+    def prefill(self, slots, prefixes):
         self.filled += slots
-        super().fill(slots, prefixes)
+        super().prefill(slots, prefixes)
 
     def step(self, tokens):
         self.rows_of_steps.append(len(tokens))
@@ -57,7 +57,7 @@ def coarse_row(n: int, voice=None) -> CoarseRow:
 
 def test_no_step_is_spent_on_finished_rows(bark, decoders):
     """Every row steps once a token, and once for the end of speech; while rows wait all places are taken."""
-    made = bark.run_stage("semantic", semantic_rows(bark, 7), SemanticSettings(), at_once=3)
+    made = bark.run_stage("semantic", semantic_rows(bark, 7), SemanticSettings(), max_active=3)
     (decoder,) = decoders
     assert sum(decoder.rows_of_steps) == sum(len(m.tokens) + 1 for m in made)
     first_without = len(decoder.rows_of_steps) - next(
@@ -115,10 +115,10 @@ def test_slots_are_filled_kept_and_filled_again(bark, kind):
     with torch.inference_mode():
         decoder = kind(model) if kind is RecomputingDecoder else kind(model, 3, 20)
         prefixes = [model.token_embedding(sequence[:-3]) for sequence in sequences]
-        decoder.fill([0, 1, 2], prefixes[:3])
+        decoder.prefill([0, 1, 2], prefixes[:3])
         hidden = decoder.step(tokens([(0, 0), (1, 0), (2, 0)]))
         torch.testing.assert_close(hidden, torch.stack([expected(k, 1) for k in range(3)]), atol=1e-4, rtol=1e-4)
-        decoder.fill([0], prefixes[3:])  # row 3 takes the place of row 0
+        decoder.prefill([0], prefixes[3:])  # row 3 takes the place of row 0
         hidden = decoder.step(tokens([(3, 0), (1, 1), (2, 1)]))
         wanted = torch.stack([expected(3, 1), expected(1, 2), expected(2, 2)])
         torch.testing.assert_close(hidden, wanted, atol=1e-4, rtol=1e-4)
@@ -154,7 +154,7 @@ def test_a_captured_step_reads_in_strides_and_keeps_finished_rows_inside_the_cac
     with torch.inference_mode():
         graphed, plain = GraphedDecoder(model, 4, 266), CachedDecoder(model, 3, 300)
         for decoder in (graphed, plain):
-            decoder.fill([0, 1, 2], [model.token_embedding(ids) for ids in prefixes])
+            decoder.prefill([0, 1, 2], [model.token_embedding(ids) for ids in prefixes])
         for i, tokens in enumerate(steps):
             ours, theirs = graphed.step(tokens), plain.step(tokens)
             fits = [0, 2] if i >= 7 else [0, 1, 2]  # row 1 has no room left: what it gives now is void
@@ -164,11 +164,11 @@ def test_a_captured_step_reads_in_strides_and_keeps_finished_rows_inside_the_cac
 
 def plain_semantic(model, spec, row: SemanticRow, settings: SemanticSettings) -> list[int]:
     """The semantic stage with noise in blocks of 16 draws, one row, a token at a time."""
-    from bark_infinity.stages.semantic import _logits, _Run
+    from bark_infinity.stages.semantic import _logits, _RowState
 
-    run = _Run(row, model, spec, settings, 768)
+    state = _RowState(row, model, spec, settings, 768)
     decoder = CachedDecoder(model, 1, 1024)
-    decoder.fill([0], [run.prefix(0)])
+    decoder.prefill([0], [state.prefix(0)])
     tokens: list[int] = []
     while True:
         if len(tokens) % 16 == 0:
@@ -187,8 +187,8 @@ def test_rows_drawn_ahead_end_where_they_end_and_depend_on_nobody(bark, as_on_cu
     with torch.inference_mode():
         expected = [plain_semantic(model, spec, row, settings) for row in semantic_rows(bark, 5)]
     assert len({len(tokens) % 16 for tokens in expected}) > 1
-    for at_once in (1, 2, 5):
-        made = bark.run_stage("semantic", semantic_rows(bark, 5), settings, at_once=at_once)
+    for max_active in (1, 2, 5):
+        made = bark.run_stage("semantic", semantic_rows(bark, 5), settings, max_active=max_active)
         for ours, theirs in zip(made, expected, strict=True):
             assert ours.tokens.tolist() == theirs
     assert isinstance(model.decoders[0], GraphedDecoder)
@@ -199,9 +199,9 @@ def test_coarse_rows_drawn_ahead_depend_on_nobody(bark, as_on_cuda, make_voice):
         return [coarse_row(95, make_voice(9.0)), coarse_row(30), coarse_row(61, make_voice(1.0)), coarse_row(7)]
 
     alone = [bark.run_stage("coarse", [row], CoarseSettings())[0] for row in rows()]
-    for at_once in (2, 4):
+    for max_active in (2, 4):
         for ours, theirs in zip(
-            bark.run_stage("coarse", rows(), CoarseSettings(), at_once=at_once), alone, strict=True
+            bark.run_stage("coarse", rows(), CoarseSettings(), max_active=max_active), alone, strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
 

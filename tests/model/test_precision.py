@@ -128,8 +128,8 @@ def test_every_row_has_the_tokens_it_gets_alone(loaded, make_voice):
     settings = SemanticSettings()
     alone = [loaded.run_stage("semantic", [row], settings)[0].tokens for row in semantic_rows()]
     assert len({len(tokens) for tokens in alone}) > 1
-    for at_once in (2, 4):
-        made = loaded.run_stage("semantic", semantic_rows(), settings, at_once=at_once)
+    for max_active in (2, 4):
+        made = loaded.run_stage("semantic", semantic_rows(), settings, max_active=max_active)
         for ours, theirs in zip(made, alone, strict=True):
             np.testing.assert_array_equal(ours.tokens, theirs)
 
@@ -141,9 +141,9 @@ def test_every_row_has_the_tokens_it_gets_alone(loaded, make_voice):
         return rows
 
     alone = [loaded.run_stage("coarse", [row], CoarseSettings())[0] for row in coarse_rows()]
-    for at_once in (2, 4):
+    for max_active in (2, 4):
         for ours, theirs in zip(
-            loaded.run_stage("coarse", coarse_rows(), CoarseSettings(), at_once=at_once), alone, strict=True
+            loaded.run_stage("coarse", coarse_rows(), CoarseSettings(), max_active=max_active), alone, strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from bark_infinity.model.sampling import (
     Mirostat,
     RowRandom,
+    apply_negative_logits,
+    apply_repeat_penalty,
     divergence_bits,
     draw,
     keep_bottom_k,
     keep_inverted_p,
     keep_top_k,
     keep_top_p,
-    move_away,
     probabilities,
-    weigh_repeats,
     zipf_exponent,
 )
 
@@ -225,11 +225,13 @@ def test_bottom_k_keeps_the_k_unlikeliest_and_their_ties():
 
 def test_repeats_are_weighed_once_for_every_time():
     logits, counts = logits_of(0.4, 0.3, 0.2, 0.1), torch.tensor([2.0, 0, 1, 0])
-    assert shares_of(weigh_repeats(logits, counts, 0.5)) == pytest.approx([1 / 6, 3 / 6, 1 / 6, 1 / 6], abs=1e-5)
-    assert shares_of(weigh_repeats(logits, counts, 2.0)) == pytest.approx([16 / 24, 3 / 24, 4 / 24, 1 / 24], abs=1e-5)
-    assert shares_of(weigh_repeats(logits, counts, 0.0)) == pytest.approx([0, 0.75, 0, 0.25])
+    assert shares_of(apply_repeat_penalty(logits, counts, 0.5)) == pytest.approx([1 / 6, 3 / 6, 1 / 6, 1 / 6], abs=1e-5)
+    assert shares_of(apply_repeat_penalty(logits, counts, 2.0)) == pytest.approx(
+        [16 / 24, 3 / 24, 4 / 24, 1 / 24], abs=1e-5
+    )
+    assert shares_of(apply_repeat_penalty(logits, counts, 0.0)) == pytest.approx([0, 0.75, 0, 0.25])
     # where all that is possible was said, the least said stays possible
-    assert shares_of(weigh_repeats(keep_top_k(logits, 1), counts, 0.0)) == [1, 0, 0, 0]
+    assert shares_of(apply_repeat_penalty(keep_top_k(logits, 1), counts, 0.0)) == [1, 0, 0, 0]
 
 
 def test_the_negative_text_divides_odds():
@@ -237,7 +239,7 @@ def test_the_negative_text_divides_odds():
     full = [0.4 / 0.64, 0.3 / 0.12, 0.2 / 0.12, 0.1 / 0.12]
     half = [0.4 / 0.8, *(p / math.sqrt(0.12) for p in (0.3, 0.2, 0.1))]
     for scale, odds in ((1.0, full), (0.5, half), (0.0, [0.4, 0.3, 0.2, 0.1])):
-        moved = move_away(logits, negative, scale, None)
+        moved = apply_negative_logits(logits, negative, scale, None)
         assert shares_of(moved) == pytest.approx([o / sum(odds) for o in odds], abs=1e-5)
 
 
@@ -248,9 +250,9 @@ def test_divergence_is_in_bits_and_scales_the_negative_text():
     assert float(divergence_bits(nearly_sure, nearly_sure)) == 0
     assert float(divergence_bits(torch.tensor([0.0, -200.0]), torch.tensor([-200.0, 0.0]))) == pytest.approx(1)
     expected = nearly_sure - (0.25 + 2 * 0.531004) * unsure
-    torch.testing.assert_close(move_away(nearly_sure, unsure, 0.25, 2.0), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(apply_negative_logits(nearly_sure, unsure, 0.25, 2.0), expected, atol=1e-5, rtol=0)
     # nothing to move away from where both say the same
-    torch.testing.assert_close(move_away(unsure, unsure, None, 2.0), unsure, atol=1e-6, rtol=0)
+    torch.testing.assert_close(apply_negative_logits(unsure, unsure, None, 2.0), unsure, atol=1e-6, rtol=0)
 
 
 def zipf(n: int, s: float) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from bark_infinity.model.sampling import RowRandom
-from bark_infinity.stages.semantic import SemanticMade, SemanticRow, SemanticSettings
+from bark_infinity.stages.semantic import SemanticResult, SemanticRow, SemanticSettings
 
 TEXTS = ("Hello there.", "A dog walks along the river, slowly.", "♪ La la la ♪")
 ENDLESS = {"allow_early_stop": False, "max_gen_duration_s": 1.0}  # 50 tokens
@@ -24,7 +24,7 @@ def row_of(
     return SemanticRow(bark.encode(text), history, RowRandom(seed), unwanted)
 
 
-def run(bark, rows, **settings) -> list[SemanticMade]:
+def run(bark, rows, **settings) -> list[SemanticResult]:
     return bark.run_stage("semantic", rows, SemanticSettings(**settings))
 
 
