@@ -1,161 +1,187 @@
 """Where sentences end, in Bark's 13 languages: en de es fr hi it ja ko pl pt ru tr zh.
 
-Whether a period ends a sentence is judged by nltk's Punkt, with the word lists below in place of a trained model, so
-that nothing is downloaded. All languages share one set of lists, because nobody says which language a text is in; a
-word of one language that is an abbreviation in another ("no", "art") is therefore one only before a number. Everything
-else that can end a sentence (! ? … 。 ।) needs no lists.
+A mark (. ! ? … 。 ।) ends a sentence or not by what stands before and behind it: abbreviations, initials and ordinals,
+capitals, quotations with their "he said", items of lists. The words for that are in `abbreviations.py`.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
-if TYPE_CHECKING:
-    from nltk.tokenize.punkt import PunktSentenceTokenizer
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# What these announce, a name or an example, is still to come: their period ends nothing, whatever the next word is.
-# Capitals count: "Sen. Smith" is a senator, Turkish "sen" is "you"; "Me. Dupont" is a lawyer.
-_ANNOUNCING = _words(
-    """
-    Mr Mrs Ms Messrs Mx Dr Drs Prof Rev Hon Gen Col Maj Capt Cmdr Lt Sgt Cpl Gov Sen Rep Pres Supt St Ste Mt Ft
-    mr mrs dr prof vs viz cf e.g i.e E.g I.e esp approx ca op.cit
-    Hr Frl Dipl Ing bzw vgl Vgl z.B Z.B z.T d.h D.h u.a i.d.R s.o s.u o.g ggf evtl sog bspw insb einschl inkl exkl zzgl
-    Sra Srta Sres Sr.ª Dn Dña Ud Uds Vd Vds Avda Dpto p.ej P.ej
-    Mme Mlle Mlles Mgr Me p.ex P.ex env
-    Sig Sigg Sig.ra Sig.na Dott Dott.ssa Avv Arch Geom On p.es P.es cfr Cfr
-    Exmo Exma Ilmo Profa Dra Eng Av
-    tzn tzw tj np m.in M.in hab inż mgr ks św Św ul Ul
-    т.е т.к т.н напр Напр ср гр проф Проф акад доц инж ул пл Св
-    örn Örn bkz Bkz Sn Doç Yrd Uzm Öğr Alb Org
-    डॉ डा प्रो श्री श्रीमती कु पं सं क्र मो रु बी सी डी एफ एच आई जे एल एम एन पी आर एस टी यू वी
-    """
+from .abbreviations import (
+    ABBREVIATIONS,
+    AFTER_ORDINALS,
+    ARTICLES,
+    BEFORE_NUMBERS,
+    STARTERS,
+    UNITS,
+    has_no_vowel,
+    is_announcing,
 )
-
-# These end a sentence or not: Punkt decides by the next word.
-_ABBREVIATIONS = _words(
-    """
-    jr sr esq inc ltd co corp bros llc etc et.al a.m p.m b.c a.d b.c.e c.e ph.d m.d b.a m.a d.d.s u.s u.k u.n e.u u.s.a
-    d.c l.a n.y dept univ assn bldg ave blvd usw usf u.s.w u.v.m v.chr n.chr chr jh jhd jhdt mio mrd co.kg e.v
-    ee.uu s.a s.l s.r.l a.c cía j.-c s.a.r.l ecc s.p.a ltda itd itp n.e p.n.e
-    гг вв др пр руб коп тыс млн млрд т.д т.п н.э vb m.ö m.s a.ş ई.पू
-    """
-)
-
-# Ordinary words as well, or the ends of sentences: their period ends nothing only before a number ("no. 5", "Mar. 3").
-_BEFORE_NUMBERS = _words(
-    """
-    no nos nr nº n.º nn art fig figs eq sec ch vol vols p pp cap abs bd abb tab kap s pos max min tel apt
-    jan feb mar apr jun jul aug sept sep oct nov dec pág págs pag pagg núm n lib lit par ust rozdz ur гл ст стр рис табл
-    тел
-    """
-)
-
-# After an ordinal ("3. Oktober", "2. Weltkrieg", "2. Dünya Savaşı") the noun is capitalised in these languages.
-_AFTER_ORDINALS = _words(
-    """
-    januar jänner februar märz april mai juni juli august september oktober november dezember
-    jahrhundert jahrhunderts jahrhunderten jahrtausend weltkrieg weltkriegs weltkrieges klasse platz stock etage tag liga
-    bundesliga runde kapitel auflage geburtstag mal lebensjahr semester
-    ocak şubat mart nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık dünya yüzyıl
-    """
-)
-
-# Capitalised after an abbreviation or an initial, these begin a sentence: the names that follow one are other words.
-_STARTERS = _words(
-    """
-    the he she it we they you this that these those there then but and so if when while after before because although
-    however what who why where how in on at for with from his her its our their my your not now once another some many
-    der die das ein eine einer einem einen er sie es wir ihr ich dann da danach aber und oder doch wenn als weil nachdem
-    obwohl was wer wie wo warum dieser diese dieses jetzt heute morgen gestern nun auch nur noch bei mit nach seit für im
-    él ella ellos ellas esto esta este eso pero entonces luego después cuando porque aunque si no sí qué quién cómo dónde
-    en con por para sin desde ahora hoy ayer mañana una unos nosotros
-    il elle ils elles nous vous ce cet cette ces mais puis alors ensuite quand lorsque parce si que qui où pourquoi comment
-    dans avec pour sans depuis après avant aujourd hier demain une
-    lui lei loro noi voi questo questa questi queste ma poi allora quando perché anche se che chi dove come nel nella con
-    per dopo prima oggi ieri domani un
-    ele ela eles elas nós isto isso este esta mas então depois quando porque embora se quem onde como em no na com por
-    hoje ontem amanhã uma
-    on ona ono oni one my wy to ten ta te ale i potem gdy kiedy ponieważ chociaż jeśli co kto gdzie jak dlaczego w na po
-    dziś wczoraj jutro teraz
-    он она оно они мы вы это этот эта эти но потом затем тогда когда потому хотя если что кто где как почему после перед
-    сегодня вчера завтра теперь сейчас там тут здесь все всё его её их для при на по из
-    bu şu o onlar biz siz ben ama sonra çünkü eğer ne kim nerede nasıl neden niçin bugün dün yarın şimdi bir her
-    """
-)
-
-# Articles that begin sentences, but surnames too ("M. Le Pen", "G. La Russa"): a start only after an abbreviation.
-_ARTICLES = _words("le la les lo gli l des du el los las os as")
+from .lists import inline_items
 
 SPACELESS = "々〇〻\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaffぁ-ゖァ-ヺー\U00020000-\U0003ffff"
 """Characters of scripts written without spaces, for use inside the brackets of a regular expression."""
 
+SPEAKER_NAMES = "MAN|WOMAN|BOY|GIRL|CHILD|NARRATOR|SPEAKER|HOST|VOICE"
+"""What ends a tag in capitals that tells who speaks, such as [OLD MAN]. Other tags are sounds."""
+
 _CLOSERS = "\"'”’»›)\\]}*_♪"
 _WIDE_CLOSERS = "」』）】》〉］｝"
+_NOTES = r"(?:\[[^][.\n]{1,24}\] | [⁰¹²³⁴-⁹]+)*"  # at once behind the mark: "today.[15]", "today.¹²"
+_TAGS = rf"""(?: (?:\ |(?<=[।॥。！？｡]))
+                 (?: \[ (?!(?:[^][\n]{{1,30}}\ )?(?:{SPEAKER_NAMES})(?:\ \d+)?\]) [^][\n]{{1,40}} \]
+                   | \( (?![A-ZÀ-ÞА-ЯЁ]) [^().!?…\n]{{1,40}} \) | （[^（）。！？\n]{{1,20}}）
+                   | \* [^\W\d_A-ZÀ-ÞА-ЯЁ] [^*.!?…\n]{{1,40}} \* )
+                 (?=\s|$|[{SPACELESS}“「『]) )*"""
 _END = re.compile(
     rf"""(?P<mark> (?<![.!?…])(?<![.!?…]\ )             # from the first mark on: a long row of them is tried once
                    [.!?…]+ (?:\ [.!?…]+)* )             # also "Quoi ? !" and ". . ."
-         [{_CLOSERS}“]* (?:\ »(?!\S))?                  # “ closes a German quotation: „…“
+         [{_CLOSERS}“‘«‹]* (?:\ »(?!\S))?               # “ and « close German quotations: „…“ »…«
+         {_NOTES}
          (?=\s|$|(?<=[{SPACELESS}][.!?])(?![.!?…]))      # Chinese typed with ASCII marks has no space after them
-      |  (?P<danda> [।॥]+ ) [{_CLOSERS}]*
+         {_TAGS}
+      |  (?P<danda> [।॥]+ ) [{_CLOSERS}]* {_NOTES} {_TAGS}
       |  (?P<wide> (?:[。！？｡]|．(?!\d)) [。！？｡!?…]* )
-         (?P<wide_closer> [{_CLOSERS}{_WIDE_CLOSERS}]* )
+         (?P<wide_closer> [{_CLOSERS}{_WIDE_CLOSERS}]* ) {_NOTES} {_TAGS}
+      |  (?<=[^\W\d_]{{2}}) (?P<glued> [.!?] ) (?=[^\W\d_]{{2,20}} (?:[\s,;:!?]|\.(?!\S|$)|\.(?=[^\W\d_])|\.?$))
     """,
     re.VERBOSE,
 )
-_WORD = re.compile(r"\w+")
+_WORD = re.compile("[\\w\u0900-\u097f]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _SPOKEN = re.compile(r"[^\W_]")
-_ENUMERATOR = re.compile(r"\W*(\d+|[A-Za-zА-я]|[ivxIVX]+)\.\W*")  # "1." or "b." at the head of a list item
+_ENUMERATOR = re.compile(  # "1." or "b." at the head of a list item
+    r"\W*(?:\d+|[A-Za-zА-я]|[가나다라마바사]|[ivxIVX]+)[.．]\)?\W*"
+)
 _REACH = 80  # characters before and after a mark that are looked at; more is not a word and its punctuation
+_QUOTATION_REACH = 300  # characters over which the beginning of a quotation is looked for
+
+_INITIALS = re.compile(r"[^\W\d_](?:[.\-]{1,2}[^\W\d_])*")
+_HINDI_INITIALS = re.compile(r"[\u0900-\u097f]{1,4}(?:\.[\u0900-\u097f]{1,4})+")
+_ROMAN = re.compile(r"[VX]|[IVXLC]{2,}")
+_NUMBER = re.compile(r"\d{1,4}")
+_NEXT_OF_DATE = re.compile(r"\s*\d{1,2}\.|\s*\d{1,2} [가-힣]")
+_IN_DATE = re.compile(r"\d\. ?\d{1,2}\Z")
+_NUMBER_AT_END = re.compile(r"\d\Z|(?<!\w)[IVX]+\Z")
+_FEW_WORDS = 3  # of a sentence that has only just begun: "In the year 1905"
+_STREET = re.compile(r"\w{3,}str")
+_QUOTE_AT_END = re.compile(r"[\"'”’»›“‘«」』]")
+_CASELESS = re.compile("[\u0900-\u097f가-힣]")
+_KOREAN_ENDING = re.compile("[다요죠까]")
+_OPENERS = "“「『‘«\"'"
+_INTRODUCED = re.compile(r"[：:]\s*[“「『‘«\"]")
+
+# Who speaks, behind a quotation that ends with a mark of its own.
+_SAID = (
+    "said asked cried shouted replied answered whispered yelled called thought told added exclaimed muttered murmured "
+    "demanded repeated began continued snapped sighed laughed"
+)
+_WHO_SAID = re.compile(
+    rf"\s*(?!No(?:body|ne| one)\b)(?:I|(?:[A-Z][\w.'’-]*\ ){{0,2}}[A-Z][\w'’-]*)\ (?:{_SAID.replace(' ', '|')})\b"
+)
+_SAID_CASELESS = re.compile(
+    "कहा|कहती|कहते|पूछा|बोला|बोली|बोले|चिल्लाया|चिल्लाई|फुसफुसा|जवाब दिया|उत्तर दिया|पुकार|सोचा"
+    "|말했|말한|물었|대답했|답했|외쳤|소리쳤|소리 질렀|속삭였|중얼거|덧붙였|생각했|라고|하고 "
+)
+_SAID_WIDE = re.compile(
+    "^(?:と|って|、|，|,)|[说說问問道喊叫答嚷骂罵笑想]|言[いっう]|聞い|尋ね|答え|叫|呼[んび]|囁|思っ|つぶや"
+)
+_NOBODY_SAID = re.compile("नहीं|않|^ ?아무도|^[没沒无無不]|ない|なかった|ません")
+_CLAUSES = re.compile(r"[^।॥。！？.!?\n]*")
 
 
-def sentence_ends(text: str) -> list[int]:
+# ---- public ----------------------------------------------------------------------------------------------------------
+
+
+def begins_sentences_small(text: str) -> bool:
+    """Whether most sentences of a text, two at least, begin with a small letter, as people write who type in haste."""
+    small = capital = 0
+    for match in _SENTENCE_START.finditer(text):
+        if not match["next"].islower():
+            capital += 1
+        elif not _may_go_on(match["word"]):
+            small += 1
+    return small >= 2 and small > capital
+
+
+_SENTENCE_START = re.compile(r"(?<!\S)(?P<word>[^\W\d_]{2,30})[.!?]+ +(?P<next>[^\W\d_])")
+
+
+def sentence_ends(text: str, small_letters: bool | None = None) -> list[int]:
     """Offsets just behind the sentences of `text`, closing quotes and brackets included, the end of the text excluded.
 
-    A line end counts as a space. Every sentence has at least one letter or digit.
+    A line end counts as a space. Every sentence has at least one letter or digit. `small_letters`: what
+    `begins_sentences_small` says of the whole text that this is a part of.
     """
-    ends = []
+    if small_letters is None:
+        small_letters = begins_sentences_small(text)
+    ends: list[int] = []
     start = looked_at = 0
     spoken = False
-    for match in _END.finditer(text):
-        end = match.end()
-        spoken = spoken or _SPOKEN.search(text, looked_at, end) is not None
-        looked_at = end
-        if spoken and _is_end(match, start) and not _ENUMERATOR.fullmatch(text, start, end):
-            ends.append(end)
-            start = end
-            spoken = False
+    for chunk_start, chunk_end in pairwise([0, *inline_items(text), len(text)]):
+        if spoken or _SPOKEN.search(text, looked_at, chunk_start):
+            ends.append(chunk_start)
+            start, looked_at, spoken = chunk_start, chunk_start, False
+        for match in _END.finditer(text, chunk_start, chunk_end):
+            end = match.end()
+            spoken = spoken or _SPOKEN.search(text, looked_at, end) is not None
+            looked_at = end
+            if spoken and not _ENUMERATOR.fullmatch(text, start, end) and _is_end(match, start, small_letters):
+                ends.append(end)
+                start = end
+                spoken = False
     if ends and not _SPOKEN.search(text, ends[-1]):
         ends.pop()  # only punctuation is left: it belongs to the last sentence
     return ends
 
 
-def _is_end(match: re.Match[str], start: int) -> bool:
+# ---- marks -----------------------------------------------------------------------------------------------------------
+
+
+def _is_end(match: re.Match[str], start: int, small_letters: bool) -> bool:
     """Whether the sentence that began at `start` ends at this match."""
     text, end, mark = match.string, match.end(), match["mark"]
+    if match["glued"]:
+        return _ends_without_space(text, match.start(), end)
+    if match["wide"]:
+        return not (match["wide_closer"] and _SPOKEN.match(text, end) and _wide_quotation_goes_on(text, start, end))
+    closed = _QUOTE_AT_END.search(text, match.start(), end) is not None
+    following = _WORD.search(text, end, min(match.endpos, end + _REACH))
+    if following is not None and closed and _quotation_goes_on(text, end):
+        return False
     if match["danda"]:
         return True
-    if match["wide"]:
-        # 「行くぞ！」と彼は言った。 goes on after its quotation.
-        return not match["wide_closer"] or not _SPOKEN.match(text, end)
-    following = _WORD.search(text, end, end + _REACH)
     if following is None:
         return mark != "."
     word = following.group()
+    if text[match.start() - 1 : match.start()] in ("[", "(") and not mark.strip("."):
+        return False  # [...]
     if "…" in mark or mark.count(".") > 1:
-        return not word[0].islower() and word != "I"
-    if word[0].islower() and _begins_with_capital(text, start):
+        return _ends_at_ellipsis(text, match.start(), mark, word)
+    if word[0].islower() and not small_letters and (closed or _begins_with_capital(text, start)):
         return False  # who begins sentences with capitals does not end one before a small letter: "What?" he asked.
     if mark != "." or not text[end].isspace():
-        return True
-    return _ends_at_period(_word_before(text, match.start()), word)
+        return not (word[0].islower() and closed)
+    return _ends_at_period(text, start, match.start(), following)
+
+
+def _ends_at_ellipsis(text: str, place: int, mark: str, word: str) -> bool:
+    if _CASELESS.match(word):  # without capitals only the form of the word before can tell
+        return _KOREAN_ENDING.match(text, place - 1) is not None if place else False
+    if mark.count(".") == 4:
+        return not word[0].islower()
+    return not word[0].islower() and word != "I"
+
+
+def _ends_without_space(text: str, place: int, end: int) -> bool:
+    """Whether a sentence ends between "tomorrow" and "Today" in "tomorrow.Today", which is no address or name of a file."""
+    words = text[max(0, place - _REACH) : place].split()
+    before = re.split("[.!?]", words[-1])[-1] if words else ""
+    after = _WORD.match(text, end, end + _REACH)
+    assert after is not None  # the pattern has seen it
+    return before.isalpha() and before.islower() and after.group().istitle() and not _may_go_on(before)
 
 
 def _begins_with_capital(text: str, start: int) -> bool:
@@ -163,30 +189,87 @@ def _begins_with_capital(text: str, start: int) -> bool:
     return first is not None and first.group().isupper()
 
 
-def _word_before(text: str, end: int) -> str:
-    words = text[max(0, end - _REACH) : end].split()
-    return words[-1].lstrip("\"'“‘„«»¿¡([{*_-—–") if words else ""
+# ---- quotations ------------------------------------------------------------------------------------------------------
 
 
-def _ends_at_period(before: str, after: str) -> bool:
-    """Whether a sentence ends between the word `before` with its period and the word `after`."""
-    if "가" <= before[-1:] <= "힣":
-        return True  # Punkt would take the one syllable of 네 ("yes") for an initial
-    return before not in _ANNOUNCING and _punkt().text_contains_sentbreak(f"{before}. {after}")
+def _quotation_goes_on(text: str, end: int) -> bool:
+    """Whether a quotation that ends here is followed by who says it: "Stop!" Anna cried."""
+    if _WHO_SAID.match(text, end, end + _REACH):
+        return True
+    following = _LETTER.search(text, end, end + _REACH)
+    if (
+        following is None
+        or not _CASELESS.match(following.group())
+        or _QUOTE_AT_END.search(text, end, following.start())
+    ):
+        return False
+    clause = _next_clause(text, end)
+    return _SAID_CASELESS.search(clause) is not None and not _NOBODY_SAID.search(clause)
 
 
-@functools.cache
-def _punkt() -> PunktSentenceTokenizer:
-    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer  # takes a second, and few prompts need it
+def _wide_quotation_goes_on(text: str, start: int, end: int) -> bool:
+    """Whether a Chinese or Japanese sentence goes on behind a quotation that ends here: 「行くぞ！」と彼は言った。"""
+    clause = _next_clause(text, end)
+    if _SAID_WIDE.search(clause) and (clause[0] in "とっ、，," or not _NOBODY_SAID.search(clause)):
+        return True
+    if text[start:end].lstrip()[:1] in _OPENERS:
+        return False
+    return _INTRODUCED.search(text, max(start, end - _QUOTATION_REACH), end) is None
 
-    number = "##number##"  # Punkt's name for any number
-    seen_in_small_letters = 1 << 5  # Punkt's _ORTHO_MID_LC: a capital on such a word marks the start of a sentence
-    starters = [word for word in _STARTERS if len(word) > 1]  # one letter is rather an initial
-    params = PunktParameters()
-    params.abbrev_types.update(_ABBREVIATIONS)
-    params.sent_starters.update(starters, _ARTICLES)
-    params.ortho_context.update(dict.fromkeys(starters, seen_in_small_letters))
-    params.collocations.add(("ee", "uu"))  # EE. UU., the United States in Spanish
-    params.collocations.update((word, number) for word in _BEFORE_NUMBERS)
-    params.collocations.update((number, noun) for noun in _AFTER_ORDINALS)
-    return PunktSentenceTokenizer(params)
+
+def _next_clause(text: str, start: int) -> str:
+    match = _CLAUSES.match(text, start, start + _REACH)
+    assert match is not None  # it may be empty
+    return match.group()
+
+
+# ---- periods ---------------------------------------------------------------------------------------------------------
+
+
+def _ends_at_period(text: str, start: int, place: int, following: re.Match[str]) -> bool:
+    """Whether the sentence that began at `start` ends at the period at `place`, before the word that follows."""
+    words = text[max(0, place - _REACH) : place].split()
+    before = words[-1].lstrip("\"'“‘„«»¿¡([{*_-—–•") if words else ""
+    earlier = words[-2] if len(words) > 1 else ""
+    after = following.group()
+    if _NUMBER.fullmatch(before):
+        return _ends_at_number(text, place, before, following)
+    article, _, elided = before.rpartition("’" if "’" in before else "'")
+    if elided and len(article) <= 4:
+        before = elided  # l'Avv. Verdi
+    if is_announcing(before) or _HINDI_INITIALS.fullmatch(before):
+        return False
+    if before.lower() in UNITS and _NUMBER_AT_END.search(earlier) and after[0].isupper():
+        return len(text[max(start, place - _REACH) : place].split()) > _FEW_WORDS or after.lower() in STARTERS
+    starts = after[0].isupper() and after.lower() in STARTERS
+    if _INITIALS.fullmatch(before) and not _CASELESS.match(before):
+        if before == "I" and not earlier[:1].isupper():
+            return True  # "you and I."
+        if before.lower() in ABBREVIATIONS:
+            return starts or (after[0].isupper() and after.lower() in ARTICLES)
+        return starts and len(after) > 1
+    if before.lower() in ABBREVIATIONS or has_no_vowel(before):
+        return starts or (after[0].isupper() and after.lower() in ARTICLES)
+    if before.lower() in BEFORE_NUMBERS or _STREET.fullmatch(before):
+        return not (after[0].isdigit() or _ROMAN.fullmatch(after))
+    return True
+
+
+def _ends_at_number(text: str, place: int, before: str, following: re.Match[str]) -> bool:
+    """The same behind a number: not inside a date, and not behind the ordinals of German and Turkish."""
+    after = following.group()
+    if after.lower() in AFTER_ORDINALS:
+        return False
+    if after[0].islower() and len(before) <= 2:
+        return False
+    in_date = _IN_DATE.search(text, max(0, place - 10), place) is not None
+    if in_date and (after[0].isdigit() or "가" <= after[0] <= "힣"):
+        return False
+    return _NEXT_OF_DATE.match(text, place + 1) is None
+
+
+def _may_go_on(word: str) -> bool:
+    """Whether a word with a period may be an abbreviation."""
+    small = word.lower()
+    known = is_announcing(word) or small in ABBREVIATIONS or small in BEFORE_NUMBERS
+    return known or has_no_vowel(word)

@@ -11,12 +11,13 @@ import random
 import re
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
-from .sentences import sentence_ends
+from .lists import item_lines
+from .sentences import begins_sentences_small, sentence_ends
 
 if TYPE_CHECKING:
     from nltk.tag.perceptron import PerceptronTagger
@@ -135,15 +136,22 @@ def _paragraphs(text: str) -> list[Span]:
 
 def _sentences(text: str) -> list[Span]:
     cuts: list[int] = []
+    small_letters = begins_sentences_small(text)
     for start, end in _paragraphs(text):
-        words = _words(text, start, end)
-        # Where sentences end is asked of the paragraph with its white space collapsed.
-        offsets = [0, *accumulate(word.end - word.start + 1 for word in words)]
-        for place in sentence_ends(" ".join(text[word.start : word.end] for word in words)):
-            k = bisect_left(offsets, place) - 1
-            cuts.append(words[k].start + place - offsets[k])
-        cuts.append(end)
+        lines = _lines(text, start, end)
+        items = [lines[k].start for k in item_lines([text[line.start : line.end] for line in lines])]
+        for first, last in pairwise([start, *items, end]):
+            cuts += [*_sentence_cuts(text, first, last, small_letters), last]
     return _between(text, cuts)
+
+
+def _sentence_cuts(text: str, start: int, end: int, small_letters: bool) -> Iterator[int]:
+    """Where sentences end inside a paragraph or an item of a list, asked of it with its white space collapsed."""
+    words = _words(text, start, end)
+    offsets = [0, *accumulate(word.end - word.start + 1 for word in words)]
+    for place in sentence_ends(" ".join(text[word.start : word.end] for word in words), small_letters):
+        k = bisect_left(offsets, place) - 1
+        yield words[k].start + place - offsets[k]
 
 
 def _between(text: str, cuts: Iterable[int]) -> list[Span]:

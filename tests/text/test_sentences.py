@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_infinity.text.sentences import sentence_ends
+from bark_infinity.text.sentences import begins_sentences_small, sentence_ends
 
 # Each text is marked with | where its sentences end.
 LANGUAGES = {
@@ -115,9 +116,32 @@ def test_no_sentence_ends_inside_a_word() -> None:
     check("Visit example.com/a.b?c=1!x or v1.2.3 at 3:45.| It costs $5.50.")
 
 
-def test_one_sentence_does_not_import_nltk() -> None:
-    code = "import sys; from bark_infinity.text.sentences import sentence_ends as e; e('Hi! One. '); sys.exit('nltk' in sys.modules)"
+def test_nltk_is_not_imported() -> None:
+    code = "import sys; from bark_infinity.text.sentences import sentence_ends as e; e('Dr. A. B. Hi! One. Two. 3. Four.'); sys.exit('nltk' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+def test_small_letters_begin_sentences_only_where_most_of_the_text_has_them() -> None:
+    text = "I went out. it was cold. we came home."
+    check("I went out.| it was cold.| we came home.")
+    assert begins_sentences_small(text) and not begins_sentences_small("It was cold (in Nov. too). See vol. two. Go.")
+    check("The abbrev. stands here.| It is one.| So is abc. by itself.")
+    assert split_sentences("I went out. it was cold.") == ["I went out. it was cold."]
+    assert sentence_ends("I went out. it was cold.", small_letters=True) == [11]
+
+
+def test_a_date_and_an_ordinal_are_no_list() -> None:
+    check("Am 1. Mai und am 2. Juni ist frei.| Am 3. auch.")
+    check("We need (a) time and (b) money.| Either 1) go or 2) stay.")
+
+
+@pytest.mark.parametrize(
+    "unit", ["1. A ", "a) B ", "[x] ", ".[1] ", "»A.« ", "(a b) ", "a.B", "Mr. ", "「あ。」", "“व!” ", "*a* . "]
+)
+def test_time_grows_with_the_text(unit: str) -> None:
+    start = time.perf_counter()
+    sentence_ends(unit * (200_000 // len(unit)))
+    assert time.perf_counter() - start < 8
 
 
 @given(st.text(alphabet="aB1. !?…。」\"'»“-।\n ", max_size=60))

@@ -1,0 +1,118 @@
+"""Words whose period does not end a sentence, or not always, in Bark's 13 languages, and the words that begin sentences.
+
+All languages share one set of lists, because nobody says which language a text is in; a word of one language that is an
+abbreviation in another ("no", "art") is therefore one only before a number.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# What these announce, a name or an example, is still to come: their period ends nothing, whatever the next word is.
+# Capitals count: "Sen. Smith" is a senator, Turkish "sen" is "you"; "Me. Dupont" is a lawyer.
+ANNOUNCING = _words(
+    """
+    Mr Mrs Ms Messrs Mx Dr Drs Prof Rev Hon Gen Col Maj Capt Cmdr Lt Sgt Cpl Gov Sen Rep Pres Supt St Ste Mt Ft
+    Adm Fr Insp Det Msgr Mgr Amb Atty Brig Cdr Supt Fig Figs Bros Feat feat approx Approx
+    mr mrs dr prof vs viz cf e.g i.e E.g I.e esp ca op.cit
+    Hr Frl Dipl Ing bzw vgl Vgl z.B Z.B z.T d.h D.h u.a i.d.R s.o s.u o.g ggf evtl sog bspw insb einschl inkl exkl zzgl
+    med jur phil geb Geb gest verh Fa Hbf Nr u
+    Sra Srta Sres Sr.ª Dn Dña Ud Uds Vd Vds Avda Dpto p.ej P.ej Sto Sta Gral Lic Arq Mons Excmo Excma Cía Tte EE
+    MM Mme Mlle Mlles Me Pr p.ex P.ex env Env Sté av
+    Sig Sigg Sig.ra Sig.na Dott Dott.ssa Prof.ssa Avv Arch Geom On p.es P.es cfr Cfr Card Cav Comm Mons Rag P.za C.so
+    Exmo Exma Ilmo Ilma Profa Dra Eng Av Cel Pe Gal Des
+    tzn tzw tj np Np m.in M.in hab inż mgr ks św Św bł Bł ul Ul gen Gen płk ppłk kpt por im al pl
+    т.е т.к т.н напр Напр ср гр проф Проф акад Акад доц инж ул пл пер просп наб Св св ген Ген им полк кап г-н г-жа
+    örn Örn bkz Bkz Sn Doç Yrd Uzm Öğr Alb Org Hz Op Cad Sok Mah Blv İst Üniv Av Ar Gör Müh
+    डॉ डा प्रो श्री श्रीमती सुश्री स्व कु पं सं क्र मो रु पृ ज़ि लि ए बी सी डी ई एफ एच आई जे के एल एम एन ओ पी क्यू आर एस टी यू वी
+    डब्ल्यू एक्स वाई
+    """
+)
+
+# These end a sentence only before a word of `STARTERS`.
+ABBREVIATIONS = _words(
+    """
+    jr sr esq inc ltd co corp bros llc etc et.al al op cit a.m p.m b.c a.d b.c.e c.e ph.d m.d b.a m.a d.d.s u.s u.k u.n
+    e.u u.s.a d.c l.a n.y dept univ assn bldg ave blvd oz lb lbs ed eds trans
+    usw usf u.s.w u.v.m v.chr n.chr chr jh jhd jhdt mio mrd co.kg e.v u u.co mwst
+    ee.uu uu s.a s.l s.r.l a.c cía j.-c s.a.r.l ecc s.p.a ltda itd itp n.e p.n.e sp z o.o
+    гг вв др пр руб коп тыс млн млрд т.д т.п н.э куб кв эл vb vs m.ö m.s a.ş ई.पू
+    """
+)
+
+# Ordinary words as well, or the ends of sentences: their period ends nothing only before a number ("no. 5", "Mar. 3").
+BEFORE_NUMBERS = _words(
+    """
+    no nos nr nº n.º nn art fig figs eq sec ch vol vols p pp cap abs bd abb tab kap s pos max min tel apt ext chap h hr
+    jan feb mar apr jun jul aug sept sep oct okt nov dec dez janv févr avr juil déc gen ene abr ago dic pág págs pag pagg
+    núm n lib lit par ust rozdz ur godz str rys wew séc sec int r apto apart casa böl kat kod
+    гл ст стр рис табл тел д кв корп оф п янв февр апр авг сент окт нояб дек
+    """
+)
+
+# After an ordinal ("3. Oktober", "2. Weltkrieg", "2. Dünya Savaşı") the noun is capitalised in these languages.
+AFTER_ORDINALS = _words(
+    """
+    januar jänner februar märz april mai juni juli august september oktober november dezember
+    jan feb mär apr jun jul aug sep sept okt nov dez
+    jahrhundert jahrhunderts jahrhunderten jahrtausend weltkrieg weltkriegs weltkrieges klasse platz stock etage tag liga
+    bundesliga runde kapitel auflage geburtstag mal lebensjahr semester
+    ocak şubat mart nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık dünya yüzyıl
+    जनवरी फ़रवरी फरवरी मार्च अप्रैल मई जून जुलाई अगस्त सितंबर सितम्बर अक्टूबर नवंबर नवम्बर दिसंबर दिसम्बर
+    """
+)
+
+# Capitalised after an abbreviation or an initial, these begin a sentence: the names that follow one are other words.
+STARTERS = _words(
+    """
+    the he she it we they you this that these those there then but and so if when while after before because although
+    however what who why where how in on at for with from his her its our their my your not now once another some many
+    der die das ein eine einer einem einen er sie es wir ihr ich dann da danach aber und oder doch wenn als weil nachdem
+    obwohl was wer wie wo warum dieser diese dieses jetzt heute morgen gestern nun auch nur noch bei mit nach seit für im
+    él ella ellos ellas esto esta este eso pero entonces luego después cuando porque aunque si no sí qué quién cómo dónde
+    en con por para sin desde ahora hoy ayer mañana una unos nosotros
+    il elle ils elles nous vous ce cet cette ces mais puis alors ensuite quand lorsque parce si que qui où pourquoi comment
+    dans avec pour sans depuis après avant aujourd hier demain une
+    lui lei loro noi voi questo questa questi queste ma poi allora quando perché anche se che chi dove come nel nella con
+    per dopo prima oggi ieri domani un
+    ele ela eles elas nós isto isso este esta mas então depois quando porque embora se quem onde como em no na com por
+    hoje ontem amanhã uma
+    on ona ono oni one my wy to ten ta te ale i potem gdy kiedy ponieważ chociaż jeśli co kto gdzie jak dlaczego w na po
+    dziś wczoraj jutro teraz
+    он она оно они мы вы это этот эта эти но потом затем тогда когда потому хотя если что кто где как почему после перед
+    сегодня вчера завтра теперь сейчас там тут здесь все всё его её их для при на по из
+    bu şu o onlar biz siz ben ama sonra çünkü eğer ne kim nerede nasıl neden niçin bugün dün yarın şimdi bir her
+    """
+)
+
+# Articles that begin sentences, but surnames too ("M. Le Pen", "G. La Russa"): a start only after an abbreviation.
+ARTICLES = _words("le la les lo gli l des du el los las os as")
+
+# Behind a number these end a sentence before any capital, unless it has just begun: "В 1905 г. Россия", "W 1990 r. Polska".
+UNITS = _words("г гг м с ч r w h m s l g t руб коп тыс млн млрд mio mrd oz lb lbs чел стр шт zł gr")
+
+_WORDS_OF_CONSONANTS = _words("km cm mm dm kg mg ml cl hl kb mb gb tb км см мм дм кг мг мл")  # as often at an end
+_INTERJECTIONS = _words("hm hmm hmmm mm mmm sh shh ssh pst psst brr grr tsk pf pff pfft zzz гм хм тсс")
+_VOWELS = frozenset("aeiouyıæœøаеёиоуыэюяіїє")
+_MOST_CONSONANTS = 4
+
+
+def is_announcing(word: str) -> bool:
+    """Whether the period of a word ends nothing; a capital at the head of a sentence does not matter."""
+    return word in ANNOUNCING or word[:1].lower() + word[1:] in ANNOUNCING
+
+
+def has_no_vowel(word: str) -> bool:
+    """Whether a word is consonants alone, as abbreviations are that no list has ("płk", "Pvt"); not in capitals ("TV")."""
+    if not 2 <= len(word) <= _MOST_CONSONANTS or not word.isalpha() or word.isupper():
+        return False
+    letters = unicodedata.normalize("NFD", word.lower())
+    if not re.match("[a-zа-яё]", letters) or letters in _INTERJECTIONS or letters in _WORDS_OF_CONSONANTS:
+        return False
+    return _VOWELS.isdisjoint(letters)
