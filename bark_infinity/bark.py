@@ -1,4 +1,7 @@
-"""Bark: loaded models. A batch of segments goes in, generations come out; files and long texts are for others."""
+"""Bark: the loaded models. It takes a batch of segments and returns generations.
+
+It writes no files and splits no long texts: `narration` and `run` do.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from .checkpoints.reading import STAGES
 from .errors import CheckpointError, TextError, VoiceError
 from .model.codec import Codec
 from .model.decoding import cache_bytes_per_row
-from .model.devices import at_work, free_memory, is_out_of_memory
+from .model.devices import free_memory, is_out_of_memory, on_device
 from .model.gpt import CausalGPT
 from .model.sampling import RowRandom
 from .model.spec import BarkSpec
@@ -37,11 +40,11 @@ from .voices.library import find_voice, voice_folders
 from .voices.voice import Voice
 
 StageProgress = Callable[[str, int, int], None]
-"""(stage, tokens made, most tokens that can still come out) of the batch at work."""
+"""Called with (stage, tokens generated so far, most tokens that can still come out), summed over the batch."""
 
 _log = logging.getLogger(__name__)
 _STAGE_FUNCTIONS = {"semantic": generate_semantic, "coarse": generate_coarse, "fine": generate_fine}
-_MAX_AUTO_ROWS = {"cpu": 16, "cuda": 64}  # beyond it a step costs about as much more as it gives
+_MAX_AUTO_ROWS = {"cpu": 16, "cuda": 64}  # with more rows a step takes longer in proportion, so nothing is gained
 _SHOWN_TEXT = 60  # characters of a segment's text in its repr
 _FINE_ROWS_AT_ONCE = 16  # windows that fill a GPU
 _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine stage in float32
@@ -49,10 +52,11 @@ _FINE_BYTES_PER_ROW = 64 * 2**20  # activations of one window of the large fine 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What is to be said in one go (at most 256 WordPiece ids), the history it goes on from, and its seeds.
+    """One piece of speech for the model: a text of at most 256 WordPiece ids, its history, and its seeds.
 
-    Without a text it goes on from its history until the window is full. With `semantic` (n,) the first stage is left
-    out, and these tokens are said. `settings`: its own sampling settings; None: those of its batch.
+    text: None continues the history without words until the semantic window is full.
+    semantic: tokens (n,) to be spoken; the semantic stage is skipped.
+    settings: its own sampling settings; None means those of the batch.
     """
 
     text: str | None
@@ -68,16 +72,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class Settings:
-    """How tokens are drawn in each stage."""
+    """Sampling settings of the three stages."""
 
     semantic: SemanticSettings = SemanticSettings()
     coarse: CoarseSettings = CoarseSettings()
     fine: FineSettings = FineSettings()
-    negative_text: str | None = None  # that the semantic stage moves away from
+    negative_text: str | None = None  # the semantic stage steers away from it
 
     @classmethod
     def from_options(cls, options: Options) -> Settings:
-        """The settings that resolved options ask for."""
+        """The sampling settings of resolved options."""
         semantic = SemanticSettings(
             temperature=options.semantic_temp,
             top_k=options.semantic_top_k,
@@ -110,29 +114,29 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """A spoken segment: its tokens as a voice, and float32 samples in -1..1 at 24 kHz."""
+    """A spoken segment: its tokens as a voice, and its audio, float32 samples (frames * 320,) in -1..1 at 24 kHz."""
 
     voice: Voice
     audio: np.ndarray
-    cut_ids: int  # WordPiece ids beyond the 256 that the model reads, left unsaid
+    cut_ids: int  # WordPiece ids beyond the 256 that the model reads, which were not spoken
     seconds_taken: dict[str, float]  # per stage, the segment's share of its batch
-    statistics: Statistics | None = None  # of the semantic stage, where they were asked for
-    ended: bool = True  # the speech was over, or as long as it may be, before the semantic stage's window was full
+    statistics: Statistics | None = None  # of the semantic stage, if they were asked for
+    ended: bool = True  # False: the semantic window was full before the end of the speech
 
     def __repr__(self) -> str:
         seconds = len(self.audio) / c.SAMPLE_RATE
         ended = "" if self.ended else ", without an end"
-        cut = f", {self.cut_ids} ids left unsaid" if self.cut_ids else ""
+        cut = f", {self.cut_ids} ids not spoken" if self.cut_ids else ""
         return f"Generation({seconds:.1f} s of audio, {self.voice!r}{ended}{cut})"
 
     @property
     def silent(self) -> bool:
-        """The model ended the speech at once."""
+        """True when the model ended the speech at once, so that there is no audio."""
         return not len(self.audio)
 
 
 class Bark:
-    """The three stages and the codec, loaded. Nothing is kept between calls but the models."""
+    """The three stages and the codec, loaded. Nothing but the models is kept between calls."""
 
     def __init__(self, models: Models):
         self.name = models.name
@@ -157,10 +161,11 @@ class Bark:
         model_dir: str | None = None,
         offline: bool = False,
     ) -> Bark:
-        """Load a model: large, small, demo, a hub repository or a folder. What is not given follows the environment.
+        """Load a model: large, small, demo, a hub repository (owner/name) or a folder.
 
-        For more choices there is `Bark(load_models(ModelChoice(...)))`. Raises CheckpointError for a model that is
-        missing, damaged or foreign, UsageError for a device that is absent.
+        Arguments left at their defaults follow the environment variables, as on the command line; `ModelChoice` has
+        more choices. Raises CheckpointError for a model that is missing, damaged or no Bark, UsageError for a device
+        that is absent.
         """
         options = Options(
             model=model, device=device, dtype=dtype, offload_cpu=offload, model_dir=model_dir, offline=offline
@@ -169,12 +174,15 @@ class Bark:
 
     @property
     def spec(self) -> BarkSpec:
-        """Numbers of the semantic stage's checkpoint; the other stages read their own."""
+        """Special tokens, rates and windows of the semantic stage's checkpoint; the other stages have their own."""
         return self.stages["semantic"].spec
 
     @cached_property
     def identity(self) -> str:
-        """What tells these three stages from others, and their precision and device: the same tokens come from no others."""
+        """A digest (SHA-256, hex) of the weights, precision and device type of the three stages.
+
+        Tokens are reproducible only between models of the same identity.
+        """
         stages = (
             f"{name} {stage.fingerprint} {stage.placement.dtype} {stage.placement.device.type}"
             for name, stage in self.stages.items()
@@ -182,7 +190,7 @@ class Bark:
         return hashlib.sha256("\n".join(stages).encode()).hexdigest()
 
     def describe_stages(self) -> dict[str, dict[str, str]]:
-        """For each stage where its weights came from, their dtype and their device, for a manifest."""
+        """For the manifest: the source of each stage's weights, their dtype, and their device."""
         return {
             name: {
                 "source": stage.source,
@@ -194,18 +202,18 @@ class Bark:
 
     @property
     def codec(self) -> Codec:
-        """The codec, waited for where it is still loading."""
+        """The codec; waits while it is still being loaded."""
         return self._codec.result()
 
     def rows_at_once(self, settings: Settings = Settings()) -> int:
-        """Segments that fit side by side into half of the free memory of the tightest stage, 1 to 16, or 64 on CUDA."""
+        """How many segments fit side by side into half of the free memory of every stage's device: 1 to 16, on CUDA to 64."""
         rows = max(_MAX_AUTO_ROWS.values())
         for name, stage in self.stages.items():
             rows = min(rows, _MAX_AUTO_ROWS.get(stage.placement.device.type, _MAX_AUTO_ROWS["cpu"]))
             causal = isinstance(stage.model, CausalGPT)
             per_row = cache_bytes_per_row(stage.model) if causal else _FINE_BYTES_PER_ROW
             if name == "semantic" and settings.negative_text is not None:
-                per_row *= 2  # its cache stands beside that of the text
+                per_row *= 2  # the negative text has a cache of its own
             rows = min(rows, free_memory(stage.placement.device) // 2 // per_row)
         return max(1, rows)
 
@@ -239,9 +247,9 @@ class Bark:
         progress: StageProgress = lambda *_: None,
         rows: int | None = None,
     ) -> list[Generation]:
-        """What `stream` makes, all of it, in the order of the segments."""
-        made = dict(self.stream(segments, settings, progress, rows))
-        return [made[k] for k in range(len(segments))]
+        """The generations of all segments, in their order; arguments and errors are those of `stream`."""
+        generations = dict(self.stream(segments, settings, progress, rows))
+        return [generations[k] for k in range(len(segments))]
 
     def stream(
         self,
@@ -250,58 +258,59 @@ class Bark:
         progress: StageProgress = lambda *_: None,
         rows: int | None = None,
     ) -> Iterator[tuple[int, Generation]]:
-        """The index in `segments` and the generation of each segment, as soon as it has its sound.
+        """Yield (index in `segments`, generation) for each segment, as soon as its audio is decoded.
 
-        `rows` of them stand side by side in a stage (None: as many as fit), the others wait until a row is free; each
-        has the tokens it gets alone. Segments with other settings than `settings` form batches of their own. Raises
-        TextError for an empty text and VoiceError for a history with tokens that this model does not have.
+        Up to `rows` segments (None: as many as fit) are active in a stage at a time, and the others wait for a free slot;
+        a segment's tokens do not depend on its neighbours. Segments with other settings than `settings` form batches of
+        their own. Raises TextError for an empty text, VoiceError for a history with tokens that this model lacks.
         """
         for segment in segments:
             self._ids_of(segment)
             self.check_history(segment.history)
-        alike: dict[Settings, list[int]] = {}  # indexes of segments, by their settings
+        batches: dict[Settings, list[int]] = {}  # indexes of the segments with these settings
         for index, segment in enumerate(segments):
-            alike.setdefault(settings if segment.settings is None else segment.settings, []).append(index)
-        for own, indexes in alike.items():
-            for k, generation in self._stream_alike([segments[i] for i in indexes], own, progress, rows):
+            batches.setdefault(settings if segment.settings is None else segment.settings, []).append(index)
+        for batch_settings, indexes in batches.items():
+            batch = [segments[i] for i in indexes]
+            for k, generation in self._stream_batch(batch, batch_settings, progress, rows):
                 yield indexes[k], generation
 
     def _ids_of(self, segment: Segment) -> list[int]:
-        """The WordPiece ids that the semantic stage reads; none for a segment without words, or with tokens instead."""
+        """The WordPiece ids that the semantic stage reads; none for a segment without words or with given tokens."""
         return [] if segment.text is None or segment.semantic is not None else self.encode(segment.text)
 
-    def _stream_alike(
+    def _stream_batch(
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
     ) -> Iterator[tuple[int, Generation]]:
-        """As `stream`, of segments with the same settings."""
+        """As `stream`, for segments with the same settings."""
         ids = [self._ids_of(segment) for segment in segments]
         rows = rows or self.rows_at_once(settings)
         randoms = [_row_randoms(segment.seeds) for segment in segments]
 
-        watch = _StopWatch(len(segments))
-        with watch("semantic"):
-            made = self._semantic(segments, ids, randoms, settings, progress, rows)
-        _ = self.codec  # it has loaded beside the first stage: what is wrong with it is told before hours of work
-        with watch("coarse"):
+        timer = _StageTimer(len(segments))
+        with timer("semantic"):
+            semantic = self._semantic(segments, ids, randoms, settings, progress, rows)
+        _ = self.codec  # loaded in parallel with the first stage: a fault in it is raised before hours of work
+        with timer("coarse"):
             coarse_rows = [
-                CoarseRow(m.tokens, s.history.coarse_semantic, s.history.coarse, r["coarse"])
-                for m, s, r in zip(made, segments, randoms, strict=True)
+                CoarseRow(result.tokens, s.history.coarse_semantic, s.history.coarse, r["coarse"])
+                for result, s, r in zip(semantic, segments, randoms, strict=True)
             ]
             coarse = self.run_stage("coarse", coarse_rows, settings.coarse, progress, rows)
-        for k, fine, audio, seconds in self._sound(segments, coarse, randoms, settings, progress, rows):
+        for k, fine, audio, seconds in self._fine_and_codec(segments, coarse, randoms, settings, progress, rows):
             yield (
                 k,
                 Generation(
-                    Voice(made[k].tokens, coarse[k], fine),
+                    Voice(semantic[k].tokens, coarse[k], fine),
                     audio,
                     max(0, len(ids[k]) - self.spec.max_text_ids),
-                    watch.seconds | seconds,
-                    made[k].statistics,
-                    made[k].ended,
+                    timer.seconds | seconds,
+                    semantic[k].statistics,
+                    semantic[k].ended,
                 ),
             )
 
-    def _sound(
+    def _fine_and_codec(
         self,
         segments: Sequence[Segment],
         coarse: Sequence[np.ndarray],
@@ -310,21 +319,21 @@ class Bark:
         progress: StageProgress,
         rows: int,
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, float]]]:
-        """The last stage and the codec: place, codes (8, frames), samples and seconds a stage, of each segment."""
+        """Fine stage and codec. Yields each segment's index, codes (8, frames), samples, and seconds spent by stage."""
         stage = self.stages["fine"]
         fine_rows = [
             FineRow(codes, s.history.fine, r["fine"]) for codes, s, r in zip(coarse, segments, randoms, strict=True)
         ]
-        # On a CPU one window is work enough, and what is finished is not kept waiting.
+        # One window keeps a CPU busy, and a finished segment need not wait for others.
         max_active = 1 if stage.placement.device.type == "cpu" else min(rows, _FINE_ROWS_AT_ONCE)
         report = partial(progress, "fine")
-        with at_work(stage.model, stage.placement):
-            made = stream_fine(stage.model, stage.spec, fine_rows, settings.fine, report, max_active)
+        with on_device(stage.model, stage.placement):
+            finished = stream_fine(stage.model, stage.spec, fine_rows, settings.fine, report, max_active)
             start = time.perf_counter()
-            for place, codes in made:
-                coded = time.perf_counter()
+            for index, codes in finished:
+                codec_start = time.perf_counter()
                 audio = self.decode([codes])[0]
-                yield place, codes, audio, {"fine": coded - start, "codec": time.perf_counter() - coded}
+                yield index, codes, audio, {"fine": codec_start - start, "codec": time.perf_counter() - codec_start}
                 start = time.perf_counter()
 
     def _semantic(
@@ -336,27 +345,33 @@ class Bark:
         progress: StageProgress,
         max_active: int,
     ) -> list[SemanticResult]:
-        """The first stage: segments with a text side by side, then those without, which do not stop early."""
+        """The semantic stage: first the segments with a text, then those without, which never stop early."""
         limit = self.spec.max_text_ids
         negative = self.encode(settings.negative_text)[:limit] if settings.negative_text is not None else ()
-        made = {k: SemanticResult(self._checked(s.semantic)) for k, s in enumerate(segments) if s.semantic is not None}
+        results = {
+            k: SemanticResult(self._checked_semantic(s.semantic))
+            for k, s in enumerate(segments)
+            if s.semantic is not None
+        }
         with_text = [k for k, i in enumerate(ids) if i]
-        without = [k for k, i in enumerate(ids) if not i and k not in made]
-        endless = dataclasses.replace(settings.semantic, allow_early_stop=False)
-        for group, how, unwanted in ((with_text, settings.semantic, negative), (without, endless, ())):
+        without = [k for k, i in enumerate(ids) if not i and k not in results]
+        no_stop = dataclasses.replace(settings.semantic, allow_early_stop=False)
+        for group, group_settings, negative_ids in ((with_text, settings.semantic, negative), (without, no_stop, ())):
             rows = [
-                SemanticRow(ids[k][:limit], segments[k].history.semantic, randoms[k]["semantic"], unwanted)
+                SemanticRow(ids[k][:limit], segments[k].history.semantic, randoms[k]["semantic"], negative_ids)
                 for k in group
             ]
             if rows:
-                made |= zip(group, self.run_stage("semantic", rows, how, progress, max_active), strict=True)
-        return [made[k] for k in range(len(segments))]
+                results |= zip(
+                    group, self.run_stage("semantic", rows, group_settings, progress, max_active), strict=True
+                )
+        return [results[k] for k in range(len(segments))]
 
-    def _checked(self, semantic: np.ndarray) -> np.ndarray:
-        """Semantic tokens to be said. Raises VoiceError for those of another model."""
+    def _checked_semantic(self, semantic: np.ndarray) -> np.ndarray:
+        """Given semantic tokens, unchanged. Raises VoiceError if they are another model's."""
         if semantic.size and semantic.max() >= self.spec.semantic_vocab_size:
             raise VoiceError(
-                f"the tokens to be said are another model's: {semantic.max()} is beyond the "
+                f"the given semantic tokens are another model's: {semantic.max()} is beyond the "
                 f"{self.spec.semantic_vocab_size} of {self.name}; take a voice that was made with {self.name}"
             )
         return semantic
@@ -369,22 +384,22 @@ class Bark:
         progress: StageProgress = lambda *_: None,
         max_active: int | None = None,
     ) -> list:
-        """One stage alone: its rows and settings in, what it makes of each out, `max_active` of them side by side.
+        """Run one stage alone and return its result for each row; up to `max_active` rows are active at a time.
 
-        The model is on its device for that long.
+        `rows` and `settings` are the stage's own types. An offloaded model is on its device for the length of the call.
         """
         stage = self.stages[name]
-        with at_work(stage.model, stage.placement):
+        with on_device(stage.model, stage.placement):
             generate = _STAGE_FUNCTIONS[name]
             try:
                 return generate(stage.model, stage.spec, rows, settings, partial(progress, name), max_active)
             except RuntimeError as error:
                 if is_out_of_memory(error) and isinstance(stage.model, CausalGPT):
-                    stage.model.decoders.clear()  # else the next, smaller batch would find no more room
+                    stage.model.decoders.clear()  # so that a smaller batch finds room
                 raise
 
     def encode(self, text: str) -> list[int]:
-        """WordPiece ids of a text. Raises TextError if there are none."""
+        """WordPiece ids of a text. Raises TextError if there are none, CheckpointError for ids that the model lacks."""
         ids = self.tokenizer.encode(text)
         if not ids:
             raise TextError(f"the text {text[:200]!r} has nothing to say; give it words")
@@ -397,7 +412,7 @@ class Bark:
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes (8, frames) of several segments to float32 samples (frames * 320,) each."""
-        with at_work(self.codec, self._codec_placement):
+        with on_device(self.codec, self._codec_placement):
             return [self.codec.decode(c) for c in codes]
 
     def find_voice(
@@ -405,9 +420,9 @@ class Bark:
         voice: Voice | str | Path | Mapping[str, np.ndarray] | None,
         folders: Sequence[Path] = voice_folders(Options.output_dir),
     ) -> Voice | None:
-        """A voice that this model can speak with, from what `load_voice` takes. Raises VoiceError.
+        """A voice that this model can speak with; `load_voice` describes the argument. Raises VoiceError.
 
-        A published preset that does not suit the model is refused without a download.
+        A published preset that does not suit the model is refused before it is downloaded.
         """
         if isinstance(voice, str | Path) and find_voice(str(voice), folders) is None:
             check_preset(str(voice), self.name, self.spec.semantic_vocab_size)
@@ -416,13 +431,13 @@ class Bark:
         return found
 
     def check_voice(self, voice: Voice | None, name: str = "the voice") -> None:
-        """Raise VoiceError for the voice of another model; `name` is what the message calls it."""
+        """Raise VoiceError for the voice of another model; the message calls it `name`."""
         if voice is not None:
             check_compatible(voice, name, self.name, self.spec.semantic_vocab_size)
         self.check_history(History.of_voice(voice))
 
     def check_history(self, history: History) -> None:
-        """Raise VoiceError for tokens beyond the vocabulary: the voice of another model."""
+        """Raise VoiceError for tokens beyond this model's vocabularies, as the voice of another model may have them."""
         limits = {
             "semantic": self.spec.semantic_vocab_size,
             "coarse_semantic": self.stages["coarse"].spec.semantic_vocab_size,
@@ -442,9 +457,9 @@ def load_voice(
     hub: Hub,
     folders: Sequence[Path] = voice_folders(Options.output_dir),
 ) -> Voice | None:
-    """A voice from what a program may have: a Voice, the original's dict, a path, or a name of --list_speakers.
+    """The voice given as a Voice, as the original's dict of arrays, as a path, or as a name of --list_speakers.
 
-    Raises VoiceError for one that is not there, is malformed, or cannot be downloaded.
+    Names are looked up in `folders`. Raises VoiceError for a voice that is missing or malformed or cannot be downloaded.
     """
     if voice is None or isinstance(voice, Voice):
         return voice
@@ -456,12 +471,12 @@ def load_voice(
 
 
 def _shortened(text: str | None) -> str:
-    """A text in quotation marks, of which the beginning is enough to know it again."""
+    """The text in quotation marks, cut to its first characters if it is long."""
     return repr(text if text is None or len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 3]}...")
 
 
-class _StopWatch:
-    """Seconds a stage, shared out evenly among the rows of a batch."""
+class _StageTimer:
+    """Measures the seconds spent in each stage, divided evenly among the rows of a batch."""
 
     def __init__(self, rows: int):
         self.rows = rows
@@ -475,7 +490,7 @@ class _StopWatch:
 
 
 def _row_randoms(seeds: Seeds) -> dict[str, RowRandom]:
-    """The randomness of a segment in each stage: its own, or the segment's going on from the stage before."""
+    """The generators of a segment by stage: one with the stage's own seed, or the segment's, continued from stage to stage."""
     segment = RowRandom(seeds.segment)
-    own = {stage: getattr(seeds, stage) for stage in STAGES}
-    return {stage: segment if seed is None else RowRandom(seed) for stage, seed in own.items()}
+    stage_seeds = {stage: getattr(seeds, stage) for stage in STAGES}
+    return {stage: segment if seed is None else RowRandom(seed) for stage, seed in stage_seeds.items()}

@@ -38,10 +38,13 @@ class _Session:
         self._choice: ModelChoice | None = None
 
     def load(self, options: Options) -> None:
-        """Load what is not loaded yet, leaving torch's default generator alone: the caller's seed is for the tokens."""
+        """Load the model, unless this one is loaded already.
+
+        Nothing is drawn from torch's default generator, so that the caller's seed gives the original's tokens.
+        """
         choice = ModelChoice.from_options(resolve(options))
         if choice != self._choice or choice.force_reload:
-            self._bark = None  # before the new one takes its memory
+            self._bark = None  # frees its memory before the new one is loaded
             self._bark, self._choice = Bark(load_models(choice)), choice
 
     @property
@@ -123,7 +126,10 @@ def semantic_to_waveform(
 
 
 def save_as_prompt(filepath: str | Path, full_generation: Mapping[str, np.ndarray]) -> None:
-    """Write the tokens of `output_full` as a voice file. Raises VoiceError, UsageError for a name without .npz."""
+    """Write the tokens that `output_full` returns as a voice file.
+
+    Raises VoiceError for unusable tokens, UsageError for a name without .npz, OutputError.
+    """
     if not str(filepath).endswith(".npz"):
         raise UsageError(f"{filepath} is no name for a voice file; let it end in .npz")
     Voice.from_prompts(full_generation, "the generation").save(filepath)
@@ -145,7 +151,7 @@ def generate_text_semantic(
     bark = _session.bark
     ids = bark.encode(text)
     if len(ids) > bark.spec.max_text_ids:
-        _log.warning("the text is too long: its last %d tokens stay unsaid", len(ids) - bark.spec.max_text_ids)
+        _log.warning("the text is too long: its last %d tokens are not spoken", len(ids) - bark.spec.max_text_ids)
     history = _history(history_prompt)
     row = SemanticRow(ids[: bark.spec.max_text_ids], history.semantic, RowRandom())
     settings = SemanticSettings(
@@ -187,7 +193,10 @@ def generate_coarse(
 def generate_fine(
     x_coarse_gen: np.ndarray, history_prompt: HistoryPrompt = None, temp: float | None = 0.5, silent: bool = True
 ) -> np.ndarray:
-    """Stage 3: codes (8, frames) int32 of the first 1 to 7 codebooks, usually 2. Raises UsageError for other codes."""
+    """Stage 3: codes (8, frames) int32 from those of the first 1 to 7 codebooks, usually 2.
+
+    Raises UsageError for codes of another shape or out of range.
+    """
     spec = _session.bark.stages["fine"].spec
     coarse = _checked(x_coarse_gen, "x_coarse_gen", 2, spec.codebook_size)
     if len(coarse) >= spec.n_fine_codebooks:
@@ -208,7 +217,7 @@ def _history(history_prompt: HistoryPrompt) -> History:
 
 
 def _checked(tokens: np.ndarray, name: str, dimensions: int, limit: int) -> np.ndarray:
-    """Tokens as int64, if there are any of the right shape and range."""
+    """The tokens as int64. Raises UsageError, naming the argument, if they are empty or of another shape or range."""
     tokens = np.asarray(tokens)
     whole = tokens.dtype.kind in "iu" and tokens.ndim == dimensions and tokens.size
     if not whole or tokens.min() < 0 or tokens.max() >= limit:

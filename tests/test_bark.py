@@ -12,7 +12,7 @@ import torch
 import bark_infinity
 from bark_infinity import Seeds, Segment, Settings, Voice
 from bark_infinity.errors import TextError, UsageError, VoiceError
-from bark_infinity.model.devices import Placement, at_work
+from bark_infinity.model.devices import Placement, on_device
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
 from bark_infinity.voices.history import History
@@ -222,11 +222,11 @@ class Recorder:
 
 def test_an_offloaded_model_is_on_the_gpu_for_its_work_alone():
     model, gpu = Recorder(), torch.device("cuda")
-    with pytest.raises(ZeroDivisionError), at_work(model, Placement(gpu, torch.float32, offload=True)):
+    with pytest.raises(ZeroDivisionError), on_device(model, Placement(gpu, torch.float32, offload=True)):
         assert model.moves == ["cuda"]
         _ = 1 / 0
     assert model.moves == ["cuda", "cpu"]
-    with at_work(model, Placement(gpu, torch.float32)):
+    with on_device(model, Placement(gpu, torch.float32)):
         pass
     assert len(model.moves) == 2
 

@@ -122,7 +122,7 @@ def test_no_repr_shows_arrays(make_voice, demo):
     assert repr(voice) == "Voice(8.0 s, 399 semantic tokens, 599 frames)"
     assert repr(History.of_voice(voice)) == "History(399 semantic tokens, 599 coarse frames, 599 fine frames)"
     made = Generation(voice, audio, 3, {}, ended=False)
-    assert repr(made) == f"Generation(1.0 s of audio, {voice!r}, without an end, 3 ids left unsaid)"
+    assert repr(made) == f"Generation(1.0 s of audio, {voice!r}, without an end, 3 ids not spoken)"
     assert (
         repr(Segment("Hello.", seeds=Seeds(5)))
         == f"Segment('Hello.', {History.of_voice(None)!r}, seeds={{'segment': 5}})"

@@ -1,6 +1,6 @@
-"""From prefixes to hidden states, step by step, for B rows side by side that differ in prefix and length.
+"""Decoders: a prefix for each row, then hidden states token by token, for rows that differ in prefix and length.
 
-A decoder's slots 0..B-1 hold the rows at work. Legend as in gpt.py; L layers, S allocated positions.
+The active rows are in a decoder's slots 0..B-1. Shapes as in gpt.py, and L layers, S allocated positions.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ import torch.nn.functional as F
 
 from .gpt import CausalGPT
 
-_REACH = 256  # a captured step reads the cache in strides of so many positions, each a graph of its own
-_GPU_POSITIONS_AT_ONCE = 2**14  # of prefixes, padding included: fills a GPU, and its activations are some hundred MiB
+_REACH = 256  # positions: lengths of the cache that a captured step reads are multiples of it, with a graph for each
+_GPU_POSITIONS_AT_ONCE = 2**14  # prefilled together, with padding: fills a GPU with some hundred MiB of activations
 
 
 class Decoder(Protocol):
     """What the causal stages need of a decoder."""
 
     def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
-        """Token embeddings (T_i, C), T_i > 0, of what rows have read so far, into their slots: one at work, or the next."""
+        """Read the prefix of each row, token embeddings (T_i, C) with T_i > 0, into its slot.
+
+        A slot is that of an active row, which it replaces, or the next unused one.
+        """
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The next token of the row in each slot, (B,) -> hidden states of it, (B, C)."""
+        """Read the next token of each active row, (B,) -> its hidden states (B, C)."""
 
     def keep(self, alive: Sequence[int]) -> list[int]:
-        """Drop all slots but `alive` (ascending); returns, for each new slot, the slot its row was in."""
+        """Drop all slots but `alive` (ascending); returns, for each remaining slot, the slot that its row was in before."""
 
 
 class CachedDecoder:
-    """Keys and values of all positions in one block of memory, allocated once and written in place."""
+    """Decoder with a KV cache that is allocated once and written in place."""
 
     def __init__(self, model: CausalGPT, rows: int, length: int):
         config = model.config
@@ -41,25 +44,25 @@ class CachedDecoder:
         self.model = model
         self.keys = torch.empty(shape, dtype=model.working_type, device=model.device)  # (L, B, H, S, D)
         self.values = torch.empty_like(self.keys)
-        self.lengths: list[int] = []  # positions written so far, of each slot at work
+        self.lengths: list[int] = []  # positions written so far, in each active slot
 
     def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
-        # One prefix is work enough for every core of a CPU, and alone it is read the same in every batch.
+        # One prefix keeps all cores of a CPU busy, and alone it gives the same values in every batch.
         most = 1 if self.keys.device.type == "cpu" else _GPU_POSITIONS_AT_ONCE
-        for part in _parts([len(prefix) for prefix in prefixes], most):
+        for part in _prefill_batches([len(prefix) for prefix in prefixes], most):
             self._prefill([slots[i] for i in part], [prefixes[i] for i in part])
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         device = self.keys.device
         positions = torch.tensor(self.lengths, device=device)
-        groups = list(_even(self.lengths))
+        groups = list(_equal_lengths(self.lengths))
         slots = torch.arange(len(tokens), device=device)
 
         def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             keys, values = self.keys[layer], self.values[layer]
             keys[slots, :, positions], values[slots, :, positions] = key[:, :, 0].to(keys), value[:, :, 0].to(values)
             query = query.to(keys)
-            # Rows of one length at a time: none reads further than it is filled, and none needs a mask.
+            # Rows of equal length together: no row reads beyond its own positions, so that no mask is needed.
             heads = [
                 F.scaled_dot_product_attention(query[rows], keys[rows, :, :filled], values[rows, :, :filled])
                 for rows, filled in groups
@@ -83,7 +86,7 @@ class CachedDecoder:
 
     def _prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         lengths = [len(prefix) for prefix in prefixes]
-        # Shorter rows are padded on the right, where no real position sees it.
+        # Shorter rows are padded on the right, which causal attention hides from their own positions.
         padded = torch.nn.utils.rnn.pad_sequence(list(prefixes), batch_first=True)  # (B, T, C)
 
         def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -99,15 +102,15 @@ class CachedDecoder:
 
 
 class GraphedDecoder(CachedDecoder):
-    """For CUDA: a step of so many rows, reading so far, is captured as a graph once and replayed from then on.
+    """For CUDA: a step is captured as a graph once for each number of rows and length of the cache, and then replayed.
 
-    The host writes tokens and reads nothing: a step is a launch or two, and nobody waits. Hidden states stay valid until
-    the next step. Places beyond the rows at work run along in a graph for more rows; what they write nobody reads.
+    A step is one or two kernel launches, and the host waits for nothing. Hidden states stay valid until the next step.
+    A graph may have more rows than are active; the surplus rows are computed and ignored.
     """
 
     def __init__(self, model: CausalGPT, rows: int, length: int):
         super().__init__(model, rows, length)
-        self.keys.zero_()  # a mask does not keep out what is not a number
+        self.keys.zero_()  # a masked position that holds NaN would still spoil the sum
         self.values.zero_()
         self.rows, self.length = rows, length
         self._slots = torch.arange(rows, device=model.device)
@@ -128,19 +131,19 @@ class GraphedDecoder(CachedDecoder):
 
     def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         super().prefill(slots, prefixes)
-        self._place()
+        self._copy_lengths()
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         order = super().keep(alive)
-        self._place()
+        self._copy_lengths()
         return order
 
-    def _place(self) -> None:
-        """Tell the device how far each slot is filled."""
+    def _copy_lengths(self) -> None:
+        """Copy the length of each slot to the device."""
         self._positions[: len(self.lengths)] = torch.tensor(self.lengths, device=self._positions.device)
 
     def _static_step(self, rows: int, reach: int) -> torch.Tensor:
-        """A step from buffers that never move to hidden states (rows, C)."""
+        """A step that reads only buffers at fixed addresses, as graphs require; hidden states (rows, C)."""
         slots, positions = self._slots[:rows], self._positions[:rows]
         mask = self._reach[:reach] <= positions[:, None, None, None]  # (B, 1, 1, S)
 
@@ -152,7 +155,7 @@ class GraphedDecoder(CachedDecoder):
 
         embeddings = self.model.token_embedding(self._tokens[:rows])[:, None]
         hidden = self.model(embeddings, positions[:, None], attend)[:, 0]
-        # A row that has ended goes on until that is read: it must not run out of the cache.
+        # A row that has ended is stepped until the host notices, so its position must stay inside the cache.
         positions.add_(1).clamp_(max=self.length - 1)
         return hidden
 
@@ -164,7 +167,7 @@ class GraphedDecoder(CachedDecoder):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            for _ in range(2):  # libraries set themselves up at first, which must not be captured
+            for _ in range(2):  # the first calls set up libraries, which must not be captured
                 step()
         torch.cuda.current_stream().wait_stream(side)
         self._positions.copy_(before)
@@ -181,11 +184,11 @@ class GraphedDecoder(CachedDecoder):
 
 
 class RecomputingDecoder:
-    """No cache: every step runs the whole sequence again, row by row. Slow, little memory, same tokens."""
+    """Decoder without a cache: every step computes the whole sequence again, row by row. Slow; the same tokens."""
 
     def __init__(self, model: CausalGPT):
         self.model = model
-        self.sequences: list[torch.Tensor] = []  # (T_i, C) a slot
+        self.sequences: list[torch.Tensor] = []  # (T_i, C) in each slot
 
     def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         for slot, prefix in zip(slots, prefixes, strict=True):
@@ -210,9 +213,9 @@ def _attend_causally(_: int, query: torch.Tensor, key: torch.Tensor, value: torc
 
 
 def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: int = 0) -> Decoder:
-    """A decoder for up to `rows` rows of up to `length` positions; `which` tells those at work at one time apart.
+    """A decoder for up to `rows` rows of up to `length` positions; `which` numbers the decoders used together.
 
-    On CUDA that of an earlier batch is taken over if it is large enough: what it captured costs more than the memory.
+    On CUDA the decoder of an earlier batch is used again if it is large enough, because capturing graphs is slow.
     """
     if not cached:
         return RecomputingDecoder(model)
@@ -220,7 +223,7 @@ def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: 
         return CachedDecoder(model, rows, length)
     kept = model.decoders.pop(which, None)
     if kept is None or kept.rows < rows or kept.length < length:
-        kept = None  # its memory goes before more is taken
+        kept = None  # frees its memory before the new one is allocated
         kept = GraphedDecoder(model, rows, length)
     kept.lengths = []
     model.decoders[which] = kept
@@ -228,7 +231,7 @@ def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: 
 
 
 def can_capture(device: torch.device) -> bool:
-    """Whether steps can be captured as graphs there."""
+    """True when steps can be captured as graphs on this device."""
     return device.type == "cuda"
 
 
@@ -239,8 +242,8 @@ def compact(alive: Sequence[int]) -> list[int]:
     return [slot if slot in staying else next(movers) for slot in range(len(alive))]
 
 
-def _even(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
-    """Neighbouring slots of one length, and how far they are filled with the token that is being read."""
+def _equal_lengths(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
+    """Ranges of neighbouring slots of equal length, and that length with the token that is being read."""
     start = 0
     for length, group in groupby(lengths):
         stop = start + sum(1 for _ in group)
@@ -248,8 +251,8 @@ def _even(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
         start = stop
 
 
-def _parts(lengths: Sequence[int], most: int) -> Iterator[range]:
-    """Neighbouring rows that are read at once: up to `most` positions, padded to the longest of them, or one row."""
+def _prefill_batches(lengths: Sequence[int], most: int) -> Iterator[range]:
+    """Ranges of rows to be prefilled together: up to `most` positions with their padding, or one row."""
     start = 0
     for stop in range(1, len(lengths) + 1):
         if stop == len(lengths) or (stop + 1 - start) * max(lengths[start : stop + 1]) > most:
@@ -258,6 +261,6 @@ def _parts(lengths: Sequence[int], most: int) -> Iterator[range]:
 
 
 def cache_bytes_per_row(model: CausalGPT) -> int:
-    """Memory that one row's keys and values take at full context."""
+    """Bytes of one row's keys and values at full context."""
     config = model.config
     return 2 * config.n_layer * config.width * config.block_size * model.working_type.itemsize

@@ -1,4 +1,4 @@
-"""Where each stage computes and in which type: `auto` resolved, and models moved on to the GPU for their work alone."""
+"""Device and dtype of each stage: resolves `auto`, and moves offloaded models to the GPU while they are used."""
 
 from __future__ import annotations
 
@@ -85,16 +85,16 @@ def native_type() -> torch.dtype:
 
 
 def cpu_capabilities() -> Mapping[str, object]:
-    """What torch knows of the processor, or Linux where torch is too old to; names without `_`. Empty: nobody tells."""
+    """What torch knows of the processor, or Linux where torch is too old to; names without `_`. Empty if neither knows."""
     try:
         found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else _linux_capabilities()
-    except Exception:  # whatever a new processor or an odd system makes of it
+    except Exception:  # unknown processors and systems fail in many ways, and nothing depends on this
         return {}
     return {name.replace("_", ""): value for name, value in found.items()}
 
 
 def _linux_capabilities() -> dict[str, object]:
-    """The same from files of the kernel; only the instruction sets that are there. Raises OSError elsewhere."""
+    """The same from the kernel's files, with available instruction sets only. Raises OSError on other systems."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     info = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines if ":" in line)  # of the last core
     found: dict[str, object] = dict.fromkeys(info.get("flags", info.get("Features", "")).split(), True)
@@ -107,8 +107,8 @@ def _linux_capabilities() -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def at_work(model: Movable, placement: Placement) -> Iterator[None]:
-    """The model on its device for the length of a block; where it is offloaded, back to the CPU behind it."""
+def on_device(model: Movable, placement: Placement) -> Iterator[None]:
+    """Keep an offloaded model on its device for the length of a block, and move it back to the CPU afterwards."""
     if not placement.offload:
         yield
         return
@@ -120,12 +120,12 @@ def at_work(model: Movable, placement: Placement) -> Iterator[None]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory; on the CPU it says so in words alone."""
+    """True when torch ran out of memory; on the CPU only the message shows it."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be taken on `device`; for MPS and systems that do not tell, a cautious 4 GiB."""
+    """Bytes that can still be taken on `device`; a cautious 4 GiB where the system does not say, as for MPS."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     with contextlib.suppress(OSError, ValueError, KeyError):
@@ -145,7 +145,7 @@ def linux_memory(root: Path = Path("/")) -> tuple[int, int]:
 def use_physical_cores() -> None:
     """Give torch a thread for each physical core this process may use, unless OMP_NUM_THREADS says otherwise.
 
-    A second thread on a core has no multipliers of its own, and threads beyond a container's share wait for each other.
+    Threads that share a core share its multipliers, and threads beyond a container's quota wait for each other.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         granted = min(processor_limit(), torch.get_num_threads(), _physical_cores())
@@ -153,9 +153,9 @@ def use_physical_cores() -> None:
 
 
 def _physical_cores(root: Path = Path("/sys/devices/system/cpu")) -> int:
-    """Those among the processors this process may run on; where the system does not tell, all processors."""
+    """Physical cores that this process may run on; all logical processors where the system does not say."""
     try:
-        own = os.sched_getaffinity(0)
-        return len({(root / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in own})
+        usable = os.sched_getaffinity(0)
+        return len({(root / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in usable})
     except (AttributeError, OSError):
         return os.cpu_count() or 1

@@ -1,7 +1,7 @@
-"""Logits to tokens: small pure filters, then one draw a row from that row's own generator.
+"""Logits to tokens: pure filter functions, then one draw for each row from that row's own generator.
 
-Order: negative text, repeats, then as in the original top-p, top-k, temperature, softmax, draw. V = vocabulary; leading
-dimensions are free.
+Order: negative text, repeat penalty, then as in the original top-p, top-k, temperature, softmax, draw.
+Shapes: V vocabulary, B rows; leading dimensions written as "..." are free.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ..constants import GREEDY_BELOW
 
 
 class RowRandom:
-    """The randomness of one row of a batch: a generator a device, each started from the row's seed.
+    """The random generators of one row of a batch, one for each device, all started from the row's seed.
 
-    Without a seed it is torch's default generator, as in the original's functions.
+    Without a seed, torch's default generator is used, as in the original's functions.
     """
 
     def __init__(self, seed: int | None = None):
@@ -35,13 +35,13 @@ class RowRandom:
         return self._generators[device]
 
     def noise(self, draws: int, size: int, device: torch.device) -> torch.Tensor:
-        """Exponential noise for so many draws from `size` tokens each, (draws, size)."""
+        """Exponential noise (draws, size) for `draws` draws from `size` tokens each; see `sample_with_noise`."""
         noise = torch.empty(draws, size, device=device)
         return noise.exponential_(generator=self.generator(device))
 
 
 def is_greedy(temperature: float | None) -> bool:
-    """Whether the likeliest token is taken without a draw."""
+    """True when the most probable token is taken without a draw."""
     return temperature is None or temperature < GREEDY_BELOW
 
 
@@ -49,7 +49,7 @@ def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
     """-inf for all but the likeliest tokens whose probabilities together exceed p; the one that crosses it stays. (..., V)"""
     ordered, order = logits.sort(dim=-1, descending=True)
     exceeded = ordered.softmax(dim=-1).cumsum(dim=-1) > p
-    exceeded = F.pad(exceeded[..., :-1], (1, 0))  # a token goes when those before it exceed p already
+    exceeded = F.pad(exceeded[..., :-1], (1, 0))  # a token is dropped when those before it exceed p already
     return logits.masked_fill(torch.zeros_like(exceeded).scatter(-1, order, exceeded), -torch.inf)
 
 
@@ -75,9 +75,9 @@ def keep_bottom_k(logits: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def apply_repeat_penalty(logits: torch.Tensor, counts: torch.Tensor, factor: float) -> torch.Tensor:
-    """Each token's odds times `factor` for every time it was said: `counts`, of the shape of the logits.
+    """Multiply each token's odds by `factor` for every time it was drawn; `counts` has the shape of the logits.
 
-    At 0 a token comes again only where every other possible one was said as often.
+    With a factor of 0 a token is repeated only when every other possible one was drawn as often.
     """
     return logits + counts * (math.log(factor) if factor > 0 else -1e4)
 
@@ -85,9 +85,10 @@ def apply_repeat_penalty(logits: torch.Tensor, counts: torch.Tensor, factor: flo
 def apply_negative_logits(
     logits: torch.Tensor, negative: torch.Tensor, logits_scale: float | None, divergence_scale: float | None
 ) -> torch.Tensor:
-    """Less `logits_scale` of the negative text's logits, and `divergence_scale` of them for each bit of divergence. (..., V)
+    """Subtract the negative text's logits, scaled, from the text's. (..., V)
 
-    Divergence is that of Jensen and Shannon between both distributions (Lin, 1991), 0 to 1 bit.
+    The scale is `logits_scale` plus `divergence_scale` for each bit of the Jensen-Shannon divergence between both
+    distributions (Lin, 1991), which is 0 to 1 bit.
     """
     scale = logits_scale or 0.0
     if divergence_scale:
@@ -97,9 +98,9 @@ def apply_negative_logits(
 
 def divergence_bits(logits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Jensen-Shannon divergence between the distributions of two sets of logits, in bits. (..., V) -> (..., 1)"""
-    ours, theirs = logits.softmax(dim=-1), others.softmax(dim=-1)
-    middle = (ours + theirs) / 2
-    return (_entropy_bits(middle) - (_entropy_bits(ours) + _entropy_bits(theirs)) / 2).clamp(0, 1)[..., None]
+    p, q = logits.softmax(dim=-1), others.softmax(dim=-1)
+    mixture = (p + q) / 2
+    return (_entropy_bits(mixture) - (_entropy_bits(p) + _entropy_bits(q)) / 2).clamp(0, 1)[..., None]
 
 
 def _entropy_bits(probs: torch.Tensor) -> torch.Tensor:
@@ -108,7 +109,7 @@ def _entropy_bits(probs: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Mirostat:
-    """Draws of one row held at a surprise of `tau` bits (Basu et al., 2021, arXiv:2007.14966, algorithm 1)."""
+    """Holds the draws of one row at a mean surprise of `tau` bits (Basu et al., 2021, arXiv:2007.14966, algorithm 1)."""
 
     tau: float
     learning_rate: float
@@ -118,28 +119,28 @@ class Mirostat:
         self.limit = 2 * self.tau
 
     def keep(self, probs: torch.Tensor) -> torch.Tensor:
-        """(V,) probabilities of the k likeliest tokens alone, k by Zipf's law as the paper estimates it."""
+        """Probabilities (V,) cut to the k most probable tokens, with k estimated by Zipf's law as in the paper."""
         ordered = probs.sort(descending=True).values
         k = self._top_k(ordered)
         kept = probs.masked_fill(probs < ordered[k - 1], 0.0)
         return kept / kept.sum()
 
     def observe(self, prob: float) -> None:
-        """Learn from a token that was drawn; `prob` is what it had before `keep`."""
+        """Adjust the limit after a draw; `prob` is the drawn token's probability before `keep`."""
         self.limit -= self.learning_rate * (-math.log2(max(prob, 1e-45)) - self.tau)
 
     def _top_k(self, ordered: torch.Tensor) -> int:
         n = len(ordered)
         s = zipf_exponent(ordered[:_MIROSTAT_TOKENS])
         if s < 1e-6:
-            return n  # all alike: no number of them is more surprising than another
+            return n  # equal probabilities: every k gives the same surprise
         epsilon = s - 1
         shrink = -math.expm1(-epsilon * math.log(n)) / epsilon if abs(epsilon) > 1e-9 else math.log(n)
         log_k = (self.limit * math.log(2) - math.log(shrink)) / s
         return max(1, min(n, round(math.exp(min(log_k, math.log(n))))))
 
 
-_MIROSTAT_TOKENS = 100  # the paper's m: as good as more
+_MIROSTAT_TOKENS = 100  # the paper's m; more of them give the same estimate
 
 
 def zipf_exponent(ordered: torch.Tensor) -> float:
@@ -152,7 +153,7 @@ def zipf_exponent(ordered: torch.Tensor) -> float:
 
 
 def probabilities(logits: torch.Tensor, temperature: float, top_k: int | None, top_p: float | None) -> torch.Tensor:
-    """Float32 probabilities after the filters, in the original's order; temperature 0 puts all on the likeliest. (..., V)"""
+    """Float32 probabilities after the filters, in the original's order; 1 for the best token at temperature 0. (..., V)"""
     logits = for_sampling(logits)
     if top_p is not None:
         logits = keep_top_p(logits, top_p)
@@ -164,22 +165,28 @@ def probabilities(logits: torch.Tensor, temperature: float, top_k: int | None, t
 
 
 def for_sampling(logits: torch.Tensor) -> torch.Tensor:
-    """The logits in float32 on a device that draws: Apple's GPU has returned noise for years, DirectML has no generators."""
+    """The logits in float32, on a device with a working generator.
+
+    Drawing on Apple's GPU has given wrong tokens for years, and DirectML has no generators.
+    """
     return logits.float() if logits.device.type in ("cpu", "cuda") else logits.float().cpu()
 
 
 def draw(probs: torch.Tensor, rows: Sequence[RowRandom]) -> torch.Tensor:
-    """One token a row from (B, V) probabilities: (B,). Each row has its own draw, so that it knows no neighbours."""
+    """One token a row from (B, V) probabilities: (B,). Each row is drawn by itself, independent of its neighbours."""
     tokens = [torch.multinomial(p, 1, generator=row.generator(p.device)) for p, row in zip(probs, rows, strict=True)]
     return torch.cat(tokens)
 
 
 def sample_with_noise(probs: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """One token a row, (B, V) and exponential noise (B, V) -> (B,): the first to arrive, if each comes at its probability's
-    rate. What `torch.multinomial` does for one draw, with noise from before, so that the host need not be asked."""
+    """One token for each row from probabilities (B, V) and exponential noise (B, V): (B,).
+
+    The token with the largest ratio of probability to noise ("exponential race") has the distribution of a draw;
+    `torch.multinomial` does the same. With noise made beforehand the GPU need not wait for the host.
+    """
     return (probs / noise).argmax(dim=-1)
 
 
 def draws_ahead(device: torch.device) -> int:
-    """Steps that are drawn before the host reads what came of them: on CUDA reading means waiting for every step."""
+    """Steps that are drawn before the host reads their tokens: on CUDA each reading waits for all work in the queue."""
     return 16 if device.type == "cuda" else 1
