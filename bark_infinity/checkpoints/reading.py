@@ -1,4 +1,4 @@
-"""What both checkpoint layouts share: tensors from files that nothing unpickles, and models built from them strictly."""
+"""Shared by both checkpoint layouts: reads tensors without unpickling, and builds models with strict checks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ..model.codec import CodecWeights
 from ..model.gpt import CausalGPT, FineGPT, GPTConfig
 from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
-from ..voices.npz import Frugal
+from ..voices.npz import BoundedFile
 
-_OLD_PICKLES = 5  # that torch wrote one after the other before 1.6: magic number, protocol, machine, content, keys
-_MAX_PARTS = 1000  # layers or codebooks of a model: each is built before its tensors are looked for
+_OLD_PICKLES = 5  # in a file of torch before 1.6: magic number, protocol, machine, content, keys
+_MAX_PARTS = 1000  # layers or codebooks; a limit, because they are built before their tensors are looked up
 STAGES = ("semantic", "coarse", "fine")
 _SHARED = ("semantic_vocab_size", "semantic_rate_hz", "coarse_rate_hz", "codebook_size", "n_coarse_codebooks")
 
@@ -111,13 +111,13 @@ def load_pickled(path: Path) -> Mapping[str, object]:
 
 
 def _check_growth(path: Path, zipped: bool) -> None:
-    """Raise ValueError for what would take more memory than the file has bytes, and torch's reader would let through."""
+    """Raise ValueError for content that torch's reader would expand to more memory than the file has bytes."""
     with open(path, "rb") as file:
         if not zipped:
             for _ in range(_OLD_PICKLES):
                 _check_pickle(file)
             return
-        with zipfile.ZipFile(Frugal(file)) as archive:
+        with zipfile.ZipFile(BoundedFile(file)) as archive:
             for member in archive.infolist():
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise ValueError(f"{member.filename} in it is compressed, as in no checkpoint")
@@ -127,7 +127,10 @@ def _check_growth(path: Path, zipped: bool) -> None:
 
 
 def _check_pickle(file: IO[bytes]) -> None:
-    """Go over the next pickle in a file, without following it. Raises ValueError if it makes bytes out of their number."""
+    """Scan the next pickle in a file without executing it.
+
+    Raises ValueError if it creates a bytearray, which can be of any size whatever the size of the file.
+    """
     for operation, argument, _ in pickletools.genops(file):
         if operation.name == "GLOBAL" and str(argument).endswith(" bytearray"):
             raise ValueError("it makes a bytearray, as no checkpoint does")
@@ -147,7 +150,7 @@ def tensors_of(content: Mapping[object, object], path: Path) -> dict[str, torch.
 
 
 def rename(names: Mapping[str, str], name: str) -> str:
-    """A checkpoint's name for a tensor, as this program calls it."""
+    """Translate a checkpoint's name of a tensor by replacing the parts listed in `names`."""
     for theirs, ours in names.items():
         name = name.replace(theirs, ours)
     return name

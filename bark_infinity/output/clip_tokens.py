@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import constants as c
 from ..errors import UsageError
 from ..run.journal import KeptSegment, usable_tokens
-from ..voices.npz import VOICE_ARRAYS, Frugal, read_member
+from ..voices.npz import VOICE_ARRAYS, BoundedFile, read_member
 from ..voices.voice import Voice
 from .manifest import Manifest
 
@@ -35,7 +35,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
         self._resources = contextlib.ExitStack()
         if self._there:
             try:
-                file = Frugal(self._resources.enter_context(self._path.open("rb")), _MAX_CONTENTS)
+                file = BoundedFile(self._resources.enter_context(self._path.open("rb")), _MAX_CONTENTS)
                 self._archive = self._resources.enter_context(zipfile.ZipFile(file))
             except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
                 raise self._missing(getattr(error, "strerror", None) or error) from None

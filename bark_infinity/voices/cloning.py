@@ -1,4 +1,4 @@
-"""A voice out of a recording: its semantic tokens by HuBERT and a quantizer, its frames by the codec's own encoder."""
+"""A voice cloned from a recording: semantic tokens by HuBERT and a quantizer, codes by the codec's own encoder."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from ..checkpoints.hub import Hub
 
-SECONDS = 8.0  # as published voices; of a longer one no stage hears the start: their windows are 5.1, 4.2 and 6.8 s
+SECONDS = 8.0  # as in published voices; the stages' history windows are 5.1, 4.2 and 6.8 s, so more would be unused
 
 
 @dataclass(frozen=True)
 class Cloned:
-    """A voice, the seconds of the recording that it was made of, and what the user should know, in short sentences."""
+    """A cloned voice, the part of the recording that it was made from (seconds), and short sentences for the user."""
 
     prompts: Mapping[str, np.ndarray]  # as `Voice.from_prompts` takes them
     start: float
@@ -36,7 +36,7 @@ class Cloned:
 def check_recording(recording: Path, model: str, seconds: float = SECONDS) -> None:
     """Raise VoiceError, before anything is loaded, for a recording or a model (as --model) that no voice can be cloned with.
 
-    Of models in other folders and repositories it is only known once they are read.
+    Models in folders and repositories are checked when they are read, in `clone_voice`.
     """
     choose_part(read_recording(recording), recording, seconds)
     _check_vocabulary(SEMANTIC_VOCAB_SIZES.get(model, c.SEMANTIC_VOCAB_SIZE), f"the model {model}")
@@ -45,19 +45,19 @@ def check_recording(recording: Path, model: str, seconds: float = SECONDS) -> No
 def _check_vocabulary(size: int, name: str) -> None:
     if size != c.SEMANTIC_VOCAB_SIZE:
         raise VoiceError(
-            f"{name} has semantic tokens of its own, and no way from a recording to them; clone with "
+            f"{name} has semantic tokens of its own, which no recording can be turned into; clone with "
             "--model large or small, or speak in a voice that was made with it (--history_prompt)"
         )
 
 
 def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, seconds: float = SECONDS) -> Cloned:
-    """The voice in at most `seconds` of a recording, in the tokens of `model` (as --model) and its codec.
+    """Clone the voice in at most `seconds` of a recording, in the tokens of `model` (as --model) and its codec.
 
-    Raises VoiceError for a recording that cannot be used, before anything is downloaded; CheckpointError.
+    Raises VoiceError for an unusable recording, before anything is downloaded, and CheckpointError.
     """
-    heard = read_recording(recording)
-    part, warnings = choose_part(heard, recording, seconds)
-    samples = heard.samples[part.start : part.stop]
+    source = read_recording(recording)
+    part, warnings = choose_part(source, recording, seconds)
+    samples = source.samples[part.start : part.stop]
 
     from ..checkpoints.finding import find_checkpoints
     from ..checkpoints.hubert import read_semantic_encoder
@@ -66,19 +66,19 @@ def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, sec
 
     checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
     _check_vocabulary(checkpoint.spec.semantic_vocab_size, checkpoint.name)  # before HuBERT is downloaded
-    semantic = read_semantic_encoder(hub, device).encode(resample(samples, heard.rate, hubert.SAMPLE_RATE))
-    codes = Encoder(checkpoint.codec(), device, checkpoint.name).encode(resample(samples, heard.rate, c.SAMPLE_RATE))
+    semantic = read_semantic_encoder(hub, device).encode(resample(samples, source.rate, hubert.SAMPLE_RATE))
+    codes = Encoder(checkpoint.codec(), device, checkpoint.name).encode(resample(samples, source.rate, c.SAMPLE_RATE))
 
-    start, stop, whole = (x / heard.rate for x in (part.start, part.stop, len(heard.samples)))
+    start, stop, whole = (x / source.rate for x in (part.start, part.stop, len(source.samples)))
     used = f"the voice is made of seconds {start:.1f} to {stop:.1f} of {whole:.1f}"
-    return Cloned(_prompts(semantic, codes), start, stop, (used, *heard.notes), (*heard.warnings, *warnings))
+    return Cloned(_prompts(semantic, codes), start, stop, (used, *source.notes), (*source.warnings, *warnings))
 
 
 def _prompts(semantic: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
     """Tokens (n,) and codes (8, m) that end together and have exactly Bark's ratio of frames to tokens.
 
-    HuBERT gives no token for the last few samples and the codec a frame too many, so the starts are cut to fit: a
-    voice is gone on from at its end, and other programs refuse one whose ratio is not 1.5, rounded.
+    HuBERT gives no token for the last few samples, and the codec a frame too many. Both are trimmed at the start, because
+    speech is continued from a voice's end. Other programs refuse voices whose rounded ratio is not 1.5.
     """
     ratio = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ
     n = min(len(semantic), int(codes.shape[1] / ratio))

@@ -14,27 +14,27 @@ SEMANTIC_VOCAB_SIZES = {  # by name of --model, for what is checked before a mod
     "small": c.SEMANTIC_VOCAB_SIZE,
     "demo": DEMO_SEMANTIC_VOCAB_SIZE,
 }
-# Different ids, all below the demo's limit, that tell a voice of the demo from one of the published models. The longest
-# such run in Bark's published presets has 16.
+# So many different ids, all below the demo's limit, mark a voice as the demo's. The longest stretch of such ids in Bark's
+# published presets has 16.
 _DISTINCT_DEMO_IDS = 24
 
 
 def models_of(semantic: np.ndarray) -> str:
-    """Names of the models that such semantic tokens (n,) are for, separated by commas; empty where they do not show it."""
+    """Names of the models that these semantic tokens (n,) suit, separated by commas; empty where they do not show it."""
     if semantic.size and semantic.max() >= DEMO_SEMANTIC_VOCAB_SIZE:
         return "large, small"
     return "demo" if len(np.unique(semantic)) >= _DISTINCT_DEMO_IDS else ""
 
 
 def suitable_voices(vocab_size: int) -> str:
-    """Voices for a model with so many semantic ids, in words, for messages."""
+    """Words for messages: the voices that suit a model with `vocab_size` semantic ids."""
     if vocab_size == DEMO_SEMANTIC_VOCAB_SIZE:
         return "demo_male, demo_female or the .npz of a clip that it made"
     return "Bark's presets such as v2/en_speaker_6 or the .npz of a clip that it made"
 
 
 def check_compatible(voice: Voice, name: str, model: str, vocab_size: int) -> None:
-    """Raise VoiceError, with voices that suit, unless `model`, with so many semantic ids, can speak with this voice."""
+    """Raise VoiceError, naming suitable voices, unless `model`, with `vocab_size` semantic ids, can speak with this voice."""
     highest = int(voice.semantic.max(initial=0))
     if highest >= vocab_size:
         reason = f"its semantic token {highest} is beyond the {vocab_size} that {model} knows"
@@ -48,7 +48,7 @@ def check_compatible(voice: Voice, name: str, model: str, vocab_size: int) -> No
 
 
 def check_preset(name: str, model: str, vocab_size: int) -> None:
-    """Raise VoiceError for the name of a published preset where `model` is not one of the published size: no download."""
+    """Raise VoiceError for a published preset, before it is downloaded, if `model` lacks the published semantic ids."""
     if vocab_size != c.SEMANTIC_VOCAB_SIZE:
         raise VoiceError(
             f"the voice {name} was made for Bark's published models, and {model} is none of them; "

@@ -1,4 +1,4 @@
-"""--custom_audio_processing_function: a user's own Python decides what history a segment hears."""
+"""--custom_audio_processing_function: a user's own Python function decides which history a segment gets."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _UNSHOWABLE = "its message cannot be shown"
 
 @dataclass(frozen=True, eq=False)
 class HistoryContext:
-    """What the function is told before a segment is made."""
+    """The argument of the user's function, before a segment is generated."""
 
-    prompt: int  # of the clip, from 0; clips may take turns
+    prompt: int  # of the clip, from 0; several clips may be generated in turns
     take: int  # of that prompt, from 0
     index: int  # of the segment, from 0
     total: int  # segments of the clip
-    text: str  # of the segment; empty where it goes on without words
+    text: str  # of the segment; empty where it continues the history without words
     starting_voice: Voice | None  # the given voice, or the first segment's
-    before: Sequence[Voice]  # what each segment before came out as; those that stayed silent are left out
-    weights: Weights  # what the segment would hear by the interval and the weight flags
+    before: Sequence[Voice]  # the earlier segments' voices, without silent segments
+    weights: Weights  # the history that the interval and the weight flags give
 
 
 HistoryFunction = Callable[[HistoryContext], Weights | Voice | None]
-"""Returns a mix of starting voice and segment before, or a voice to go on from, or None for `context.weights`."""
+"""Returns weights for starting voice and previous segment, or a voice to continue, or None for `context.weights`."""
 
 
 def load_function(name: str) -> HistoryFunction:
-    """The function `file.py:function` or `module:function`, for the command line: what it prints goes to stderr.
+    """The function `file.py:function` or `module:function`, for the command line; its prints go to stderr.
 
-    Whatever stands in the file is run. Raises UsageError.
+    The file or module is imported, so its code is executed. Raises UsageError.
     """
     where, function_name = check_name(name)
     with _errors_of_user(f"{where} cannot be imported", "mend it or name another"), redirect_stdout(sys.stderr):
@@ -59,7 +59,7 @@ def load_function(name: str) -> HistoryFunction:
 
 
 def check_name(name: str) -> tuple[str, str]:
-    """File or module, and function. Raises UsageError for another form, and for a file that is not there."""
+    """Split the name into file or module, and function. Raises UsageError for another form or a missing file."""
     where, _, function_name = name.rpartition(":")
     if not where or not function_name.isidentifier():
         raise UsageError(f"{_FLAG} {name} is not of the form file.py:function or module:function")
@@ -69,7 +69,7 @@ def check_name(name: str) -> tuple[str, str]:
 
 
 def ask(function: HistoryFunction, context: HistoryContext) -> Weights | Voice:
-    """What the function wants for a segment. Raises UsageError or VoiceError if it fails or returns something else."""
+    """Call the function for a segment. Raises UsageError or VoiceError if it fails or returns something unusable."""
     name = getattr(function, "__name__", None)
     name = name if isinstance(name, str) else "the function"
     where = f"segment {context.index + 1}"
@@ -88,19 +88,19 @@ def ask(function: HistoryFunction, context: HistoryContext) -> Weights | Voice:
 
 @contextmanager
 def _errors_of_user(what: str, mend: str) -> Iterator[None]:
-    """Turn whatever a user's code raises into a UsageError, all but Ctrl-C."""
+    """Turn every exception of a user's code except KeyboardInterrupt into a UsageError."""
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         reason = _describe(error)
-        cause = None if reason.endswith(_UNSHOWABLE) else error  # else the traceback of --loglevel DEBUG would fail
+        cause = None if reason.endswith(_UNSHOWABLE) else error  # its traceback could not be printed
         raise UsageError(f"{_FLAG}: {what} ({reason}); {mend}") from cause
 
 
 def _usable(answer: object, context: HistoryContext, name: str) -> Weights | Voice:
-    """What a function returned, checked. Raises UsageError or VoiceError, and whatever foreign objects raise."""
+    """Check what a function returned. Raises UsageError or VoiceError, and any exception of foreign objects."""
     if answer is None:
         return context.weights
     if isinstance(answer, Weights):
@@ -124,7 +124,7 @@ def _check_shares(shares: object, what: str) -> None:
 
 
 def _module(name: str) -> ModuleType:
-    """An importable module, also one of the folder the user is in."""
+    """Import a module, also from the current folder."""
     sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
@@ -142,7 +142,7 @@ def _module_of_file(path: Path) -> ModuleType:
 
 def _describe(error: BaseException) -> str:
     """Kind and message of a foreign exception, whose own methods may fail as well."""
-    kind = type.__dict__["__name__"].__get__(type(error))  # whatever its metaclass makes of the name
+    kind = type.__dict__["__name__"].__get__(type(error))  # a metaclass may override __name__
     try:
         message = str(error)
     except KeyboardInterrupt:

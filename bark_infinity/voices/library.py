@@ -17,10 +17,10 @@ from ..audio.formats import FORMATS, UNSUPPORTED_FORMATS
 from ..errors import VoiceError
 from ..files import PARTIAL_SUFFIX
 from .compatibility import models_of
-from .npz import Frugal, open_member, open_voice_file, read_npy_header
+from .npz import BoundedFile, open_member, open_voice_file, read_npy_header
 
 DEMO_VOICES = Path(__file__).parents[1] / "assets" / "demo" / "voices"  # a part of the package
-_SHOWN_IDS = 4_096  # semantic tokens of a voice that are read to see which model it is for
+_SHOWN_IDS = 4_096  # semantic tokens that are read to tell which models a voice suits
 
 HUB_PRESETS = ("announcer",) + tuple(
     f"{folder}{language}_speaker_{i}" for folder in ("v2/", "") for language in c.LANGUAGES for i in range(10)
@@ -28,14 +28,14 @@ HUB_PRESETS = ("announcer",) + tuple(
 
 
 def voice_folders(output_dir: str | Path) -> tuple[Path, ...]:
-    """Where voices are looked up by name, in order."""
+    """The folders where voices are looked up by name, in order."""
     return Path("prompts"), Path("custom_speakers"), Path(output_dir), DEMO_VOICES
 
 
 def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
-    """The file of a voice given as path or name; None for the name of a hub preset.
+    """The file of a voice given as a path or a name; None for the name of a hub preset.
 
-    Raises VoiceError with the nearest known names if there is neither.
+    Raises VoiceError, suggesting similar names, if there is no such voice.
     """
     wanted = Path(os.path.expanduser(name))
     if wanted.suffix.lower().removeprefix(".") in (*FORMATS, *UNSUPPORTED_FORMATS):
@@ -43,7 +43,7 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
             f"{name} is a recording and no voice file; clone its voice with --audio_file_as_history_prompt {name}"
         )
     for candidate in (wanted, *(folder / n for folder in folders for n in (name, f"{name}.npz"))):
-        with contextlib.suppress(OSError, ValueError):  # names that no file can have
+        with contextlib.suppress(OSError, ValueError):  # the name is not possible as a file's
             if candidate.is_file():
                 return candidate
     if name.removesuffix(".npz") in HUB_PRESETS:
@@ -79,17 +79,18 @@ class FoundVoice:
 
 
 def voice_files(folder: Path) -> list[Path]:
-    """All `.npz` files below a folder, in order, but for the tokens of clips and for what is hidden or of clips under way."""
+    """All voice files (`.npz`) below a folder, in order; tokens of clips, hidden files and unfinished clips are left out."""
     found = (path for path in sorted(folder.rglob("*.npz")) if not path.name.endswith(".segments.npz"))
-    return [path for path in found if not any(map(_is_no_folder_of_voices, path.relative_to(folder).parts))]
+    return [path for path in found if not any(map(_is_skipped, path.relative_to(folder).parts))]
 
 
-def _is_no_folder_of_voices(name: str) -> bool:
+def _is_skipped(name: str) -> bool:
+    """True for a file or folder that is hidden or belongs to an unfinished clip."""
     return name.startswith(".") or name.endswith(PARTIAL_SUFFIX)
 
 
 def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
-    """All `.npz` files below these folders, by name, but for the tokens of clips; only the start of each is read."""
+    """All voices below these folders, sorted by language and name; only the start of each file is read."""
     found: dict[str, FoundVoice] = {}
     for folder in folders:
         for path in voice_files(folder):
@@ -100,9 +101,9 @@ def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
 
 
 def _seconds_and_models(path: Path) -> tuple[float | None, str]:
-    """Length of a voice file, None if it is none, and the models that it suits."""
+    """Length of a voice file in seconds (None if it is not one), and the models that it suits."""
     try:
-        with open_voice_file(path) as voice, zipfile.ZipFile(Frugal(voice)) as archive:
+        with open_voice_file(path) as voice, zipfile.ZipFile(BoundedFile(voice)) as archive:
             with open_member(archive, "fine_prompt.npy") as file:
                 shape, _ = read_npy_header(file)
             with open_member(archive, "semantic_prompt.npy") as file:

@@ -1,4 +1,4 @@
-"""Reading `.npz` and `.npy` files from anybody: bounded in memory, and nothing is unpickled."""
+"""Reads `.npz` and `.npy` files from untrusted sources: memory is bounded, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MAX_READ = 2**20  # bytes of an archive at once; its table of contents has 50 t
 
 
 def read_npz(path: Path, names: Iterable[str] = tuple(VOICE_ARRAYS)) -> dict[str, np.ndarray]:
-    """Arrays of an `.npz`, those that are there. Raises VoiceError. Nothing is unpickled."""
-    with open_voice_file(path) as file, zipfile.ZipFile(Frugal(file)) as archive:
+    """The named arrays of an `.npz`, without missing ones. Raises VoiceError."""
+    with open_voice_file(path) as file, zipfile.ZipFile(BoundedFile(file)) as archive:
         members = set(archive.namelist())
         return {name: read_member(archive, f"{name}.npy") for name in names if f"{name}.npy" in members}
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """The array of an `.npy`, of plain numbers and a bounded size. Raises VoiceError."""
+    """The array of an `.npy`. Raises VoiceError unless it has plain numbers and a bounded size."""
     with open_voice_file(path) as file:
         _check_header(file, path.name)
         file.seek(0)
@@ -43,9 +43,9 @@ def read_npy(path: Path) -> np.ndarray:
 
 @contextlib.contextmanager
 def open_voice_file(path: Path) -> Iterator[BinaryIO]:
-    """An open file; whatever is raised while it is read becomes a VoiceError."""
+    """Open a file for reading; any exception while it is read becomes a VoiceError."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would have us wait
+        if path.exists() and not path.is_file():  # opening a pipe could wait for ever
             raise VoiceError(f"{path} is no file; give an .npz voice file, or copy it again")
         with open(path, "rb") as file:
             yield file
@@ -57,15 +57,17 @@ def open_voice_file(path: Path) -> Iterator[BinaryIO]:
         raise VoiceError(f"{path} is damaged or no .npz voice file; copy or download it again") from None
     except VoiceError:
         raise
-    except Exception as error:  # zip, zlib and Python's parser, which reads array headers, raise whatever they like
+    except (
+        Exception
+    ) as error:  # zip, zlib and Python's parser, which reads array headers, raise exceptions of many types
         reason = str(error) or type(error).__name__
         raise VoiceError(
             f"{path} cannot be read safely ({reason[:200]}); copy it again or choose another voice"
         ) from None
 
 
-class Frugal(io.BufferedIOBase):
-    """A file of which nobody reads much at once: `zipfile` reads an archive's whole table of contents before we see it."""
+class BoundedFile(io.BufferedIOBase):
+    """A file that refuses large reads: `zipfile` reads an archive's whole table of contents before it can be checked."""
 
     def __init__(self, file: BinaryIO, limit: int = _MAX_READ):
         self._file, self._limit = file, limit
@@ -87,7 +89,7 @@ class Frugal(io.BufferedIOBase):
 
 
 def read_member(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """One array, once its header has promised plain numbers of a bounded size."""
+    """One array of an archive. Raises ValueError unless its header has plain numbers and a bounded size."""
     with open_member(archive, member) as file:
         _check_header(file, member)
     with open_member(archive, member) as file:
@@ -95,7 +97,7 @@ def read_member(archive: zipfile.ZipFile, member: str) -> np.ndarray:
 
 
 def open_member(archive: zipfile.ZipFile, member: str) -> BinaryIO:
-    """Raises ValueError for what `zipfile` would unpack without a bound."""
+    """Open a member of an archive. Raises ValueError for compressions that `zipfile` unpacks without a bound."""
     if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{member} is compressed as NumPy never does")
     return archive.open(member)

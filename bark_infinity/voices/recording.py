@@ -1,4 +1,4 @@
-"""Recordings of a voice: read, mixed to one channel, cut to the seconds with the most speech, resampled."""
+"""Reads recordings of a voice, mixes them to one channel, chooses the part with the most speech, and resamples it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ _BLOCK = 2**16  # samples read at once
 _FRAME_SECONDS = 0.02  # a level is measured over
 _PAUSE_FRAMES = 10
 _MARGIN_FRAMES = 5  # kept around speech
-_SILENCE_DB, _QUIET_DB = -70.0, -45.0  # of full scale: what is no speech at all, and what a user should hear of
-_FULL_SCALE, _CLIPPED_SHARE = 0.99, 1e-3  # neighbouring samples at full scale, as a share of all: cut tops
+_SILENCE_DB, _QUIET_DB = (
+    -70.0,
+    -45.0,
+)  # dB of full scale: below the first it is refused, below the second the user is warned
+_FULL_SCALE, _CLIPPED_SHARE = 0.99, 1e-3  # clipped: so large a share of the samples has full scale beside full scale
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One channel of float32 samples in -1..1, and what became of it on the way, in short sentences."""
+    """One channel of float32 samples (n,) in -1..1 at `rate` Hz, with short sentences for the user about changes and faults."""
 
     samples: np.ndarray
     rate: int
@@ -45,7 +48,7 @@ class Part:
 
 
 def read_recording(path: Path) -> Recording:
-    """Any format that libsndfile reads, or ffmpeg where it is on the PATH. Raises VoiceError."""
+    """Read a recording in any format that libsndfile reads, or ffmpeg if it is on the PATH. Raises VoiceError."""
     if not path.is_file():
         raise VoiceError(f"{_FLAG} {path} is no file; give a recording of the voice")
     if path.suffix.lower() == ".npz":
@@ -104,8 +107,8 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     limit = min(rate, wanted) / 2
     fade = np.clip((limit - np.fft.rfftfreq(padded, 1 / rate)) / (0.05 * limit), 0, 1)
     spectrum = np.fft.rfft(samples, padded) * np.sin(fade * np.pi / 2) ** 2
-    made = padded * wanted // rate
-    waveform = np.fft.irfft(spectrum[: made // 2 + 1], made) * (made / padded)
+    n_resampled = padded * wanted // rate
+    waveform = np.fft.irfft(spectrum[: n_resampled // 2 + 1], n_resampled) * (n_resampled / padded)
     return waveform[: -(-len(samples) * wanted // rate)].astype(np.float32)
 
 
@@ -121,15 +124,15 @@ def _levels(recording: Recording) -> tuple[np.ndarray, int]:
 
 
 def _window(speech: np.ndarray, width: int) -> tuple[int, int]:
-    """First frame, and the one behind the last, of the window of at most `width` with the most frames of speech.
+    """(first frame, last frame + 1) of the window of at most `width` frames with the most frames of speech.
 
-    It ends where speech stops for a while, or at the last speech there is, and begins with speech.
+    It begins with speech, and ends at a pause or with the last speech of the recording.
     """
-    heard = np.concatenate([[0], np.cumsum(speech)])  # frames of speech before each
+    n_before = np.concatenate([[0], np.cumsum(speech)])  # number of frames with speech before each frame
     ends = np.flatnonzero(speech) + 1
-    ends = ends[heard[np.minimum(ends + _PAUSE_FRAMES, len(speech))] == heard[ends]]
+    ends = ends[n_before[np.minimum(ends + _PAUSE_FRAMES, len(speech))] == n_before[ends]]
     starts = np.maximum(ends + _MARGIN_FRAMES - width, 0)
-    best = int(np.argmax(heard[ends] - heard[starts]))
+    best = int(np.argmax(n_before[ends] - n_before[starts]))
     first = int(starts[best] + np.argmax(speech[starts[best] :]))
     stop = min(int(ends[best]) + _MARGIN_FRAMES, len(speech))
     return max(first - _MARGIN_FRAMES, int(starts[best])), stop
@@ -150,18 +153,20 @@ def _read(path: Path) -> tuple[np.ndarray, int, int, bool]:
             "program ffmpeg, which reads more"
         )
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "recording.wav")
+        converted = Path(folder, "recording.wav")
         command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-protocol_whitelist", "file"]
-        command += ["-i", str(path.absolute()), "-vn", "-t", str(_MAX_SECONDS + 1), "-c:a", "pcm_f32le", str(made)]
+        command += ["-i", str(path.absolute()), "-vn", "-t", str(_MAX_SECONDS + 1), "-c:a", "pcm_f32le", str(converted)]
         try:
-            run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MAX_SECONDS)
+            process = subprocess.run(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MAX_SECONDS
+            )
         except subprocess.TimeoutExpired:
             raise VoiceError(
                 f"{_FLAG} {path} takes ffmpeg more than {_MAX_SECONDS} s to read; cut it shorter"
             ) from None
-        if run.returncode or not made.exists():
+        if process.returncode or not converted.exists():
             raise VoiceError(f"{_FLAG} {path} holds no sound that libsndfile or ffmpeg can read; give a recording")
-        return _decode(made)
+        return _decode(converted)
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int, int, bool]:

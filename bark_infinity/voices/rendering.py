@@ -1,4 +1,4 @@
-"""The voices of a folder as sound, by the codec alone: no stage of the model is loaded."""
+"""--render_npz_samples: decodes the voices of a folder to audio files with the codec alone, without loading a stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Write = Callable[[Path, np.ndarray, Mapping[str, str]], None]  # path, samples, 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A voice that is now an audio file, and how long that lasts."""
+    """A voice, the audio file written for it, and its length in seconds."""
 
     voice: Path
     audio: Path
@@ -30,11 +30,11 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A voice that was left out, and why in a sentence."""
+    """A voice that was not rendered, and the reason in one sentence."""
 
     voice: Path
     reason: str
-    fault: bool = True  # false: its audio is there already
+    fault: bool = True  # False: its audio exists already
 
 
 def voices_to_render(folder: str) -> list[Path]:
@@ -47,9 +47,9 @@ def voices_to_render(folder: str) -> list[Path]:
 
 
 def render_voices(voices: Iterable[Path], format: str, decode: Decode, write: Write) -> Iterator[Rendered | Skipped]:
-    """Write each voice as `<name>.<format>` beside it, one after the other as they are asked for.
+    """Write each voice as `<name>.<format>` beside its file, lazily, one for each item of the iterator.
 
-    Audio that is there stays, so that a broken run goes on where it stopped. Raises OutputError.
+    Existing audio is kept, so that an interrupted run can be repeated. Raises OutputError.
     """
     voices = list(voices)
     for folder in {path.parent for path in voices}:
@@ -71,7 +71,7 @@ def _render(path: Path, audio: Path, decode: Decode, write: Write) -> Rendered |
 
 
 def _decoded(voice: Voice, path: Path, decode: Decode) -> np.ndarray:
-    """The voice's samples. Raises DeviceError for one that lasts too long; voice files may hold hours."""
+    """The voice's samples. Raises DeviceError if they do not fit the memory, as voice files may last hours."""
     from ..model.devices import is_out_of_memory
 
     try:

@@ -1,4 +1,4 @@
-"""Voices: the tokens of a few seconds of speech that Bark goes on from ("history prompts").
+"""Voices: the tokens of a few seconds of speech, which Bark continues ("history prompts").
 
 Shapes: n semantic tokens, m acoustic frames, m / n = 1.503.
 """
@@ -17,7 +17,7 @@ from ..errors import VoiceError
 from ..files import write_whole
 from .npz import VOICE_ARRAYS, read_npz
 
-_RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames a semantic token
+_RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames for each semantic token
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Voice:
         return {name: a.astype(VOICE_ARRAYS[name][3]) for name, a in zip(VOICE_ARRAYS, arrays, strict=True)}
 
     def read_only(self) -> Voice:
-        """The same tokens, for those who are not to change them."""
+        """The same voice with arrays that cannot be written to, without a copy."""
         views = [tokens.view() for tokens in (self.semantic, self.coarse, self.fine)]
         for view in views:
             view.flags.writeable = False
@@ -54,7 +54,10 @@ class Voice:
 
     @classmethod
     def from_prompts(cls, prompts: Mapping[str, np.ndarray], source: str) -> Voice:
-        """Check and take the arrays of a voice file or of the original's dict. `source` names them in a VoiceError."""
+        """A voice from the arrays of a voice file or of the original's dict.
+
+        Raises VoiceError, naming `source`, for arrays that are missing, misshaped or out of range.
+        """
         faults = list(_faults(prompts))
         if faults:
             raise VoiceError(f"{source} is no usable voice: {'; '.join(faults)}; make it again or choose another")
@@ -62,7 +65,7 @@ class Voice:
 
     @classmethod
     def load(cls, path: str | Path) -> Voice:
-        """Read an `.npz` voice file. Nothing is unpickled, and no array of more than 7 hours is opened."""
+        """Read an `.npz` voice file. Nothing is unpickled, and arrays of more than 7 hours are refused. Raises VoiceError."""
         return cls.from_prompts(read_npz(Path(path)), str(path))
 
     @classmethod
@@ -82,14 +85,17 @@ class Voice:
         return cls.from_prompts(cloned.prompts, f"the voice cloned from {recording}")
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
-        """Write an `.npz` that every Bark program reads; whole or not at all. Raises OutputError, FileExistsError."""
+        """Write an `.npz` that every Bark program reads, completely or not at all.
+
+        Raises OutputError, and FileExistsError for an existing file unless `overwrite`.
+        """
         write_whole(Path(path), lambda file: np.savez(file, **self.prompts()), overwrite)
 
     def aligned(self) -> Voice | None:
-        """This voice, its start trimmed where needed to the published ratio of frames to semantic tokens (1.5, rounded).
+        """This voice, trimmed at its start if its ratio of frames to semantic tokens does not round to the published 1.5.
 
         Generations of a few tokens miss the ratio by rounding, and other programs refuse such files. None if nothing
-        usable is left.
+        is left.
         """
         if len(self.semantic) and round(self.fine.shape[1] / len(self.semantic), 1) == 1.5:
             return self
@@ -99,7 +105,7 @@ class Voice:
 
     @classmethod
     def concatenate(cls, voices: Sequence[Voice]) -> Voice:
-        """One voice of several generations, in order."""
+        """Several voices joined into one, in order."""
         return cls(
             np.concatenate([v.semantic for v in voices]),
             np.concatenate([v.coarse for v in voices], axis=1),
@@ -108,25 +114,25 @@ class Voice:
 
 
 def _faults(prompts: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Everything that is wrong with these arrays, each in a few words."""
+    """Each fault of these arrays, in a few words."""
     missing = [name for name in VOICE_ARRAYS if name not in prompts]
     if missing:
         yield f"it has no {' and no '.join(missing)} (a voice needs {', '.join(VOICE_ARRAYS)})"
-    sound = not missing
+    well_formed = not missing
     for name, (dims, rows, n_ids, _) in VOICE_ARRAYS.items():
         if name in missing:
             continue
         array = np.asarray(prompts[name])
         shape = f"({rows}, frames)" if rows else "(tokens,)"
         if array.ndim != dims or (rows and array.shape[0] != rows) or not array.size:
-            sound = False
+            well_formed = False
             yield f"'{name}' has shape {array.shape} instead of {shape}"
         elif array.dtype.kind not in "iu":
-            sound = False
+            well_formed = False
             yield f"'{name}' holds {array.dtype} instead of integers"
         elif array.min() < 0 or array.max() >= n_ids:
             yield f"'{name}' has values {array.min()}..{array.max()} outside 0..{n_ids - 1}"
-    if not sound:
+    if not well_formed:
         return
     n, m = np.size(prompts["semantic_prompt"]), np.shape(prompts["fine_prompt"])[1]
     if np.shape(prompts["coarse_prompt"])[1] != m:
