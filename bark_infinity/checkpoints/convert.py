@@ -1,4 +1,4 @@
-"""Any checkpoint -> a folder in transformers' layout, its stages in another type, with one tensor at a time in memory."""
+"""--convert_model: writes any checkpoint as a folder in transformers' layout, with one tensor at a time in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .huggingface import generation_config, model_config, tensor_name
 from .reading import Checkpoint, check_spec, check_together, fitted, type_of
 
 _TYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.bool: "BOOL"}  # safetensors' names
-_ALIGNMENT = 64  # bytes at whose multiples tensors begin: they are computed on where they lie in the file
+_ALIGNMENT = 64  # bytes; tensors begin at multiples of it, because they are used where they are mapped
 
 Planned = Mapping[str, tuple[torch.Tensor, torch.dtype]]
 """Name in the file: the tensor as it is, and the type to write it in."""
@@ -29,9 +29,9 @@ Planned = Mapping[str, tuple[torch.Tensor, torch.dtype]]
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder to fill, which behind the block has the name `target`: whole, or after an error absent.
+    """Yield a hidden folder, which is renamed to `target` when the block ends; after an error nothing is left.
 
-    `target` is new, with any folders above it, or empty. Raises OutputError.
+    `target` must be empty or new; missing folders above it are created. Raises OutputError.
     """
     place = Path(os.path.realpath(target))
     top = place  # the first folder that has to be made
@@ -39,14 +39,14 @@ def new_folder(target: Path) -> Iterator[Path]:
         top = top.parent
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.stat(place)  # is its name possible?
+            os.stat(place)  # raises OSError for a name that is not possible
         with tempfile.TemporaryDirectory(dir=top.parent, prefix=".", suffix=".tmp") as temporary:
             whole = Path(temporary, "whole")
             parts = whole / place.relative_to(top)
             parts.mkdir(parents=True)
             yield parts
             if place.is_dir():
-                place.rmdir()  # Windows renames onto nothing
+                place.rmdir()  # Windows does not rename onto an existing folder
             whole.rename(top)
     except OSError as error:
         reason = error.strerror or error
@@ -62,14 +62,14 @@ def write_model(checkpoints: Mapping[str, Checkpoint], folder: Path, dtype: torc
     """
     check_together(checkpoints)
     codec = checkpoints["fine"].codec()
-    Codec(codec, torch.device("cpu"), checkpoints["fine"].name)  # is it whole?
+    Codec(codec, torch.device("cpu"), checkpoints["fine"].name)  # raises CheckpointError if it is incomplete
     plan = {f"codec_model.{name}": (tensor, torch.float32) for name, tensor in modern_names(codec.read()).items()}
     configs, masks = {}, {}
     for stage, checkpoint in checkpoints.items():
         weights = checkpoint.stage(stage)
         check_spec(checkpoint.spec, stage, weights.config, checkpoint.name)
         _, state = fitted(weights, stage, checkpoint.name)
-        kept = (name for name in state if not _is_kept_once(name, state))
+        kept = (name for name in state if not _is_tied_head(name, state))
         plan |= {tensor_name(stage, name): (state[name], type_of(name, dtype)) for name in kept}
         configs[stage] = weights.config
         if stage != "fine":
@@ -83,8 +83,8 @@ def write_model(checkpoints: Mapping[str, Checkpoint], folder: Path, dtype: torc
     _write(folder / "model.safetensors", _safetensors(plan | masks))
 
 
-def _is_kept_once(name: str, state: Mapping[str, torch.Tensor]) -> bool:
-    """Whether a tensor is a head of the fine stage that is tied to the next codebook's embedding."""
+def _is_tied_head(name: str, state: Mapping[str, torch.Tensor]) -> bool:
+    """True for a head of the fine stage that equals the next codebook's embedding, which alone is written."""
     kind, _, rest = name.partition(".")
     if kind != "heads":
         return False
@@ -93,7 +93,7 @@ def _is_kept_once(name: str, state: Mapping[str, torch.Tensor]) -> bool:
 
 
 def _causal_masks(stage: str, config: GPTConfig) -> Planned:
-    """What no loader of ours reads: transformers has them in its files, and not all its versions make them anew."""
+    """Causal masks, which some versions of transformers expect in the file; our own loaders ignore them."""
     mask = torch.ones(1, 1, config.block_size, config.block_size, dtype=torch.bool).tril()
     return {tensor_name(stage, f"blocks.{i}.attn.bias"): (mask, torch.bool) for i in range(config.n_layer)}
 
@@ -102,7 +102,7 @@ def _causal_masks(stage: str, config: GPTConfig) -> Planned:
 
 
 def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """A file, on the disk when this returns."""
+    """Write a file and flush it to the disk."""
     with open(path, "wb") as file:
         for part in parts:
             file.write(part)
@@ -111,7 +111,7 @@ def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 def _safetensors(plan: Planned) -> Iterator[bytes | memoryview]:
     """The parts of a `.safetensors` file; the library's own writer wants all tensors in memory."""
-    # those that keep the alignment for the next, then those that keep at least the alignment of its type
+    # first tensors whose size keeps the next one aligned, then by size of their type, largest first
     plan = dict(sorted(plan.items(), key=lambda item: (_size(*item[1]) % _ALIGNMENT > 0, -item[1][1].itemsize)))
     yield _header(plan)
     for tensor, dtype in plan.values():
@@ -119,7 +119,7 @@ def _safetensors(plan: Planned) -> Iterator[bytes | memoryview]:
 
 
 def _header(plan: Planned) -> bytes:
-    """Its length (8 bytes, little-endian), then JSON: type, shape, and bytes from and to behind the header."""
+    """The header: its length (8 bytes, little-endian), then JSON with each tensor's type, shape and byte range."""
     entries, start = {"__metadata__": {"format": "pt"}}, 0
     for name, (tensor, dtype) in plan.items():
         stop = start + _size(tensor, dtype)
@@ -140,7 +140,7 @@ def _json(content: Mapping[str, object]) -> str:
 
 
 def _tokenizer_files(tokenizer: Tokenizer) -> dict[str, str]:
-    """The tokenizer as the library tokenizers keeps it, and what transformers wants to know of it beside that."""
+    """The contents of `tokenizer.json` and of the `tokenizer_config.json` that transformers reads beside it."""
     text = tokenizer.to_json()
     content = json.loads(text)
     words = content["model"]["vocab"]

@@ -1,7 +1,7 @@
-"""Files in the hub's cache: compared with their checksums, and downloaded so that a broken download goes on later.
+"""Files in the hub's cache: checks their checksums, and downloads them so that a broken download can be resumed.
 
-The library `huggingface_hub` talks to the server and lays the cache out. But versions of it from 2.0 on throw away what
-an interrupted download had, and none compares more than the size.
+The library `huggingface_hub` talks to the server and defines the layout of the cache. But from version 2.0 on it discards
+an interrupted download, and no version compares more than the size.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from types import FunctionType
 from ..errors import CheckpointError, OutputError
 from ..files import to_disk, write_whole
 
-_NOTES = ".bark_infinity"  # in a repository's folder: what each file was when it was last read from end to end
-_CHUNK_BYTES = 2**17  # that are written at once: what has come of one is lost in a break, and the library takes 10 MB
-_SHA256 = re.compile(r"[0-9a-f]{64}")  # the ETag of a large file is its content's; that of a small one is git's
-_FILE_NAME = re.compile(r"\w[\w.-]{0,199}", re.ASCII)  # what a server may name our files
+_NOTES = ".bark_infinity"  # in a repository's folder: size, date and checksum of each file when it was last verified
+_CHUNK_BYTES = 2**17  # written at a time: an incomplete chunk is lost in a break, and the library's have 10 MB
+_SHA256 = re.compile(r"[0-9a-f]{64}")  # a large file's ETag is its SHA-256; that of a small one is git's hash
+_FILE_NAME = re.compile(r"\w[\w.-]{0,199}", re.ASCII)  # names that are accepted from a server
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What the server says of a file; `size` in bytes, None if it does not say."""
+    """A file as the server describes it; `size` in bytes, None if unknown."""
 
     url: str
     name: str
@@ -48,25 +48,25 @@ class CachedRepo:
         self._folder = self._root / repo_folder_name(repo_id=repo, repo_type="model")
 
     def find(self, name: str) -> Path | None:
-        """A file that is there, damaged or not."""
+        """The path of a cached file, damaged or not, or None."""
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(self._repo, name, cache_dir=self._root)
         return Path(found) if isinstance(found, str) else None
 
     def is_sound(self, name: str, path: Path) -> bool:
-        """Whether a file that was found has the content it came with, as far as that is known.
+        """False when the content of a cached file no longer has its known checksum.
 
-        It is read from end to end (seconds for gigabytes) only if its size or date is not the one last noted.
+        The file is read completely (seconds for gigabytes) only if its size or date has changed since it was verified.
         """
         try:
             note, now = self._note(name), _state(path)
             if all(note.get(what) == value for what, value in now.items()):
                 return True
-            if not os.access(self._folder, os.W_OK):  # without a note it would be read at every start
+            if not os.access(self._folder, os.W_OK):  # no note can be kept, and it would be read at every start
                 return True
             etag, found = now["etag"], _sha256(path)
-        except OSError:  # whoever reads it will say so
+        except OSError:  # the reader of the file raises the error
             return True
         expected = etag if _SHA256.fullmatch(etag) else note.get("sha256", found) if note.get("etag") == etag else found
         if expected != found:
@@ -75,7 +75,7 @@ class CachedRepo:
         return True
 
     def ask(self, name: str) -> RemoteFile:
-        """Ask the server for a file's version and size, once. Raises what the library's HTTP client does."""
+        """Ask the server for a file's version and size, once. Raises CheckpointError and the HTTP client's errors."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         url = hf_hub_url(self._repo, name)
@@ -88,9 +88,9 @@ class CachedRepo:
         return RemoteFile(url, name, found.etag, found.commit_hash, found.size)
 
     def download(self, remote: RemoteFile, again: bool) -> Path:
-        """Bring a file into the cache, going on with what an earlier attempt has left; `again` even if it is there.
+        """Download a file into the cache, resuming an earlier attempt; with `again` also a file that is there.
 
-        Raises OSError, CheckpointError for wrong content, and what the library's HTTP client does.
+        Raises OSError, CheckpointError for wrong content, and errors of the library's HTTP client.
         """
         from huggingface_hub import hf_hub_download
         from huggingface_hub.utils import WeakFileLock
@@ -104,7 +104,7 @@ class CachedRepo:
             if found != remote.etag:
                 found = _fetch(remote, blob)
         pointer = self._folder / "snapshots" / remote.commit / remote.name
-        if not pointer.is_symlink():  # a copy, where the system has no links for everybody
+        if not pointer.is_symlink():  # a copy, where the system does not allow links
             pointer.unlink(missing_ok=True)
         path = Path(hf_hub_download(self._repo, remote.name, cache_dir=self._root))
         if not path.is_symlink():
@@ -127,17 +127,20 @@ class CachedRepo:
 
 
 def _state(path: Path) -> dict[str, object]:
-    """What tells cheaply whether a cached file has changed. `etag` is empty where the cache has copies and no links."""
+    """ETag, size and date of a cached file, which show cheaply whether it has changed.
+
+    `etag` is empty where the cache has copies in place of links.
+    """
     status = path.stat()
     etag = Path(os.readlink(path)).name if path.is_symlink() else ""
     return {"etag": etag, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _fetch(remote: RemoteFile, blob: Path) -> str:
-    """Download a file to `blob`, whole or not at all; its SHA-256."""
+    """Download a file to `blob`, completely or not at all, and return its SHA-256."""
     part = blob.with_name(f"{blob.name}.incomplete")
-    for _ in range(2):  # the first time it may have gone on with a part that was damaged
-        _go_on(remote, part)
+    for _ in range(2):  # the first attempt may have resumed a damaged part
+        _resume(remote, part)
         found = _sha256(part)
         if found == remote.etag or not _SHA256.fullmatch(remote.etag):
             os.replace(part, blob)
@@ -148,31 +151,31 @@ def _fetch(remote: RemoteFile, blob: Path) -> str:
     )
 
 
-def _go_on(remote: RemoteFile, part: Path) -> None:
-    """Download what is still missing of a file; after a break again, as long as something comes."""
+def _resume(remote: RemoteFile, part: Path) -> None:
+    """Download the missing part of a file; after a break it is tried again as long as data arrives."""
     from huggingface_hub.utils import build_hf_headers
 
     http_get = _http_get_in_small_chunks()
-    headers = build_hf_headers() | {"Accept-Encoding": "identity"}  # compressed, it could not go on in the middle
+    headers = build_hf_headers() | {"Accept-Encoding": "identity"}  # a compressed response cannot be resumed
     while True:
-        had = _size(part)
-        if remote.size is None or had > remote.size:  # nothing to go on with
+        start = _size(part)
+        if remote.size is None or start > remote.size:  # nothing that can be resumed
             part.unlink(missing_ok=True)
-            had = 0
+            start = 0
         try:
             with open(part, "ab") as file:
                 http_get(
                     remote.url,
                     file,
-                    resume_size=had,
+                    resume_size=start,
                     headers=dict(headers),
                     expected_size=remote.size,
                     displayed_filename=remote.name,
                 )
                 to_disk(file)
             return
-        except Exception:  # of the HTTP client, which is another in each major version
-            if not had < _size(part) <= (remote.size or 0):
+        except Exception:  # each major version of the library has another HTTP client
+            if not start < _size(part) <= (remote.size or 0):
                 raise
 
 
@@ -194,7 +197,7 @@ def _http_get_in_small_chunks() -> Callable[..., None]:
     names = {**vars(file_download), "constants": Constants()}
     copy = FunctionType(original.__code__, names, None, original.__defaults__, original.__closure__)
     copy.__kwdefaults__ = original.__kwdefaults__
-    names["http_get"] = copy  # it calls itself to go on after a break
+    names["http_get"] = copy  # it calls itself to resume after a break
     return copy
 
 

@@ -1,4 +1,4 @@
-"""A name or path -> the right reader -> the checkpoint of each stage. The readers know layouts; nothing else does."""
+"""Finds the checkpoint of each stage by name or path, and chooses the reader for its layout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _find(model: str, stage: str, hub: Hub) -> Checkpoint:
         if stage_file(folder, stage, model):
             return SunoCheckpoint(folder, hub, model)
         return _open_repo(PUBLISHED[model], hub)
-    if os.path.isdir(model):  # unlike Path's, it takes any name
+    if os.path.isdir(model):  # unlike Path.is_dir, it raises for no name
         return _open_folder(Path(model), hub)
     if hub.is_repo_name(model):
         return _open_repo(model, hub)

@@ -1,4 +1,4 @@
-"""What tells the weights of two checkpoints apart, without reading gigabytes: a digest of a part of every tensor."""
+"""A fingerprint of a checkpoint's weights that needs no reading of gigabytes: a digest of a part of every tensor."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _WHOLE_ROWS = 8  # of each matrix, spread evenly
 
 
 def fingerprint(state: Mapping[str, torch.Tensor]) -> str:
-    """A digest of names, shapes and types, of all vectors, of some rows of each matrix, and of one number of every row.
+    """Digest of names, shapes, types, all vectors, some rows of each matrix, and one number of every row.
 
-    So any training tells: it changes nearly all numbers of a layer. The numbers are taken along a diagonal, which meets
-    every row and every column.
+    Any further training changes it, because training changes nearly all numbers of a layer. The single numbers are taken
+    along a diagonal, which covers every row and every column.
     """
     digest = hashlib.blake2b(digest_size=32)
     for name in sorted(state):

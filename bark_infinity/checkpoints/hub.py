@@ -1,4 +1,4 @@
-"""Files of hub repositories: from the hub's cache where they are there, else downloaded, resumed after a break."""
+"""Files of hub repositories: from the cache if they are there, else downloaded; broken downloads are resumed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Hub:
 
     @staticmethod
     def is_repo_name(name: str) -> bool:
-        """Whether a hub repository could have this name, as owner/name."""
+        """True when `name` has the form of a hub repository, owner/name."""
         from huggingface_hub.errors import HFValidationError
         from huggingface_hub.utils import validate_repo_id
 
@@ -38,7 +38,7 @@ class Hub:
         return "/" in name
 
     def cached(self, repo: str, name: str) -> Path | None:
-        """A whole file that is on this machine already: in the hub's cache, or put by hand into `<cache>/<owner>/<name>/`."""
+        """An undamaged file on this machine: in the hub's cache, or copied by hand into `<cache>/<owner>/<name>/`."""
         if self._cache and (by_hand := Path(self._cache, repo, name)).is_file():
             return by_hand
         stored = CachedRepo(repo, self._cache)
@@ -46,9 +46,9 @@ class Hub:
         return path if path and stored.is_sound(name, path) else None
 
     def file(self, repo: str, name: str, required: bool = True, mend: str = _MEND) -> Path | None:
-        """A file of a repository, downloaded where needed. None if the repository does not have it and need not.
+        """A file of a repository, downloaded if needed. None if the repository lacks it and it is not `required`.
 
-        Raises CheckpointError if it is not there or cannot be reached, saying that `mend` would help.
+        Raises CheckpointError, with the advice `mend`, if it is missing or cannot be downloaded.
         """
         if not self._force and (path := self.cached(repo, name)):
             return path
@@ -61,7 +61,7 @@ class Hub:
         step = "the hub cannot be reached"
         try:
             remote = stored.ask(name)
-            step = "the download broke, what has come is kept"
+            step = "the download broke, and the part that has arrived is kept"
             return stored.download(remote, self._force)
         except CheckpointError:
             raise
@@ -69,8 +69,10 @@ class Hub:
             why = "HF_HUB_OFFLINE is set"
         except RepositoryNotFoundError:
             raise CheckpointError(f"there is no hub repository {repo}, or it is private; check the name") from None
-        except Exception as error:  # of the HTTP client, which is another in each major version of the library
-            if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):  # that one is local
+        except Exception as error:  # each major version of the library has another HTTP client
+            if isinstance(error, EntryNotFoundError) and not isinstance(
+                error, FileNotFoundError
+            ):  # a FileNotFoundError is about a local file
                 if not required:
                     return None
                 raise CheckpointError(
@@ -112,7 +114,7 @@ class Hub:
         )
 
     def _cached_folder(self, repo: str, needed: Sequence[Sequence[str]]) -> Path | None:
-        """The cached folder of a repository if it has one file of each group, so that no connection is needed."""
+        """The cached folder of a repository if it has at least one file of each group, else None."""
         found = [next(filter(None, (self.cached(repo, name) for name in group)), None) for group in needed]
         return found[0].parent if all(found) and not self._force else None
 
@@ -132,6 +134,6 @@ class Hub:
 
 
 def _reason(error: Exception) -> str:
-    """The cause that the network gave, in a line."""
+    """The underlying cause of a network error, in one line."""
     cause = error.__cause__ or error.__context__ or error
     return (str(cause) or type(cause).__name__).splitlines()[0][:200]

@@ -18,7 +18,7 @@ from ..model.tokenizer import Tokenizer
 from .places import INDEX_FILES, WEIGHT_FILES
 from .reading import Safetensors, StageWeights, load_pickled, make_config, rename, tensors_of
 
-_COARSE_PER_SEMANTIC = (0.1, 100)  # coarse tokens for a semantic one: beyond that a word would take hours
+_COARSE_PER_SEMANTIC = (0.1, 100)  # coarse tokens for each semantic one: with more, a word would take hours
 _MAX_JSON_BYTES = 10_000_000  # of a configuration or an index; published ones have at most 100 kB
 _PREFIXES = {"semantic": "semantic", "coarse": "coarse_acoustics", "fine": "fine_acoustics"}
 _NAMES = {  # theirs -> ours
@@ -63,8 +63,8 @@ _SPEC = {  # (section of generation_config.json, its name): BarkSpec's
     ("fine_acoustics", "max_fine_history_length"): "fine_history",
     ("fine_acoustics", "max_fine_input_length"): "fine_window",
 }
-_COMMON = ("codebook_size", "sample_rate")  # those beside the sections
-_SAMPLING = {  # for who speaks with transformers: greedy, its default, hardly speaks. These are our flags' defaults
+_COMMON = ("codebook_size", "sample_rate")  # outside of the sections
+_SAMPLING = {  # our flags' defaults, for users of transformers: its own default, greedy decoding, gives hardly any speech
     "semantic": {"do_sample": True, "temperature": 0.7, "min_eos_p": 0.2},
     "coarse": {"do_sample": True, "temperature": 0.7},
     "fine": {"temperature": 0.5},
@@ -72,7 +72,7 @@ _SAMPLING = {  # for who speaks with transformers: greedy, its default, hardly s
 
 
 class HuggingFaceCheckpoint:
-    """Configuration and tensors in transformers' layout, from a folder or made on the fly."""
+    """A checkpoint in transformers' layout: configuration, tensors and tokenizer."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ def _section(config: Mapping[str, object], name: str, source: str) -> Mapping[st
 
 
 def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
-    """Special tokens, rates and windows; what the configuration does not say has its published value."""
+    """Special tokens, rates and windows; missing ones have their published values. Raises CheckpointError."""
     values = {}
     sections = {}
     for name in ("semantic", "coarse_acoustics", "fine_acoustics"):
@@ -168,11 +168,11 @@ def _spec(generation: Mapping[str, object], source: str) -> BarkSpec:
     return spec
 
 
-# ---- the other way --------------------------------------------------------------------------------------------------
+# ---- writing --------------------------------------------------------------------------------------------------------
 
 
 def tensor_name(stage: str, name: str) -> str:
-    """What transformers calls a tensor of a stage that is `name` here."""
+    """transformers' name of the tensor that this program calls `name`."""
     return f"{_PREFIXES[stage]}.{rename({ours: theirs for theirs, ours in _NAMES.items()}, name)}"
 
 
@@ -190,7 +190,7 @@ def model_config(stages: Mapping[str, GPTConfig], codec: Mapping[str, object], d
 
 
 def generation_config(specs: Mapping[str, BarkSpec]) -> dict[str, object]:
-    """The content of a `generation_config.json` that is read back as the spec that each stage has."""
+    """The content of a `generation_config.json` that gives each stage its spec when it is read."""
     sections = {
         f"{prefix}_config": {
             theirs: getattr(specs[stage], ours) for (section, theirs), ours in _SPEC.items() if section == prefix
@@ -220,7 +220,7 @@ def read_json(path: Path) -> Mapping[str, object]:
 
 
 def index_parts(index: Path) -> list[str]:
-    """The files, all beside it, that hold the weights of an index. Raises CheckpointError."""
+    """The names of the weight files that an index lists, all in its folder. Raises CheckpointError."""
     parts = read_json(index).get("weight_map")
     names = set(parts.values()) if isinstance(parts, dict) and all(map(_is_plain_name, parts.values())) else set()
     if not names:

@@ -1,4 +1,4 @@
-"""A choice of model and devices -> models in place, ready to work."""
+"""Loads a model and places its stages on their devices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LoadedStage:
     spec: BarkSpec
     placement: Placement
     source: str  # folder or repository
-    fingerprint: str  # of its weights as they stand in the checkpoint
+    fingerprint: str  # of its weights as they are in the checkpoint
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ModelChoice:
 
     @classmethod
     def from_options(cls, options: Options) -> ModelChoice:
-        """The choice that resolved options ask for."""
+        """The choice made by resolved options."""
         small = {"semantic": options.text_use_small, "coarse": options.coarse_use_small, "fine": options.fine_use_small}
         gpu = {
             "semantic": options.text_use_gpu,
@@ -94,9 +94,9 @@ class Models:
 
 
 def load_models(choice: ModelChoice) -> Models:
-    """Find, read and place a model. The codec is built in a thread, beside the first stage's work: it is needed last.
+    """Find, read and place a model. The codec, which is needed last, is built in a thread while the first stage works.
 
-    Raises CheckpointError for a model that is missing, damaged or foreign, UsageError for a device that is absent.
+    Raises CheckpointError for a model that is missing, damaged or no Bark, UsageError for a device that is absent.
     """
     hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
     checkpoints = find_checkpoints({stage: choice.model_of(stage) for stage in STAGES}, hub)
@@ -108,7 +108,7 @@ def load_models(choice: ModelChoice) -> Models:
     for stage, checkpoint in checkpoints.items():
         check_spec(checkpoint.spec, stage, weights[stage].config, checkpoint.name)
         place = placements[stage]
-        weights_digest = fingerprint(weights[stage].state)  # now: packed weights cannot be read any more
+        weights_digest = fingerprint(weights[stage].state)  # before packing, which makes weights unreadable
         model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
         if place.device.type == "cpu":
             pack(model, place.dtype)
@@ -120,7 +120,7 @@ def load_models(choice: ModelChoice) -> Models:
 
 
 def load_codec(choice: ModelChoice) -> Codec:
-    """The codec alone of the model that is chosen, on its device. Raises CheckpointError, UsageError for an absent device.
+    """Load only the codec of the chosen model. Raises CheckpointError, UsageError for an absent device.
 
     Where a published model is not on this machine yet, only its codec is downloaded, a fiftieth of it.
     """
@@ -136,13 +136,13 @@ def load_codec(choice: ModelChoice) -> Codec:
 
 
 def codec_device(choice: ModelChoice) -> torch.device:
-    """Where the codec computes. Apple's GPU has no convolutions of its size."""
+    """The device of the codec: the CPU also for Apple's GPU, which lacks convolutions of the codec's size."""
     device = _main_device(choice)
     return torch.device("cpu") if "codec" in choice.cpu_stages or device.type == "mps" else device
 
 
 def _main_device(choice: ModelChoice) -> torch.device:
-    """The device that is chosen for whatever is not kept on the CPU. Raises UsageError for one that is absent."""
+    """The device for all parts that are not kept on the CPU. Raises UsageError for one that is absent."""
     return directml_device() if choice.directml else choose_device(choice.device, choice.enable_mps)
 
 

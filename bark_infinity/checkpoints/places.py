@@ -1,4 +1,4 @@
-"""Where models lie on this machine, found without torch: in the original's cache, the hub's, or a folder."""
+"""Locations of models on this machine: the original's cache, the hub's cache, or a folder. Needs no torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def needs_download(model: str, cache: str | None = None) -> bool:
 
 
 def _is_in_original_cache(model: str, cache: str | None) -> bool:
-    """Whether all stages are there, and in the hub's cache what is needed beside them."""
+    """True when all stages are there, and tokenizer and codec in the hub's cache."""
     stages = all(stage_file(original_cache(), stage, model) for stage in STAGE_FILES)
     beside = ((TOKENIZER_REPO, ("tokenizer.json", "vocab.txt")), (CODEC_REPO, WEIGHT_FILES))
     return stages and all(_is_cached(repo, names, cache) for repo, names in beside)

@@ -33,7 +33,7 @@ _NAMES = {  # theirs -> ours
 
 
 class SunoCheckpoint:
-    """A folder in Suno's layout. Tokenizer and codec are beside it (`tokenizer/`, `codec/`) or come from the hub."""
+    """A folder in Suno's layout. Tokenizer and codec are in its `tokenizer/` and `codec/`, or come from the hub."""
 
     spec = BarkSpec()
 
