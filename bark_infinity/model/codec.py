@@ -1,4 +1,4 @@
-"""EnCodec: codes to waveform, and back for cloning. Each way is one half of the codec."""
+"""EnCodec: the decoder (codes to samples) and, for cloning voices, the encoder. Each class holds one half of the codec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_BYTES = 2_000_000_000  # of all weights; the published codec's are 93 MB
 
 @dataclass(frozen=True)
 class CodecWeights:
-    """The codec as found: EncodecConfig's fields; `read` gives the tensors under EncodecModel's names, when it is built."""
+    """The codec's configuration (EncodecConfig's fields), and `read`, which reads the tensors under EncodecModel's names."""
 
     config: Mapping[str, object]
     read: Callable[[], Mapping[str, torch.Tensor]]
@@ -36,7 +36,7 @@ class Codec:
 
     @torch.inference_mode()
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """One segment at a time: the decoder's LSTM would carry one row's padding into its sound."""
+        """Codes (8, frames) of one segment -> samples. Batches would need padding, which the LSTM carries into the audio."""
         if not codes.shape[1]:
             return np.zeros(0, np.float32)
         device = next(self.model.decoder.parameters()).device
@@ -63,11 +63,11 @@ def _load(weights: CodecWeights, source: str, decodes: bool) -> EncodecModel:
     try:
         config = EncodecConfig.from_dict(weights.config)
         _check_size(config)
-        with torch.device("meta"):  # no random weights are drawn: the main thread may be drawing tokens
+        with torch.device("meta"):  # so that no random weights are drawn while another thread draws tokens
             model = EncodecModel(config, decodes)
         if (size := sum(tensor.nbytes for tensor in model.state_dict().values())) > _MAX_BYTES:
             raise ValueError(f"it takes {size / 1e9:,.0f} GB")
-    except Exception as error:  # torch checks values in its own ways
+    except Exception as error:  # torch raises many types for unusable values
         raise CheckpointError(f"the codec's configuration in {source} is no EnCodec's: {_line(error)}") from None
     wanted = set(model.state_dict())
     found = {name: tensor for name, tensor in modern_names(weights.read()).items() if name in wanted}
@@ -95,7 +95,7 @@ def _line(error: Exception) -> str:
 
 
 def modern_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weight norm's old names, `weight_g` and `weight_v`, as today's torch calls them."""
+    """The tensors with weight norm's old names, `weight_g` and `weight_v`, replaced by those of current torch."""
     modern = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
     split = ((name.rpartition("."), tensor) for name, tensor in state.items())
     return {f"{module}{dot}{modern.get(leaf, leaf)}": tensor for (module, dot, leaf), tensor in split}

@@ -1,6 +1,6 @@
-"""What a container or a service manager grants this process: the limits of Linux control groups, versions 1 and 2.
+"""Memory and processor limits of a container or service manager, from Linux control groups, versions 1 and 2.
 
-A limit of any group above the process's own counts as well. `root` is where the system's files are, for tests.
+Limits of all parent groups count as well. `root`: the folder with `proc` and `sys`, which tests replace.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _ROOT = Path("/")
 def memory_limit(root: Path = _ROOT) -> tuple[float, float]:
     """Bytes that the process may use, and those of them that are free; infinite where there is no limit.
 
-    The cache of files that nobody has read lately is given up when memory is asked for, so it counts as free.
+    The inactive file cache counts as free, because the kernel drops it when memory is needed.
     """
     total = free = math.inf
     for group in _groups("memory", root):
         for names in (
             ("memory.max", "memory.current", "inactive_file"),
-            ("memory.high", "memory.current", "inactive_file"),  # beyond it the process is slowed down until it stands
+            ("memory.high", "memory.current", "inactive_file"),  # beyond it the kernel throttles the process
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
         ):
             with contextlib.suppress(OSError, ValueError):  # no such file, or "max"

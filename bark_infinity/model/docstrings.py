@@ -1,4 +1,4 @@
-"""Importing models of transformers where Python keeps no docstrings (`python -OO`)."""
+"""Makes models of transformers importable when Python discards docstrings (`python -OO`)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def transformers_without_docstrings() -> Iterator[None]:
-    """Within it models of transformers can be imported under `python -OO` too; otherwise it does nothing.
+    """Context manager for imports of transformers' models; without `python -OO` it does nothing.
 
     Their decorator `auto_docstring` rewrites the docstrings of classes while these are defined, and fails where there
-    are none. It is put aside for that long.
+    are none, so it is replaced inside the block.
     """
     if sys.flags.optimize < 2:
         yield

@@ -52,10 +52,10 @@ class EncodecConfig:
             _check_kind(name, value, kinds[name])
         if (norm := given.get("norm_type", "weight_norm")) not in ("weight_norm", "time_group_norm"):
             raise ValueError(f"norm_type {norm!r} is unknown")
-        made = cls(**given)
-        if not (made.use_causal_conv or made.trim_right_ratio == 1):
+        parsed = cls(**given)
+        if not (parsed.use_causal_conv or parsed.trim_right_ratio == 1):
             raise ValueError("trim_right_ratio is for causal convolutions")
-        return made
+        return parsed
 
     @property
     def frame_rate(self) -> int:
@@ -158,7 +158,7 @@ class _Conv(nn.Module):
         return self.norm(self.conv(self._padded(x, self._padding - right, right + extra)))
 
     def _padded(self, x: Tensor, left: int, right: int) -> Tensor:
-        """Reflecting needs more samples than it adds: where there are too few, zeros stand in for the time being."""
+        """Reflecting needs more samples than it adds: short inputs are first extended by zeros, which are cut off again."""
         if self._mode != "reflect":
             return F.pad(x, (left, right), self._mode)
         short = max(0, max(left, right) + 1 - x.shape[-1])
@@ -213,7 +213,7 @@ class _Residual(nn.Module):
 
 
 class _Quantizer(nn.Module):
-    """Residual vector quantization: each codebook codes what those before it leave over."""
+    """Residual vector quantization: each codebook codes the residual of those before it."""
 
     def __init__(self, config: EncodecConfig):
         super().__init__()

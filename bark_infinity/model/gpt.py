@@ -1,7 +1,7 @@
-"""The transformer of Bark's three stages: shapes only. Where keys and values are kept is the caller's `attend`, how weights
-are multiplied is `precision`'s. Residuals and norms are float32.
+"""The transformers of Bark's three stages. Residuals and norms are float32.
 
-B rows, T positions, C width, H heads, D = C / H, V vocabulary.
+The caller's `attend` keeps keys and values; `precision` multiplies the weights.
+Shapes: B rows, T positions, C width, H heads, D = C / H.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """Sizes of one stage, from its checkpoint. `bias` and `norm_bias`: whether Linear and LayerNorm have one."""
+    """Sizes of one stage, from its checkpoint. `bias` and `norm_bias`: whether Linear and LayerNorm have a bias."""
 
     n_layer: int
     n_head: int
@@ -31,7 +31,7 @@ class GPTConfig:
     output_vocab_size: int
     bias: bool = False
     norm_bias: bool = False
-    n_codes_total: int = 1  # fine stage: codebooks, and below those that are given
+    n_codes_total: int = 1  # fine stage: number of codebooks; below, how many of them are given
     n_codes_given: int = 1
 
     @property
@@ -40,7 +40,7 @@ class GPTConfig:
 
 
 class Embedding(nn.Embedding):
-    """Without random weights at first: they come from a checkpoint, and drawing them on `meta` imports a second of torch."""
+    """An embedding without random initial weights, whose drawing on `meta` would import a second of torch."""
 
     def reset_parameters(self) -> None:
         pass
@@ -82,10 +82,10 @@ class CausalGPT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
         self.head = Head(config.width, config.output_vocab_size)
-        self.decoders: dict[int, object] = {}  # of the last batch, for the next: what they captured reads these weights
+        self.decoders: dict[int, object] = {}  # kept for the next batch; their captured graphs read these weights
 
     def _apply(self, *args, **kwargs) -> CausalGPT:
-        """Moving the weights (nn.Module's hook for that) makes captured steps worthless."""
+        """nn.Module's hook for moving weights: captured graphs read the old ones, so they are dropped."""
         self.decoders.clear()
         return super()._apply(*args, **kwargs)
 
@@ -106,7 +106,7 @@ class CausalGPT(nn.Module):
         return self.norm(x)
 
     def prefill(self, embeddings: torch.Tensor, positions: torch.Tensor, attend: Attend) -> None:
-        """The same for what `attend` is given alone: of the last block no more than its keys and values."""
+        """As `forward`, but only for the keys and values given to `attend`: the last block's output is not computed."""
         x = embeddings.float() + self.position_embedding(positions)
         *blocks, last = self.blocks
         for block in blocks:
@@ -114,12 +114,12 @@ class CausalGPT(nn.Module):
         attend(last.layer, *last.project(x))
 
     def logits(self, hidden: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-        """Logits of the ids start..stop alone, (..., stop - start): no stage reads the whole vocabulary."""
+        """Logits of the ids start..stop-1 alone, (..., C) -> (..., stop - start): no stage needs the whole vocabulary."""
         return self.head(hidden, start, stop)
 
 
 class FineGPT(nn.Module):
-    """Fine stage: all codebooks up to one in, logits of that one out, every frame seeing every other."""
+    """Fine stage: reads the codebooks up to one and gives that one's logits; every frame attends to all frames."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -145,7 +145,7 @@ class FineGPT(nn.Module):
         return self.norm(x)
 
     def logits(self, hidden: torch.Tensor, codebook: int, n_ids: int) -> torch.Tensor:
-        """Logits of the first n_ids entries of `codebook`."""
+        """Logits of the first n_ids entries of `codebook`, (..., C) -> (..., n_ids)."""
         return self.heads[codebook - self.config.n_codes_given](hidden, 0, n_ids)
 
 

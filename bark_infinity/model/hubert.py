@@ -1,6 +1,6 @@
-"""Semantic tokens of recorded speech: HuBERT's features, and a small network trained to say Bark's token for each.
+"""Semantic tokens of recorded speech: HuBERT's features, and a small network trained to predict Bark's token for each.
 
-Shapes: n tokens, D HuBERT's width. Bark's own way from sound to tokens was never published; this one imitates it.
+Shapes: n tokens, D HuBERT's width. Bark's own way from sound to tokens was never published; this one approximates it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-SAMPLE_RATE = 16_000  # what HuBERT hears, samples per second
+SAMPLE_RATE = 16_000  # of HuBERT's input, in Hz
 LAYER = 9  # HuBERT's layer, counted from 1, that the published quantizers were trained on (their `output_layer`)
-HOP = 320  # samples a token
+HOP = 320  # samples for each token
 
 
 class Quantizer(nn.Module):
@@ -36,7 +36,7 @@ class SemanticEncoder:
 
     @torch.inference_mode()
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """The samples as they are: HuBERT base was trained, as the quantizers were, on speech of any level."""
+        """Samples are not normalised, because HuBERT base and the quantizers were trained on speech of any level."""
         device = next(self._quantizer.parameters()).device
         features = self._hubert(torch.from_numpy(samples).to(device)[None]).last_hidden_state  # (1, n, D)
         return self._quantizer(features)[0].cpu().numpy()

@@ -1,7 +1,7 @@
-"""How weights are kept and multiplied: plain, packed for the CPU, or as int8. Nothing else knows.
+"""Linear layers: weights kept and multiplied as they are, packed for the CPU, or as int8. No other module knows which.
 
-Residuals and norms are float32 in every precision; a linear layer brings its input to the type it multiplies in.
-C inputs, O outputs of a layer.
+Residuals and norms are float32 in every precision; a linear layer converts its input to the type it multiplies in.
+Shapes: C inputs, O outputs of a layer.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from torch import nn
 from ..errors import UsageError
 from .devices import cpu_capabilities, native_type
 
-_ROWS_PACKED_FOR = 16  # oneDNN picks its order of weights for so many rows; one row and a thousand read it well, too
-_OUTPUTS_QUANTISED_AT_ONCE = 64  # what lies between stays in the processor's cache
+_ROWS_PACKED_FOR = 16  # rows that oneDNN orders the weights for; that order also suits one row and a thousand
+_OUTPUTS_QUANTISED_AT_ONCE = 64  # so that intermediate values stay in the processor's cache
 
 
 class Linear(nn.Linear):
-    """Weights in the order of the checkpoint, on any device."""
+    """A linear layer with its weights in the order of the checkpoint, for any device."""
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
-        """(..., C) -> (..., O), through GELU (the exact one) where asked for."""
+        """(..., C) -> (..., O), followed by the exact GELU if asked for."""
         y = F.linear(x.to(self.weight.dtype), self.weight, self.bias)
         return F.gelu(y) if gelu else y
 
 
 class PackedLinear(nn.Module):
-    """float32 or bfloat16 weights in oneDNN's own order, found once instead of at every product.
+    """float32 or bfloat16 weights, reordered for oneDNN once instead of at every product.
 
-    So kept, what a row gets does not depend on its neighbours, to the last bit; but a lone row goes to another kernel,
-    which adds in another order. It is read twice: the weights are what takes the time.
+    A row's result does not depend on its neighbours, to the last bit. A single row would go to another kernel, which adds
+    in another order, so it is doubled; that costs little, because reading the weights takes most of the time.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
@@ -53,9 +53,10 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """int8 weights with a scale an output; inputs in 8 bits with a scale a row, so that no row hears its neighbours.
+    """int8 weights with a scale for each output, and 8-bit inputs with a scale for each row.
 
-    Both scales are symmetric: the largest magnitude is the last level. Gives float32.
+    Rows do not depend on each other. Both scales are symmetric: the largest magnitude is the last level. Results are
+    float32.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
@@ -63,7 +64,7 @@ class Int8Linear(nn.Module):
         quantised, scale = _quantised(weight)
         self.packed = torch.ops.onednn.qlinear_prepack(quantised, None)
         self.levels = _input_levels()
-        self.middle = self.levels + 1.5  # half a level more, for the conversion below cuts off
+        self.middle = self.levels + 1.5  # half a level more, because the conversion to uint8 below truncates
         self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
         self.bias = None if bias is None else bias.float()
 
@@ -103,7 +104,7 @@ Kind = Callable[[torch.Tensor, torch.Tensor | None], nn.Module]
 
 
 class Head(Linear):
-    """The last layer of a stage. No stage reads the whole vocabulary: what part is asked for becomes a layer, once."""
+    """The output layer of a stage. No stage needs the whole vocabulary: each part asked for is packed once."""
 
     def __init__(self, width: int, vocab_size: int):
         super().__init__(width, vocab_size, bias=False)
@@ -111,7 +112,7 @@ class Head(Linear):
         self._parts: dict[tuple[int, int], nn.Module] = {}
 
     def forward(self, hidden: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-        """(..., C) -> logits of the ids start..stop, (..., stop - start)."""
+        """(..., C) -> logits of the ids start..stop-1, (..., stop - start)."""
         if self.kind is None:
             return F.linear(hidden.to(self.weight.dtype), self.weight[start:stop])
         if (start, stop) not in self._parts:
@@ -120,9 +121,9 @@ class Head(Linear):
 
 
 def pack(model: nn.Module, dtype: torch.dtype) -> None:
-    """Put a CPU model's linear layers into the form that is multiplied fastest in `dtype`, one after the other.
+    """Replace a CPU model's linear layers, one at a time, by those that multiply fastest in `dtype`.
 
-    Where this torch cannot do it (no oneDNN), float32 and bfloat16 stay plain; raises UsageError for int8 there.
+    Where torch has no oneDNN, float32 and bfloat16 layers stay as they are, and int8 raises UsageError.
     """
     kind = Int8Linear if dtype == torch.int8 else PackedLinear
     if not _works(kind, working_type(dtype)):
@@ -144,7 +145,7 @@ def working_type(dtype: torch.dtype) -> torch.dtype:
 
 @functools.cache
 def _works(kind: Kind, dtype: torch.dtype) -> bool:
-    """Whether this torch and processor can do it: these operators are not the same in every build."""
+    """True when this build of torch and this processor have the operators of a kind of layer."""
     try:
         kind(torch.ones(32, 32, dtype=dtype), None)(torch.ones(1, 32))
     except (RuntimeError, NotImplementedError, AttributeError):

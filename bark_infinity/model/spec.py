@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: special tokens, vocabularies, rates and windows. Published values are the defaults."""
+"""Special tokens, vocabularies, rates and windows of a checkpoint. The defaults are the published values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class BarkSpec:
         return round(math.floor(n_semantic * self.coarse_per_semantic / n) * n)
 
     def max_semantic_history(self, max_coarse_history: int) -> int:
-        """Semantic tokens that stand beside a coarse history of that many tokens (630 -> 209)."""
+        """Semantic tokens spoken in the same time as `max_coarse_history` interleaved coarse tokens (630 -> 209)."""
         return math.floor(max_coarse_history / self.coarse_per_semantic)
 
     def semantic_of_frames(self, frames: int) -> int:

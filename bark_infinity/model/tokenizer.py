@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import CheckpointError
 from ..files import read_bounded
 
-VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # either will do
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # either is enough
 _MAX_BYTES = 50_000_000  # of any of them; the multilingual one has 3 MB
 _CACHED_TEXTS = 20_000  # segments; 16 MB at most usually
 TOKENIZER_FILES = (*VOCABULARY_FILES, "tokenizer_config.json")
@@ -63,7 +63,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """White space collapsed and composed characters joined (NFC), as the original's tokenizer does."""
-        return list(self._cached(text))  # a text is planned, checked and spoken: three times
+        return list(self._cached(text))  # cached, because planning, checking and speaking encode the same text
 
     def _encode(self, text: str) -> tuple[int, ...]:
         text = unicodedata.normalize("NFC", re.sub(r"\s+", " ", text).strip())
