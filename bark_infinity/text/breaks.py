@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import IntEnum
-from itertools import accumulate, islice
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from .sentences import SPACELESS, sentence_ends
+from .lists import item_lines
+from .sentences import SPACELESS, SPEAKER_NAMES, begins_sentences_small, sentence_ends
 from .units import BLANK_LINE
 
 SYLLABLE_LENGTH = 3  # what a Chinese, Japanese or Korean character adds to a length: the time that it takes
+DIGIT_LENGTH = 6  # what a digit adds: "514" is read as "five hundred fourteen", "1999" as "nineteen ninety-nine"
+ZERO_LENGTH = 2  # "101" and "2000" are hardly longer than "11" and "2"
 VERSE_LINE_LENGTH = 60  # characters; prose is hardly ever wrapped to lines as short as those of verse
 
 
@@ -23,9 +26,10 @@ class Break(IntEnum):
     PHRASE = 3
     CLAUSE = 4
     SENTENCE = 5
-    TURN = 6  # somebody else speaks
-    PARAGRAPH = 7
-    SCENE = 8  # a line of ornaments such as * * *
+    ITEM = 6  # of a list, without a stop at its end
+    TURN = 7  # somebody else speaks
+    PARAGRAPH = 8
+    SCENE = 9  # a line of ornaments such as * * *
 
 
 class TextSegment(NamedTuple):
@@ -39,6 +43,7 @@ _PARAGRAPH = re.compile(r"[^\n]+")  # of a collapsed text
 SPOKEN = re.compile(r"[^\W_]")
 _LETTER = re.compile(r"[^\W\d_]")
 SYLLABLE = re.compile(rf"[{SPACELESS}가-힣]")
+_DIGIT = re.compile(r"\d")
 _CLOSERS = "[\"'”’»)\\]]*(?: »(?!\\S))?"
 _WIDE_CLOSERS = "」』”’）】》"
 _NEVER_FIRST = "々ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"  # in a line, by the rules of Japanese typesetting
@@ -74,10 +79,9 @@ _LYRICS = re.compile(r"♪[^♪\n]*♪")
 _PAIRS = (
     _LYRICS,
     re.compile(r"\[[^][\n]*\]"),
-    re.compile(r"“[^“”\n]*”"),
-    re.compile(r"„[^„“”\n]*[“”]"),
-    re.compile(r"«[^«»\n]*»"),
-    re.compile(r"(?<!\S)»(?=\S)[^«»\n]*«"),
+    # The same marks open in one language and close in another, so each quotation is looked for behind the one before.
+    re.compile(r"“[^“”\n]*”|„[^„“”\n]*[“”]"),
+    re.compile(r"«[^«»\n]*»|(?<![^\s(—–-])»(?=\S)[^«»\n]*«"),
     re.compile(r"‘[^‘’\n]*(?:’(?=\w)[^‘’\n]*)*’(?!\w)"),  # an apostrophe does not close it: ‘I don’t know’
     re.compile(r"(?<![\w\"])\"(?=[^\s\"])[^\"\n]*\"(?!\w)"),
     re.compile(r"「[^「」\n]*」"),
@@ -87,58 +91,98 @@ _PAIRS = (
 # What stays whole at any length.
 _NEVER_CUT = re.compile(
     r"""(?:https?://|www\.)[!-~]+ | (?<![\w.+-])[\w.+-]+@[\w.-]+\w  # URLs and addresses
-      | \d(?:\ \d{3})+(?!\d) | [〇零一二两三四五六七八九十百千万萬亿億]{2,}  # numbers; 1,234.56 has no place anyway
+      | (?<!\d)(?<!\d\ )\d{1,3}(?:\ \d{3}){1,3}(?!\ ?\d)  # 1 234 567, but no row of numbers
+      | [〇零一二两三四五六七八九十百千万萬亿億]{2,12}  # 1,234.56 has no place anyway
       | \S\ (?=[!?;:%°€]|»(?!\S)) | [«¿¡(]\ \S  # French spacing
     """,
     re.VERBOSE,
 )
 
 # "[MAN] " and "OLD MAN: ", which stay with the word that follows.
+_STOPS = re.compile(r"[.!?…।。！？]\W?\Z")
 _CAPITALS = "A-ZÀ-ÖØ-ÞĄĆĘĞİŁŃŚŞŹŻА-ЯЁ"
 _SPEAKER = re.compile(
-    rf"(?<!\S)(?:\[[{_CAPITALS} ]+\]|[{_CAPITALS}][{_CAPITALS}\d.'’-]*(?: [{_CAPITALS}\d.'’-]+){{0,2}}:) (?=\S)"
+    rf"(?<!\S)(?:\[(?:[{_CAPITALS}]+ ){{0,2}}(?:{SPEAKER_NAMES})(?: \d+)?\]"
+    rf"|[{_CAPITALS}][{_CAPITALS}\d.'’-]*(?: [{_CAPITALS}\d.'’-]+){{0,2}}:) (?=\S)"
 )
 
 
-def collapsed(text: str) -> tuple[str, list[int]]:
-    """The paragraphs, one a line and without other white space than single spaces, and the offsets of line ends in verse.
+class CollapsedText(NamedTuple):
+    """Paragraphs, one a line and without other white space than single spaces, and offsets of line ends that matter."""
 
-    Verse is a paragraph of short lines none of which begins with a small letter. Elsewhere a line end says nothing.
-    """
+    text: str
+    verse_ends: list[int]
+    item_ends: list[int]  # where an item of a list comes next
+
+
+def collapse(text: str) -> CollapsedText:
+    """The text with its paragraphs in one line each. Line ends count only in verse and before the items of lists."""
     paragraphs: list[str] = []
     verse_ends: list[int] = []
+    item_ends: list[int] = []
     start = 0
     for paragraph in BLANK_LINE.split(text):
         lines = [" ".join(line.split()) for line in paragraph.splitlines() if line.strip()]
-        if all(map(_is_verse_line, lines)):
-            verse_ends += islice(accumulate((len(line) + 1 for line in lines), initial=start - 1), 1, len(lines))
+        ends = list(accumulate((len(line) + 1 for line in lines), initial=start - 1))  # before each line
+        if items := item_lines(lines):
+            item_ends += [ends[k] for k in items if k > 0]
+        elif _is_verse(lines):
+            verse_ends += ends[1:-1]
         if lines:
             paragraphs.append(" ".join(lines))
             start += len(paragraphs[-1]) + 1
-    return "\n".join(paragraphs), verse_ends
+    return CollapsedText("\n".join(paragraphs), verse_ends, item_ends)
 
 
-def _is_verse_line(line: str) -> bool:
-    first = _LETTER.search(line)
-    length = len(line) + (SYLLABLE_LENGTH - 1) * len(SYLLABLE.findall(line))
-    return length <= VERSE_LINE_LENGTH and not (first and first.group().islower())
+def _is_verse(lines: list[str]) -> bool:
+    """Whether a paragraph has short lines, and none in small letters unless an editor would have wrapped it otherwise."""
+    if any(_length(line) > VERSE_LINE_LENGTH for line in lines):
+        return False
+    firsts = (_LETTER.search(line) for line in lines)
+    return not any(first and first.group().islower() for first in firsts) or not _may_be_wrapped(lines)
 
 
-def find_breaks(text: str, lengths: list[int], goal: int, limit: int, verse_ends: Iterable[int]) -> dict[int, Break]:
+def _length(line: str) -> int:
+    return len(line) + (SYLLABLE_LENGTH - 1) * len(SYLLABLE.findall(line))
+
+
+def _may_be_wrapped(lines: list[str]) -> bool:
+    """Whether no line would have had room for the first word of the next, up to the length of the longest."""
+    longest = max(map(len, lines))
+    return all(len(line) + 1 + len(following.split(" ", 1)[0]) > longest for line, following in pairwise(lines))
+
+
+def weights_of(text: str) -> bytearray:
+    """What each character adds to a length, by the time that it takes to speak: digits are read as words."""
+    weights = bytearray(b"\1") * len(text)
+    for match in SYLLABLE.finditer(text):
+        weights[match.start()] = SYLLABLE_LENGTH
+    for match in _DIGIT.finditer(text):
+        weights[match.start()] = DIGIT_LENGTH if int(match.group()) else ZERO_LENGTH
+    return weights
+
+
+def find_breaks(prose: CollapsedText, lengths: list[int], goal: int, limit: int) -> dict[int, Break]:
     """The places where a text may be cut, ascending, and how good they are."""
+    text = prose.text
     breaks: dict[int, Break] = {}
     for grade, pattern in _PLACES:
         breaks.update((match.end(), grade) for match in pattern.finditer(text))
-    for paragraph in _PARAGRAPH.finditer(text):
-        start, end = paragraph.span()
-        if lengths[end] - lengths[start] > goal:  # else it stays whole, and nltk need not be imported
-            breaks.update((start + place, Break.SENTENCE) for place in sentence_ends(paragraph.group()))
-    for place, grade in [*((place, Break.CLAUSE) for place in verse_ends), *_turns(text)]:
+    small_letters = begins_sentences_small(text)
+    for first, last in pairwise([0, *prose.item_ends, len(text)]):
+        for paragraph in _PARAGRAPH.finditer(text, first, last):
+            start, end = paragraph.span()
+            if lengths[end] - lengths[start] > goal:  # else it stays whole
+                places = sentence_ends(paragraph.group(), small_letters)
+                breaks.update((start + place, Break.SENTENCE) for place in places)
+    for place, grade in [*((place, Break.CLAUSE) for place in prose.verse_ends), *_turns(text)]:
         if place in breaks:
             breaks[place] = max(breaks[place], grade)
     for start, end in _whole(text, lengths, limit):
         for place in range(start + 1, end):
             breaks.pop(place, None)
+    for place in prose.item_ends:
+        breaks[place] = Break.SENTENCE if _STOPS.search(text, max(0, place - 3), place) else Break.ITEM
     return _between_spoken(text, breaks)
 
 

@@ -66,6 +66,7 @@ _NEXT_OF_DATE = re.compile(r"\s*\d{1,2}\.|\s*\d{1,2} [가-힣]")
 _IN_DATE = re.compile(r"\d\. ?\d{1,2}\Z")
 _NUMBER_AT_END = re.compile(r"\d\Z|(?<!\w)[IVX]+\Z")
 _FEW_WORDS = 3  # of a sentence that has only just begun: "In the year 1905"
+_EXAMPLES = ("ej", "ex", "es")  # p. ej., p. ex., p. es.: for example
 _STREET = re.compile(r"\w{3,}str")
 _QUOTE_AT_END = re.compile(r"[\"'”’»›“‘«」』]")
 _CASELESS = re.compile("[\u0900-\u097f가-힣]")
@@ -237,6 +238,8 @@ def _ends_at_period(text: str, start: int, place: int, following: re.Match[str])
     article, _, elided = before.rpartition("’" if "’" in before else "'")
     if elided and len(article) <= 4:
         before = elided  # l'Avv. Verdi
+    if earlier.lower() == "p." and before in _EXAMPLES:
+        return False
     if is_announcing(before) or _HINDI_INITIALS.fullmatch(before):
         return False
     if before.lower() in UNITS and _NUMBER_AT_END.search(earlier) and after[0].isupper():

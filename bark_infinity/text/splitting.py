@@ -16,7 +16,17 @@ from math import ceil
 from typing import NamedTuple
 
 from .blocks import find_blocks
-from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, Break, TextSegment, collapsed, find_breaks
+from .breaks import (
+    SPOKEN,
+    SYLLABLE,
+    SYLLABLE_LENGTH,
+    Break,
+    CollapsedText,
+    TextSegment,
+    collapse,
+    find_breaks,
+    weights_of,
+)
 from .sentences import SPACELESS
 from .units import characters
 
@@ -46,8 +56,8 @@ def split_text(
     numbers and URLs are not cut; one that is longer than `max_length` by itself makes a longer segment, but never one
     of more than `max_ids` token ids as `count_ids` counts them (estimated where it is not given). Nothing but white
     space and lines of ornaments is lost. A heading is a segment of its own. A Chinese, Japanese or Korean character
-    counts as `SYLLABLE_LENGTH`, for the time it takes to speak. `jitter` shifts both lengths by one random number of at
-    most so many characters, the same for the same `seed`.
+    counts as `SYLLABLE_LENGTH` and a digit as `DIGIT_LENGTH`, for the time they take to speak. `jitter` shifts both
+    lengths by one random number of at most so many characters, the same for the same `seed`.
     Raises ValueError on lengths that make no sense. Text without a letter or digit is one segment.
     """
     segments = split_with_breaks(
@@ -99,18 +109,19 @@ def within_ids(
 
 
 def _split_block(text: str, goal: int, limit: int) -> list[TextSegment]:
-    text, verse_ends = collapsed(text)
+    prose = collapse(text)
+    text = prose.text
     if not SPOKEN.search(text):
         return [TextSegment(text.replace("\n", " "), Break.PARAGRAPH)] if text else []
-    segments = _MarkedText(text, goal, limit, verse_ends).segments()
+    segments = _MarkedText(prose, goal, limit).segments()
     return [TextSegment(text[start:end].replace("\n", " "), grade) for start, end, grade in segments]
 
 
 def estimate_seconds(text: str) -> float:
-    """Rough seconds of speech, for planning."""
+    """Rough seconds of speech, for planning. Digits take the time of the words they are read as."""
     text = " ".join(text.split())
     syllables = len(SYLLABLE.findall(text))
-    return syllables / SYLLABLES_PER_S + (len(text) - syllables) / CHARACTERS_PER_S
+    return syllables / SYLLABLES_PER_S + (sum(weights_of(text)) - SYLLABLE_LENGTH * syllables) / CHARACTERS_PER_S
 
 
 def normalize_text(text: str) -> str:
@@ -139,15 +150,12 @@ class Piece(NamedTuple):
 class _MarkedText:
     """A text with the places where it may be cut, and the lengths that its segments are to have."""
 
-    def __init__(self, text: str, goal: int, limit: int, verse_ends: Iterable[int] = ()) -> None:
-        weights = bytearray(b"\1") * len(text)
-        for match in SYLLABLE.finditer(text):
-            weights[match.start()] = SYLLABLE_LENGTH
-        self.text = text
+    def __init__(self, prose: CollapsedText, goal: int, limit: int) -> None:
+        self.text = prose.text
         self.goal = goal
         self.limit = limit
-        self.lengths = list(accumulate(weights, initial=0))  # of the text before each offset
-        self.breaks = find_breaks(text, self.lengths, goal, limit, verse_ends)
+        self.lengths = list(accumulate(weights_of(prose.text), initial=0))  # of the text before each offset
+        self.breaks = find_breaks(prose, self.lengths, goal, limit)
         self.places = list(self.breaks)
 
     def segments(self) -> list[Piece]:
@@ -192,7 +200,7 @@ class _MarkedText:
             return False
         if self.is_short(segment):
             return True
-        if segment.grade >= Break.TURN:
+        if segment.grade >= Break.ITEM:
             return False
         if segment.grade is Break.SENTENCE and piece.grade < Break.SENTENCE:
             return False  # the head of a long sentence stays with that sentence
@@ -230,7 +238,7 @@ def _within_ids(segment: str, count_ids: Callable[[str], int], max_ids: int) -> 
     if len(segment) < 2 or ids <= max_ids:
         return [segment]
     middle = len(segment) // 2
-    breaks = _MarkedText(segment, 0, middle).breaks
+    breaks = _MarkedText(CollapsedText(segment, [], []), 0, middle).breaks
     central = [place for place in breaks if abs(place - middle) <= middle / 2]
     best = max(central or breaks, key=lambda place: (breaks[place], -abs(place - middle)), default=None)
     places = [best] if best is not None else _places_in_word(segment, ceil(ids / max_ids))

@@ -20,7 +20,7 @@ LANGUAGES = {
     "es": "—¿Qué haces aquí? —preguntó Juan mirando a la Sra. López. —Nada —respondió ella—. Solo quería ver el mar. ¡Qué "
     "día tan bonito!| El tren, que había salido de Madrid a las 10.30 con más de cuarenta minutos de retraso,| llegó "
     "finalmente a Sevilla cuando ya nadie lo esperaba; en el andén solo quedaba un perro.",
-    "fr": "« Où vas-tu ? » demanda-t-il. « Nulle part ! »| Elle partit, sans un mot, vers la gare de l'Est où M. Dupont "
+    "fr": "« Où vas-tu ? » demanda-t-il. « Nulle part ! »| Elle partit, sans un mot, vers la gare de l'Est| où M. Dupont "
     "l'attendait depuis 15 h 30 avec 1 234 567 francs dans une valise.| Quoi ? C'est vrai : il n'y avait personne d'autre ; "
     "le train était déjà parti…",
     "hi": 'डॉ. शर्मा आज सुबह दिल्ली पहुँचे। उन्होंने कहा, "मैं यहाँ बहुत खुश हूँ। सब लोग अच्छे हैं।"| फिर वे अपने पुराने मित्रों से मिलने के '
@@ -34,7 +34,7 @@ LANGUAGES = {
     '저녁에는 영화를 보기로 했습니다. "정말요?" 그녀가 물었다.| "네." 그가 대답했다. 3.5킬로미터를 걸었다.',
     "pl": "Prof. Nowak mieszka na ul. Długiej, tzn. niedaleko stąd. „Dzień dobry! Jak się pan ma?” – zapytała sąsiadka.| Nie "
     "odpowiedział, bo myślał o bracie, który w 1990 r. wyjechał do Ameryki, obiecał pisać co tydzień, a potem przez lata nie "
-    "przysłał ani jednego listu. Tak.",
+    "przysłał ani jednego listu.| Tak.",
     "pt": "O Sr. Silva chegou às 15.30. “Bom dia! Tudo bem?”, perguntou ele.| A rua estava vazia, o sol queimava as pedras "
     "antigas da calçada, e ao longe, muito ao longe,| ouvia-se o sino da igreja onde, dizem, ninguém entra desde a grande "
     "cheia de 1967. Não sei.",
@@ -182,6 +182,60 @@ def test_one_endless_word_is_cut_in_like_parts() -> None:
 @pytest.mark.parametrize("text", ["😀", "😀 🎉 👩‍👩‍👧‍👦 " * 30, "\u200b", "٭ ٭"])
 def test_signs_alone_are_one_segment(text: str) -> None:
     assert split_text(text) == [" ".join(text.split())]
+
+
+def test_german_quotations_are_not_what_stands_between_them() -> None:
+    text = "»Bist du sicher?« Anna sah ihn lange an. »Ich war noch nie so sicher.« Er legte den Schlüssel hin. " * 3
+    parts = split_text(text, goal_length=20, max_length=60)
+    assert parts[:2] == [
+        "»Bist du sicher?« Anna sah ihn lange an.",
+        "»Ich war noch nie so sicher.« Er legte den Schlüssel hin.",
+    ]
+    assert all(len(part) <= 60 and part.count("»") == part.count("«") for part in parts)
+    whole = "»Ja. Das ist gut, sagte er. Nun komm.«"
+    parts = split_text(f"Er rief: {whole} Dann ging er und kam nie wieder.", goal_length=40, max_length=45)
+    assert any(whole in part for part in parts)
+
+
+def test_items_without_stops_are_segments_of_their_own() -> None:
+    text = "Do the following:\n1. Open the box on the left\n2. Take out the old\nlamp\n3. Close the box again"
+    assert split_text(text) == [
+        "Do the following:",
+        "1. Open the box on the left",
+        "2. Take out the old lamp",
+        "3. Close the box again",
+    ]
+    with_stops = text.replace("\n2", ".\n2").replace("\n3", ".\n3")
+    assert split_text(with_stops)[1] == "1. Open the box on the left. 2. Take out the old lamp. 3. Close the box again"
+    assert split_text("It was on page\n12. Then we found\nthe rest of it.") == [
+        "It was on page 12. Then we found the rest of it."
+    ]
+
+
+def test_sounds_stay_with_the_sentence_before_and_speakers_with_the_one_behind() -> None:
+    for tag in ("[laughs]", "[LAUGHS]", "(sighs)", "*coughs*", "[clears throat]"):
+        assert split_text(f"That was all of it. {tag} Then he went.", goal_length=10, max_length=40) == [
+            f"That was all of it. {tag}",
+            "Then he went.",
+        ]
+    assert split_text("That was all of it. [OLD MAN] Then he went.", goal_length=10, max_length=40)[1][0] == "["
+
+
+def test_verse_in_small_letters_is_verse() -> None:
+    lines = ["walking down the road again", "with my pockets full of rain", "every window has a light"]
+    lines += ["but there's none for me tonight", "so i sing it to the moon", "and the moon is leaving soon"] * 3
+    parts = split_text("\n".join(lines))
+    assert len(parts) > 1 and all(any(part.endswith(line) for line in lines) for part in parts)
+
+
+def test_digits_count_by_the_words_they_are_read_as() -> None:
+    assert estimate_seconds("514") == pytest.approx(estimate_seconds("five hundred fourteen"), rel=0.3)
+    assert estimate_seconds("2000") == pytest.approx(estimate_seconds("two thousand"), rel=0.3)
+    run = " ".join(str(number) for number in range(101, 999, 7))
+    parts = split_text(f"The numbers are {run} and that is all.")
+    assert len(parts) > 10 and max(map(estimate_seconds, parts)) < 13
+    assert " ".join(parts) == f"The numbers are {run} and that is all."
+    assert max(map(len, split_text("一二三四五六七八九十" * 100))) <= 60
 
 
 def test_right_to_left_is_cut_at_its_own_marks() -> None:
