@@ -1,6 +1,6 @@
-"""The names of Suno's module `bark.api`, for scripts and notebooks that import them from there.
+"""The functions of Suno's module `bark.api`, for scripts and notebooks that import them from there.
 
-They are those of `drop_in`, which is imported with torch when the first of them is asked for.
+They come from `drop_in`, which is imported, with torch, when one of them is first used.
 """
 
 from __future__ import annotations
