@@ -36,3 +36,7 @@ LANGUAGES = {
     "tr": "Turkish",
     "zh": "Chinese",
 }
+
+SPEAKER_NAMES = (
+    "MAN|WOMAN|BOY|GIRL|CHILD|NARRATOR|SPEAKER|HOST|VOICE"  # the last word of tags such as [OLD MAN]; others are sounds
+)

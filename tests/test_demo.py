@@ -86,6 +86,18 @@ def test_digits_and_capitals_are_read(bark):
         assert distance(written, read) < 0.3 * len(read), (written, read)
 
 
+@pytest.mark.parametrize("text", ["MAN: Hello.", "[WOMAN] Hello.", "OLD MAN: Hello.", "Hello. [laughs]", "♪ Hello. ♪"])
+def test_tags_are_not_spoken(bark, text):
+    assert bark.encode(text) == bark.encode("Hello.")
+    plain, tagged = (one.voice.semantic for one in spoken(bark, "Hello.", text))
+    assert plain.tolist() == tagged.tolist()
+
+
+def test_words_before_a_colon_are_spoken(bark):
+    assert len(bark.encode("WARNING: Stop.")) > len(bark.encode("Stop."))
+    assert len(bark.encode("[laughs]")) > 0  # there is nothing else to say
+
+
 def test_what_nobody_can_read_is_passed_over(bark):
     plain, strange = spoken(bark, "She put the kettle on.", "She put \u266a\u4f60\u597d the kettle \U0001f600 on.")
     said, other = phones_of(plain.voice.semantic), phones_of(strange.voice.semantic)

@@ -14,6 +14,7 @@ from bark_infinity import Voice
 from bark_infinity import constants as c
 from bark_infinity.checkpoints.huggingface import generation_config
 from bark_infinity.model.spec import BarkSpec
+from bark_infinity.model.tokenizer import IGNORES_TAGS
 
 from . import settings
 from . import tokens as t
@@ -95,7 +96,7 @@ def export(folder: Path, target: Path) -> None:
     stages = dict.fromkeys(("semantic", "coarse", "fine"), SPEC)
     (target / "generation_config.json").write_text(json.dumps(generation_config(stages), indent=2) + "\n")
     (target / "vocab.txt").write_text("\n".join(t.VOCABULARY) + "\n")
-    (target / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}) + "\n")
+    (target / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, IGNORES_TAGS: True}) + "\n")
 
 
 def voices(folder: Path, target: Path) -> None:

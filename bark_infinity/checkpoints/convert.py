@@ -16,7 +16,7 @@ from ..errors import OutputError
 from ..files import to_disk
 from ..model.codec import Codec, modern_names
 from ..model.gpt import GPTConfig
-from ..model.tokenizer import Tokenizer
+from ..model.tokenizer import IGNORES_TAGS, Tokenizer
 from .huggingface import generation_config, model_config, tensor_name
 from .reading import Checkpoint, check_spec, check_together, fitted, type_of
 
@@ -153,4 +153,6 @@ def _tokenizer_files(tokenizer: Tokenizer) -> dict[str, str]:
         config |= {"tokenize_chinese_chars": normalizer["handle_chinese_chars"]}
     else:
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if tokenizer.ignores_tags:
+        config[IGNORES_TAGS] = True
     return {"tokenizer.json": text, "tokenizer_config.json": _json(config)}

@@ -8,8 +8,9 @@ from enum import IntEnum
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from ..constants import SPEAKER_NAMES
 from .lists import item_lines
-from .sentences import SPACELESS, SPEAKER_NAMES, begins_sentences_small, sentence_ends
+from .sentences import SPACELESS, begins_sentences_small, sentence_ends
 from .units import BLANK_LINE
 
 SYLLABLE_LENGTH = 3  # what a Chinese, Japanese or Korean character adds to a length: the time that it takes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from ..constants import SPEAKER_NAMES
 from .abbreviations import (
     ABBREVIATIONS,
     AFTER_ORDINALS,
@@ -23,9 +24,6 @@ from .lists import inline_items
 
 SPACELESS = "々〇〻\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaffぁ-ゖァ-ヺー\U00020000-\U0003ffff"
 """Characters of scripts written without spaces, for use inside the brackets of a regular expression."""
-
-SPEAKER_NAMES = "MAN|WOMAN|BOY|GIRL|CHILD|NARRATOR|SPEAKER|HOST|VOICE"
-"""What ends a tag in capitals that tells who speaks, such as [OLD MAN]. Other tags are sounds."""
 
 _CLOSERS = "\"'”’»›)\\]}*_♪"
 _WIDE_CLOSERS = "」』）】》〉］｝"

@@ -8,6 +8,7 @@ import unicodedata
 import pytest
 import tiny
 
+from bark_infinity.checkpoints.convert import _tokenizer_files
 from bark_infinity.errors import CheckpointError
 from bark_infinity.model.tokenizer import Tokenizer
 
@@ -85,3 +86,19 @@ def test_padding_and_truncation_of_a_saved_tokenizer_are_not_obeyed(tmp_path):
     assert '"Fixed": 256' in (tmp_path / "json" / "tokenizer.json").read_text()
     tokenizer = Tokenizer.from_folder(tmp_path / "json")
     assert len(tokenizer.encode("Hello")) == 5 and len(tokenizer.encode("a " * 300)) == 300
+
+
+def test_tags_are_left_out_only_where_the_configuration_says_so(tmp_path):
+    tiny.write_tokenizer(tmp_path)
+    plain = Tokenizer.from_folder(tmp_path)
+    assert not plain.ignores_tags and len(plain.encode("MAN: Hello")) > len(plain.encode("Hello"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"ignores_tags": True}))
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert tokenizer.encode("MAN: Hello [laughs]") == plain.encode("Hello")
+    assert tokenizer.encode("MAN:") == plain.encode("MAN:")
+
+
+def test_a_converted_tokenizer_leaves_tags_out_as_before(tmp_path):
+    for name, content in _tokenizer_files(Tokenizer.from_vocabulary(WORDS, ignores_tags=True)).items():
+        (tmp_path / name).write_text(content)
+    assert Tokenizer.from_folder(tmp_path).ignores_tags
