@@ -36,7 +36,7 @@ SPEC = BarkSpec(
 )
 _VOICE_SECONDS = (2.8, 4.0)
 # Causal masks and buffers of training: 9 MB that transformers makes by itself.
-MADE_ON_LOADING = (".attn.bias", ".embed_avg", ".cluster_size", ".inited")
+CREATED_ON_LOADING = (".attn.bias", ".embed_avg", ".cluster_size", ".inited")
 
 
 def _stage_config(shape: settings.Shape, inputs: int, outputs: int) -> dict[str, object]:
@@ -80,7 +80,7 @@ def model_of(folder: Path) -> BarkModel:
     model = BarkModel(config).eval()
     tensors = _tensors(folder) | {f"codec_model.{name}": tensor for name, tensor in codec.state_dict().items()}
     missing, unexpected = model.load_state_dict(tensors, strict=False)
-    missing = [name for name in missing if not name.endswith(MADE_ON_LOADING)]
+    missing = [name for name in missing if not name.endswith(CREATED_ON_LOADING)]
     assert not missing and not unexpected, (missing, unexpected)
     return model
 
@@ -90,7 +90,7 @@ def export(folder: Path, target: Path) -> None:
     model = model_of(folder).to(torch.bfloat16)
     model.generation_config = GenerationConfig()  # its own is written below: `save_pretrained` refuses it
     target.mkdir(parents=True, exist_ok=True)
-    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(MADE_ON_LOADING)}
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(CREATED_ON_LOADING)}
     model.save_pretrained(target, state_dict=kept)
     (target / "model.safetensors").chmod(0o644)
     stages = dict.fromkeys(("semantic", "coarse", "fine"), SPEC)
