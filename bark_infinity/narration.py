@@ -306,7 +306,7 @@ class Narration:
         if self.path is None:
             assert self.clip is not None
             return write_clip(self.clip, self.segments, self._recipe.engine, options)
-        return restitch_file(self.path, lambda codes: self._recipe.engine.decode([codes])[0], options)
+        return restitch_file(self.path, lambda codes: self._recipe.engine.decode([codes])[0], path)
 
     def _make(self) -> Iterator[FinishedSegment]:
         from .run.clips import Clip, FailedClip

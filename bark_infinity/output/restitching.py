@@ -46,13 +46,15 @@ def restitch_clip(
         journal.close(complete=True)
 
 
-def restitch_file(path: Path, decode: Decode, options: Options) -> Path:
-    """Write a finished clip anew, from the tokens beside its audio file `path`, as resolved options say; the new path.
+def restitch_file(path: Path, decode: Decode, destination: Path) -> Path:
+    """Write a finished clip once more, as `destination`, from the tokens beside its audio file `path`; the new path.
 
-    Raises as `restitch_clip`.
+    Raises as `restitch_clip`, and UsageError for a destination whose ending is no format.
     """
     name = str(path.with_suffix(".json"))
     manifest = read_manifest(name)
+    place = {"output_dir": str(destination.parent), "output_filename": destination.name}
+    options = resolve(dataclasses.replace(Options(**manifest.settings), from_manifest=name, restitch=True, **place))
     plan = plan_restitched(manifest, options)
     with contextlib.closing(ClipTokens(name, manifest)) as tokens:
         clip = restitch_clip(manifest, plan, tokens, decode, Path(options.output_dir), options)

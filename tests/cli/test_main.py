@@ -248,7 +248,6 @@ BAD = [
     (["--text_prompt", ""], "--text_prompt has no text"),
     (["--text_prompt", "...!"], "nothing to say"),
     (["--prompt_file", "absent.txt"], "absent.txt does not exist"),
-    (["--prompt_file", "latin.txt"], "latin.txt is not UTF-8"),
     (["--prompt_file", "."], "cannot be read"),
     (["--text_prompt", "a", "--prompt_file", "b"], "exclude each other"),
     (["--history_prompt", "v2/en_speaker_66"], "v2/en_speaker_6"),
@@ -343,11 +342,11 @@ def test_one_failing_prompt_does_not_stop_the_others(perform, monkeypatch):
 
 
 def test_a_prompt_that_cannot_be_spoken_is_left_out_and_listed(perform):
-    Path("three.txt").write_text("One line.\n***\nThree lines.\n")
+    Path("three.txt").write_text("One line.\n...\nThree lines.\n")
     arguments = ["--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line"]
     status, out, err = perform(*arguments)
     assert status == 1 and [Path(w).name for w in out] == ["1_One_line-SPK-random.wav", "3_Three_lines-SPK-random.wav"]
-    assert "'***'" in err
+    assert "'...'" in err
     assert perform(*arguments, "--dry_run")[0] == 0
 
 

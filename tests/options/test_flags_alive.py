@@ -399,7 +399,7 @@ def same_tokens_in_another_dress(run: Run, _: Made) -> bool:
 
 def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
     """Every run is the second one: the first was stopped when it had made one segment."""
-    perform, stream = commands.perform, Bark.stream
+    perform, stream = commands.speak, Bark.stream
 
     def stream_once(*arguments):
         yield next(stream(*arguments))
@@ -412,7 +412,7 @@ def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
                 perform(options, *more)
         return perform(options, *more)
 
-    patch.setattr(commands, "perform", perform_again)
+    patch.setattr(commands, "speak", perform_again)
 
 
 def ffmpeg_case() -> Case:

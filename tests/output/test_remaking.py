@@ -281,5 +281,5 @@ def test_what_the_tokens_were_made_of_is_not_needed(perform, make_voice, made_wi
     status, (again,), said = perform("--from_manifest", str(manifest), "--restitch", "--gain_db", "-6")
     assert status == 0, said
     old, new = content(Path(path)), content(Path(again))
-    assert new["settings"] == old["settings"] | {"gain_db": -6.0, "restitch": True}
+    assert new["settings"] == old["settings"] | {"gain_db": -6.0, "restitch": True, "output_format": "wav"}
     assert perform("--from_manifest", str(manifest), "--restitch", "--dry_run")[0] == 0
