@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..options.flag import SHAPE_TOKENS, Shapes
+from ..options.resolve import resolve
 from ..options.table import Options, flags
 from ..run.clips import Clip, Heard
 from ..run.journal import RunJournal
