@@ -89,7 +89,7 @@ def _open_pipe_in_time(path: str | Path) -> BinaryIO:
     return opened[0]
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], None], overwrite: bool = True) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool = True) -> None:
     """Call `write` on a file beside `path`, flush it to disk, then give it its name.
 
     With `overwrite=False` a file that already has the name stays and FileExistsError is raised.

@@ -64,7 +64,8 @@ def write_model(checkpoints: Mapping[str, Checkpoint], folder: Path, dtype: torc
     codec = checkpoints["fine"].codec()
     Codec(codec, torch.device("cpu"), checkpoints["fine"].name)  # raises CheckpointError if it is incomplete
     plan = {f"codec_model.{name}": (tensor, torch.float32) for name, tensor in modern_names(codec.read()).items()}
-    configs, masks = {}, {}
+    configs: dict[str, GPTConfig] = {}
+    masks: dict[str, tuple[torch.Tensor, torch.dtype]] = {}
     for stage, checkpoint in checkpoints.items():
         weights = checkpoint.stage(stage)
         check_spec(checkpoint.spec, stage, weights.config, checkpoint.name)
@@ -120,7 +121,8 @@ def _safetensors(plan: Planned) -> Iterator[bytes | memoryview]:
 
 def _header(plan: Planned) -> bytes:
     """The header: its length (8 bytes, little-endian), then JSON with each tensor's type, shape and byte range."""
-    entries, start = {"__metadata__": {"format": "pt"}}, 0
+    entries: dict[str, Mapping[str, object]] = {"__metadata__": {"format": "pt"}}
+    start = 0
     for name, (tensor, dtype) in plan.items():
         stop = start + _size(tensor, dtype)
         entries[name] = {"dtype": _TYPES[dtype], "shape": list(tensor.shape), "data_offsets": [start, stop]}
@@ -145,7 +147,8 @@ def _tokenizer_files(tokenizer: Tokenizer) -> dict[str, str]:
     content = json.loads(text)
     words = content["model"]["vocab"]
     tokens = {f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "SEP", "PAD", "CLS", "MASK")}
-    config = {name: token if token in words else None for name, token in tokens.items()}  # else transformers adds them
+    # None for those that the vocabulary lacks: transformers would add them
+    config: dict[str, object] = {name: token if token in words else None for name, token in tokens.items()}
     normalizer = content["normalizer"] or {}
     if normalizer.get("type") == "BertNormalizer":
         config |= {"tokenizer_class": "BertTokenizer", "do_lower_case": normalizer["lowercase"]}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
+from typing import TypedDict
 
 from ..errors import CheckpointError, OutputError
 from ..files import to_disk, write_whole
@@ -80,12 +81,13 @@ class CachedRepo:
 
         url = hf_hub_url(self._repo, name)
         found = get_hf_file_metadata(url)
-        for what, value in (("ETag", found.etag), ("X-Repo-Commit", found.commit_hash)):
-            if not _FILE_NAME.fullmatch(value or ""):
+        etag, commit = found.etag or "", found.commit_hash or ""
+        for what, value in (("ETag", etag), ("X-Repo-Commit", commit)):
+            if not _FILE_NAME.fullmatch(value):
                 raise CheckpointError(
                     f"{url} answers without a usable {what}, so it is no hub; check HF_ENDPOINT, proxy and firewall"
                 )
-        return RemoteFile(url, name, found.etag, found.commit_hash, found.size)
+        return RemoteFile(url, name, etag, commit, found.size)
 
     def download(self, remote: RemoteFile, again: bool) -> Path:
         """Download a file into the cache, resuming an earlier attempt; with `again` also a file that is there.
@@ -119,14 +121,20 @@ class CachedRepo:
                 return content
         return {}
 
-    def _write_note(self, name: str, state: Mapping[str, object], sha256: str) -> None:
+    def _write_note(self, name: str, state: _State, sha256: str) -> None:
         path = self._folder / _NOTES / f"{name}.json"
         with contextlib.suppress(OSError, OutputError):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, lambda file: file.write(json.dumps({**state, "sha256": sha256}).encode()))
 
 
-def _state(path: Path) -> dict[str, object]:
+class _State(TypedDict):
+    etag: str
+    size: int
+    mtime_ns: int
+
+
+def _state(path: Path) -> _State:
     """ETag, size and date of a cached file, which show cheaply whether it has changed.
 
     `etag` is empty where the cache has copies in place of links.

@@ -45,11 +45,18 @@ class Hub:
         path = stored.find(name)
         return path if path and stored.is_sound(name, path) else None
 
-    def file(self, repo: str, name: str, required: bool = True, mend: str = _MEND) -> Path | None:
-        """A file of a repository, downloaded if needed. None if the repository lacks it and it is not `required`.
+    def file(self, repo: str, name: str, mend: str = _MEND) -> Path:
+        """A file of a repository, downloaded if needed.
 
         Raises CheckpointError, with the advice `mend`, if it is missing or cannot be downloaded.
         """
+        path = self.optional_file(repo, name, mend)
+        if path is None:
+            raise CheckpointError(f"the hub repository {repo} has no {name}; it is in no layout known here")
+        return path
+
+    def optional_file(self, repo: str, name: str, mend: str = _MEND) -> Path | None:
+        """As `file`, but None for a file that the repository lacks."""
         if not self._force and (path := self.cached(repo, name)):
             return path
         stored = CachedRepo(repo, self._cache)
@@ -73,11 +80,7 @@ class Hub:
             if isinstance(error, EntryNotFoundError) and not isinstance(
                 error, FileNotFoundError
             ):  # a FileNotFoundError is about a local file
-                if not required:
-                    return None
-                raise CheckpointError(
-                    f"the hub repository {repo} has no {name}; it is in no layout known here"
-                ) from None
+                return None
             if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
                 raise CheckpointError(
                     f"{name} of {repo} cannot be saved ({_reason(error)}); free space or give another --model_dir"
@@ -89,7 +92,7 @@ class Hub:
         """The folder with a repository's tokenizer. Raises CheckpointError."""
         if folder := self._cached_folder(repo, [VOCABULARY_FILES]):
             return folder
-        found = [path for name in TOKENIZER_FILES if (path := self.file(repo, name, required=False))]
+        found = [path for name in TOKENIZER_FILES if (path := self.optional_file(repo, name))]
         if not found:
             raise CheckpointError(f"the hub repository {repo} has no tokenizer ({', '.join(VOCABULARY_FILES)})")
         return found[0].parent
@@ -101,11 +104,11 @@ class Hub:
             return folder
         folder = self.file(repo, "config.json", mend=mend).parent
         for name in beside:
-            self.file(repo, name, required=False, mend=mend)
+            self.optional_file(repo, name, mend)
         for weights, index in zip(WEIGHT_FILES, INDEX_FILES, strict=True):
-            if self.file(repo, weights, required=False, mend=mend):
+            if self.optional_file(repo, weights, mend):
                 return folder
-            if parts := self.file(repo, index, required=False, mend=mend):
+            if parts := self.optional_file(repo, index, mend):
                 for part in index_parts(parts):
                     self.file(repo, part, mend=mend)
                 return folder
@@ -116,7 +119,8 @@ class Hub:
     def _cached_folder(self, repo: str, needed: Sequence[Sequence[str]]) -> Path | None:
         """The cached folder of a repository if it has at least one file of each group, else None."""
         found = [next(filter(None, (self.cached(repo, name) for name in group)), None) for group in needed]
-        return found[0].parent if all(found) and not self._force else None
+        paths = [path for path in found if path is not None]
+        return paths[0].parent if len(paths) == len(needed) and not self._force else None
 
     def _is_damaged(self, repo: str, name: str) -> bool:
         return CachedRepo(repo, self._cache).find(name) is not None and self.cached(repo, name) is None

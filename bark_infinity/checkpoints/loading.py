@@ -19,7 +19,7 @@ from .finding import find_checkpoints
 from .fingerprint import fingerprint
 from .hub import Hub
 from .places import PUBLISHED, WEIGHT_FILES, original_cache
-from .reading import STAGES, StageWeights, build, check_spec, check_together
+from .reading import STAGES, Checkpoint, StageWeights, build, check_spec, check_together
 from .suno import SunoCheckpoint
 
 _WORKING_BYTES = 2 * 2**30  # caches and activations of a few rows on a GPU, beside the weights
@@ -129,7 +129,7 @@ def load_codec(choice: ModelChoice) -> Codec:
     model = choice.model_of("fine")
     repo = PUBLISHED.get(model)
     if repo and not any(hub.cached(repo, name) for name in WEIGHT_FILES):
-        checkpoint = SunoCheckpoint(original_cache(), hub)
+        checkpoint: Checkpoint = SunoCheckpoint(original_cache(), hub)
     else:
         checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
     return Codec(checkpoint.codec(), device, checkpoint.name)

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import torch
@@ -60,10 +60,10 @@ class Safetensors(Mapping[str, torch.Tensor]):
     """The tensors of one or several `.safetensors` files, mapped into memory, read when asked for."""
 
     def __init__(self, paths: Sequence[Path]):
-        self._files = {}
+        self._files: dict[str, tuple[Path, Any]] = {}  # the library gives its open files no public type
         for path in paths:
             try:
-                file = safe_open(path, framework="pt")
+                file: Any = safe_open(path, framework="pt")
             except (SafetensorError, OSError) as error:
                 raise CheckpointError(
                     f"{path} is damaged or no safetensors file ({error}); copy or download it again"
@@ -84,9 +84,10 @@ class Safetensors(Mapping[str, torch.Tensor]):
         return len(self._files)
 
 
-def load_pickled(path: Path) -> Mapping[str, object]:
+def load_pickled(path: Path) -> Mapping[object, object]:
     """The dict in a `.pt` or `.bin` file, by torch's reader that builds tensors and plain values and runs nothing."""
-    scalars = [np._core.multiarray.scalar, (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype]
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]  # not public, and pickles name it
+    scalars = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype]
     dtypes = [np.dtypes.Float64DType, np.dtypes.Float32DType]  # Suno's `best_val_loss` can be a NumPy scalar
     try:
         zipped = zipfile.is_zipfile(path)
@@ -136,7 +137,7 @@ def _check_pickle(file: IO[bytes]) -> None:
             raise ValueError("it makes a bytearray, as no checkpoint does")
 
 
-def tensors_of(content: Mapping[object, object], path: Path) -> dict[str, torch.Tensor]:
+def tensors_of(content: Mapping[Any, object], path: Path) -> dict[str, torch.Tensor]:
     """The tensors of an unpickled dict. Raises CheckpointError for one that has fewer bytes than its shape promises."""
     tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
     for name, tensor in tensors.items():
@@ -158,11 +159,13 @@ def rename(names: Mapping[str, str], name: str) -> str:
 
 def make_config(sizes: Mapping[str, object], state: Mapping[str, torch.Tensor], source: str) -> GPTConfig:
     """GPTConfig from a checkpoint's sizes; whether there are biases is read off the tensors. Raises CheckpointError."""
+    checked: dict[str, int] = {}
     for name, value in sizes.items():
         most = _MAX_PARTS if name in ("n_layer", "n_codes_total", "n_codes_given") else 10_000_000
         if type(value) is not int or not 0 < value < most:
             raise CheckpointError(f"{source} gives {name} as {value!r}, not a usable size; it is no Bark checkpoint")
-    config = GPTConfig(**sizes, bias="blocks.0.qkv.bias" in state, norm_bias="blocks.0.attention_norm.bias" in state)
+        checked[name] = value
+    config = GPTConfig(**checked, bias="blocks.0.qkv.bias" in state, norm_bias="blocks.0.attention_norm.bias" in state)
     if config.width % config.n_head:
         raise CheckpointError(
             f"{source} gives a width of {config.width} for {config.n_head} heads; it is no Bark checkpoint"
