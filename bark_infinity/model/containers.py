@@ -37,8 +37,8 @@ def processor_limit(root: Path = _ROOT) -> float:
     share = math.inf
     for group in _groups("cpu", root):
         with contextlib.suppress(OSError, ValueError):
-            granted, period = (group / "cpu.max").read_text().split()
-            share = min(share, int(granted) / int(period))
+            granted, period = (int(number) for number in (group / "cpu.max").read_text().split())
+            share = min(share, granted / period)
         with contextlib.suppress(OSError, ValueError):
             granted, period = (int((group / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
             share = min(share, granted / period if granted > 0 else math.inf)

@@ -222,7 +222,7 @@ def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: 
     if not can_capture(model.device):
         return CachedDecoder(model, rows, length)
     kept = model.decoders.pop(which, None)
-    if kept is None or kept.rows < rows or kept.length < length:
+    if not isinstance(kept, GraphedDecoder) or kept.rows < rows or kept.length < length:
         kept = None  # frees its memory before the new one is allocated
         kept = GraphedDecoder(model, rows, length)
     kept.lengths = []

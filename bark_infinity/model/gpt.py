@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +85,7 @@ class CausalGPT(nn.Module):
         self.head = Head(config.width, config.output_vocab_size)
         self.decoders: dict[int, object] = {}  # kept for the next batch; their captured graphs read these weights
 
-    def _apply(self, *args, **kwargs) -> CausalGPT:
+    def _apply(self, *args: Any, **kwargs: Any) -> CausalGPT:
         """nn.Module's hook for moving weights: captured graphs read the old ones, so they are dropped."""
         self.decoders.clear()
         return super()._apply(*args, **kwargs)

@@ -75,8 +75,9 @@ class Int8Linear(nn.Module):
         levels = x.mul(self.levels / largest).add_(self.middle).to(torch.uint8)
         x_scale, zero_level, y_scale, y_zero = 1.0, self.levels + 1, 1.0, 0
         weights = self.packed, self.scale, self.zeros, None
-        output = y_scale, y_zero, torch.float32, "none", [], ""
-        y = torch.ops.onednn.qlinear_pointwise(levels, x_scale, zero_level, *weights, *output).mul_(largest)
+        y = torch.ops.onednn.qlinear_pointwise(
+            levels, x_scale, zero_level, *weights, y_scale, y_zero, torch.float32, "none", [], ""
+        ).mul_(largest)
         if self.bias is not None:
             y += self.bias
         return F.gelu(y) if gelu else y
@@ -111,7 +112,9 @@ class Head(Linear):
         self.kind: Kind | None = None
         self._parts: dict[tuple[int, int], nn.Module] = {}
 
-    def forward(self, hidden: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+    def forward(  # type: ignore[override]  # a Linear for its weight alone, never called as one
+        self, hidden: torch.Tensor, start: int, stop: int
+    ) -> torch.Tensor:
         """(..., C) -> logits of the ids start..stop-1, (..., stop - start)."""
         if self.kind is None:
             return F.linear(hidden.to(self.weight.dtype), self.weight[start:stop])

@@ -90,7 +90,7 @@ def apply_negative_logits(
     The scale is `logits_scale` plus `divergence_scale` for each bit of the Jensen-Shannon divergence between both
     distributions (Lin, 1991), which is 0 to 1 bit.
     """
-    scale = logits_scale or 0.0
+    scale: float | torch.Tensor = logits_scale or 0.0
     if divergence_scale:
         scale = scale + divergence_scale * divergence_bits(logits, negative)
     return logits - scale * negative
@@ -115,7 +115,7 @@ class Mirostat:
     learning_rate: float
     limit: float = math.nan  # the paper's mu, in bits
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.limit = 2 * self.tau
 
     def keep(self, probs: torch.Tensor) -> torch.Tensor:

@@ -8,10 +8,14 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..constants import SPEAKER_NAMES
 from ..errors import CheckpointError
 from ..files import read_bounded
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as BackendTokenizer
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # either is enough
 _MAX_BYTES = 50_000_000  # of any of them; the multilingual one has 3 MB
@@ -30,8 +34,8 @@ class Tokenizer:
     `ignores_tags`: Bark's tags, such as `MAN:` and `[laughs]`, are left out, unless a text has nothing else.
     """
 
-    def __init__(self, backend, ignores_tags: bool = False):
-        self._backend = backend  # a tokenizers.Tokenizer
+    def __init__(self, backend: BackendTokenizer, ignores_tags: bool = False):
+        self._backend = backend
         self.ignores_tags = ignores_tags
         self._cached = functools.lru_cache(maxsize=_CACHED_TEXTS)(self._encode)
 
@@ -88,5 +92,5 @@ class Tokenizer:
         return self._backend.to_str()
 
 
-def _read_config(path: Path) -> dict:
+def _read_config(path: Path) -> dict[str, Any]:
     return dict(json.loads(read_bounded(path, _MAX_BYTES))) if path.is_file() else {}

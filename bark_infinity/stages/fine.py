@@ -143,7 +143,7 @@ def _fill_windows(
 
 def _draw_frames(logits: torch.Tensor, settings: FineSettings, random: RowRandom) -> torch.Tensor:
     """A code for every frame of one row: (f, 1024) -> (f,), in one draw, as the original does."""
-    if is_greedy(settings.temperature):
+    if settings.temperature is None or is_greedy(settings.temperature):
         return logits.argmax(dim=-1)
     probs = probabilities(logits, settings.temperature, None, None)
     return torch.multinomial(probs, 1, generator=random.generator(probs.device))[:, 0]

@@ -202,8 +202,8 @@ def _decode(
     logits = [for_sampling(_logits(model, spec, h, settings.allow_early_stop)) for h in hidden]
     probs = _probabilities(logits, states, settings)
     kept = _keep_mirostat(probs, states)
-    tokens = draw(kept, [state.random for state in states])
-    tokens = tokens.masked_fill(_ended(tokens, kept, spec, settings), _END).tolist()
+    drawn = draw(kept, [state.random for state in states])
+    tokens: list[int] = drawn.masked_fill(_ended(drawn, kept, spec, settings), _END).tolist()
     log_probs = logits[0].log_softmax(dim=-1) if settings.statistics else None
     for slot, (state, token) in enumerate(zip(states, tokens, strict=True)):
         if token != _END:
@@ -232,35 +232,36 @@ def _decode_ahead(
 
 
 def _probabilities(
-    logits: Sequence[torch.Tensor], states: Sequence[_RowState], settings: SemanticSettings
+    of_decoders: Sequence[torch.Tensor], states: Sequence[_RowState], settings: SemanticSettings
 ) -> torch.Tensor:
-    """Probabilities (B, V) after all filters but mirostat. `logits`: each decoder's (B, V), the negative text's second."""
-    logits, *negative = logits
-    if negative:
+    """Probabilities (B, V) after all filters but mirostat, from each decoder's logits (B, V), the negative text's second."""
+    logits = of_decoders[0]
+    if len(of_decoders) > 1:
         steered = apply_negative_logits(
-            logits, *negative, settings.negative_logits_scale, settings.negative_divergence_scale
+            logits, of_decoders[1], settings.negative_logits_scale, settings.negative_divergence_scale
         )
         has_negative = torch.tensor([bool(len(state.row.negative_ids)) for state in states], device=logits.device)
         logits = torch.where(has_negative[:, None], steered, logits)
     if settings.repeat_penalty is not None:
-        counts = torch.stack([state.counts for state in states])[:, : logits.shape[-1]]
+        counts = torch.stack([state.counts for state in states if state.counts is not None])[:, : logits.shape[-1]]
         logits = apply_repeat_penalty(logits, counts.to(logits.device), settings.repeat_penalty)
-    for keep, limit in (
-        (keep_top_p, settings.top_p),
-        (keep_top_k, settings.top_k),
-        (keep_inverted_p, settings.inverted_p),
-        (keep_bottom_k, settings.bottom_k),
-    ):
-        if limit is not None:
-            logits = keep(logits, limit)
+    if settings.top_p is not None:
+        logits = keep_top_p(logits, settings.top_p)
+    if settings.top_k is not None:
+        logits = keep_top_k(logits, settings.top_k)
+    if settings.inverted_p is not None:
+        logits = keep_inverted_p(logits, settings.inverted_p)
+    if settings.bottom_k is not None:
+        logits = keep_bottom_k(logits, settings.bottom_k)
     return probabilities(logits, settings.temperature, None, None)
 
 
 def _keep_mirostat(probs: torch.Tensor, states: Sequence[_RowState]) -> torch.Tensor:
     """Probabilities (B, V) cut by each row's mirostat, or as they are where it is off."""
-    if states[0].mirostat is None:
+    filters = [state.mirostat for state in states if state.mirostat is not None]
+    if not filters:
         return probs
-    return torch.stack([state.mirostat.keep(p) for state, p in zip(states, probs, strict=True)])
+    return torch.stack([mirostat.keep(p) for mirostat, p in zip(filters, probs, strict=True)])
 
 
 def _logits(model: CausalGPT, spec: BarkSpec, hidden: torch.Tensor, early_stop: bool) -> torch.Tensor:

@@ -16,7 +16,9 @@ from ..model.decoding import Decoder
 class RowState(Protocol):
     """A row of the batch, with the tokens generated for it so far."""
 
-    next_token: int  # the token that the model reads next
+    @property
+    def next_token(self) -> int:
+        """The token that the model reads next."""
 
     def prefix(self, decoder: int) -> torch.Tensor:
         """Token embeddings (T, C) of everything that decoder number `decoder` reads before `next_token`."""
