@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -127,23 +127,23 @@ class FfmpegEncoder:
         self._file, self._path, self._format = file, path, format
         metadata = [("-metadata", f"{_FFMPEG_TAGS.get(name, name)}={value}") for name, value in tags.items()]
         self._how = [*itertools.chain(*metadata), *arguments]
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._resources = contextlib.ExitStack()
 
     def write(self, block: np.ndarray) -> None:
         """Samples (n,)."""
-        if self._process is None:  # not sooner: now somebody discards it, whatever happens
-            self._start()
+        process = self._process or self._start()  # not sooner: now somebody discards it, whatever happens
         try:
-            self._process.stdin.write(block.astype("<f4").tobytes())
+            _input(process).write(block.astype("<f4").tobytes())
         except OSError:  # it has ended: with a fault, which is told now and not hours later, or as its arguments say
-            self._wait()
+            self._wait(process)
 
     def close(self) -> None:
         """Fill the file; it stays open. Some samples must have been written."""
+        assert self._process is not None  # started by the first samples
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._wait()
+            _input(self._process).close()
+        self._wait(self._process)
         with self._made.open("rb") as encoded:
             shutil.copyfileobj(encoded, self._file)
 
@@ -151,7 +151,7 @@ class FfmpegEncoder:
         """Leave neither process nor temporary file, finished or not."""
         self._resources.close()
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         self._made = Path(f"{self._file.name}.{self._format}").absolute()  # MP4 needs a file to go back in
         said = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
         self._said = self._resources.enter_context(said)
@@ -159,23 +159,30 @@ class FfmpegEncoder:
         command += ["-f", "f32le", "-ar", str(c.SAMPLE_RATE), "-ac", "1", "-i", "pipe:0", *self._how, str(self._made)]
         self._resources.callback(self._stop)
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said)
+        return self._process
 
     def _stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             with contextlib.suppress(OSError):
-                self._process.stdin.close()
+                _input(self._process).close()
             self._process.wait()
         self._made.unlink(missing_ok=True)
 
-    def _wait(self) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         """Until it has ended. Raises OutputError if it has made nothing."""
-        if self._process.wait() or not self._made.exists():
+        if process.wait() or not self._made.exists():
             self._said.seek(0)
             raise OutputError(
                 f"ffmpeg cannot make {self._path} ({_complaint(self._said.read())}); "
                 "change --output_format_ffmpeg_parameters or choose another --output_format"
             )
+
+
+def _input(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    """The pipe that a process reads."""
+    assert process.stdin is not None  # it was started with a pipe
+    return process.stdin
 
 
 def _complaint(stderr: bytes) -> str:

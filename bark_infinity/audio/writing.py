@@ -147,7 +147,7 @@ class AudioEncoder:
     def __enter__(self) -> AudioEncoder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self.close()

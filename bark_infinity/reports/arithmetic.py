@@ -5,11 +5,16 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from .tables import UNKNOWN, facts_table, known, never_fails, table
+
+if TYPE_CHECKING:
+    import torch
 
 _SIDE = 1024  # of the square matrices multiplied on the CPU: as wide as Bark's large model
 _GPU_SIDE = 4096  # takes a GPU longer than being told to do it
@@ -24,7 +29,7 @@ def numpy_report() -> RenderableType:
     """Versions, the library behind NumPy's products, and the instruction sets that NumPy uses."""
     import numpy as np
 
-    config = np.show_config(mode="dicts")
+    config: Any = np.show_config(mode="dicts")  # NumPy's own type lacks half of the keys
 
     def library(name: str) -> str:
         built = config["Build Dependencies"][name]
@@ -111,11 +116,16 @@ def torch_speeds() -> Mapping[tuple[str, str], float | None]:
         for name in ("float32", "bfloat16"):
             try:
                 matrix = torch.ones(side, side, dtype=getattr(torch, name), device=device)
-                seconds = least_seconds(lambda matrix=matrix: (matrix @ matrix)[0, 0].item())  # waits for the device
+                seconds = least_seconds(partial(_multiply, matrix))
                 speeds[device, name] = gigaflops(side, seconds)
             except (RuntimeError, TypeError):  # no memory, or a type that the device does not have
                 speeds[device, name] = None
     return speeds
+
+
+def _multiply(matrix: torch.Tensor) -> float:
+    """One element of the product with itself: reading it waits for the device."""
+    return (matrix @ matrix)[0, 0].item()
 
 
 def advice(speeds: Mapping[tuple[str, str], float | None]) -> str:

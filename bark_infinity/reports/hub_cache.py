@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,8 @@ def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
 
     original = original_cache()
     for model, repo in PUBLISHED.items():
-        yield model, f"{repo} in the hub's cache", known(lambda repo=repo: _state_in_hub(repo, folder))
-        yield model, str(original), known(lambda model=model: _state_of_original(original, model, folder))
+        yield model, f"{repo} in the hub's cache", known(partial(_state_in_hub, repo, folder))
+        yield model, str(original), known(partial(_state_of_original, original, model, folder))
 
 
 def _state_in_hub(repo: str, folder: Path) -> str:

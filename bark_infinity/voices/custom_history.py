@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..errors import BarkError, UsageError
 from .history import Weights
@@ -45,7 +46,7 @@ def load_function(name: str) -> HistoryFunction:
     where, function_name = check_name(name)
     with _errors_of_user(f"{where} cannot be imported", "mend it or name another"), redirect_stdout(sys.stderr):
         module = _module_of_file(Path(where)) if where.endswith(".py") else _module(where)
-        function = getattr(module, function_name, None)
+        function: Any = getattr(module, function_name, None)
         usable = callable(function)
     if not usable:
         raise UsageError(f"{_FLAG}: {where} has no function {function_name}; check its name")
@@ -113,7 +114,8 @@ def _usable(answer: object, context: HistoryContext, name: str) -> Weights | Voi
     return Voice.from_prompts(arrays, f"what {name} returned at segment {context.index + 1}")
 
 
-def _check_shares(shares: object, what: str) -> None:
+def _check_shares(shares: Any, what: str) -> None:
+    """Raise UsageError for what is no pair of shares; a user's function may have put anything there."""
     try:
         starting, previous = shares
         good = 0 <= starting <= 1 and 0 <= previous <= 1
@@ -134,6 +136,7 @@ def _module(name: str) -> ModuleType:
 
 def _module_of_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"_custom_{path.stem}", path)  # torch.py must not become torch
+    assert spec is not None and spec.loader is not None  # as for every name that ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their own module up
     spec.loader.exec_module(module)

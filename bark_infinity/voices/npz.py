@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -72,8 +72,8 @@ class BoundedFile(io.BufferedIOBase):
     def __init__(self, file: BinaryIO, limit: int = _MAX_READ):
         self._file, self._limit = file, limit
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size if 0 <= size <= self._limit else self._limit + 1)
+    def read(self, size: int | None = -1) -> bytes:
+        data = self._file.read(size if size is not None and 0 <= size <= self._limit else self._limit + 1)
         if len(data) > self._limit:
             raise ValueError(f"it has more than {self._limit} bytes in one piece")
         return data
@@ -96,14 +96,14 @@ def read_member(archive: zipfile.ZipFile, member: str) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def open_member(archive: zipfile.ZipFile, member: str) -> BinaryIO:
+def open_member(archive: zipfile.ZipFile, member: str) -> IO[bytes]:
     """Open a member of an archive. Raises ValueError for compressions that `zipfile` unpacks without a bound."""
     if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{member} is compressed as NumPy never does")
     return archive.open(member)
 
 
-def _check_header(file: BinaryIO, member: str) -> None:
+def _check_header(file: IO[bytes], member: str) -> None:
     """Raise ValueError unless an `.npy` stream promises plain numbers of a bounded size."""
     shape, dtype = read_npy_header(file)
     if dtype.hasobject:
@@ -112,7 +112,7 @@ def _check_header(file: BinaryIO, member: str) -> None:
         raise ValueError(f"{member} claims the shape {shape} of {dtype}")
 
 
-def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of an `.npy` stream, without reading the array. Raises ValueError if it is none."""
     version = np.lib.format.read_magic(file)
     length = file.read(2 if version == (1, 0) else 4)

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,8 @@ class Voice:
 
         Raises OutputError, and FileExistsError for an existing file unless `overwrite`.
         """
-        write_whole(Path(path), lambda file: np.savez(file, **self.prompts()), overwrite)
+        arrays: dict[str, Any] = self.prompts()  # Any: for mypy one may be NumPy's own argument, a bool
+        write_whole(Path(path), lambda file: np.savez(file, **arrays), overwrite)
 
     def aligned(self) -> Voice | None:
         """This voice, trimmed at its start if its ratio of frames to semantic tokens does not round to the published 1.5.
