@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
-import typing
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import UsageError
 
@@ -93,8 +93,8 @@ class Flag:
             raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {found}")
         return value
 
-    def check(self, value: object) -> None:
-        """Raise UsageError if a value is not one of the choices, or a number out of range."""
+    def check(self, value: Any) -> None:
+        """Raise UsageError if a value of the flag's type, or None, is not one of the choices, or a number out of range."""
         if value is not None and self.choices:
             self.parse(str(value))
         if value is None or self.kind not in (int, float):
@@ -113,7 +113,7 @@ class Flag:
             raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not a number of more than 19 digits")
 
     def _parse_bool(self, text: str) -> bool | None:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        words: dict[str, bool | None] = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if self.default is None:
             words["auto"] = words["none"] = None
         if text.lower() not in words:
@@ -129,7 +129,7 @@ def _shown(text: str) -> str:
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def flag(default: object, group: str, help: str, **details) -> typing.Any:
+def flag(default: object, group: str, help: str, **details: Any) -> Any:
     """A field of Options with its line of the table; `details` are fields of Flag."""
     details.setdefault("shapes", _OF_GROUPS[group])
     return field(default=default, metadata={"flag": Flag(group, help, default=default, **details)})

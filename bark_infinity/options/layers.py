@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from ..audio.formats import FORMATS
 from .flag import SHAPE_TOKENS
-from .resolve import conflicts, inherited
+from .resolve import Conflict, conflicts, inherited
 from .table import Options, flags
 
 _SAYS_MORE = {  # flag: those by which a file says the same more finely; a nearer value of the flag undoes them
@@ -43,14 +43,14 @@ def readable_beside(given: Mapping[str, object], settings: Mapping[str, object])
     return {name: value for name, value in settings.items() if name not in unread}
 
 
-def _unfit(kept: Mapping[str, object], nearer: Mapping[str, object], alone: set) -> set[str]:
+def _unfit(kept: Mapping[str, object], nearer: Mapping[str, object], alone: Container[Conflict]) -> set[str]:
     """Names of kept settings that do not go together with nearer ones, or do nothing."""
     found = (conflict for conflict in _conflicts({**kept, **nearer}) if conflict.lacking or conflict not in alone)
     return {name for conflict in found for name in conflict.names if name in kept}
 
 
-def _conflicts(settings: Mapping[str, object]):
-    options = Options(**settings)
+def _conflicts(settings: Mapping[str, object]) -> Iterator[Conflict]:
+    options = Options.from_settings(settings)
     return conflicts(inherited(options), options)
 
 
@@ -65,10 +65,10 @@ def _adapted(farther: Mapping[str, object], nearer: Mapping[str, object]) -> dic
         if name in nearer and nearer[name] != settings.get(name):
             undone += details
     settings = {name: value for name, value in settings.items() if name not in undone}
-    stem, _, ending = (settings.get("output_filename") or "").rpartition(".")
+    stem, _, ending = str(settings.get("output_filename") or "").rpartition(".")
     if ending.lower() in FORMATS and nearer.get("output_format"):
         settings["output_filename"] = stem
-    _, dot, ending = (nearer.get("output_filename") or "").rpartition(".")
+    _, dot, ending = str(nearer.get("output_filename") or "").rpartition(".")
     if dot and ending.lower() in FORMATS:
         settings.pop("output_format", None)
     return settings

@@ -76,7 +76,7 @@ _CHECKS = (
 
 def resolve(options: Options) -> Options:
     """`options` with environment variables and inherited defaults filled in, checked. Raises UsageError."""
-    options = dataclasses.replace(options, **_from_environment(options), **expanded(options))
+    options = options.with_settings({**_from_environment(options), **expanded(options)})
     for line in flags():
         line.check(getattr(options, line.name))
     resolved = inherited(options)
@@ -85,15 +85,19 @@ def resolve(options: Options) -> Options:
 
 
 def _from_environment(options: Options) -> dict[str, object]:
-    unset = (line for line in flags() if line.env and getattr(options, line.name) == line.default)
-    return {line.name: _value_from_environment(line) for line in unset if os.environ.get(line.env)}
+    unset = (line for line in flags() if getattr(options, line.name) == line.default)
+    return {
+        line.name: _parse_variable(line, line.env, text)
+        for line in unset
+        if line.env is not None and (text := os.environ.get(line.env))
+    }
 
 
-def _value_from_environment(line: Flag) -> object:
+def _parse_variable(line: Flag, variable: str, text: str) -> object:
     try:
-        return line.parse(os.environ[line.env])
+        return line.parse(text)
     except UsageError as error:
-        raise UsageError(f"{line.env} in the environment: {error}") from None
+        raise UsageError(f"{variable} in the environment: {error}") from None
 
 
 def inherited(options: Options) -> Options:
@@ -106,8 +110,9 @@ def inherited(options: Options) -> Options:
     no_scale = (
         options.negative_text_prompt_logits_scale is None and options.negative_text_prompt_divergence_scale is None
     )
+    reports = {name: options.show_all_reports or getattr(options, name) for name in REPORTS}
     return dataclasses.replace(
-        options,
+        options.with_settings(reports),
         asked=options,
         semantic_temp=options.text_temp if options.semantic_temp is None else options.semantic_temp,
         coarse_temp=options.waveform_temp if options.coarse_temp is None else options.coarse_temp,
@@ -131,7 +136,6 @@ def inherited(options: Options) -> Options:
         absolute_semantic_history_only_every_x=1
         if options.absolute_semantic_history_only
         else options.absolute_semantic_history_only_every_x,
-        **{name: options.show_all_reports or getattr(options, name) for name in REPORTS},
         semantic_allow_early_stop=options.semantic_allow_early_stop and not options.confused_travolta_mode,
     )
 
@@ -169,7 +173,8 @@ def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
         if len(given) > 1:
             yield Conflict(tuple(given), f"--{given[0]} and --{given[1]} exclude each other; give one of them")
     yield from _idle(options, asked.changed())
-    if options.semantic_mirostat_tau is not None and options.semantic_temp < c.GREEDY_BELOW:
+    greedy = options.semantic_temp is not None and options.semantic_temp < c.GREEDY_BELOW
+    if greedy and options.semantic_mirostat_tau is not None:
         yield Conflict(
             ("semantic_mirostat_tau", "semantic_use_mirostat_sampling", "semantic_temp", "text_temp"),
             "mirostat draws tokens, and at temperature 0 none are drawn; raise --semantic_temp",

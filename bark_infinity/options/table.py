@@ -9,7 +9,9 @@ import dataclasses
 import functools
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import constants as c
 from ..audio.formats import FORMATS
@@ -592,6 +594,21 @@ class Options:
 
     asked: Options | None = field(default=None, repr=False, compare=False)  # of resolved options, what they came from
 
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Options:
+        """Options from values by the names of flags, each of its flag's type."""
+        return cls(**settings)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Options:
+        """These options with other values, by the names of flags, each of its flag's type."""
+        return dataclasses.replace(self, **settings)
+
+    @property
+    def audio_format(self) -> str:
+        """`output_format` of resolved options."""
+        assert self.output_format is not None  # they are resolved
+        return self.output_format
+
     def changed(self) -> dict[str, object]:
         """The settings that differ from their defaults, as they were asked for: without what follows from others."""
         asked = self.asked or self
@@ -610,7 +627,7 @@ def flags() -> tuple[Flag, ...]:
     )
 
 
-def _kind(hint: object) -> type:
+def _kind(hint: Any) -> type:
     """`float` of `float | None`."""
     if isinstance(hint, types.UnionType):
         return next(t for t in hint.__args__ if t is not types.NoneType)
