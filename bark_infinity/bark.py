@@ -10,10 +10,11 @@ import dataclasses
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +83,7 @@ class Settings:
     @classmethod
     def from_options(cls, options: Options) -> Settings:
         """The sampling settings of resolved options."""
+        assert options.semantic_temp is not None and options.coarse_temp is not None  # they are resolved
         semantic = SemanticSettings(
             temperature=options.semantic_temp,
             top_k=options.semantic_top_k,
@@ -257,7 +259,7 @@ class Bark:
         settings: Settings = Settings(),
         progress: StageProgress = lambda *_: None,
         rows: int | None = None,
-    ) -> Iterator[tuple[int, Generation]]:
+    ) -> Generator[tuple[int, Generation], None, None]:
         """Yield (index in `segments`, generation) for each segment, as soon as its audio is decoded.
 
         Up to `rows` segments (None: as many as fit) are active in a stage at a time, and the others wait for a free slot;
@@ -379,11 +381,11 @@ class Bark:
     def run_stage(
         self,
         name: str,
-        rows: Sequence,
+        rows: Sequence[Any],
         settings: object,
         progress: StageProgress = lambda *_: None,
         max_active: int | None = None,
-    ) -> list:
+    ) -> list[Any]:
         """Run one stage alone and return its result for each row; up to `max_active` rows are active at a time.
 
         `rows` and `settings` are the stage's own types. An offloaded model is on its device for the length of the call.

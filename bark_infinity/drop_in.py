@@ -33,7 +33,7 @@ HistoryPrompt = str | Path | Mapping[str, np.ndarray] | Voice | None
 class _Session:
     """The model that these functions share, as the original's do: loaded on first use, or by `preload_models`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._bark: Bark | None = None
         self._choice: ModelChoice | None = None
 
@@ -51,6 +51,7 @@ class _Session:
     def bark(self) -> Bark:
         if self._bark is None:
             self.load(Options())
+        assert self._bark is not None
         return self._bark
 
 

@@ -7,7 +7,7 @@ writes them to a folder; the same job started again goes on where it stopped.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -142,7 +142,7 @@ class Job:
         done = sum(len(plan.segments) for plan in self.plans if self._journal.done(plan))
         return done + sum(self._journal.kept(plan) for plan in self.plans)
 
-    def run(self, progress: Callable[[RunProgress], None] = lambda _: None) -> Iterator[Result]:
+    def run(self, progress: Callable[[RunProgress], None] = lambda _: None) -> Generator[Result, None, None]:
         """Make what is still to be made: every segment once it is written, each clip once it is whole, and failed clips.
 
         Closing the iterator ends the run; what is finished is kept.
@@ -200,9 +200,7 @@ def narrate(
     from .voices.library import voice_folders
 
     given = {"text_prompt": text, "seed": seed, "output_dir": None if folder is None else str(folder)}
-    asked = dataclasses.replace(
-        options or Options(), **{name: value for name, value in given.items() if value is not None}
-    )
+    asked = (options or Options()).with_settings({name: value for name, value in given.items() if value is not None})
     if isinstance(voice, str | Path):
         asked = dataclasses.replace(asked, history_prompt=str(voice))
     resolved = resolve(asked)

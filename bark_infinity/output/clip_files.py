@@ -10,10 +10,10 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -66,11 +66,12 @@ def save_voice(voice: Voice, folder: Path, name: str) -> Path:
         with contextlib.suppress(VoiceError):
             if Voice.load(path).digest() == voice.digest():
                 return path
+    raise AssertionError("there is always another name")
 
 
 def write_sound(path: Path, samples: np.ndarray, tags: Mapping[str, str], options: Options) -> None:
     """An audio file of the kind that the options ask for. Raises OutputError, FileExistsError."""
-    audio.write_audio(path, samples, tags, options.output_format, options.output_format_ffmpeg_parameters or "")
+    audio.write_audio(path, samples, tags, options.audio_format, options.output_format_ffmpeg_parameters or "")
 
 
 def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
@@ -96,10 +97,10 @@ def save_clips(
     journal: RunJournal | None = None,
     known: Mapping[int, KeptSegment] | None = None,
     progress: Callable[[RunProgress], None] = lambda _: None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Make clips and write their files while they are made; what `Scheduler.run` yields, each segment once it is written.
 
-    Closing the iterator ends the run; what is finished of it stays in `journal`, or in a new one where none is given.
+    Closing the generator ends the run; what is finished of it stays in `journal`, or in a new one where none is given.
     """
     run = journal or RunJournal.start(folder, clip_keys(options, recipe), 0)
 
@@ -126,7 +127,9 @@ def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, 
             stack.callback(files.discard)
             for segment in segments:
                 files.add(segment)
-            return files.finish(dataclasses.replace(clip, plan=plan)).path
+            path = files.finish(dataclasses.replace(clip, plan=plan)).path
+            assert path is not None  # the files have their names
+            return path
     finally:
         journal.close(complete=True)
 
@@ -141,7 +144,7 @@ class ClipFiles:
         options: Options,
         longest_seconds: float,
         journal: ClipJournal,
-        manifest_of: Callable[[Clip], Mapping[str, object]],
+        manifest_of: Callable[[Clip], Mapping[str, Any]],
     ):
         """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: makes the manifest of the finished clip."""
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
@@ -155,7 +158,7 @@ class ClipFiles:
                 self._open[0],
                 self._path,
                 clip_tags(plan.text, plan.seed, options),
-                options.output_format,
+                options.audio_format,
                 options.output_format_ffmpeg_parameters or "",
                 round(longest_seconds * c.SAMPLE_RATE),
             )
@@ -211,6 +214,7 @@ class ClipFiles:
                 with contextlib.suppress(FileExistsError):  # another run was faster
                     self._journal.name([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in whole])
                     return self._folder / f"{stem}{whole[0]}"
+        raise AssertionError("there is always another name")
 
     def _hoard_stem(self, index: int) -> Path:
         """For hoarders every segment is a clip of its own: audio, voice and parameters."""
@@ -223,7 +227,7 @@ class ClipFiles:
         tags = {"title": one_line_title(self._plan.segments[segment.index].text), "software": SOFTWARE}
         write_sound(stem.with_suffix(f".{self._options.output_format}"), made.audio, tags, self._options)
 
-    def _hoard_manifests(self, manifest: Mapping[str, object]) -> None:
+    def _hoard_manifests(self, manifest: Mapping[str, Any]) -> None:
         # of the clip neither text nor segments: every segment would tell the whole book
         clip = {name: value for name, value in manifest.items() if name not in ("text", "segments", "settings")}
         settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
@@ -272,7 +276,7 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
     }
 
 
-def _heard(name: str | None, voice: Voice | None) -> Mapping[str, str] | None:
+def _heard(name: str | None, voice: Voice | None) -> Mapping[str, str | None] | None:
     """Which voice was given, and how to know it again."""
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 

@@ -6,6 +6,7 @@ import contextlib
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from .. import constants as c
 from ..errors import UsageError
@@ -79,7 +80,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
         )
 
 
-def _about(told: Mapping[str, object]) -> Mapping[str, object]:
+def _about(told: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a journal keeps of a segment, as the manifest tells it; nothing of it is vital."""
     taken, cut = told.get("seconds_taken"), told.get("ids_cut")
     measured = {name: told.get(name) for name in ("entropy", "perplexity")}
@@ -93,4 +94,4 @@ def _about(told: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _number(value: object) -> float:
-    return float(value) if type(value) in (int, float) else 0.0
+    return float(value) if type(value) is int or type(value) is float else 0.0

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .. import __version__
 from .. import constants as c
@@ -19,6 +20,7 @@ from ..run.pauses import PAUSE_KINDS, PauseKind
 from ..seeds import MAX_SEED, Seeds
 
 FORMAT_VERSION = 1
+_T = TypeVar("_T")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
 _MAX_BYTES = 100_000_000  # of a manifest: a week of speech has less
 _DECIDES = ("stages", "versions", "machine")  # what the sound depends on beside settings
@@ -69,11 +71,11 @@ class Manifest:
     segments: tuple[tuple[str, Seeds], ...]
     pauses: tuple[PauseKind, ...]  # behind each segment
     settings: Mapping[str, object]
-    content: Mapping[str, object]
+    content: Mapping[str, Any]  # parsed JSON from anybody; only what the other fields hold is checked
 
     @cached_property
     def options(self) -> Options:
-        return resolve(Options(**self.settings))
+        return resolve(Options.from_settings(self.settings))
 
 
 def read_manifest(name: str) -> Manifest:
@@ -104,7 +106,7 @@ def read_manifest(name: str) -> Manifest:
         ) from None
 
 
-def read_content(name: str) -> Mapping[str, object]:
+def read_content(name: str) -> Mapping[str, Any]:
     """The JSON object in a file. Raises UsageError."""
     try:
         content = json.loads(read_bounded(name, _MAX_BYTES))
@@ -157,16 +159,17 @@ def _shown(value: object) -> str:
     return str(value)[:200] if isinstance(value, str | int | float) else type(value).__name__
 
 
-def _typed(content: Mapping[str, object], name: str, kind: type):
+def _typed(content: Mapping[str, Any], name: str, kind: type[_T]) -> _T:
+    """A value of JSON. Raises TypeError for one of another type, KeyError, ValueError."""
     value = content[name]
     if type(value) is not kind:
         raise TypeError(f"{name} is not a {kind.__name__}")
-    if kind is str:
+    if isinstance(value, str):
         value.encode()  # a lone surrogate is no text
     return value
 
 
-def _pause_kind(segment: Mapping[str, object]) -> PauseKind:
+def _pause_kind(segment: Mapping[str, Any]) -> PauseKind:
     """What kind of pause is behind a segment; clips of earlier versions have only the shortest."""
     if "pause" not in segment:
         return "segment"
@@ -176,7 +179,7 @@ def _pause_kind(segment: Mapping[str, object]) -> PauseKind:
     return kind
 
 
-def _seeds(segment: Mapping[str, object]) -> Seeds:
+def _seeds(segment: Mapping[str, Any]) -> Seeds:
     return Seeds(**{name: _number(seed) for name, seed in _typed(segment, "seeds", dict).items()})
 
 
@@ -187,7 +190,7 @@ def _number(value: object) -> int:
     return value
 
 
-def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What the sound depends on and is not the same in two manifests, each in a few words."""
     settings = [_sound_settings(_defaults() | content["settings"]) for content in (old, new)]
     found = [change for change in _unlike((), *settings) if change[0][0] not in _VOICES]
@@ -204,11 +207,11 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[st
     return words
 
 
-def _sha(content: Mapping[str, object], voice: str) -> object:
+def _sha(content: Mapping[str, Any], voice: str) -> object:
     return content[voice].get("sha256") if isinstance(content.get(voice), dict) else None
 
 
-def _said(content: Mapping[str, object]) -> list[tuple[object, object]]:
+def _said(content: Mapping[str, Any]) -> list[tuple[object, object]]:
     return [(segment["text"], segment["seeds"]) for segment in content["segments"]]
 
 

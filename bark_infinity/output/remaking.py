@@ -60,6 +60,7 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
             "--regenerate keeps the other segments, so the text stays cut as it was; leave out what cuts it"
         )
     segments = list(plan.segments)
+    assert options.regenerate is not None  # it is what this is for
     for k in chosen_segments(options.regenerate, len(segments)):
         seeds = Seeds(derive_seed(new, "regenerate", k + 1))
         segments[k] = dataclasses.replace(segments[k], seeds=seeds, settled=False)

@@ -54,8 +54,14 @@ def restitch_file(path: Path, decode: Decode, destination: Path) -> Path:
     """
     name = str(path.with_suffix(".json"))
     manifest = read_manifest(name)
-    place = {"output_dir": str(destination.parent), "output_filename": destination.name}
-    options = resolve(dataclasses.replace(Options(**manifest.settings), from_manifest=name, restitch=True, **place))
+    asked = dataclasses.replace(
+        Options.from_settings(manifest.settings),
+        from_manifest=name,
+        restitch=True,
+        output_dir=str(destination.parent),
+        output_filename=destination.name,
+    )
+    options = resolve(asked)
     plan = plan_restitched(manifest, options)
     with contextlib.closing(ClipTokens(name, manifest)) as tokens:
         clip = restitch_clip(manifest, plan, tokens, decode, Path(options.output_dir), options)

@@ -173,7 +173,9 @@ class ClipState:
 
     def _faults(self, segment: Segment, generation: Generation) -> dict[str, float] | None:
         checks, given = self.recipe.checks, segment.semantic is not None
-        return checks and checks.faults(generation.audio, generation.voice, segment.text, generation.ended, given)
+        if checks is None:
+            return None
+        return checks.faults(generation.audio, generation.voice, segment.text, generation.ended, given)
 
     def _retries(self, index: int) -> int:
         checks = self.recipe.checks
@@ -226,7 +228,7 @@ class ClipState:
         if self.recipe.function is not None:
             wanted = ask(self.recipe.function, self._context(index, starting, weights))
         if isinstance(wanted, Voice):
-            wanted, starting = Weights(), wanted
+            starting, wanted = wanted, Weights()
         return wanted.history(starting, previous or starting, self.recipe.engine.spec)
 
     def _context(self, index: int, starting: Voice | None, weights: Weights) -> HistoryContext:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -41,10 +41,11 @@ class Engine(Protocol):
 
     def stream(
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
-    ) -> Iterator[tuple[int, Generation]]:
+    ) -> Generator[tuple[int, Generation], None, None]:
         """The index in `segments` and the generation of each, as soon as it is finished, in any order.
 
-        A segment's tokens do not depend on the others. `settings` hold for segments without settings of their own.
+        Closing the generator ends the work on the others. A segment's tokens do not depend on other segments. `settings`
+        hold for segments without settings of their own.
         """
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:

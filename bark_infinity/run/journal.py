@@ -22,7 +22,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class KeptSegment:
     """The tokens of a finished segment, and what else is told of its making: counts, none, or numbers by name."""
 
     voice: Voice
-    about: Mapping[str, object]
+    about: Mapping[str, Any]  # parsed JSON, which may come from a damaged file
 
 
 class ClipJournal:
@@ -100,7 +100,7 @@ class ClipJournal:
         _write_json(self.folder / _PLAN, about)
 
     @property
-    def about(self) -> Mapping[str, object]:
+    def about(self) -> Mapping[str, Any]:
         """What `begin` was told; empty if it never was."""
         return _read_json(self.folder / _PLAN)
 
@@ -113,7 +113,8 @@ class ClipJournal:
     def keep(self, key: str, segment: KeptSegment) -> None:
         """Save a finished segment; it is on the disk when this returns."""
         about = np.frombuffer(json.dumps(segment.about).encode(), np.uint8)
-        arrays = segment.voice.prompts() | {_ABOUT: about}
+        # Any: for mypy one of them may be NumPy's own argument, a bool
+        arrays: dict[str, Any] = segment.voice.prompts() | {_ABOUT: about}
         write_whole(self._segments / f"{key}.npz", lambda file: np.savez_compressed(file, **arrays))
 
     def recall(self, key: str) -> KeptSegment | None:
@@ -232,7 +233,7 @@ class RunJournal:
                 if file := open_locked(path):
                     journal = cls(path, file, key)
                     try:
-                        journal._read()
+                        journal._read(file)
                     except BaseException:
                         file.close()
                         raise
@@ -303,20 +304,21 @@ class RunJournal:
         self._done[key] = path
 
     def _add(self, line: Mapping[str, object]) -> None:
+        assert self._file is not None  # it is made with the first clip
         with errors_naming(self._path):
             self._file.write(json.dumps(line).encode() + b"\n")
             to_disk(self._file)
 
-    def _read(self) -> None:
+    def _read(self, file: BinaryIO) -> None:
         """What the file and the folders of an earlier process say. Raises ValueError, TypeError, KeyError, OSError."""
-        self._file.seek(0)
-        first, *lines = self._file.read(_MAX_BYTES).split(b"\n")
+        file.seek(0)
+        first, *lines = file.read(_MAX_BYTES).split(b"\n")
         content = json.loads(first)
         self.seed = content["seed"]
         if content["format"] != FORMAT_VERSION or type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
             raise ValueError("no run of this version")
         if lines and lines[-1]:  # cut off: what is noted next is not to stand behind it in its line
-            self._file.write(b"\n")
+            file.write(b"\n")
         folder = self._path.parent
         for line in lines:
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):  # the last one may be cut off
@@ -329,7 +331,7 @@ class RunJournal:
             if about.get("run") == self._path.name and (clip := ClipJournal.claim(path)):
                 self._take(clip, about)
 
-    def _take(self, clip: ClipJournal, about: Mapping[str, object]) -> None:
+    def _take(self, clip: ClipJournal, about: Mapping[str, Any]) -> None:
         prompt, take = about["place"]
         if path := clip.named():
             self._note_done(str(about["key"]), path)
@@ -362,6 +364,7 @@ def _new_folder(folder: Path, stem: str) -> ClipJournal:
     for name in numbered(stem):
         with contextlib.suppress(FileExistsError):
             return ClipJournal.create(folder / f"{name}{PARTIAL_SUFFIX}")
+    raise AssertionError("there is always another name")
 
 
 def _hidden_name(folder: Path) -> Path:
@@ -433,7 +436,7 @@ def _write_json(path: Path, content: Mapping[str, object]) -> None:
     write_whole(path, lambda file: file.write(json.dumps(content).encode()))
 
 
-def _read_json(path: Path) -> Mapping[str, object]:
+def _read_json(path: Path) -> Mapping[str, Any]:
     """The object in a file; an empty one where there is none that is whole."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         with open(path, "rb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 from ..audio.formats import FORMATS
@@ -34,6 +34,7 @@ def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options:
     voice = options.history_prompt or options.audio_file_as_history_prompt or "random"
     name = voice if options.history_prompt and not voice.endswith(".npz") else Path(voice).stem
     ending = f"-SPK-{safe_stem(name, _VOICE_BYTES_IN_NAME)}"
+    to_name: Callable[[str, int], str]
     if options.output_filename is not None:
         to_name, text, ending = portable_stem, options.output_filename, ""
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -78,8 +78,8 @@ class Scheduler:
         self._short_first_pass = False  # whether a pass with one segment for each row is still due
         self._may_go_on = False  # whether the same command may finish a clip that failed now
 
-    def run(self, plans: Iterable[ClipPlan]) -> Iterator[Result]:
-        """Make all clips. Plans are taken when there is room for their segments. Closing the iterator ends the run."""
+    def run(self, plans: Iterable[ClipPlan]) -> Generator[Result, None, None]:
+        """Make all clips. Plans are taken when there is room for their segments. Closing the generator ends the run."""
         complete = False
         rows = self._rows or self._engine.rows_at_once(self._recipe.settings)
         if isinstance(plans, Sequence):
@@ -255,7 +255,8 @@ class Scheduler:
 
     @property
     def _checks(self) -> dict[str, object] | None:
-        return self._recipe.checks and dataclasses.asdict(self._recipe.checks)
+        checks = self._recipe.checks
+        return None if checks is None else dataclasses.asdict(checks)
 
 
 def longest_seconds(plan: ClipPlan, recipe: Recipe) -> float:
@@ -274,12 +275,12 @@ def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray])
     voice, about = kept.voice, kept.about
     try:
         taken = {str(stage): float(seconds) for stage, seconds in about["seconds_taken"].items()}
-        measured = about["statistics"] and {name: float(value) for name, value in about["statistics"].items()}
-        statistics = measured and Statistics(**measured)
+        measured = {name: float(value) for name, value in (about["statistics"] or {}).items()}
+        statistics = Statistics(**measured) if measured else None
         cut_ids, ended = int(about["cut_ids"]), bool(about["ended"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
-    if not all(map(math.isfinite, [*taken.values(), *(measured or {}).values()])):
+    if not all(map(math.isfinite, [*taken.values(), *measured.values()])):
         return None
     sound = decode(voice.fine) if voice.fine.size else np.zeros(0, np.float32)
     return Generation(voice, sound, cut_ids, taken, statistics, ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .. import constants as c
 from ..bark import Segment, Settings
@@ -23,7 +24,7 @@ class Try:
     faults: Mapping[str, float] | None
 
     @classmethod
-    def of(cls, content: Mapping) -> Try:
+    def of(cls, content: Mapping[str, Any]) -> Try:
         """The inverse of `content`. Raises KeyError, TypeError or ValueError for anything else."""
         measured = content["faults"]
         faults = None if measured is None else {name: float(value) for name, value in dict(measured).items()}
