@@ -41,10 +41,10 @@ def run(options: Options, console: Console) -> int:
     if show_reports(options, console) and not _has_input(options):
         return 0
     if options.convert_model is not None:
-        return convert(options, console)
-    check_format(options.output_format, options.output_format_ffmpeg_parameters or "")
+        return convert(Path(options.convert_model), options, console)
+    check_format(options.audio_format, options.output_format_ffmpeg_parameters or "")
     if options.render_npz_samples is not None:
-        return render(options, console)
+        return render(options.render_npz_samples, options, console)
     if samples_need_download(options):
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
@@ -142,6 +142,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
         view.say_loading(console, f"{options.model}, its codec")
         codec = load_codec(ModelChoice.from_options(options))
         clip = restitch_clip(source.manifest, plan, tokens, codec.decode, folder, options)
+    assert clip.path is not None  # it is written
     view.print_result(clip.path)
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {clip.seconds:.1f} s of sound from {segments}")
@@ -152,9 +153,9 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
 # ---- voices to audio ------------------------------------------------------------------------------------------------
 
 
-def render(options: Options, console: Console) -> int:
+def render(folder: str, options: Options, console: Console) -> int:
     """--render_npz_samples: every voice of a folder as sound beside it."""
-    voices = voices_to_render(options.render_npz_samples)
+    voices = voices_to_render(folder)
     if options.dry_run or options.text_splits_only:
         for path in voices:
             view.say(console, f"{path} would become {path.with_suffix(f'.{options.output_format}')}")
@@ -168,7 +169,10 @@ def render(options: Options, console: Console) -> int:
     codec = load_codec(ModelChoice.from_options(options))
     skipped, faults = 0, 0
     for result in render_voices(
-        voices, options.output_format, codec.decode, lambda path, *sound: write_sound(path, *sound, options)
+        voices,
+        options.audio_format,
+        codec.decode,
+        lambda path, samples, tags: write_sound(path, samples, tags, options),
     ):
         if isinstance(result, Skipped):
             skipped, faults = skipped + 1, faults + result.fault
@@ -182,9 +186,8 @@ def render(options: Options, console: Console) -> int:
 # ---- models to folders ----------------------------------------------------------------------------------------------
 
 
-def convert(options: Options, console: Console) -> int:
+def convert(folder: Path, options: Options, console: Console) -> int:
     """--convert_model: the chosen model as a folder of its own, in the layout of transformers."""
-    folder = Path(options.convert_model)
     dtype = "bfloat16" if options.dtype == "auto" else options.dtype
     if not _is_free(folder):
         raise UsageError(f"--convert_model {folder} is there already; give a folder that is new or empty")

@@ -157,7 +157,7 @@ class RunDisplay:
         self._bar.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def update(self, run: RunProgress) -> None:

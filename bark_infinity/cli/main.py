@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import IO
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -113,16 +113,16 @@ def _check_current_folder() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:  # argparse does not export its type of `file`
         """Print help or version; as argparse does, but errors of a stdout that is closed or full are not hidden."""
         file = file or sys.stderr
         file.write(message)
         file.flush()
 
-    def error(self, message: str) -> None:
-        if message.endswith("expected one argument"):
-            name = re.search(r"--\w+", message)[0]
-            raise UsageError(f"{name} needs a value; one that begins with - is written {name}=-value")
+    def error(self, message: str) -> NoReturn:
+        name = re.search(r"--\w+", message)
+        if name is not None and message.endswith("expected one argument"):
+            raise UsageError(f"{name[0]} needs a value; one that begins with - is written {name[0]}=-value")
         raise UsageError(f"{message}; --help lists what there is")
 
 
@@ -140,7 +140,7 @@ def parse(arguments: Sequence[str]) -> Options:
     settings = layered(given, readable_beside(given, from_file))
     if settings.get("from_manifest") is not None:
         settings = _above_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
-    return Options(**settings)
+    return Options.from_settings(settings)
 
 
 def _above_manifest(settings: Mapping[str, object], path: str, has_folder: bool) -> dict[str, object]:
@@ -170,7 +170,8 @@ def completion(shell: str) -> str:
         if action.nargs == "?":
             action.nargs = 0  # a flag that is true alone: what follows is another flag
         if action.metavar in ("FILE", "DIR", "VOICE"):
-            action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+            kind = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+            action.complete = kind  # type: ignore[attr-defined]  # where shtab looks for it
     return shtab.complete(parser, shell)
 
 
@@ -217,13 +218,16 @@ def _with_default(text: str, line: Flag) -> str:
     return f"{text} \\[{str(line.default).lower() if line.default is True else line.default}]"
 
 
-def _formatter():
+def _formatter() -> type[argparse.HelpFormatter]:
     from rich_argparse import RawDescriptionRichHelpFormatter
 
     class Formatter(RawDescriptionRichHelpFormatter):
         group_name_formatter = str  # as declared, not in title case
 
-    return lambda prog: Formatter(prog, max_help_position=30)
+        def __init__(self, prog: str):
+            super().__init__(prog, max_help_position=30)
+
+    return Formatter
 
 
 def _normalize(argument: str) -> str:

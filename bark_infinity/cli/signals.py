@@ -26,7 +26,7 @@ class Stopped(KeyboardInterrupt):
 class StopRequest:
     """Whether a signal has come. `status`: the exit status that shells expect then, else None."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.status: int | None = None
 
 
@@ -52,7 +52,7 @@ def stopping() -> Iterator[StopRequest]:
     if can_remind:
         before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
 
-    def stop(number: int, _) -> None:
+    def stop(number: int, _: object) -> None:
         request.status = 128 + number
         for other in heeded:
             signal.signal(other, _stop_at_once)
@@ -84,7 +84,7 @@ def _raise_if_lost(number: int) -> None:
     raise Stopped(number)
 
 
-def _stop_at_once(number: int, _) -> None:
+def _stop_at_once(number: int, _: object) -> None:
     if sys.stderr is not None and sys.stderr.isatty():
         os.write(sys.stderr.fileno(), _SHOW_CURSOR)
     os._exit(128 + number)

@@ -43,7 +43,7 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     if options.regenerate is not None and source.manifest is not None:
         report_regenerated(console, job, options, source.manifest)
     finished: list[MadeClip] = []
-    failures = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
+    failures: list[tuple[str, BarkError]] = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
     try:
         n_segments = sum(len(plan.segments) for plan in job.open_plans)
         with view.RunDisplay(console, n_segments, options.silent) as display:

@@ -28,7 +28,8 @@ def _run() -> int:
 
             return main()
         except BaseException as error:  # of the import alone: main tells its own
-            if not isinstance(error, Stopped) and request.status is None:
+            status = error.status if isinstance(error, Stopped) else request.status
+            if status is None:
                 raise
             print(f"error: {INTERRUPTED}", file=sys.stderr)
-            return request.status
+            return status
