@@ -13,10 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:  # these import torch
+    from bark_infinity.bark import Generation, Segment, Settings, StageProgress
+    from bark_infinity.voices.history import History
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -28,7 +33,7 @@ class NoModel:
 
     name, identity = "no model", "no model"
 
-    def __init__(self):
+    def __init__(self) -> None:
         from bark_infinity.bark import Generation
         from bark_infinity.model.spec import BarkSpec
         from bark_infinity.voices.voice import Voice
@@ -46,17 +51,19 @@ class NoModel:
     def encode(self, text: str) -> list[int]:
         return [1]
 
-    def check_history(self, history: object) -> None:
+    def check_history(self, history: History) -> None:
         """Any will do."""
 
-    def rows_at_once(self, settings: object) -> int:
+    def rows_at_once(self, settings: Settings) -> int:
         return 16
 
-    def stream(self, segments: list, *_) -> Iterator:
+    def stream(
+        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
+    ) -> Generator[tuple[int, Generation], None, None]:
         for place in range(len(segments)):
             yield place, self.segment
 
-    def decode(self, codes: list[np.ndarray]) -> list[np.ndarray]:
+    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self.sound for _ in codes]
 
 

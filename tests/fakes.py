@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bark_infinity.audio.writing import Span
-from bark_infinity.bark import Generation, Segment, Settings, StageProgress
+from bark_infinity.bark import Bark, Generation, Segment, Settings, StageProgress
 from bark_infinity.errors import TextError
 from bark_infinity.model.spec import BarkSpec
 from bark_infinity.options.resolve import resolve
@@ -24,6 +25,7 @@ from bark_infinity.run.scheduler import Scheduler
 from bark_infinity.voices.history import History
 from bark_infinity.voices.voice import Voice
 
+EngineStream = Generator[tuple[int, Generation], None, None]
 VOICE = Voice(np.full(300, 99), np.full((2, 450), 99), np.full((8, 450), 99))
 _numbers = itertools.count()
 
@@ -36,7 +38,7 @@ class Recorder:
 
     def __init__(self, silent: frozenset[str] = frozenset(), backwards: bool = False):
         self.batches: list[list[str]] = []
-        self.rows: list[int] = []
+        self.rows: list[int | None] = []
         self.heard: dict[str, History] = {}
         self.silent, self.backwards = silent, backwards  # backwards: the last segment of a batch comes first
         self.made: list[str] = []
@@ -60,16 +62,16 @@ class Recorder:
 
     def stream(
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
-    ) -> Iterator[tuple[int, Generation]]:
-        self.batches.append([segment.text for segment in segments])
+    ) -> EngineStream:
+        self.batches.append([text_of(segment) for segment in segments])
         self.rows.append(rows)
-        self.heard |= {segment.text: segment.history for segment in segments}
+        self.heard |= {text_of(segment): segment.history for segment in segments}
         progress("semantic", 1, 2)
         places = range(len(segments))
         for done, place in enumerate(reversed(places) if self.backwards else places):
             progress("fine", done + 1, len(segments))
-            self.made.append(segments[place].text)
-            yield place, self.say(segments[place].text)
+            self.made.append(text_of(segments[place]))
+            yield place, self.say(text_of(segments[place]))
 
     def say(self, text: str) -> Generation:
         n, m = (0, 0) if text in self.silent else (200, 300)
@@ -88,7 +90,7 @@ class Hashing(Recorder):
 
     def stream(
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
-    ) -> Iterator[tuple[int, Generation]]:
+    ) -> EngineStream:
         for place, segment in enumerate(segments):
             progress("fine", place, len(segments))
             yield place, self._speak(segment, settings if segment.settings is None else segment.settings)
@@ -109,7 +111,7 @@ class Hashing(Recorder):
         return [np.repeat((own[0] / 1024 - 0.5).astype(np.float32), 320) for own in codes]
 
 
-def plan(texts: list[str], **options) -> ClipPlan:
+def plan(texts: list[str], **options: Any) -> ClipPlan:
     """A clip with these segments; every one has a place of its own, as the clips of one run have."""
     clip = plan_clips(["\n".join(texts)], resolve(Options(split_each_text_prompt_by="line", **options)), 0)[0][0]
     return dataclasses.replace(clip, prompt_index=next(_numbers))
@@ -120,7 +122,7 @@ def sources(recorder: Recorder, n: int) -> list[set[int]]:
     return [{int(t) for t in np.unique(recorder.heard[f"s{k}"].semantic)} for k in range(n)]
 
 
-def recipe_of(engine: Engine, voice: Voice | None = VOICE, **options) -> Recipe:
+def recipe_of(engine: Engine, voice: Voice | None = VOICE, **options: Any) -> Recipe:
     return Recipe.from_options(resolve(Options(**options)), engine, voice)
 
 
@@ -165,8 +167,37 @@ class Wrapped:
     def __init__(self, engine: Engine):
         self._engine = engine
 
-    def __getattr__(self, name: str):
-        return getattr(self._engine, name)
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    @property
+    def spec(self) -> BarkSpec:
+        return self._engine.spec
+
+    @property
+    def identity(self) -> str:
+        return self._engine.identity
+
+    def describe_stages(self) -> Mapping[str, Mapping[str, str]]:
+        return self._engine.describe_stages()
+
+    def encode(self, text: str) -> list[int]:
+        return self._engine.encode(text)
+
+    def check_history(self, history: History) -> None:
+        self._engine.check_history(history)
+
+    def rows_at_once(self, settings: Settings) -> int:
+        return self._engine.rows_at_once(settings)
+
+    def stream(
+        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
+    ) -> EngineStream:
+        return self._engine.stream(segments, settings, progress, rows)
+
+    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return self._engine.decode(codes)
 
 
 class Changed(Wrapped):
@@ -176,9 +207,11 @@ class Changed(Wrapped):
         super().__init__(engine)
         self._change = change
 
-    def stream(self, segments: Sequence[Segment], *more) -> Iterator[tuple[int, Generation]]:
-        for place, made in self._engine.stream(segments, *more):
-            yield place, self._change(segments[place].text, made)
+    def stream(
+        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
+    ) -> EngineStream:
+        for place, made in super().stream(segments, settings, progress, rows):
+            yield place, self._change(text_of(segments[place]), made)
 
 
 class Counting(Wrapped):
@@ -186,7 +219,22 @@ class Counting(Wrapped):
 
     made = 0
 
-    def stream(self, *arguments) -> Iterator[tuple[int, Generation]]:
-        for made in self._engine.stream(*arguments):
+    def stream(
+        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
+    ) -> EngineStream:
+        for made in super().stream(segments, settings, progress, rows):
             self.made += 1
             yield made
+
+
+def text_of(segment: Segment) -> str:
+    """The text of a segment that has one."""
+    assert segment.text is not None
+    return segment.text
+
+
+if TYPE_CHECKING:
+
+    def _engine_of(engine: Bark | Recorder | Wrapped) -> Engine:
+        """Where a type checker finds what one of them lacks of an engine."""
+        return engine

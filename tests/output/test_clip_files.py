@@ -323,8 +323,9 @@ def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
     resource = pytest.importorskip("resource", reason="Windows has no file size limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     silence = "s5"  # of sound; so that the second clip fits in every format
+    fake = Fake()
     bark = Changed(
-        Fake(),
+        fake,
         lambda text, made: Generation(made.voice, made.audio[:2_400], 0, {}) if text == silence else made,
     )
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
@@ -335,7 +336,7 @@ def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
     failed, saved = (result for result in results if not isinstance(result, FinishedSegment))
     assert isinstance(failed, FailedClip) and isinstance(saved, Clip)
     assert re.search(rf"s100_.*\.{format} \((File too large|it gives no reason)\)", str(failed.error))
-    assert len(bark.made) < 30  # what nobody can hear is not made
+    assert len(fake.made) < 30  # what nobody can hear is not made
     assert all(name.startswith("s5") for name in names())
 
 
