@@ -1,4 +1,4 @@
-"""Every example of the README runs, as it stands there, without a network.
+"""Every example of the README and of docs/python.md runs, as it stands there, without a network.
 
 `--model demo` is the demo itself here. In place of the published models there is one with random weights and their
 vocabularies, and in place of their presets a random voice. Commands that are not this program's are left out.
@@ -30,7 +30,8 @@ from bark_infinity.voices import compatibility
 from bark_infinity.voices.voice import Voice
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/python.md")]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", "\n".join(PAGES), re.DOTALL | re.MULTILINE)
 PROMPTS_README = (ROOT / "prompts" / "README.md").read_text(encoding="utf-8")
 PROGRAMS = (("bark_perform.py",), ("-m", "bark_infinity"), ("bark-infinity",))
 QUICK = ("--semantic_max_gen_duration_s=0.3", "--fine_temp=0")  # what a new clip is made with, to be short

@@ -1,4 +1,4 @@
-"""The README's list of flags, from the table. `python -m bark_infinity.options.readme` writes it into README.md."""
+"""The reference of all flags, from the table. `python -m bark_infinity.options.readme` writes it to docs/flags.md."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from pathlib import Path
 from .flag import Flag
 from .table import flags
 
-START, END = "<!-- flags: written by `python -m bark_infinity.options.readme` -->\n", "<!-- end of flags -->\n"
+_HEAD = """# All flags
+
+Written by `python -m bark_infinity.options.readme` from the table in `bark_infinity/options/table.py`.
+
+Every flag takes `_` or `-`, in either case. One that is true or false takes nothing (true), or the word. A flag without a
+default is taken back by `none`, where a settings file or a manifest has set it.
+"""
 
 
 def flag_reference() -> str:
-    """Markdown: a table for each group of flags."""
-    return "\n".join(
-        "\n".join([f"### {group}\n", "| flag | default | meaning |", "|---|---|---|", *map(_row, lines), ""])
+    """Markdown: the head of the page, and a table for each group of flags."""
+    tables = (
+        "\n".join([f"## {group}\n", "| flag | default | meaning |", "|---|---|---|", *map(_row, lines), ""])
         for group, lines in groupby(flags(), key=lambda line: line.group)
     )
-
-
-def with_reference(readme: str) -> str:
-    """A README's text with the list between its two marks replaced."""
-    before, rest = readme.split(START)
-    return f"{before}{START}\n{flag_reference()}\n{END}{rest.split(END)[1]}"
+    return "\n".join([_HEAD, *tables])
 
 
 def _row(line: Flag) -> str:
@@ -48,5 +49,5 @@ def _meaning(line: Flag) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    path = Path(__file__).parents[2] / "README.md"
-    path.write_text(with_reference(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path = Path(__file__).parents[2] / "docs" / "flags.md"
+    path.write_text(flag_reference(), encoding="utf-8")

@@ -44,7 +44,7 @@ class Options:
     regenerate: str | None = flag(
         None,
         INPUT,
-        "With --from_manifest: make these segments anew, from other seeds, and what hears them; keep the others.",
+        "With --from_manifest: make these segments again from other seeds, and those that depend on them; keep the others.",
         metavar="3,7-9",
         shapes=Shapes.NOTHING,
     )
@@ -489,7 +489,7 @@ class Options:
     custom_audio_processing_function: str | None = flag(
         None,
         LONG_CLIPS,
-        "Python function that decides what history each segment hears; see the README. It runs as you.",
+        "Python function that decides which history each segment gets; see docs/python.md. It runs as you.",
         path=True,
         metavar="FILE.py:NAME",
     )

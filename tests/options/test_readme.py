@@ -1,4 +1,4 @@
-"""The README says what the program does: its list of flags is the table, and its examples run."""
+"""The documentation says what the program does: flags, modules, tests and links that it names exist, and its examples run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,47 @@ import pytest
 from fakes import VOICE, Recorder, plan, recipe_of, whole_clips
 
 from bark_infinity.cli.main import main, parse
-from bark_infinity.options.readme import flag_reference, with_reference
+from bark_infinity.options.readme import flag_reference
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import flags
 from bark_infinity.voices.custom_history import load_function
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+MOST_WORDS = 2_500  # of the README: a newcomer reads it in ten minutes
 EXAMPLE = next(code for language, code in BLOCKS if language == "python" and "calm_down" in code)
 
 
-def test_the_readme_lists_the_flags_as_the_table_has_them():
-    assert with_reference(README) == README, "run python -m bark_infinity.options.readme"
+def test_the_readme_is_short():
+    assert len(README.split()) < MOST_WORDS
+
+
+def test_every_module_is_named_in_the_map():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {path.relative_to(ROOT / "bark_infinity").as_posix() for path in (ROOT / "bark_infinity").rglob("*.py")}
+    named = set(re.findall(r"^\| `([\w/]+\.py)`", page, re.MULTILINE))
+    assert named == {name for name in modules if not name.endswith("__init__.py")}
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in ("architecture", "python", "promises"))]
+)
+def test_links_lead_to_files(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_tests_that_are_named_exist():
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:tests|benchmarks)/[\w/]+\.py)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_list_of_flags_is_the_table():
+    page = (ROOT / "docs" / "flags.md").read_text(encoding="utf-8")
+    assert page == flag_reference(), "run python -m bark_infinity.options.readme"
     rows = [row for row in flag_reference().splitlines() if row.startswith("| `--")]
     assert len(rows) == len(flags())
     for row, line in zip(rows, flags(), strict=True):
