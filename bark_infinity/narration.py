@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # planning is done without torch
 class ClipSource:
     """The clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
 
-    `notify` is told how a file was read, and what is waited for. Raises UsageError or TextError for options that name no
+    `notify` gets sentences for the user: how a file was read, what is waited for. Raises UsageError or TextError for options that name no
     usable text or manifest.
     """
 
@@ -111,7 +111,7 @@ class Job:
             if same and self._options.resume:
                 self.resumed = True
                 return plans, failed, journal
-            journal.close(complete=same)  # of the same, told to start over, nothing is left
+            journal.close(complete=same)  # with --resume false nothing of it is left
         source.go_on_from(drawn)
         plans, failed = source.plan(partial(_count_ids, engine))
         return plans, failed, RunJournal.start(self._folder, self._key, drawn)

@@ -21,7 +21,7 @@ from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
-from .tables import MadeClip
+from .tables import ClipRow
 
 if TYPE_CHECKING:  # these import torch
     from ..bark import Bark
@@ -42,7 +42,7 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
         report_resumed(console, job)
     if options.regenerate is not None and source.manifest is not None:
         report_regenerated(console, job, options, source.manifest)
-    finished: list[MadeClip] = []
+    finished: list[ClipRow] = []
     failures: list[tuple[str, BarkError]] = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
     try:
         n_segments = sum(len(plan.segments) for plan in job.open_plans)
@@ -115,7 +115,7 @@ def _ids_over(text: str | None, bark: Bark) -> int:
 def run(
     job: Job,
     display: view.RunDisplay,
-    finished: list[MadeClip],
+    finished: list[ClipRow],
     failures: list[tuple[str, BarkError]],
     options: Options,
     console: Console,
@@ -139,9 +139,9 @@ def run(
                 # All the time that goes by belongs to a clip that is alone.
                 taken = time.monotonic() - start if len(job.plans) == 1 else result.seconds_taken_now
                 place = (plan.prompt_index, plan.take)
-                finished.append(MadeClip(place, result.path, result.seconds, taken, plan.seed))
+                finished.append(ClipRow(place, result.path, result.seconds, taken, plan.seed))
                 view.print_result(result.path)
-                tables.show_made(console, finished[-1])
+                tables.show_clip(console, finished[-1])
                 warn_of_clipping(result, options, console)
                 if options.show_generation_times:
                     tables.show_times(console, result.segments)
@@ -182,14 +182,14 @@ def report_resumed(console: Console, job: Job) -> None:
 
 def close(
     console: Console,
-    made: Sequence[MadeClip],
+    finished: Sequence[ClipRow],
     failures: Sequence[tuple[str, BarkError]],
     several: bool,
     seconds_taken: float,
 ) -> None:
-    """Tell what is made, in a table where there are several, and what failed and why."""
+    """Show what is finished, in a table where there are several, and what failed and why."""
     if several:
-        tables.show_closing(console, made, len(failures), seconds_taken)
+        tables.show_closing(console, finished, len(failures), seconds_taken)
     for text, error in failures:
         view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
 

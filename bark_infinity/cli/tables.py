@@ -112,7 +112,7 @@ def _folder_shown(voice: FoundVoice) -> str:
 
 
 @dataclass(frozen=True)
-class MadeClip:
+class ClipRow:
     """A finished clip: its place in the run, its file, seconds of sound, its share of the run's seconds, seed."""
 
     place: tuple[int, int]  # prompt and take
@@ -128,7 +128,7 @@ def times(seconds: float, taken: float) -> str:
     return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
 
 
-def show_closing(console: Console, clips: Sequence[MadeClip], failed: int, seconds_taken: float) -> None:
+def show_closing(console: Console, clips: Sequence[ClipRow], failed: int, seconds_taken: float) -> None:
     """The table at the end of a run of several clips; `seconds_taken` is all that the user waited."""
     where = f" in {clips[0].path.parent}" if clips else ""
     title = f"{count(len(clips), 'clip')} made{where}" + (f", {failed} failed" if failed else "")
@@ -172,7 +172,7 @@ def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
     print_table(console, "seconds taken", table)
 
 
-def show_made(console: Console, clip: MadeClip) -> None:
+def show_clip(console: Console, clip: ClipRow) -> None:
     """One line for a finished clip."""
     speed = f" ({times(clip.seconds, clip.seconds_taken)} real time)" if clip.seconds_taken else ""
     path = "" if sys.stdout.isatty() else f"{clip.path}  "  # whoever sees stdout too has just read it

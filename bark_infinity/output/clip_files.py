@@ -259,8 +259,8 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "text": clip.plan.text,
         "model": engine.name,
         "stages": engine.describe_stages(),
-        "voice": _heard(options.history_prompt or options.audio_file_as_history_prompt, clip.starting_voice),
-        "spoken_voice": _heard(options.bark_speaker_as_the_prompt, clip.spoken_voice),
+        "voice": _describe_voice(options.history_prompt or options.audio_file_as_history_prompt, clip.starting_voice),
+        "spoken_voice": _describe_voice(options.bark_speaker_as_the_prompt, clip.spoken_voice),
         "seed": clip.plan.seed,
         "prompt": clip.plan.prompt_index,
         "take": clip.plan.take,
@@ -276,8 +276,8 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
     }
 
 
-def _heard(name: str | None, voice: Voice | None) -> Mapping[str, str | None] | None:
-    """Which voice was given, and how to know it again."""
+def _describe_voice(name: str | None, voice: Voice | None) -> Mapping[str, str | None] | None:
+    """The name of a given voice and the digest by which it is recognised."""
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 
 
@@ -295,6 +295,6 @@ def _segment(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
         "frames": made.frames,
         "ids_cut": made.cut_ids,
         **({} if made.statistics is None else dataclasses.asdict(made.statistics)),
-        "history": made.heard._asdict(),
+        "history": made.history_sizes._asdict(),
         "seconds_taken": {stage: round(taken, 3) for stage, taken in made.seconds_taken.items()},
     }

@@ -58,10 +58,10 @@ class ClipTokens(Mapping[int, KeptSegment]):
             arrays = [usable_tokens(name, read_member(self._archive, f"{name}{suffix}.npy")) for name in VOICE_ARRAYS]
         except Exception as error:  # zip, zlib and the parser of array headers raise whatever they like
             raise self._missing(error) from None
-        voice, told = Voice(*arrays), self._manifest.content["segments"][k]
-        if voice.fine.shape[1] != told.get("frames"):
-            raise self._missing(f"segment {k + 1} has {voice.fine.shape[1]} frames, not {told.get('frames')}")
-        return KeptSegment(voice, _about(told))
+        voice, recorded = Voice(*arrays), self._manifest.content["segments"][k]
+        if voice.fine.shape[1] != recorded.get("frames"):
+            raise self._missing(f"segment {k + 1} has {voice.fine.shape[1]} frames, not {recorded.get('frames')}")
+        return KeptSegment(voice, _about(recorded))
 
     @property
     def seconds(self) -> float:
@@ -80,16 +80,16 @@ class ClipTokens(Mapping[int, KeptSegment]):
         )
 
 
-def _about(told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _about(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a journal keeps of a segment, as the manifest tells it; nothing of it is vital."""
-    taken, cut = told.get("seconds_taken"), told.get("ids_cut")
-    measured = {name: told.get(name) for name in ("entropy", "perplexity")}
+    taken, cut = recorded.get("seconds_taken"), recorded.get("ids_cut")
+    measured = {name: recorded.get(name) for name in ("entropy", "perplexity")}
     return {
         "cut_ids": cut if type(cut) is int else 0,
         "seconds_taken": {stage: _number(taken.get(stage) if isinstance(taken, dict) else 0) for stage in _STAGES},
         "statistics": measured if all(type(value) is float for value in measured.values()) else None,
         "ended": True,  # it was found good enough then
-        "tries": [{"seeds": told["seeds"], "faults": None}],
+        "tries": [{"seeds": recorded["seeds"], "faults": None}],
     }
 
 

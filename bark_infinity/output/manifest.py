@@ -202,7 +202,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for part in ("voice", "spoken_voice")
         if _sha(old, part) != _sha(new, part)
     ]
-    if _said(old) != _said(new):
+    if _texts_and_seeds(old) != _texts_and_seeds(new):
         words.append("texts or seeds of segments are others")
     return words
 
@@ -211,7 +211,7 @@ def _sha(content: Mapping[str, Any], voice: str) -> object:
     return content[voice].get("sha256") if isinstance(content.get(voice), dict) else None
 
 
-def _said(content: Mapping[str, Any]) -> list[tuple[object, object]]:
+def _texts_and_seeds(content: Mapping[str, Any]) -> list[tuple[object, object]]:
     return [(segment["text"], segment["seeds"]) for segment in content["segments"]]
 
 

@@ -1,4 +1,4 @@
-"""Clips made again from their own tokens: all of them in another dress (restitch), or some segments anew (regenerate)."""
+"""Plans of clips that are made again from a manifest: all of it, some segments (regenerate), or the audio alone (restitch)."""
 
 from __future__ import annotations
 
@@ -72,14 +72,18 @@ def with_dependents(chosen: Collection[int], manifest: Manifest, options: Option
     if options.custom_audio_processing_function is not None:  # it may let any segment hear any other
         return set(range(min(chosen), len(manifest.segments)))
     rule, again = history_plan(options), set()
-    told = manifest.content["segments"]
-    first = next((k for k in range(len(told)) if not _is_silent(told[k])), 0)  # whose voice the others go on from
+    recorded = manifest.content["segments"]
+    first = next(
+        (k for k in range(len(recorded)) if not _is_silent(recorded[k])), 0
+    )  # whose voice the others go on from
     own_voice = not has_voice and not rule.separate
     for k, (text, _) in enumerate(manifest.segments):
         weights = rule.weights(k, wordless=not text)
-        hears_previous = weights.of_previous and k - 1 in again
-        hears_first = own_voice and weights.of_starting and k > 0 and any(i in again for i in range(min(first + 1, k)))
-        if k in chosen or hears_previous or hears_first:
+        depends_on_previous = weights.of_previous and k - 1 in again
+        depends_on_first = (
+            own_voice and weights.of_starting and k > 0 and any(i in again for i in range(min(first + 1, k)))
+        )
+        if k in chosen or depends_on_previous or depends_on_first:
             again.add(k)
     return again
 
@@ -103,8 +107,8 @@ def describe_regenerated(chosen: Collection[int], again: Collection[int], n_segm
     return f"made again: {in_words(chosen)}{dependents}; {kept}"
 
 
-def _is_silent(told: object) -> bool:
-    return isinstance(told, dict) and told.get("frames") == 0
+def _is_silent(recorded: object) -> bool:
+    return isinstance(recorded, dict) and recorded.get("frames") == 0
 
 
 def plan_restitched(manifest: Manifest, options: Options, own_stems: Container[str] = ()) -> ClipPlan:

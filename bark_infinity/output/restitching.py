@@ -11,7 +11,7 @@ from pathlib import Path
 from ..options.flag import SHAPE_TOKENS, Shapes
 from ..options.resolve import resolve
 from ..options.table import Options, flags
-from ..run.clips import Clip, Heard
+from ..run.clips import Clip, HistorySizes
 from ..run.journal import RunJournal
 from ..run.planning import ClipPlan
 from ..run.scheduler import generation_of
@@ -39,7 +39,7 @@ def restitch_clip(
                 # what the manifest says of how a segment was made stays as it is
                 generation = generation_of(kept, decode)
                 assert generation is not None  # its numbers were checked when the manifest was read
-                files.add(stitcher.place(generation, (Try(plan.segments[k].seeds, None),), Heard()))
+                files.add(stitcher.place(generation, (Try(plan.segments[k].seeds, None),), HistorySizes()))
             return files.finish(stitcher.to_clip())
         finally:
             files.discard()

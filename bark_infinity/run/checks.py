@@ -41,7 +41,7 @@ class SegmentChecks:
     max_length_ratio: float = Options.check_max_length_ratio
     min_length_ratio: float = Options.check_min_length_ratio
     ends: bool = True  # the model is to end a segment with a text by itself
-    longest_s: float | None = None  # it is told to end after so many seconds
+    longest_s: float | None = None  # the longest that --semantic_max_gen_duration_s allows
 
     @classmethod
     def from_options(cls, options: Options) -> SegmentChecks | None:

@@ -14,7 +14,7 @@ from ..bark import Generation, Segment
 from ..voices.custom_history import HistoryContext, ask
 from ..voices.history import History, Weights
 from ..voices.voice import Voice
-from .clips import Clip, ClipWriter, FinishedSegment, Heard
+from .clips import Clip, ClipWriter, FinishedSegment, HistorySizes
 from .planning import ClipPlan
 from .recipe import Recipe
 from .stitching import Stitcher
@@ -48,7 +48,7 @@ class _SegmentState:
     status: SegmentStatus = SegmentStatus.WAITING
     segment: Segment | None = None  # as it is given to the engine, once prepared
     outcome: Outcome | None = None  # while RETRYING, of the tries so far; DONE or SILENT, until its turn has come
-    heard: Heard | None = None  # of a finished segment, until its turn has come
+    history_sizes: HistorySizes | None = None  # of a finished segment, until its turn has come
     voice: Voice | None = None  # of a DONE segment, while another may still go on from it
 
     @property
@@ -141,7 +141,7 @@ class ClipState:
     def finish(self, index: int, outcome: Outcome) -> None:
         """Note what a prepared segment has become. Those that waited for it may be ready now."""
         state, silent = self._states[index], outcome.generation.silent
-        state.heard = Heard.of(self.prepare(index).history)
+        state.history_sizes = HistorySizes.of(self.prepare(index).history)
         state.segment, state.outcome = None, outcome
         state.status = SegmentStatus.SILENT if silent else SegmentStatus.DONE
         del self._ready[bisect_left(self._ready, index)]
@@ -162,10 +162,10 @@ class ClipState:
     def take_finished(self) -> Iterator[FinishedSegment]:
         """The finished segments whose turn has come, none or several. Nothing of their sound is kept."""
         while not self.complete and (state := self._states[self._stitcher.n_placed]).finished:
-            assert state.outcome is not None and state.heard is not None
-            (generation, tries, recalled), heard = state.outcome, state.heard
-            state.outcome = state.heard = None
-            yield self._stitcher.place(generation, tries, heard, recalled)
+            assert state.outcome is not None and state.history_sizes is not None
+            (generation, tries, recalled), history_sizes = state.outcome, state.history_sizes
+            state.outcome = state.history_sizes = None
+            yield self._stitcher.place(generation, tries, history_sizes, recalled)
 
     def to_clip(self) -> Clip:
         """The clip, once it is complete. Raises TextError if none of its segments has a sound."""
@@ -198,7 +198,7 @@ class ClipState:
         if index == 0:
             return True
         weights = self._weights(index)
-        if self._hears_previous(weights):
+        if self._depends_on_previous(weights):
             previous = self._states[index - 1]
             if not previous.finished:
                 return False
@@ -207,7 +207,7 @@ class ClipState:
                 return False
         return not weights.of_starting or self._starting_known(index)
 
-    def _hears_previous(self, weights: Weights) -> bool:
+    def _depends_on_previous(self, weights: Weights) -> bool:
         return weights.of_previous or self.recipe.function is not None
 
     def _starting_known(self, index: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a run hands on: finished segments in their order, finished clips, and clips that failed."""
+"""Results of a run: finished segments in order, finished clips, and clips that failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .planning import ClipPlan
 from .takes import Try, best_of
 
 
-class Heard(NamedTuple):
+class HistorySizes(NamedTuple):
     """The sizes of the history that a segment went on from."""
 
     semantic_tokens: int = 0
@@ -28,7 +28,7 @@ class Heard(NamedTuple):
     fine_frames: int = 0
 
     @classmethod
-    def of(cls, history: History) -> Heard:
+    def of(cls, history: History) -> HistorySizes:
         return cls(len(history.semantic), history.coarse.shape[1], history.fine.shape[1])
 
 
@@ -40,7 +40,7 @@ class SegmentRecord:
     semantic_tokens: int
     frames: int
     cut_ids: int
-    heard: Heard
+    history_sizes: HistorySizes
     seconds_taken: Mapping[str, float]  # per stage
     statistics: Statistics | None
     tries: tuple[Try, ...]

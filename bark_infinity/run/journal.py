@@ -1,4 +1,4 @@
-"""What of a run is finished, and how to go on: a hidden file for each run, a folder `<clip>.partial` for each clip under way.
+"""The journal of a run, by which it is resumed: a hidden file for each run, a folder `<clip>.partial` for each unfinished clip.
 
 A run's file has a line for its drawn seed and one for each finished clip. A clip's folder has the tokens of its finished
 segments, each in a file named by all that shaped it, and beside them what is still being written. Whoever is at work on a
@@ -56,7 +56,7 @@ _ABOUT = "about"  # the array of a kept segment that has JSON
 
 @dataclass(frozen=True, eq=False)
 class KeptSegment:
-    """The tokens of a finished segment, and what else is told of its making: counts, none, or numbers by name."""
+    """The tokens of a finished segment, and what else is kept of it: counts, faults and seconds by name."""
 
     voice: Voice
     about: Mapping[str, Any]  # parsed JSON, which may come from a damaged file
@@ -101,7 +101,7 @@ class ClipJournal:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What `begin` was told; empty if it never was."""
+        """What `begin` noted; empty before that."""
         return _read_json(self.folder / _PLAN)
 
     def kept(self) -> int:
@@ -269,7 +269,9 @@ class RunJournal:
                 clip = self._left.pop(place, None) or _new_folder(self._path.parent, plan.stem)
             self._open[place] = clip
             self._folders.add(clip.folder)
-            clip.begin({"run": self._path.name, "place": place, "key": self._key(plan), "segments": _said(plan)})
+            clip.begin(
+                {"run": self._path.name, "place": place, "key": self._key(plan), "segments": _segment_digests(plan)}
+            )
         return self._open[place]
 
     def finished(self, plan: ClipPlan, path: Path) -> None:
@@ -345,8 +347,8 @@ def _place(plan: ClipPlan) -> tuple[int, int]:
     return plan.prompt_index, plan.take
 
 
-def _said(plan: ClipPlan) -> list[str]:
-    """What tells a clip's segments apart, each in a few characters."""
+def _segment_digests(plan: ClipPlan) -> list[str]:
+    """A short digest of the text and the seeds of each segment."""
     said = (repr((segment.text, segment.seeds)) for segment in plan.segments)
     return [hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16] for text in said]
 
@@ -354,9 +356,9 @@ def _said(plan: ClipPlan) -> list[str]:
 def _is_same(clip: ClipJournal, plan: ClipPlan) -> bool:
     """Whether at least half of the segments of the clip are those of the plan."""
     before = clip.about.get("segments")
-    if not isinstance(before, list) or not all(isinstance(said, str) for said in before):
+    if not isinstance(before, list) or not all(isinstance(digest, str) for digest in before):
         return False
-    return len(set(before) & set(_said(plan))) >= max(1, len(before) / 2)
+    return len(set(before) & set(_segment_digests(plan))) >= max(1, len(before) / 2)
 
 
 def _new_folder(folder: Path, stem: str) -> ClipJournal:

@@ -35,7 +35,7 @@ def read_prompts(options: Options, drawn_seed: int = 0, notify: Notify = lambda 
 def read_source(options: Options, notify: Notify = lambda _: None) -> str | None:
     """The whole text that is asked for, from wherever it comes; None where none is given.
 
-    `notify` is told what the user may want to know of how it was read. Raises UsageError or TextError.
+    `notify` gets sentences for the user about how it was read. Raises UsageError or TextError.
     """
     if options.bark_speaker_as_the_prompt is not None:
         return None

@@ -6,7 +6,7 @@ from ..audio.writing import Joiner
 from ..bark import Generation
 from ..errors import TextError
 from ..voices.voice import Voice
-from .clips import Clip, FinishedSegment, Heard, SegmentRecord
+from .clips import Clip, FinishedSegment, HistorySizes, SegmentRecord
 from .planning import ClipPlan
 from .takes import Try
 
@@ -33,7 +33,7 @@ class Stitcher:
         return len(self._records) == len(self.plan.segments)
 
     def place(
-        self, generation: Generation, tries: tuple[Try, ...], heard: Heard, recalled: bool = False
+        self, generation: Generation, tries: tuple[Try, ...], history_sizes: HistorySizes, recalled: bool = False
     ) -> FinishedSegment:
         """The next segment at its place in the clip. `recalled`: an earlier run has made it."""
         index = len(self._records)
@@ -43,7 +43,7 @@ class Stitcher:
             len(generation.voice.semantic),
             generation.voice.fine.shape[1],
             generation.cut_ids,
-            heard,
+            history_sizes,
             generation.seconds_taken,
             generation.statistics,
             tries,

@@ -1,4 +1,4 @@
-"""Tries of a segment: which of several is the best, and from which seeds a faulty one is made again."""
+"""Tries of a segment: which one is the best, and the seeds from which a faulty segment is tried again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def describe_faults(tries: Sequence[Try]) -> str | None:
     if len(tries) == 1:
         return tries[0].describe() or None
     if not tries[kept].faults:
-        return f"{tries[0].describe()}; made again, and try {kept + 1} is without fault"
+        return f"{tries[0].describe()}; tried again, and try {kept + 1} has no fault"
     return f"{tries[kept].describe()}; that is try {kept + 1}, the best of {len(tries)}"
 
 

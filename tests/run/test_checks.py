@@ -238,7 +238,7 @@ def test_every_fault_has_its_words():
         assert words.count(", ") >= len(faults) - 1 and "{" not in words
     quiet, good = Try(Seeds(1), {"quiet_dbfs": -71.2}), Try(Seeds(2), {})
     assert describe_faults([good]) is describe_faults([Try(Seeds(1), None)]) is None
-    assert "-71 dBFS" in describe_faults([quiet]) and "try 2 is without fault" in describe_faults([quiet, good])
+    assert "-71 dBFS" in describe_faults([quiet]) and "try 2 has no fault" in describe_faults([quiet, good])
     assert "try 1, the best of 2" in describe_faults([quiet, Try(Seeds(2), {"empty_s": 0.0})])
 
 

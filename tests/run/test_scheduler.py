@@ -255,7 +255,7 @@ def test_a_record_tells_what_a_segment_heard_and_took():
     recorder = Recorder()
     *_, record = results_of(recorder, plan(["s1", "s2"]))
     for segment in record.segments:
-        assert segment.heard == (256, 315, 450) and (segment.semantic_tokens, segment.frames) == (200, 300)
+        assert segment.history_sizes == (256, 315, 450) and (segment.semantic_tokens, segment.frames) == (200, 300)
     assert record.seconds_taken == 0.2 and record.starting_voice is VOICE
 
 
