@@ -38,8 +38,8 @@ if TYPE_CHECKING:  # planning is done without torch
 class ClipSource:
     """The clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
 
-    `notify` gets sentences for the user: how a file was read, what is waited for. Raises UsageError or TextError for options that name no
-    usable text or manifest.
+    `notify` gets sentences for the user: how a file was read, what is waited for. Raises UsageError or TextError for
+    options that name no usable text or manifest.
     """
 
     def __init__(self, options: Options, notify: Notify = lambda _: None):
