@@ -17,6 +17,7 @@ from bark_infinity.options.settings_file import config_text, read_config
 from bark_infinity.options.table import Options, flags
 
 IN_FILES = [line for line in flags() if line.name not in ("config", "print_config", "print_completion")]
+MAX_INT = 2**63 - 1  # whole numbers of settings have 64 bits at most
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
@@ -27,7 +28,7 @@ def values(line: Flag) -> st.SearchStrategy:
     if line.kind is float:
         return st.floats(line.low, line.high, allow_nan=False, allow_infinity=False)
     texts = TEXTS.filter(lambda text: text.lower() != line.unset)  # the word for none at all
-    return {bool: st.booleans(), int: st.integers(line.low, line.high), str: texts}[line.kind]
+    return {bool: st.booleans(), int: st.integers(line.low, MAX_INT if line.high is None else line.high), str: texts}[line.kind]
 
 
 def write(text: str) -> str:
