@@ -29,7 +29,9 @@ _GENERATION = {
         "text_encoding_offset": _TEXT_OFFSET,
         "text_pad_token": _TEXT_PAD,
         "semantic_infer_token": _TEXT_PAD + 1,
-    }
+    },
+    # a quarter of the published windows: what follows a segment of a second costs a quarter of the time
+    "fine_acoustics_config": {"max_fine_history_length": 128, "max_fine_input_length": 256},
 }
 _CODEC = {"num_filters": 4, "num_lstm_layers": 1, "hidden_size": 32, "sampling_rate": c.SAMPLE_RATE}
 

@@ -28,7 +28,9 @@ def values(line: Flag) -> st.SearchStrategy:
     if line.kind is float:
         return st.floats(line.low, line.high, allow_nan=False, allow_infinity=False)
     texts = TEXTS.filter(lambda text: text.lower() != line.unset)  # the word for none at all
-    return {bool: st.booleans(), int: st.integers(line.low, MAX_INT if line.high is None else line.high), str: texts}[line.kind]
+    return {bool: st.booleans(), int: st.integers(line.low, MAX_INT if line.high is None else line.high), str: texts}[
+        line.kind
+    ]
 
 
 def write(text: str) -> str:
