@@ -24,14 +24,15 @@ _TEXT_PAD = _TEXT_OFFSET + len(_VOCABULARY)
 _SEMANTIC_INPUTS, _SEMANTIC_OUTPUTS = _TEXT_PAD + 2, 10_048
 _COARSE_IDS, _FINE_IDS = 12_096, 1_056
 
+FINE_HISTORY = 128  # frames, a quarter of the published window: a segment of a second costs a quarter of the time
+
 _GENERATION = {
     "semantic_config": {
         "text_encoding_offset": _TEXT_OFFSET,
         "text_pad_token": _TEXT_PAD,
         "semantic_infer_token": _TEXT_PAD + 1,
     },
-    # a quarter of the published windows: what follows a segment of a second costs a quarter of the time
-    "fine_acoustics_config": {"max_fine_history_length": 128, "max_fine_input_length": 256},
+    "fine_acoustics_config": {"max_fine_history_length": FINE_HISTORY, "max_fine_input_length": 2 * FINE_HISTORY},
 }
 _CODEC = {"num_filters": 4, "num_lstm_layers": 1, "hidden_size": 32, "sampling_rate": c.SAMPLE_RATE}
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from babbler import FINE_HISTORY as FINE
 from babbler import Babbler
 
 from bark_infinity.bark import Bark
@@ -457,7 +458,9 @@ ALIVE: dict[str, Case] = {
     "split_input_into_separate_prompts_by_value": Case(
         "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", tells("2 clips")
     ),
-    "history_prompt": Case(HELLO, "someone.npz", hears(0, 256, 315, 512), lambda _, made: "SPK-someone" in made.out[0]),
+    "history_prompt": Case(
+        HELLO, "someone.npz", hears(0, 256, 315, FINE), lambda _, made: "SPK-someone" in made.out[0]
+    ),
     "audio_file_as_history_prompt": Case(HELLO, "absent.wav", refuses("absent.wav")),
     "bark_speaker_as_the_prompt": Case(
         SHORT + " --output_filename x",
@@ -578,7 +581,7 @@ ALIVE: dict[str, Case] = {
     "coarse_history_time_alignment_hack": Case(f"{HELLO} {SPEAKER}", "-8", changes("coarse")),
     "absolute_semantic_history_only": Case(f"{HELLO} {SPEAKER}", "", hears(0, 256, 0, 0)),
     "absolute_semantic_history_only_every_x": Case(
-        f"{TWO} {SPEAKER}", "2", hears(1, 256, 0, 0), lambda _, given: given.history(0) == (256, 315, 512)
+        f"{TWO} {SPEAKER}", "2", hears(1, 256, 0, 0), lambda _, given: given.history(0) == (256, 315, FINE)
     ),
     "negative_text_prompt": Case(HELLO, "Shout", changes("semantic")),
     "negative_text_prompt_logits_scale": Case(NEGATIVE, "3", changes("semantic")),
@@ -642,16 +645,16 @@ ALIVE: dict[str, Case] = {
     "prompt_text_suffix": Case(ASKS.replace("--dry_run", "--text_splits_only"), "there", splits("Hello there")),
     "separate_prompts": Case(TWO, "", hears(1, 0, 0, 0)),
     "stable_mode_interval": Case(THREE, "0", only_the_third_segment_differs),
-    "semantic_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 64, 315, 512)),
-    "coarse_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 79, 512)),
-    "fine_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 315, 128)),
-    "semantic_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 64, 315, 512)),
-    "coarse_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 79, 512)),
-    "fine_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 315, 128)),
-    "semantic_prev_segment_weight": Case(QUARTER, "1", hears(1, 64 + 15, 79, 128)),
-    "coarse_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79 + 22, 128)),
-    "fine_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79, 128 + 22)),
-    "custom_audio_processing_function": Case(f"{HELLO} {SPEAKER}", "mix.py:less", hears(0, 64, 79, 128)),
+    "semantic_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 64, 315, FINE)),
+    "coarse_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 79, FINE)),
+    "fine_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 315, FINE // 4)),
+    "semantic_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 64, 315, FINE)),
+    "coarse_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 79, FINE)),
+    "fine_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 315, FINE // 4)),
+    "semantic_prev_segment_weight": Case(QUARTER, "1", hears(1, 64 + 15, 79, FINE // 4)),
+    "coarse_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79 + 22, FINE // 4)),
+    "fine_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79, FINE // 4 + 22)),
+    "custom_audio_processing_function": Case(f"{HELLO} {SPEAKER}", "mix.py:less", hears(0, 64, 79, FINE // 4)),
     "add_silence_between_segments": Case(TWO, "1", longer_by(0.75)),
     "add_silence_between_paragraphs": Case(CHAPTER, "1.4", longer_by(0.8)),
     "add_silence_at_scene_breaks": Case(CHAPTER, "2.5", longer_by(1.0)),
