@@ -25,9 +25,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNO
 
 _TEMPORARY = re.compile(r"\.bark-infinity-[0-9a-f]{16}\.tmp(\.\w+)?")  # the last part is an encoder's
 _STALE_SECONDS = 86_400  # no single file takes so long to write
-PARTIAL_SUFFIX = ".partial"  # of folders of clips under way
+PARTIAL_SUFFIX = ".partial"  # of folders of unfinished clips
 _WRITER_SECONDS = 5.0  # that a named pipe may be without a writer
-_SECONDS_BEFORE_NOTICE = 1.0  # of waiting for one, until the user is told
+_SECONDS_BEFORE_NOTICE = 1.0  # of waiting for a pipe, before a notice is shown
 
 
 def read_bounded(path: str | Path, max_bytes: int, on_wait: Callable[[], None] | None = None) -> bytes:

@@ -24,7 +24,7 @@ _SFC_RF64_AUTO_DOWNGRADE = 0x1210  # sndfile.h; soundfile has no name for it
 
 
 class SoundfileEncoder:
-    """By libsndfile. Writing and closing raise OSError for what the system says; what is let go of is not whole."""
+    """By libsndfile. Writing and closing raise the system's OSError; a file that is discarded is not complete."""
 
     def __init__(
         self, file: BinaryIO, tags: Mapping[str, str], container: str, codec: str, compression: float | None = None
@@ -135,7 +135,9 @@ class FfmpegEncoder:
         process = self._process or self._start()  # not sooner: now somebody discards it, whatever happens
         try:
             _input(process).write(block.astype("<f4").tobytes())
-        except OSError:  # it has ended: with a fault, which is told now and not hours later, or as its arguments say
+        except (
+            OSError
+        ):  # ffmpeg has ended: with a fault, to be reported now and not hours later, or as its arguments say
             self._wait(process)
 
     def close(self) -> None:
@@ -170,7 +172,7 @@ class FfmpegEncoder:
         self._made.unlink(missing_ok=True)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Until it has ended. Raises OutputError if it has made nothing."""
+        """Wait until ffmpeg has ended. Raises OutputError if it has written no file."""
         if process.wait() or not self._made.exists():
             self._said.seek(0)
             raise OutputError(
@@ -186,6 +188,6 @@ def _input(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def _complaint(stderr: bytes) -> str:
-    """ffmpeg's first line, which has the reason; what follows says that it could not go on."""
+    """ffmpeg's first line, which has the reason; the lines behind it only say that it failed."""
     lines = stderr.decode(errors="replace").split("\n")
     return re.sub(r"^\[[^]]*\] ", "", lines[0]).strip()[:300] or "it gives no reason"

@@ -1,4 +1,4 @@
-"""The kinds of audio files. Without NumPy, so that whoever only asks is answered at once."""
+"""The kinds of audio files. Imports no NumPy, so that `--help` answers at once."""
 
 from __future__ import annotations
 

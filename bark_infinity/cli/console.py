@@ -33,7 +33,7 @@ class _Share(NamedTuple):
 # Large model, two CPU cores. Only the smoothness of the bar depends on it.
 _STAGE_SHARES = {"semantic": _Share(0.0, 0.3), "coarse": _Share(0.3, 0.5), "fine": _Share(0.8, 0.2)}
 
-_LEAST_SECONDS = 0.5  # from which a speed can be told
+_LEAST_SECONDS = 0.5  # of a stage before its speed is shown
 
 
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
@@ -138,7 +138,7 @@ class RunDisplay:
         self._segments = segments
         self._start = time.monotonic()
         self._stage, self._stage_start, self._first_tokens = "", self._start, 0
-        self._completed = 0.0  # segments, those under way in part
+        self._completed = 0.0  # segments, with the finished part of those in work
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[name]}"),

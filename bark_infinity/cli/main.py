@@ -60,7 +60,7 @@ def _report(error: BaseException, console: Console) -> int:
         logging.getLogger(__name__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
         view.report_error(console, str(error))
         return EXIT_USAGE
-    if isinstance(error, BrokenPipeError):  # whoever read our results has enough
+    if isinstance(error, BrokenPipeError):  # the reader of stdout has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     if isinstance(error, OSError):  # of stdout: results have their own

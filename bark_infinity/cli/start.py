@@ -12,7 +12,7 @@ from .streams import open_standard_streams
 def run_and_exit() -> None:
     """The program: `main`, and the end of the process."""
     open_standard_streams()
-    # The hub's library retries by itself; what comes of it is said once, in our own message.
+    # The hub's library retries by itself; the outcome is reported once, in our own message.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = _run()
     if status > 128:  # asked to stop: nobody waits for the libraries that a thread may still be importing

@@ -175,6 +175,6 @@ def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
 def show_clip(console: Console, clip: ClipRow) -> None:
     """One line for a finished clip."""
     speed = f" ({times(clip.seconds, clip.seconds_taken)} real time)" if clip.seconds_taken else ""
-    path = "" if sys.stdout.isatty() else f"{clip.path}  "  # whoever sees stdout too has just read it
+    path = "" if sys.stdout.isatty() else f"{clip.path}  "  # in a terminal, stdout has just shown it
     details = f"{clip.seconds:.1f} s of sound in {clip.seconds_taken:.1f} s{speed}, seed {clip.seed}"
     print_text(console, Text.assemble(("made ", "green"), path, details))

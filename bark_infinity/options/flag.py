@@ -54,7 +54,7 @@ class Flag:
 
     @property
     def sound(self) -> bool:
-        """Whether the sound of a given text depends on it, so that a clip that is made again needs it."""
+        """Whether the sound of a given text depends on it, so that making a clip again needs it."""
         return self.shapes in _OF_THE_SOUND
 
     def parse(self, text: str) -> object:

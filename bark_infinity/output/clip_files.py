@@ -200,7 +200,7 @@ class ClipFiles:
             return dataclasses.replace(clip, path=self._name(clip), level=level)
 
     def discard(self) -> None:
-        """Let go of what has no name yet. Raises nothing."""
+        """Close and drop the files that have not got their names yet. Raises nothing."""
         with contextlib.suppress(OSError, ValueError):  # what is still to be written, on a full disk
             self._resources.close()
 

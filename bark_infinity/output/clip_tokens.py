@@ -70,7 +70,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
         return sum(n for n in frames if type(n) is int) / c.FRAME_RATE_HZ
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._resources.close()
 
     def _missing(self, reason: object) -> UsageError:

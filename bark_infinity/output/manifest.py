@@ -184,7 +184,7 @@ def _seeds(segment: Mapping[str, Any]) -> Seeds:
 
 
 def _number(value: object) -> int:
-    """A seed, or the place of a prompt or take: what seeds are made of."""
+    """A seed, or the index of a prompt or take. Raises ValueError for anything else."""
     if type(value) is not int or not 0 <= value <= MAX_SEED:
         raise ValueError(f"{_shown(value)} is not a number from 0 to {MAX_SEED}")
     return value

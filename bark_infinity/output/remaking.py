@@ -75,7 +75,7 @@ def with_dependents(chosen: Collection[int], manifest: Manifest, options: Option
     recorded = manifest.content["segments"]
     first = next(
         (k for k in range(len(recorded)) if not _is_silent(recorded[k])), 0
-    )  # whose voice the others go on from
+    )  # the one whose voice the others start from
     own_voice = not has_voice and not rule.separate
     for k, (text, _) in enumerate(manifest.segments):
         weights = rule.weights(k, wordless=not text)

@@ -28,7 +28,7 @@ from .remaking import plan_restitched
 def restitch_clip(
     manifest: Manifest, plan: ClipPlan, tokens: ClipTokens, decode: Decode, folder: Path, options: Options
 ) -> Clip:
-    """Write the clip anew. Raises OutputError, UsageError for tokens that are damaged, TextError for none with a sound."""
+    """Write the clip from its tokens. Raises OutputError, UsageError for damaged tokens, TextError if none has a sound."""
     longest = tokens.seconds + sum(segment.pause.seconds for segment in plan.segments)
     stitcher = Stitcher(plan, options.gain_db)
     journal = RunJournal.start(folder, lambda _: "", plan.seed)

@@ -1,4 +1,4 @@
-"""What is said in subtitles: SubRip, WebVTT and SubStation Alpha, as people and programs really write them."""
+"""The spoken text of subtitles: SubRip, WebVTT and SubStation Alpha, as people and programs really write them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def subtitles_by_content(text: str) -> SubtitleKind | None:
 
 
 def subtitle_text(text: str) -> str:
-    """What the cues say, in order, one line a cue. What rolling captions show again is said once.
+    """What the cues say, in order, one line a cue. Lines that rolling captions repeat are spoken once.
 
     Raises TextError if there is no cue.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _SIDE = 1024  # of the square matrices multiplied on the CPU: as wide as Bark's large model
-_GPU_SIDE = 4096  # takes a GPU longer than being told to do it
+_GPU_SIDE = 4096  # large enough that multiplying takes a GPU longer than launching
 _FFT_NUMBERS = 2**21
 _COPIED_BYTES = 128 * 2**20  # more than the caches of a processor hold
 _BUDGET_S = 0.4  # for repeating one measurement

@@ -70,7 +70,7 @@ def _cudnn(version: int | None) -> str:
 
 
 def cuda_mend(driver: bool, smi: str) -> str:
-    """What is missing where torch cannot use CUDA, and what to do; `smi` is what nvidia-smi said."""
+    """What is missing where torch cannot use CUDA, and what to do; `smi` is the output of nvidia-smi."""
     import torch
 
     if sys.platform == "darwin":

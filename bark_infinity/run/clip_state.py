@@ -28,7 +28,7 @@ class SegmentStatus(Enum):
 
     WAITING = auto()  # for a segment whose voice is part of its history
     READY = auto()  # its history can be built
-    RETRYING = auto()  # it was made at least once with faults, and is made again from other seeds
+    RETRYING = auto()  # it came out with faults, and is tried again from other seeds
     DONE = auto()
     SILENT = auto()  # done, without any sound
 
@@ -49,7 +49,7 @@ class _SegmentState:
     segment: Segment | None = None  # as it is given to the engine, once prepared
     outcome: Outcome | None = None  # while RETRYING, of the tries so far; DONE or SILENT, until its turn has come
     history_sizes: HistorySizes | None = None  # of a finished segment, until its turn has come
-    voice: Voice | None = None  # of a DONE segment, while another may still go on from it
+    voice: Voice | None = None  # of a DONE segment, while it may still become another's history
 
     @property
     def finished(self) -> bool:
@@ -65,7 +65,7 @@ class ClipState:
     def __init__(self, plan: ClipPlan, recipe: Recipe):
         self.plan, self.recipe = plan, recipe
         self.writer: ClipWriter | None = None  # once there is something to write
-        self.failed = False  # whether nothing more is made of it
+        self.failed = False  # whether the clip was given up
         self._states = [_SegmentState() for _ in plan.segments]
         self._ready: list[int] = []  # segments that are READY or RETRYING, in order
         self._n_finished = 0
@@ -120,7 +120,7 @@ class ClipState:
     # ---- what was made ----
 
     def judge(self, index: int, generation: Generation) -> Outcome | None:
-        """Check the latest try of a segment; None if the segment is to be made again, from other seeds."""
+        """Check the latest try of a segment; None if the segment is to be tried again, from other seeds."""
         state, segment = self._states[index], self.prepare(index)
         before = state.outcome
         latest = Try(segment.seeds, self._faults(segment, generation))
@@ -181,7 +181,7 @@ class ClipState:
         checks = self.recipe.checks
         return 0 if checks is None or self.plan.segments[index].settled else checks.retries
 
-    # ---- whose voice a segment goes on from ----
+    # ---- which voices a segment's history is made of ----
 
     def _weights(self, index: int) -> Weights:
         return self.recipe.rule.weights(index, wordless=not self.plan.segments[index].text)
@@ -202,7 +202,7 @@ class ClipState:
             previous = self._states[index - 1]
             if not previous.finished:
                 return False
-            # A silent segment has no voice to go on from: the starting voice takes its place.
+            # A silent segment has no voice: the starting voice takes its place.
             if previous.status is SegmentStatus.SILENT and not self._starting_known(index):
                 return False
         return not weights.of_starting or self._starting_known(index)
@@ -246,7 +246,7 @@ class ClipState:
         )
 
     def _forget_voice(self, index: int) -> None:
-        """Drop the voice of a segment that no other can go on from any more. A user's function is given all of them."""
+        """Drop the voice of a segment that is in no open segment's history. A user's function is given all of them."""
         if not 0 <= index < len(self._states) or self.recipe.function is not None:
             return
         is_start = index == self._first_voiced and not self.recipe.has_starting_voice

@@ -34,7 +34,7 @@ class HistorySizes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRecord:
-    """What stays known of a finished segment once its sound and its tokens have been handed on."""
+    """What is kept of a finished segment in memory, without its sound and its tokens."""
 
     span: Span
     semantic_tokens: int
@@ -69,7 +69,7 @@ class FinishedSegment:
 
     @property
     def text(self) -> str:
-        """What it says; empty where it goes on without words."""
+        """The text that it speaks; empty where it continues its history without words."""
         return self.plan.segments[self.index].text
 
     @property
@@ -79,7 +79,7 @@ class FinishedSegment:
 
     @property
     def voice(self) -> Voice:
-        """Its tokens, which another text can go on from."""
+        """Its tokens, as a voice for other texts."""
         return self.generation.voice
 
     @property
@@ -103,14 +103,14 @@ class FinishedSegment:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A finished clip, whose segments have been handed on. Its size grows by a few words with each segment."""
+    """A finished clip without its sound and tokens: each segment adds a few hundred bytes."""
 
     plan: ClipPlan
     segments: Sequence[SegmentRecord]
     audio_sha256: str  # of its float32 samples, little-endian
     voice: Voice | None  # its first segments, as many as fill the longest history window; None if too short for one
     starting_voice: Voice | None  # the given one
-    spoken_voice: Voice | None  # whose tokens are said
+    spoken_voice: Voice | None  # whose tokens it speaks
     path: Path | None = None  # of the audio file, where it was written
     level: Level | None = None  # of that file
 
@@ -132,7 +132,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class FailedClip:
-    """A clip that could not be made, while the others go on."""
+    """A clip that could not be made; other clips of the run are not affected."""
 
     plan: ClipPlan
     error: BarkError

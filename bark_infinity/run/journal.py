@@ -50,7 +50,7 @@ _RUN_NAME = re.compile(r"\.run-[0-9a-f]{16}\.jsonl")
 _MAX_BYTES = 100_000_000  # of a run's file: a million clips
 _PLAN, _LOCK = "plan.json", "lock"
 _MARKER = b"bark_infinity: the tokens of a clip that is not finished\n"  # in the lock file of a clip's folder
-_HIDDEN_NAME = re.compile(rf"\.bark-infinity-[0-9a-f]{{16}}{re.escape(PARTIAL_SUFFIX)}")  # made or removed just now
+_HIDDEN_NAME = re.compile(rf"\.bark-infinity-[0-9a-f]{{16}}{re.escape(PARTIAL_SUFFIX)}")  # being created or removed
 _ABOUT = "about"  # the array of a kept segment that has JSON
 
 
@@ -63,7 +63,7 @@ class KeptSegment:
 
 
 class ClipJournal:
-    """The folder of a clip under way, locked by this process. Methods that write raise OutputError."""
+    """The folder of an unfinished clip, locked by this process. Methods that write raise OutputError."""
 
     def __init__(self, folder: Path, lock: BinaryIO):
         self.folder, self._lock = folder, lock
@@ -158,14 +158,14 @@ class ClipJournal:
         """Leave nothing of it."""
         gone = _hidden_name(self.folder.parent)
         try:
-            os.rename(self.folder, gone)  # first: whoever finds it finds all of it or nothing
+            os.rename(self.folder, gone)  # first, so that other processes find all of it or nothing
         except OSError:  # Windows renames no folder with an open file
             gone = self.folder
         self._lock.close()
         _remove_folder(gone)
 
     def leave(self) -> None:
-        """Let others go on with it; without a finished segment there is nothing to go on with."""
+        """Release it, so that a later run can resume it; without a finished segment it is removed."""
         if self.named() is None:  # else it is finished, and the run was stopped before it could be noted
             if not self.kept():
                 self.remove()
@@ -222,7 +222,7 @@ class RunJournal:
 
     @classmethod
     def unfinished(cls, folder: Path, key: Callable[[ClipPlan], str]) -> Iterator[RunJournal]:
-        """Runs of a folder that ended before they were done, the latest first; those that nobody else goes on with.
+        """Runs of a folder that ended before they were done, the latest first; those that no other process has resumed.
 
         The caller lets go of each, or goes on with it.
         """
@@ -280,12 +280,12 @@ class RunJournal:
         self._open.pop(_place(plan)).remove()
 
     def given_up(self, plan: ClipPlan, for_good: bool) -> None:
-        """Leave what is finished of a clip that is not made in this run, or nothing."""
+        """Release a clip that failed: with its finished segments, or `for_good` with nothing."""
         if clip := self._open.pop(_place(plan), None):
             clip.remove() if for_good else clip.leave()
 
     def close(self, complete: bool) -> None:
-        """Let go of the run. Of a complete one nothing is left, nor of one that has nothing to go on with."""
+        """Release the run. Its file is removed if it is complete, or if there is nothing to resume."""
         clips = [*self._open.values(), *self._left.values()]
         for clip in clips:
             clip.remove() if complete else clip.leave()
@@ -370,7 +370,7 @@ def _new_folder(folder: Path, stem: str) -> ClipJournal:
 
 
 def _hidden_name(folder: Path) -> Path:
-    """Of a clip's folder that is being made or removed."""
+    """A name for a clip's folder while it is created or removed."""
     return folder / f".bark-infinity-{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
 
 
@@ -410,7 +410,7 @@ def _remove_folder(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove folders of clips that a process left when it had just made them, or was about to remove them."""
+    """Remove folders that a process left while it was creating or removing them."""
     remove_stale_temporaries(folder)
     for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
         hidden = _HIDDEN_NAME.fullmatch(path.name) is not None

@@ -57,11 +57,11 @@ def _beginning(text: str) -> str:
 
 
 class _FreeNames:
-    """Stems that neither a file of the folder nor an earlier clip of the run has, told apart as on every file system."""
+    """File stems that are used neither in the folder nor by an earlier clip of the run, on case-insensitive systems too."""
 
     def __init__(self, folder: Path, own: Container[str]):
         self._taken = {stem.casefold() for stem in taken_stems(folder) if stem not in own}
-        self._numbers: dict[str, Iterator[str]] = {}  # goes on counting where the last clip of the same name stopped
+        self._numbers: dict[str, Iterator[str]] = {}  # the next numbers for clips of the same name
 
     def take(self, base: str, digits: int) -> str:
         candidates = self._numbers.setdefault(base, numbered(base, digits))
@@ -74,7 +74,7 @@ def taken_stems(folder: Path) -> Iterator[str]:
     """The names of all results in a folder, without suffix."""
     try:
         names = os.listdir(folder)
-    except OSError:  # not there yet, or never: whoever writes will say so
+    except OSError:  # not there yet, or never: writing to it will report that
         return
     for name in names:
         for suffix in RESULT_SUFFIXES:

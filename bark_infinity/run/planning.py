@@ -25,7 +25,7 @@ SEEDS = ("seed", "single_starting_seed")  # flags from which those of clips foll
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """One segment: the text the model reads (empty: it goes on without words), and where its randomness starts.
+    """One segment: the text that the model reads (empty: it continues its history without words), and its seeds.
 
     `pause`: the silence between it and the next one.
     `settled`: these seeds are the outcome of an earlier run, and no others are tried.

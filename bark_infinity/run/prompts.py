@@ -72,7 +72,7 @@ def cut_source(text: str | None, options: Options, drawn_seed: int = 0) -> list[
 
 
 def tokens_of(voice: str) -> str:
-    """What stands for a text where a voice's tokens are said."""
+    """The text shown for a clip that speaks the tokens of a voice."""
     return f"[tokens of {Path(voice).name.removesuffix('.npz')}]"
 
 

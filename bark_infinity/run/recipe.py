@@ -24,7 +24,7 @@ class Recipe:
     engine: Engine
     rule: HistoryPlan = HistoryPlan()
     voice: Voice | None = None  # the starting voice of every clip; None: each clip's first segment becomes it
-    spoken: Voice | None = None  # whose semantic tokens are said in place of every text
+    spoken: Voice | None = None  # whose semantic tokens replace every text
     function: HistoryFunction | None = None  # decides each segment's history in place of the rule
     settings: Settings = field(default_factory=Settings)
     checks: SegmentChecks | None = None  # of every finished segment; None: none

@@ -243,7 +243,7 @@ class Scheduler:
         return clip
 
     def _give_up(self, clip: ClipState, error: BarkError) -> FailedClip:
-        """Make nothing more of a clip. What is kept of it stays where the same command may go on: space, memory."""
+        """Give a clip up. Its kept segments stay if the same command may succeed later, with more space or memory."""
         clip.failed = True
         _discard(clip)
         self._clips.remove(clip)

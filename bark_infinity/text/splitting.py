@@ -195,7 +195,7 @@ class _MarkedText:
         return max(balanced or fitting[-1:], key=lambda p: (self.breaks[p], -abs(self.length(start, p) - target)))
 
     def takes(self, segment: Piece, piece: Piece) -> bool:
-        """Whether the segment goes on with the next piece."""
+        """Whether the next piece is added to the segment."""
         if self.length(segment.start, piece.end) > self.limit:
             return False
         if self.is_short(segment):
@@ -207,7 +207,7 @@ class _MarkedText:
         return self.length(segment.start, segment.end) < self.goal
 
     def join_short(self, segments: list[Piece]) -> None:
-        """Join the last segment to the one before if it is short: it could not go on."""
+        """Join the last segment to the one before if it is short and nothing follows that it could be joined to."""
         if len(segments) > 1 and self.is_short(segments[-1]):
             before, short = segments[-2:]
             if self.length(before.start, short.end) <= self.limit:

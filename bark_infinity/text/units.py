@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nltk.tag.perceptron import PerceptronTagger
 
 SPLIT_UNITS = ("word", "line", "sentence", "char", "string", "random", "rhyme", "pos", "regex")
-PATTERN_UNITS = ("string", "pos", "regex")  # these need to be told where to cut
-RANDOM_WORDS = 8  # a random group has at most so many words where nothing else is said
+PATTERN_UNITS = ("string", "pos", "regex")  # these need a string or pattern to cut at
+RANDOM_WORDS = 8  # a random group has at most so many words unless a size is given
 RHYME_REACH = 4  # lines over which the ear still hears a rhyme: ABCABC has it three lines on
 VERSE_LINES = 6  # a piece of verse has no more lines, rhymed or not
 BLANK_LINE = re.compile(r"\n\s*\n")
