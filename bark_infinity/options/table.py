@@ -60,7 +60,7 @@ class Options:
     split_input_into_separate_prompts_by_value: str | None = flag(
         None,
         INPUT,
-        "Size of those groups, so many lines, words, ...; or the string, pattern or tags to cut at.",
+        "How many lines, words, ... make one prompt; or the string, pattern or tags to cut at.",
         metavar="N|TEXT",
         unset="",
     )
@@ -84,7 +84,7 @@ class Options:
     bark_speaker_as_the_prompt: str | None = flag(
         None,
         INPUT,
-        "Say again what this voice says, its semantic tokens instead of a text.",
+        "Speak the semantic tokens of this voice instead of a text.",
         path=True,
         metavar="VOICE",
         shapes=Shapes.SEGMENTS,
@@ -92,7 +92,7 @@ class Options:
     text_encoding: str = flag(
         "auto",
         INPUT,
-        "Encoding of --prompt_file: auto finds UTF-8, UTF-16 and the likeliest older one, and tells which it took.",
+        "Encoding of --prompt_file: auto finds UTF-8, UTF-16 and the likeliest older one, and says which it took.",
         metavar="NAME",
     )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
@@ -150,7 +150,7 @@ class Options:
     resume: bool = flag(
         True,
         OUTPUT,
-        "Go on with what an earlier run of the same command left unfinished; false starts over.",
+        "Resume what an earlier run of the same command left unfinished; false starts over.",
         shapes=Shapes.NOTHING,
     )
     show_generation_times: bool = flag(
@@ -210,7 +210,7 @@ class Options:
         shapes=Shapes.TOKENS,
     )
     offload_cpu: bool | None = flag(
-        None, MODEL, "Keep only the stage at work on the GPU; auto: when not all fit.", env="SUNO_OFFLOAD_CPU"
+        None, MODEL, "Keep only the stage in use on the GPU; auto: when not all of them fit.", env="SUNO_OFFLOAD_CPU"
     )
     global_enable_mps: bool | None = flag(
         None, MODEL, "Allow Apple's GPU; auto: where the processor has one.", env="SUNO_ENABLE_MPS"
@@ -228,9 +228,9 @@ class Options:
     )
 
     text_temp: float = flag(0.7, SAMPLING, "Randomness of the semantic stage (what is said); 0 is greedy.", low=0.0)
-    semantic_temp: float | None = flag(None, SAMPLING, "The same by its other name; wins.", low=0.0)
+    semantic_temp: float | None = flag(None, SAMPLING, "Other name of --text_temp, which it overrides.", low=0.0)
     waveform_temp: float = flag(0.7, SAMPLING, "Randomness of the coarse stage (how it sounds); 0 is greedy.", low=0.0)
-    coarse_temp: float | None = flag(None, SAMPLING, "The same by its other name; wins.", low=0.0)
+    coarse_temp: float | None = flag(None, SAMPLING, "Other name of --waveform_temp, which it overrides.", low=0.0)
     fine_temp: float = flag(0.5, SAMPLING, "Randomness of the fine stage (detail); 0 is greedy.", low=0.0)
     semantic_top_k: int | None = flag(None, SAMPLING, "Draw among the k likeliest semantic tokens.", low=1, metavar="K")
     semantic_top_p: float | None = flag(
@@ -246,17 +246,17 @@ class Options:
         None, SAMPLING, "Draw among the likeliest coarse tokens that together exceed p.", low=0.0, high=1.0, metavar="P"
     )
     semantic_min_eos_p: float = flag(
-        0.2, SAMPLING, "End the speech once its end is this probable.", low=0.0, high=1.0, metavar="P"
+        0.2, SAMPLING, "End the speech once the model gives its end this probability.", low=0.0, high=1.0, metavar="P"
     )
     semantic_max_gen_duration_s: float | None = flag(
         None, SAMPLING, "End a segment after so many seconds.", low=0.0, metavar="SECONDS"
     )
     semantic_allow_early_stop: bool = flag(True, SAMPLING, "Let the model end a segment; false fills the whole window.")
-    confused_travolta_mode: bool = flag(False, SAMPLING, "No early stop: it goes on until the window is full.")
+    confused_travolta_mode: bool = flag(False, SAMPLING, "No early stop: every segment fills the model's window.")
     extra_confused_travolta_mode: int | None = flag(
         None,
         SAMPLING,
-        "After the text, so many segments without any text, each going on from the one before, whatever the weights.",
+        "After the text, so many segments without words, each continuing the previous one, whatever the weights.",
         aliases=("additional_unconditional_segments",),
         low=0,
         high=10_000,
@@ -270,7 +270,7 @@ class Options:
     semantic_history_oversize_limit: int = flag(
         c.SEMANTIC_HISTORY_WINDOW,
         SAMPLING,
-        "Hear at most so many semantic tokens of history.",
+        "Most semantic tokens of history that the semantic stage reads.",
         low=0,
         high=c.SEMANTIC_HISTORY_WINDOW,
         metavar="N",
@@ -278,7 +278,7 @@ class Options:
     coarse_max_coarse_history: int = flag(
         c.MAX_COARSE_HISTORY,
         SAMPLING,
-        "Coarse tokens that a window looks back on.",
+        "Coarse tokens of history that a sliding window reads.",
         low=c.MIN_COARSE_HISTORY,
         high=c.MAX_COARSE_HISTORY,
         metavar="N",
@@ -286,7 +286,7 @@ class Options:
     coarse_sliding_window_len: int = flag(
         60,
         SAMPLING,
-        "Coarse tokens made in a window.",
+        "Coarse tokens generated in each sliding window.",
         low=1,
         high=c.MAX_COARSE_INPUT - c.MIN_COARSE_HISTORY,
         metavar="N",
@@ -305,12 +305,12 @@ class Options:
         False, SAMPLING, "History for the semantic stage alone: the manner of the voice, in another one."
     )
     absolute_semantic_history_only_every_x: int | None = flag(
-        None, SAMPLING, "The same in every x-th segment alone.", low=1, metavar="X"
+        None, SAMPLING, "--absolute_semantic_history_only in every x-th segment alone.", low=1, metavar="X"
     )
     negative_text_prompt: str | None = flag(
         None,
         SAMPLING,
-        "Move away from how this text would be said in place of the segment's.",
+        "Steer the semantic stage away from how this text would be spoken.",
         metavar="TEXT",
         unset="",
     )
@@ -325,7 +325,7 @@ class Options:
     negative_text_prompt_divergence_scale: float | None = flag(
         None,
         SAMPLING,
-        "How much is taken off for each bit that the two predictions diverge.",
+        "How much of the negative text's logits is taken off for each bit that the two predictions diverge.",
         low=0.0,
         high=1e6,
         metavar="SCALE",
@@ -333,13 +333,13 @@ class Options:
     semantic_use_mirostat_sampling: bool = flag(
         False,
         SAMPLING,
-        "Hold the surprise of semantic tokens at a level (mirostat).",
+        "Hold the surprise of semantic tokens at a level: mirostat sampling.",
         aliases=("use_mirostat_sampling",),
     )
     semantic_mirostat_tau: float | None = flag(
         None,
         SAMPLING,
-        "That level in bits; switches mirostat on. Unset: 5.",
+        "Mirostat's target surprise in bits; switches it on. Unset: 5.",
         aliases=("mirostat_tau",),
         low=0.0,
         metavar="BITS",
@@ -347,7 +347,7 @@ class Options:
     semantic_mirostat_learning_rate: float = flag(
         1.0,
         SAMPLING,
-        "How fast mirostat corrects itself.",
+        "Mirostat's learning rate: how fast it corrects itself.",
         aliases=("mirostat_learning_rate",),
         low=0.0,
         metavar="RATE",
@@ -355,7 +355,7 @@ class Options:
     semantic_token_repeat_penalty: float | None = flag(
         None,
         SAMPLING,
-        "Weigh a semantic token by this for every time it was said: below 1 avoids repeats, above 1 seeks them.",
+        "Factor on a semantic token's probability for every time it occurred: below 1 avoids repeats, above 1 seeks them.",
         aliases=("token_repeat_penalty",),
         low=0.0,
         high=1e9,
@@ -386,8 +386,12 @@ class Options:
     semantic_seed: int | None = flag(
         None, SEEDS, "The semantic stage starts from it in every segment.", low=0, high=MAX_SEED, metavar="N"
     )
-    coarse_seed: int | None = flag(None, SEEDS, "The coarse stage likewise.", low=0, high=MAX_SEED, metavar="N")
-    fine_seed: int | None = flag(None, SEEDS, "The fine stage likewise.", low=0, high=MAX_SEED, metavar="N")
+    coarse_seed: int | None = flag(
+        None, SEEDS, "The coarse stage starts from it in every segment.", low=0, high=MAX_SEED, metavar="N"
+    )
+    fine_seed: int | None = flag(
+        None, SEEDS, "The fine stage starts from it in every segment.", low=0, high=MAX_SEED, metavar="N"
+    )
 
     split_character_goal_length: int | None = flag(
         None,
@@ -403,7 +407,7 @@ class Options:
     split_character_jitter: int = flag(
         0,
         LONG_CLIPS,
-        "Vary both by up to so many characters, differently in each take.",
+        "Vary goal and maximum by up to so many characters, differently in each take.",
         low=0,
         metavar="N",
         shapes=Shapes.SEGMENTS,
@@ -411,7 +415,7 @@ class Options:
     split_each_text_prompt_by: str | None = flag(
         None,
         LONG_CLIPS,
-        "Cut each prompt into segments this way instead.",
+        "Cut each prompt into segments by these units instead of sentences of a good length.",
         choices=SPLIT_UNITS,
         aliases=("process_text_by_each",),
         shapes=Shapes.SEGMENTS,
@@ -419,7 +423,7 @@ class Options:
     split_each_text_prompt_by_value: str | None = flag(
         None,
         LONG_CLIPS,
-        "Size of those groups; or the string, pattern or tags to cut at.",
+        "How many units make one segment; or the string, pattern or tags to cut at.",
         aliases=("in_groups_of_size",),
         metavar="N|TEXT",
         shapes=Shapes.SEGMENTS,
@@ -441,17 +445,17 @@ class Options:
         unset="",
     )
     prompt_text_prefix: str | None = flag(
-        None, LONG_CLIPS, "Put before every segment's text.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
+        None, LONG_CLIPS, "Text put before every segment's own.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
     )
     prompt_text_suffix: str | None = flag(
-        None, LONG_CLIPS, "Put behind every segment's text.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
+        None, LONG_CLIPS, "Text put behind every segment's own.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
     )
     separate_prompts: bool = flag(False, LONG_CLIPS, "No history between the segments of a clip.")
     stable_mode_interval: int = flag(
         1,
         LONG_CLIPS,
-        "1: every segment goes on from the starting voice. 0: from the segment before. N: N - 1 times from the segment "
-        "before, then back to the starting voice.",
+        "History of each segment. 1: the starting voice. 0: the previous segment. N: the previous segment N - 1 times, "
+        "then the starting voice again.",
         low=0,
         metavar="N",
     )
@@ -462,8 +466,20 @@ class Options:
         low=0.0,
         high=1.0,
     )
-    coarse_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0)
-    fine_history_starting_weight: float = flag(1.0, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
+    coarse_history_starting_weight: float = flag(
+        1.0,
+        LONG_CLIPS,
+        "Share of the coarse stage's history that the first segment gets of the starting voice.",
+        low=0.0,
+        high=1.0,
+    )
+    fine_history_starting_weight: float = flag(
+        1.0,
+        LONG_CLIPS,
+        "Share of the fine stage's history that the first segment gets of the starting voice.",
+        low=0.0,
+        high=1.0,
+    )
     semantic_history_future_weight: float | None = flag(
         None,
         LONG_CLIPS,
@@ -472,20 +488,40 @@ class Options:
         high=1.0,
     )
     coarse_history_future_weight: float | None = flag(
-        None, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0
+        None,
+        LONG_CLIPS,
+        "Share of the coarse stage's history that later segments get of the starting voice; unset: by interval.",
+        low=0.0,
+        high=1.0,
     )
-    fine_history_future_weight: float | None = flag(None, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
+    fine_history_future_weight: float | None = flag(
+        None,
+        LONG_CLIPS,
+        "Share of the fine stage's history that later segments get of the starting voice; unset: by interval.",
+        low=0.0,
+        high=1.0,
+    )
     semantic_prev_segment_weight: float | None = flag(
         None,
         LONG_CLIPS,
-        "Share of the semantic stage's history that later segments get of the segment before; unset: by interval.",
+        "Share of the semantic stage's history that later segments get of the previous segment; unset: by interval.",
         low=0.0,
         high=1.0,
     )
     coarse_prev_segment_weight: float | None = flag(
-        None, LONG_CLIPS, "The same for the coarse stage.", low=0.0, high=1.0
+        None,
+        LONG_CLIPS,
+        "Share of the coarse stage's history that later segments get of the previous segment; unset: by interval.",
+        low=0.0,
+        high=1.0,
     )
-    fine_prev_segment_weight: float | None = flag(None, LONG_CLIPS, "The same for the fine stage.", low=0.0, high=1.0)
+    fine_prev_segment_weight: float | None = flag(
+        None,
+        LONG_CLIPS,
+        "Share of the fine stage's history that later segments get of the previous segment; unset: by interval.",
+        low=0.0,
+        high=1.0,
+    )
     custom_audio_processing_function: str | None = flag(
         None,
         LONG_CLIPS,
@@ -532,11 +568,16 @@ class Options:
     check_segments: str = flag(
         "warn",
         LONG_CLIPS,
-        "What to do about segments that did not come out as speech: tell, make them again from other seeds, or nothing.",
+        "What to do about segments that did not come out as speech: warn, try them again from other seeds, or nothing.",
         choices=("warn", "retry", "off"),
     )
     retries: int = flag(
-        2, LONG_CLIPS, "More tries of such a segment at most; the best one is kept.", low=1, high=100, metavar="N"
+        2,
+        LONG_CLIPS,
+        "Most further tries of a segment that did not come out as speech; the best one is kept.",
+        low=1,
+        high=100,
+        metavar="N",
     )
     check_min_loudness_db: float = flag(
         -60.0, LONG_CLIPS, "Loudness (RMS, dBFS) below which a segment is silent.", low=-200.0, high=0.0, metavar="DB"
@@ -555,14 +596,14 @@ class Options:
     check_max_length_ratio: float = flag(
         2.5,
         LONG_CLIPS,
-        "How many times as long as estimated from its text a segment may be; 3 s more are always allowed.",
+        "Most times the length estimated from its text that a segment may have; 3 s more are always allowed.",
         low=1.0,
         metavar="RATIO",
     )
     check_min_length_ratio: float = flag(
         0.4,
         LONG_CLIPS,
-        "How many times as long it must be; 3 s less are always allowed.",
+        "Fewest times the length estimated from its text that a segment must have; 3 s less are always allowed.",
         low=0.0,
         high=1.0,
         metavar="RATIO",
@@ -588,7 +629,7 @@ class Options:
     loglevel: str = flag(
         "WARNING",
         MORE,
-        "How much to tell; DEBUG shows tracebacks.",
+        "How much to log; DEBUG shows tracebacks.",
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
 
