@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..errors import TextError, UsageError
@@ -75,10 +76,18 @@ _NO_TEXT = "it is no text file; save it as text, or give its encoding with --tex
 
 def _decode_wide(data: bytes) -> DecodedText:
     """UTF-32 or UTF-16 without a mark, or UTF-8 with zeros, which nobody speaks."""
+    wide = ("utf-8", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+    return _likeliest(data, data[:SAMPLE_BYTES], wide, _wide_plausibility)
+
+
+def _likeliest(
+    data: bytes, sample: bytes, encodings: Iterable[str], plausibility: Callable[[str], float]
+) -> DecodedText:
+    """The text in the encoding in which the sample is most plausible. Raises TextError if it is in none."""
     best, best_score = None, _MIN_SCORE
-    for name in ("utf-8", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+    for name in encodings:
         try:
-            score = _wide_plausibility(codecs.getincrementaldecoder(name)().decode(data[:SAMPLE_BYTES]))
+            score = plausibility(codecs.getincrementaldecoder(name)().decode(sample))  # it may end inside a character
             text = data.decode(name) if score > best_score else None
         except UnicodeDecodeError:
             continue
@@ -162,18 +171,7 @@ def _guessed(data: bytes) -> DecodedText:
     if _JIS_ESCAPE.search(data):
         return DecodedText(_decoded(data, "iso2022_jp"), "iso2022_jp")
     sample = b"\n".join(line for line in data.split(b"\n") if not line.isascii())[:SAMPLE_BYTES]
-    best, best_score = None, _MIN_SCORE
-    for name in _ENCODINGS:
-        try:
-            score = _plausibility(codecs.getincrementaldecoder(name)().decode(sample))  # it may end in a character
-            text = data.decode(name) if score > best_score else None
-        except UnicodeDecodeError:
-            continue
-        if text is not None:
-            best, best_score = DecodedText(text, name), score
-    if best is None:
-        raise TextError(_NO_TEXT)
-    return best
+    return _likeliest(data, sample, _ENCODINGS, _plausibility)
 
 
 def _plausibility(text: str) -> float:
