@@ -28,7 +28,7 @@ from bark_infinity.stages.fine import FineSettings
 from bark_infinity.stages.semantic import SemanticSettings
 from bark_infinity.voices.voice import Voice
 
-STORY = " ".join(f"This is sentence number {n} of a story about a dog." for n in range(1, 9))
+STORY = " ".join(f"This is sentence number {n} of a story about a dog." for n in range(1, 6))
 
 
 def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, **options) -> WholeClip:
