@@ -52,7 +52,7 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
     if source.manifest is not None and options.regenerate is None and finished:
-        compare(source.manifest, finished[0].path, options, console)
+        compare(source.manifest, finished[0], options, console)
     return EXIT_FAILED if failures else 0
 
 
@@ -139,7 +139,7 @@ def run(
                 # All the time that goes by belongs to a clip that is alone.
                 taken = time.monotonic() - start if len(job.plans) == 1 else result.seconds_taken_now
                 place = (plan.prompt_index, plan.take)
-                finished.append(ClipRow(place, result.path, result.seconds, taken, plan.seed))
+                finished.append(ClipRow(place, result.path, result.seconds, taken, plan.seed, result.audio_sha256))
                 view.print_result(result.path)
                 tables.show_clip(console, finished[-1])
                 warn_of_clipping(result, options, console)
@@ -194,11 +194,12 @@ def close(
         view.report_error(console, f"not made: {' '.join(text.split())[:40]!r}: {error}")
 
 
-def compare(manifest: Manifest, audio: Path, options: Options, console: Console) -> None:
+def compare(manifest: Manifest, clip: ClipRow, options: Options, console: Console) -> None:
     """Say whether a clip made again is the same, and if not, what differs."""
-    again = read_content(str(audio.with_name(f"{audio.name.removesuffix(f'.{options.output_format}')}.json")))
-    if manifest.content.get("audio_sha256") == again["audio_sha256"]:
+    if manifest.content.get("audio_sha256") == clip.audio_sha256:
         view.say(console, f"the same as that of {options.from_manifest}, bit for bit")
         return
+    stem = clip.path.name.removesuffix(f".{options.output_format}")
+    again = read_content(str(clip.path.with_name(f"{stem}.json")))
     unlike = differences(manifest.content, again) or ["nothing that is known; it may have run in another batch"]
     view.warn(console, f"the sound is not that of {options.from_manifest}; what differs: {'; '.join(unlike)}")

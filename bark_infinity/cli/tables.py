@@ -113,13 +113,14 @@ def _folder_shown(voice: FoundVoice) -> str:
 
 @dataclass(frozen=True)
 class ClipRow:
-    """A finished clip: its place in the run, its file, seconds of sound, its share of the run's seconds, seed."""
+    """A finished clip."""
 
     place: tuple[int, int]  # prompt and take
     path: Path
-    seconds: float
-    seconds_taken: float
+    seconds: float  # of sound
+    seconds_taken: float  # of the run
     seed: int
+    audio_sha256: str
 
 
 def times(seconds: float, taken: float) -> str:

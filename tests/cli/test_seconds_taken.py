@@ -55,7 +55,7 @@ def test_segments_of_an_earlier_run_take_no_time_of_this_one(perform):
 
 
 def test_shares_of_clips_and_the_rest_add_up():
-    clips = [tables.ClipRow((0, k), Path(f"{k}.wav"), 2.0, taken, 1) for k, taken in enumerate((8.0, 16.0))]
+    clips = [tables.ClipRow((0, k), Path(f"{k}.wav"), 2.0, taken, 1, "") for k, taken in enumerate((8.0, 16.0))]
     console = Console(file=io.StringIO(), width=80)
     tables.show_closing(console, clips, 0, 30.0)
     shown = console.file.getvalue()

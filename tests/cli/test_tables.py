@@ -20,7 +20,7 @@ from bark_infinity.voices.library import FoundVoice
 
 FOLDER = Path("/home/alice/books/Moby Dick/spoken")
 NAMES = [f"{k:03}_It_was_a_bright_cold_day_in_April_and_the_clocks-SPK-v2_en_speaker_6_{k}.wav" for k in range(1, 4)]
-CLIPS = [tables.ClipRow((0, k), FOLDER / name, 123.4, 1256.7, 3716580215) for k, name in enumerate(NAMES)]
+CLIPS = [tables.ClipRow((0, k), FOLDER / name, 123.4, 1256.7, 3716580215, "") for k, name in enumerate(NAMES)]
 
 
 def shown(show, *arguments, width: int = 80, terminal: bool = True) -> list[str]:
