@@ -1,4 +1,4 @@
-"""Engines without a model, and what tests make of a scheduler's results."""
+"""Engines without a model, and helpers that collect a scheduler's results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _numbers = itertools.count()
 
 
 class Recorder:
-    """An engine without a model: each segment's tokens are its number, and what it was given is remembered."""
+    """An engine without a model: each segment's tokens are its number, and the segments and histories it gets are recorded."""
 
     name, identity = "a recorder", "a recorder"
     spec = BarkSpec()
@@ -39,9 +39,9 @@ class Recorder:
     def __init__(self, silent: frozenset[str] = frozenset(), backwards: bool = False):
         self.batches: list[list[str]] = []
         self.rows: list[int | None] = []
-        self.heard: dict[str, History] = {}
+        self.histories: dict[str, History] = {}
         self.silent, self.backwards = silent, backwards  # backwards: the last segment of a batch comes first
-        self.made: list[str] = []
+        self.spoken: list[str] = []
 
     def encode(self, text: str) -> list[int]:
         if "unreadable" in text:
@@ -65,12 +65,12 @@ class Recorder:
     ) -> EngineStream:
         self.batches.append([text_of(segment) for segment in segments])
         self.rows.append(rows)
-        self.heard |= {text_of(segment): segment.history for segment in segments}
+        self.histories |= {text_of(segment): segment.history for segment in segments}
         progress("semantic", 1, 2)
         places = range(len(segments))
         for done, place in enumerate(reversed(places) if self.backwards else places):
             progress("fine", done + 1, len(segments))
-            self.made.append(text_of(segments[place]))
+            self.spoken.append(text_of(segments[place]))
             yield place, self.say(text_of(segments[place]))
 
     def say(self, text: str) -> Generation:
@@ -81,9 +81,9 @@ class Recorder:
 
 
 class Hashing(Recorder):
-    """An engine whose tokens are a hash of all that they may depend on: text, seeds, settings and history.
+    """An engine whose tokens are a hash of everything they may depend on: text, seeds, settings and history.
 
-    It makes the same of the same, at once, and something else where anything differs.
+    Equal inputs give equal tokens, without delay; any difference gives other tokens.
     """
 
     identity = "a hash"
@@ -112,14 +112,14 @@ class Hashing(Recorder):
 
 
 def plan(texts: list[str], **options: Any) -> ClipPlan:
-    """A clip with these segments; every one has a place of its own, as the clips of one run have."""
+    """A clip with these segments and its own prompt number, as the clips of one run have."""
     clip = plan_clips(["\n".join(texts)], resolve(Options(split_each_text_prompt_by="line", **options)), 0)[0][0]
     return dataclasses.replace(clip, prompt_index=next(_numbers))
 
 
 def sources(recorder: Recorder, n: int) -> list[set[int]]:
-    """From which segments each segment's semantic history came (the voice of `make_voice` counts as -1)."""
-    return [{int(t) for t in np.unique(recorder.heard[f"s{k}"].semantic)} for k in range(n)]
+    """The segments that each segment's semantic history came from (`VOICE` counts as 99)."""
+    return [{int(t) for t in np.unique(recorder.histories[f"s{k}"].semantic)} for k in range(n)]
 
 
 def recipe_of(engine: Engine, voice: Voice | None = VOICE, **options: Any) -> Recipe:
@@ -148,7 +148,7 @@ class WholeClip:
 
 
 def whole_clips(recipe: Recipe, plans: Iterable[ClipPlan], rows: int | None = None) -> Iterator[WholeClip | FailedClip]:
-    """Every clip of a run as soon as it is finished."""
+    """Every clip of a run, yielded as soon as it is finished."""
     parts: dict[tuple[int, int], list[FinishedSegment]] = {}
     for result in Scheduler(recipe, rows).run(plans):
         key = result.plan.prompt_index, result.plan.take
@@ -162,7 +162,7 @@ def whole_clips(recipe: Recipe, plans: Iterable[ClipPlan], rows: int | None = No
 
 
 class Wrapped:
-    """An engine that does what another one does, but for what a subclass changes."""
+    """An engine that delegates to another one; subclasses override what they change."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
@@ -201,7 +201,7 @@ class Wrapped:
 
 
 class Changed(Wrapped):
-    """An engine whose generations are changed once they are made."""
+    """An engine that changes every finished generation."""
 
     def __init__(self, engine: Engine, change: Callable[[str, Generation], Generation]):
         super().__init__(engine)
@@ -210,21 +210,21 @@ class Changed(Wrapped):
     def stream(
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
     ) -> EngineStream:
-        for place, made in super().stream(segments, settings, progress, rows):
-            yield place, self._change(text_of(segments[place]), made)
+        for place, generation in super().stream(segments, settings, progress, rows):
+            yield place, self._change(text_of(segments[place]), generation)
 
 
 class Counting(Wrapped):
-    """An engine that counts the segments it makes."""
+    """An engine that counts the segments it generates."""
 
-    made = 0
+    n_spoken = 0
 
     def stream(
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
     ) -> EngineStream:
-        for made in super().stream(segments, settings, progress, rows):
-            self.made += 1
-            yield made
+        for finished in super().stream(segments, settings, progress, rows):
+            self.n_spoken += 1
+            yield finished
 
 
 def text_of(segment: Segment) -> str:
@@ -236,5 +236,5 @@ def text_of(segment: Segment) -> str:
 if TYPE_CHECKING:
 
     def _engine_of(engine: Bark | Recorder | Wrapped) -> Engine:
-        """Where a type checker finds what one of them lacks of an engine."""
+        """For the type checker: reports any method that these classes lack of `Engine`."""
         return engine

@@ -34,7 +34,7 @@ def fake_narration(engine: Recorder, n: int = 6, folder: str | None = None, **op
 def test_segments_come_while_the_others_are_not_made_yet():
     engine = Recorder()
     for number, segment in enumerate(fake_narration(engine), 1):
-        assert isinstance(segment, FinishedSegment) and len(engine.made) == number
+        assert isinstance(segment, FinishedSegment) and len(engine.spoken) == number
         assert segment.text == f"s{number - 1}" and int(segment.voice.semantic[0]) == number - 1
         assert segment.end - segment.start == pytest.approx(4.0) and len(segment.audio) == 96_000
         assert (

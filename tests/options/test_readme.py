@@ -84,9 +84,11 @@ def test_the_example_of_a_custom_function_works(make_voice):
     function = load_function("my_history.py:calm_down")
     recipe = dataclasses.replace(recipe_of(recorder, make_voice(8.0)), function=function)
     list(whole_clips(recipe, [plan([f"s{k}" for k in range(3)])]))
-    assert set(recorder.heard["s0"].semantic) == {99}
-    assert recorder.heard["s2"].semantic[-128:].tolist() == [1] * 128 and len(recorder.heard["s2"].semantic) == 256
-    np.testing.assert_array_equal(recorder.heard["s2"].fine, np.full((8, 300), 1))
+    assert set(recorder.histories["s0"].semantic) == {99}
+    assert (
+        recorder.histories["s2"].semantic[-128:].tolist() == [1] * 128 and len(recorder.histories["s2"].semantic) == 256
+    )
+    np.testing.assert_array_equal(recorder.histories["s2"].fine, np.full((8, 300), 1))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

@@ -336,7 +336,7 @@ def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
     failed, saved = (result for result in results if not isinstance(result, FinishedSegment))
     assert isinstance(failed, FailedClip) and isinstance(saved, Clip)
     assert re.search(rf"s100_.*\.{format} \((File too large|it gives no reason)\)", str(failed.error))
-    assert len(fake.made) < 30  # what nobody can hear is not made
+    assert len(fake.spoken) < 30  # what nobody can hear is not made
     assert all(name.startswith("s5") for name in names())
 
 
@@ -354,7 +354,7 @@ def test_a_folder_that_cannot_be_made_fails_clips_alone():
 def test_memory_is_that_of_some_segments_however_long_the_text(format):
     def peak(n: int) -> int:
         fake = Fake()
-        fake.heard = _Forgetting()
+        fake.histories = _Forgetting()
         tracemalloc.start()
         for result in results_of(fake, lines(n), output_format=format):
             last = result

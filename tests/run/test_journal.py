@@ -143,14 +143,14 @@ def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
     whole = Counting(demo)
     run(whole, folder=Path("whole"), **how)
     wanted = sorted(sounds(Path("whole")).values())
-    assert len(wanted) == 2 and whole.made == 8
+    assert len(wanted) == 2 and whole.n_spoken == 8
     moments = range(1, writes_of_a_run(demo, **how))
     for k, moment in enumerate(random.Random(interval).sample(moments, 8)):
         folder = Path(f"killed_{k}")
         killed_at(moment, demo, folder=folder, **how)
         finished, again = kept(folder), Counting(demo)
         run(again, folder=folder, **how)
-        assert again.made == 8 - finished, f"killed at {moment}"
+        assert again.n_spoken == 8 - finished, f"killed at {moment}"
         assert sorted(sounds(folder).values()) == wanted, f"killed at {moment}"
         assert {p.suffix for p in folder.iterdir()} <= {".wav", ".npz", ".json", ".segments"}, f"killed at {moment}"
 
@@ -165,7 +165,7 @@ def test_a_run_interrupted_at_any_moment_goes_on_and_makes_the_same(demo, how):
         killed_at(moment, demo, how, text=FEW, folder=folder)
         finished, again = kept(folder), Counting(demo)
         run(again, FEW, folder=folder)
-        assert again.made == 4 - finished, f"stopped at {moment}"
+        assert again.n_spoken == 4 - finished, f"stopped at {moment}"
         assert sounds(folder) == sounds(Path("whole")), f"stopped at {moment}"
         assert {p.suffix for p in folder.iterdir()} == {".wav", ".npz", ".json"}, f"stopped at {moment}"
 
@@ -229,7 +229,7 @@ def test_a_clip_that_is_whole_is_never_made_twice(demo, fake_ffmpeg, how, format
         if list(folder.glob(".run-*")):  # else it was done: the same command makes another take
             again = Counting(demo)
             run(again, folder=folder, **options)
-            assert again.made == 0, f"stopped at {moment}"
+            assert again.n_spoken == 0, f"stopped at {moment}"
         assert sorted(path.name for path in folder.iterdir()) == names, f"stopped at {moment}"
         moment += 1
     assert moment > 20
@@ -242,7 +242,7 @@ def interrupted_after(n: int, bark):
         def stream(self, *arguments):
             for made in super().stream(*arguments):
                 yield made
-                if self.made == n:
+                if self.n_spoken == n:
                     raise KeyboardInterrupt
 
     return Interrupted(bark)
@@ -260,7 +260,7 @@ def test_an_interrupted_run_keeps_its_segments_and_its_drawn_seed(demo):
     assert sorted(p.name for p in OUT.iterdir() if not p.name.startswith(".")) == [partial.name]
     again = Counting(demo)
     (clip,) = run(again, seed=None)
-    assert again.made == 3 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+    assert again.n_spoken == 3 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
     whole, seed = Counting(demo), clip.plan.seed
     run(whole, folder=Path("whole"), seed=None, single_starting_seed=seed)
     assert set(sounds().values()) == set(sounds(Path("whole")).values())
@@ -270,18 +270,18 @@ def test_a_changed_text_uses_the_segments_that_are_the_same(demo):
     interrupt(5, demo, seed=None)
     again = Counting(demo)
     run(again, LINES.replace("third", "changed third"), seed=None)
-    assert again.made == 2  # the changed one and the last
+    assert again.n_spoken == 2  # the changed one and the last
 
 
 def test_a_changed_flag_uses_what_it_does_not_change(demo):
     interrupt(4, demo)
     again = Counting(demo)
     run(again, output_format="flac", add_silence_between_segments=0.5)
-    assert again.made == 2
+    assert again.n_spoken == 2
     interrupt(4, demo)
     again = Counting(demo)
     run(again, fine_temp=0.4)
-    assert again.made == 6
+    assert again.n_spoken == 6
 
 
 def test_prompts_cut_at_random_are_cut_as_before(demo):
@@ -290,7 +290,7 @@ def test_prompts_cut_at_random_are_cut_as_before(demo):
     before = sounds()
     again = Counting(demo)
     run(again, **how)
-    assert len(before) == 2 and before.items() <= sounds().items() and again.made == len(sounds()) - 2
+    assert len(before) == 2 and before.items() <= sounds().items() and again.n_spoken == len(sounds()) - 2
 
 
 def test_a_text_from_a_pipe_is_read_once(demo):
@@ -317,9 +317,9 @@ def test_finished_clips_of_a_run_are_not_made_again(demo):
     assert len(before) == 4
     again = Counting(demo)
     run(again, **how)
-    assert again.made == 2 and len(sounds()) == 6 and before.items() <= sounds().items()
+    assert again.n_spoken == 2 and len(sounds()) == 6 and before.items() <= sounds().items()
     run(again, **how)  # nothing is left to go on with: new takes
-    assert again.made == 8 and len(sounds()) == 12
+    assert again.n_spoken == 8 and len(sounds()) == 12
 
 
 def test_a_deleted_clip_is_made_again(demo):
@@ -328,14 +328,14 @@ def test_a_deleted_clip_is_made_again(demo):
     next(OUT.glob("2_*.wav")).unlink()
     again = Counting(demo)
     run(again, **how)
-    assert again.made == 3
+    assert again.n_spoken == 3
 
 
 def test_starting_over_leaves_nothing_of_before(demo):
     interrupt(4, demo)
     again = Counting(demo)
     run(again, resume=False)
-    assert again.made == 6 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
+    assert again.n_spoken == 6 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
 
 
 def test_another_text_leaves_an_unfinished_one_alone(demo):
@@ -344,7 +344,7 @@ def test_another_text_leaves_an_unfinished_one_alone(demo):
     run(demo, other)
     again = Counting(demo)
     run(again)
-    assert again.made == 2
+    assert again.n_spoken == 2
 
 
 def test_a_damaged_segment_is_made_again(demo):
@@ -355,7 +355,7 @@ def test_a_damaged_segment_is_made_again(demo):
     again = Counting(demo)
     run(again)
     run(demo, folder=Path("whole"))
-    assert again.made == 4 and sounds() == sounds(Path("whole"))
+    assert again.n_spoken == 4 and sounds() == sounds(Path("whole"))
 
 
 def test_two_runs_of_the_same_command_do_not_meet(demo):
@@ -386,14 +386,14 @@ def test_a_full_disk_keeps_what_is_finished(demo):
     finished, again = kept(), Counting(demo)
     assert finished > 0 and not sounds()
     run(again, output_format="wav", semantic_max_gen_duration_s=0.5)
-    assert again.made == 6 - finished and len(sounds()) == 1
+    assert again.n_spoken == 6 - finished and len(sounds()) == 1
 
 
 def test_a_folder_that_is_deleted_under_the_run_is_one_sentence(demo):
     class Deleting(Counting):
         def stream(self, *arguments):
             for made in super().stream(*arguments):
-                if self.made == 3:
+                if self.n_spoken == 3:
                     shutil.rmtree(OUT)
                 yield made
 
@@ -510,7 +510,7 @@ def test_a_folder_without_locks_is_worked_in_without(demo, monkeypatch, number):
     interrupt(3, demo)
     again = Counting(demo)
     run(again)
-    assert again.made == 3
+    assert again.n_spoken == 3
 
 
 HEX = "0123456789abcdef"
@@ -597,7 +597,7 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next(demo):
     interrupt(2, demo, **how)
     again = Counting(demo)
     run(again, **how)
-    assert again.made == 3 and len(sounds()) == 7  # one had lost its line
+    assert again.n_spoken == 3 and len(sounds()) == 7  # one had lost its line
 
 
 def test_foreign_files_beside_results_stop_nothing(demo):

@@ -174,7 +174,7 @@ class Cramped(Recorder):
         for place, made in super().stream(segments, settings, progress, rows):
             if segments[place].text in self.once:
                 self.once.remove(segments[place].text)
-                self.made.pop()
+                self.spoken.pop()
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
             yield place, made
 
@@ -189,7 +189,7 @@ def test_what_is_made_before_memory_runs_out_is_not_made_again():
     recorder = Cramped(once=frozenset({"s2"}))
     clip = run(recorder, 5, VOICE, rows=2)
     assert recorder.batches == [["s0", "s1", "s2", "s3"], ["s2"], ["s3"], ["s4"]]
-    assert recorder.made == ["s0", "s1", "s2", "s3", "s4"] and len(clip.audio) == 5 * 96_000 + 4 * 6_000
+    assert recorder.spoken == ["s0", "s1", "s2", "s3", "s4"] and len(clip.audio) == 5 * 96_000 + 4 * 6_000
 
 
 def test_a_segment_without_memory_fails_its_clip_alone():
@@ -233,7 +233,7 @@ def test_the_first_pass_of_a_long_run_is_short(voice, n, batches):
 def test_a_segment_is_handed_on_before_the_next_is_made():
     recorder = Recorder()
     for number, placed in enumerate(results_of(recorder, plan([f"s{k}" for k in range(6)]))):
-        assert len(recorder.made) == min(6, number + 1)
+        assert len(recorder.spoken) == min(6, number + 1)
         assert isinstance(placed, FinishedSegment if number < 6 else Clip)
 
 
@@ -242,7 +242,7 @@ def test_segments_that_come_early_wait_for_their_turn(interval):
     texts = [f"s{k}" for k in range(20)]
     forward, backward = Recorder(), Recorder(backwards=True)
     results = [list(results_of(r, plan(texts), stable_mode_interval=interval)) for r in (forward, backward)]
-    assert interval == 0 or backward.made != texts
+    assert interval == 0 or backward.spoken != texts
     for *placed, record in results:
         assert [segment.index for segment in placed] == list(range(20))
         whole = np.concatenate([segment.sound for segment in placed])
@@ -274,7 +274,7 @@ def test_leaving_ends_the_model_s_work():
     next(results)
     assert not recorder.closed
     results.close()
-    assert recorder.closed and recorder.made == ["s0"]
+    assert recorder.closed and recorder.spoken == ["s0"]
 
 
 class Failing:
@@ -307,7 +307,7 @@ def test_a_clip_that_cannot_be_written_is_neither_made_nor_handed_on(backwards):
     assert [result.plan for result in results if isinstance(result, Clip)] == [plans[0], plans[2]]
     of_lost = [result for result in results if result.plan is plans[1]]
     assert [type(result) for result in of_lost] == [FinishedSegment, FailedClip] and of_lost[0].index == 0
-    assert len(recorder.made) <= 9 + 6 + 9 and set(recorder.made) >= {f"s{k}" for k in range(30, 39)}
+    assert len(recorder.spoken) <= 9 + 6 + 9 and set(recorder.spoken) >= {f"s{k}" for k in range(30, 39)}
 
 
 def test_a_pass_ends_when_nobody_waits_for_its_segments():
@@ -315,7 +315,7 @@ def test_a_pass_ends_when_nobody_waits_for_its_segments():
     texts = [f"s{k}" for k in range(30)]
     clip = plan(texts)
     list(failing(recorder, [clip], {clip.text}))
-    assert recorder.made == ["s0", "s1"]
+    assert recorder.spoken == ["s0", "s1"]
 
 
 def test_of_what_is_lost_nothing_waits():
@@ -355,7 +355,7 @@ class Counted(Recorder):
 
     def stream(self, *more):
         for place, made in super().stream(*more):
-            self.heard.clear()
+            self.histories.clear()
             self.sounds.append(weakref.ref(made.audio))
             self.tokens.append(weakref.ref(made.voice.fine))
             alive = [sum(ref() is not None for ref in refs) for refs in (self.sounds, self.tokens)]

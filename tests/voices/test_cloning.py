@@ -1,4 +1,4 @@
-"""A recording becomes a voice, token for token as plain transformers and torch calls make it of the same sound."""
+"""Cloning a voice from a recording: the tokens are those of plain `transformers` and torch calls on the same samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WIDTH = 32
 
 
 class PublishedQuantizer(torch.nn.Module):
-    """The network of the published `.pth` files, by its description: version 1 has a linear layer more."""
+    """The network of the published `.pth` files, written from its description: version 1 has one more linear layer."""
 
     def __init__(self, version: int):
         super().__init__()
@@ -45,14 +45,14 @@ class PublishedQuantizer(torch.nn.Module):
             torch.nn.init.normal_(parameter, std=0.5 if parameter.dim() > 1 else 0.0)
 
     def save(self, path: Path) -> None:
-        """Tensors in torch's zip, and a member that tells the sizes."""
+        """Save in torch's zip format, with the extra `.info` member that states the sizes."""
         torch.save(self.state_dict(), path)
         info = {"input_size": WIDTH, "hidden_size": 24, "output_size": 10_000, "version": 0}
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(f"{path.stem}/.info", json.dumps(info))
 
     def tokens(self, features: torch.Tensor) -> np.ndarray:
-        """Of features (n, width), one after the other."""
+        """Semantic tokens [n] of features [n, width]."""
         hidden = self.lstm(features)[0]
         if hasattr(self, "intermediate"):
             hidden = self.intermediate(hidden)
@@ -70,7 +70,7 @@ def make_hubert(**changes) -> HubertModel:
     model = HubertModel(HubertConfig(**sizes | changes)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.dim() > 1:  # little of it from the neighbours, so that every moment has features of its own
+            if parameter.dim() > 1:  # weak attention, so that every frame has features of its own
                 parameter.normal_(0, 0.02 if "attention" in name else (2 / parameter[0].numel()) ** 0.5)
     return model
 
@@ -118,14 +118,14 @@ def recording() -> Path:
     return Path("me.wav")
 
 
-def complaint(function, *arguments, error=CheckpointError) -> str:
+def error_message(function, *arguments, error=CheckpointError) -> str:
     with pytest.raises(error) as raised:
         function(*arguments)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
-# ---- what it makes --------------------------------------------------------------------------------------------------
+# ---- tokens ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [0, 1])
@@ -135,7 +135,7 @@ def test_semantic_tokens_are_those_of_transformers(hubert, models, version):
     wave = speech(3.0, 16_000)
     with torch.inference_mode():
         layers = hubert(torch.from_numpy(wave)[None], output_hidden_states=True).hidden_states
-        wanted = quantizer.tokens(layers[9][0])  # the first of them is what the first layer hears
+        wanted = quantizer.tokens(layers[9][0])  # hidden_states[0] is the input of the first layer
         others = [quantizer.tokens(layers[i][0]) for i in (7, 8, 10)]
     ours = SemanticEncoder(read_hubert(models / HUBERT_REPO), read_quantizer(path)).encode(wave)
     np.testing.assert_array_equal(ours, wanted)
@@ -144,8 +144,8 @@ def test_semantic_tokens_are_those_of_transformers(hubert, models, version):
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000])
-def test_a_voice_is_the_recordings_tokens(hubert, quantizer, hub, tmp_path, rate):
-    """HuBERT hears the very samples of a recording at 16 kHz, and the codec those of one at 24 kHz."""
+def test_cloned_tokens_are_the_encoders_tokens_of_the_recording(hubert, quantizer, hub, tmp_path, rate):
+    """A 16 kHz recording reaches HuBERT without resampling, a 24 kHz one the codec."""
     bark = tiny.make_oracle(seed=7)
     codec = spread_codebooks(bark.codec_model)
     folder = tiny.save_huggingface(bark, tmp_path / "model")
@@ -153,22 +153,22 @@ def test_a_voice_is_the_recordings_tokens(hubert, quantizer, hub, tmp_path, rate
     soundfile.write("me.wav", wave, rate, "FLOAT")
     cloned = clone_voice(Path("me.wav"), str(folder), hub, CPU)
     assert 0.8 < cloned.start < 1.0 and 5.0 <= cloned.stop < 5.2
-    heard = torch.from_numpy(wave[round(cloned.start * rate) : round(cloned.stop * rate)])
+    part = torch.from_numpy(wave[round(cloned.start * rate) : round(cloned.stop * rate)])
     n, m = len(voice_of(cloned).semantic), voice_of(cloned).fine.shape[1]
     with torch.inference_mode():
         if rate == 16_000:
-            features = hubert(heard[None], output_hidden_states=True).hidden_states[9][0]
+            features = hubert(part[None], output_hidden_states=True).hidden_states[9][0]
             np.testing.assert_array_equal(voice_of(cloned).semantic, quantizer.tokens(features)[-n:])
             assert len(features) - n <= 1 and len(np.unique(voice_of(cloned).semantic)) > 20
         else:
-            codes = codec.encode(heard[None, None], bandwidth=6.0).audio_codes[0, 0].numpy()
+            codes = codec.encode(part[None, None], bandwidth=6.0).audio_codes[0, 0].numpy()
             np.testing.assert_array_equal(voice_of(cloned).fine, codes[:, -m:])
             assert codes.shape[1] - m <= 3 and len(np.unique(codes)) > 100
     np.testing.assert_array_equal(voice_of(cloned).coarse, voice_of(cloned).fine[:2])
 
 
 @pytest.mark.parametrize("seconds", [2.7, 3.3, 4.3, 6.0])
-def test_shape_and_ratio(hub, seconds):
+def test_cloned_voice_has_the_asked_length_and_75_frames_to_49_9_tokens(hub, seconds):
     soundfile.write("me.wav", speech(7.0, 24_000) + 0.05, 24_000, "FLOAT")
     voice = voice_of(clone_voice(Path("me.wav"), "demo", hub, CPU, seconds))
     n, m = len(voice.semantic), voice.fine.shape[1]
@@ -177,7 +177,7 @@ def test_shape_and_ratio(hub, seconds):
 
 
 @pytest.mark.parametrize(("tokens", "frames"), [(99, 150), (110, 150), (99, 200), (399, 600)])
-def test_tokens_and_frames_end_together(tokens, frames):
+def test_tokens_and_frames_are_cut_at_the_start_to_the_same_duration(tokens, frames):
     prompts = _prompts(np.arange(tokens), np.tile(np.arange(frames), (8, 1)))
     semantic, coarse, fine = (prompts[f"{name}_prompt"] for name in ("semantic", "coarse", "fine"))
     assert semantic[-1] == tokens - 1 and coarse[1, -1] == fine[7, -1] == frames - 1
@@ -186,7 +186,7 @@ def test_tokens_and_frames_end_together(tokens, frames):
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
-def test_stereo_at_other_rates_on_the_demo_end_to_end(hub, demo, rate):
+def test_stereo_recordings_at_other_rates_are_cloned_and_spoken_with(hub, demo, rate):
     soundfile.write("me.flac", np.stack([speech(3.0, rate), speech(3.0, rate, 1)], axis=1), rate, "PCM_16")
     cloned = clone_voice(Path("me.flac"), "demo", hub, CPU)
     assert (
@@ -196,16 +196,16 @@ def test_stereo_at_other_rates_on_the_demo_end_to_end(hub, demo, rate):
     voice_of(cloned).save("me.npz")
     loaded = Voice.load("me.npz")
     np.testing.assert_array_equal(loaded.fine, voice_of(cloned).fine)
-    made, other = demo.speak("Hello", voice=loaded, seed=1), demo.speak("Hello", seed=1)
-    assert np.isfinite(made.audio).all() and not made.silent
-    assert not np.array_equal(made.voice.semantic, other.voice.semantic)
+    with_voice, without = demo.speak("Hello", voice=loaded, seed=1), demo.speak("Hello", seed=1)
+    assert np.isfinite(with_voice.audio).all() and not with_voice.silent
+    assert not np.array_equal(with_voice.voice.semantic, without.voice.semantic)
 
 
-# ---- what it reads --------------------------------------------------------------------------------------------------
+# ---- model files ----------------------------------------------------------------------------------------------------
 
 
-def test_the_published_layout_of_hubert(hubert, models):
-    """A pickle, weight norm by its old names, and tensors that cloning does not read."""
+def test_hubert_is_read_from_the_published_pickle_layout(hubert, models):
+    """A pickle with the old weight-norm names and tensors that cloning does not use."""
     folder = models / HUBERT_REPO
     wave = speech(2.0, 16_000)
     quantizer = read_quantizer(models / QUANTIZER_REPO / QUANTIZER_FILE)
@@ -216,7 +216,7 @@ def test_the_published_layout_of_hubert(hubert, models):
     np.testing.assert_array_equal(SemanticEncoder(read_hubert(folder), quantizer).encode(wave), wanted)
 
 
-def test_models_from_the_hubs_cache(models, recording, tmp_path):
+def test_cloning_models_are_found_in_the_hub_cache(models, recording, tmp_path):
     from tiny import put_in_hub_cache
 
     for repo in (HUBERT_REPO, QUANTIZER_REPO):
@@ -226,27 +226,27 @@ def test_models_from_the_hubs_cache(models, recording, tmp_path):
     np.testing.assert_array_equal(one.semantic, other.semantic)
 
 
-def test_without_the_models_one_sentence_says_where_they_go(models, recording):
+def test_missing_cloning_models_raise_an_error_naming_where_to_put_them(models, recording):
     for repo in (HUBERT_REPO, QUANTIZER_REPO):
         shutil.rmtree(models / repo)
-        message = complaint(clone_voice, recording, "demo", Hub(str(models), offline=True), CPU)
+        message = error_message(clone_voice, recording, "demo", Hub(str(models), offline=True), CPU)
         for part in (repo, "--offline is set", "--audio_file_as_history_prompt", "connect once", f"DIR/{repo}"):
             assert part in message
     assert "--model" not in message.replace("--model_dir", "")
 
 
-def test_a_recording_that_is_none_is_found_out_before_the_models():
+def test_unreadable_recording_is_refused_before_models_are_loaded():
     Path("me.wav").write_text("Not me.")
-    complaint(clone_voice, Path("me.wav"), "large", Hub("nowhere", offline=True), CPU, error=VoiceError)
+    error_message(clone_voice, Path("me.wav"), "large", Hub("nowhere", offline=True), CPU, error=VoiceError)
 
 
-def test_a_quantizer_that_runs_code_is_not_run(models, hub, recording):
+def test_code_in_a_quantizer_pickle_is_not_executed(models, hub, recording):
     class Payload:
         def __reduce__(self):
             return os.system, ("touch executed",)
 
     torch.save({"lstm.weight_ih_l0": Payload()}, models / QUANTIZER_REPO / QUANTIZER_FILE)
-    assert f"{QUANTIZER_FILE} asks to run" in complaint(clone_voice, recording, "demo", hub, CPU)
+    assert f"{QUANTIZER_FILE} asks to run" in error_message(clone_voice, recording, "demo", hub, CPU)
     assert not Path("executed").exists()
 
 
@@ -262,20 +262,20 @@ def test_a_quantizer_that_runs_code_is_not_run(models, hub, recording):
         (lambda t: t.clear(), "no quantizer"),
     ],
 )
-def test_quantizers_that_do_not_fit(models, change, message):
+def test_quantizer_with_wrong_tensors_is_refused(models, change, message):
     path = models / QUANTIZER_REPO / QUANTIZER_FILE
     tensors = dict(torch.load(path, weights_only=True))
     change(tensors)
     torch.save(tensors, path)
-    found = complaint(read_quantizer, path)
+    found = error_message(read_quantizer, path)
     assert message in found and QUANTIZER_FILE in found and "published file" in found or "belong together" in found
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + bytes(100)])
-def test_damaged_quantizers(models, content):
+def test_damaged_quantizer_file_is_refused_by_name(models, content):
     path = models / QUANTIZER_REPO / QUANTIZER_FILE
     path.write_bytes(content)
-    assert QUANTIZER_FILE in complaint(read_quantizer, path)
+    assert QUANTIZER_FILE in error_message(read_quantizer, path)
 
 
 @pytest.mark.parametrize(
@@ -289,30 +289,30 @@ def test_damaged_quantizers(models, content):
         ({"hidden_size": 64}, "shape"),
     ],
 )
-def test_configurations_that_do_not_fit(models, change, message):
+def test_hubert_with_unsuitable_configuration_is_refused(models, change, message):
     path = models / HUBERT_REPO / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert message in complaint(read_hubert, models / HUBERT_REPO)
+    assert message in error_message(read_hubert, models / HUBERT_REPO)
 
 
-def test_a_hubert_without_a_tensor(models):
+def test_hubert_with_a_missing_tensor_is_refused_naming_it(models):
     path = models / HUBERT_REPO / "model.safetensors"
     tensors = load_file(path)
     name = next(name for name in sorted(tensors) if name.startswith("encoder.layers.8."))
     save_file({k: v for k, v in tensors.items() if k != name}, path)
-    assert f"lacks {name}" in complaint(read_hubert, models / HUBERT_REPO)
+    assert f"lacks {name}" in error_message(read_hubert, models / HUBERT_REPO)
 
 
-def test_a_quantizer_of_another_hubert(models, hub, recording):
+def test_quantizer_of_another_width_than_hubert_is_refused(models, hub, recording):
     shutil.rmtree(models / HUBERT_REPO)
     make_hubert(hidden_size=48).save_pretrained(models / HUBERT_REPO)
-    message = complaint(clone_voice, recording, "demo", hub, CPU)
+    message = error_message(clone_voice, recording, "demo", hub, CPU)
     assert "width 32" in message and "48" in message and QUANTIZER_REPO in message and HUBERT_REPO in message
 
 
 @pytest.mark.parametrize("show", ["--dry_run", "--text_splits_only"])
-def test_a_dry_run_refuses_what_the_run_refuses(capfd, monkeypatch, show):
-    """Without loading anything: a recording that is none, is silent or short, and a model that has no way to clone."""
+def test_dry_run_refuses_the_recordings_that_the_run_refuses(capfd, monkeypatch, show):
+    """Nothing is loaded: absent, unreadable and silent recordings, and a model that cannot clone."""
     monkeypatch.setitem(compatibility.SEMANTIC_VOCAB_SIZES, "demo", compatibility.DEMO_SEMANTIC_VOCAB_SIZE)
     soundfile.write("silent.wav", np.zeros(48_000), 24_000)
     Path("text.wav").write_text("no sound")
@@ -324,6 +324,6 @@ def test_a_dry_run_refuses_what_the_run_refuses(capfd, monkeypatch, show):
         ("noise.wav", "demo", "semantic tokens of its own"),
     ):
         command = ["--model", model, "--audio_file_as_history_prompt", name, "--text_prompt", "Hi."]
-        status, said = main([*command, show, "--offline"]), " ".join(capfd.readouterr().err.split())
-        assert status == 2 and message in said and "Traceback" not in said
+        status, stderr = main([*command, show, "--offline"]), " ".join(capfd.readouterr().err.split())
+        assert status == 2 and message in stderr and "Traceback" not in stderr
     assert main(["--model", "large", "--audio_file_as_history_prompt", "noise.wav", "--text_prompt", "Hi.", show]) == 0

@@ -1,4 +1,4 @@
-"""A voice speaks with the models it was made for; others are refused in a sentence that names voices that suit."""
+"""A voice is accepted by the models whose tokens it holds; other models refuse it and name voices that suit."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def demo_voice() -> Voice:
     return Voice.load(DEMO_VOICES / "demo_male.npz")
 
 
-def test_the_demos_vocabulary_is_its_checkpoints():
+def test_demo_vocabulary_size_matches_its_checkpoint():
     import json
 
     config = json.loads((DEMO / "generation_config.json").read_text())
     assert config["semantic_config"]["semantic_vocab_size"] == compatibility.DEMO_SEMANTIC_VOCAB_SIZE
 
 
-def test_which_models_a_voice_is_for_shows_in_its_tokens(make_voice, shared_voices):
+def test_models_of_a_voice_are_inferred_from_its_tokens(make_voice, shared_voices):
     assert models_of(demo_voice().semantic) == "demo"
     assert models_of(make_voice(4.0).semantic) == "large, small"
     assert models_of(np.array([5, 5, 6])) == ""  # silence: any model's
@@ -51,14 +51,14 @@ def test_which_models_a_voice_is_for_shows_in_its_tokens(make_voice, shared_voic
         assert models_of(Voice.load(path).semantic) == "large, small", path
 
 
-def test_no_part_of_a_published_voice_is_taken_for_the_demos(shared_voices):
+def test_no_second_of_a_published_voice_is_taken_for_a_demo_voice(shared_voices):
     for path in shared_voices.rglob("*.npz"):
         semantic = Voice.load(path).semantic
         for start in range(len(semantic) - 49):  # a second
             assert models_of(semantic[start : start + 50]) != "demo", path
 
 
-def test_a_voice_is_refused_both_ways_and_the_message_names_others(make_voice):
+def test_voice_of_another_model_is_refused_naming_suitable_voices(make_voice):
     check_compatible(demo_voice(), "it", "demo", 1536)
     check_compatible(make_voice(3.0), "it", "large", PUBLISHED)
     with pytest.raises(VoiceError, match="^the voice x was made for another model.*suit large: Bark's presets"):
@@ -78,7 +78,7 @@ def test_a_voice_is_refused_both_ways_and_the_message_names_others(make_voice):
     ],
 )
 @pytest.mark.parametrize("more", [(), ("--dry_run",)])
-def test_the_command_line_refuses_it_before_anything_is_loaded(
+def test_command_line_refuses_incompatible_voice_before_loading_a_model(
     real_demo, make_voice, monkeypatch, capsys, model, voice, suitable, more
 ):
     monkeypatch.setenv("COLUMNS", "500")
@@ -90,19 +90,19 @@ def test_the_command_line_refuses_it_before_anything_is_loaded(
     assert suitable in error.partition(f"voices that suit {model}: ")[2]
 
 
-def test_a_program_is_refused_too_and_a_preset_is_not_downloaded(speaking_demo, monkeypatch, make_voice):
+def test_speak_refuses_incompatible_voice_without_downloading_the_preset(speaking_demo, monkeypatch, make_voice):
     monkeypatch.setattr(speaking_demo.hub, "preset", None)
     for voice in ("v2/en_speaker_6", make_voice(3.0)):
         with pytest.raises(VoiceError, match="demo_male, demo_female"):
             speaking_demo.speak("Hello.", voice=voice)
 
 
-def test_a_model_of_the_published_size_refuses_the_demos_voices(bark):
+def test_published_model_refuses_demo_voices(bark):
     for voice in ("demo_male", demo_voice(), demo_voice().prompts()):
         with pytest.raises(VoiceError, match="the demo model's tokens"):
             bark.speak("Hello.", voice=voice)
 
 
-def test_the_demos_voices_are_found_by_name_from_any_folder(speaking_demo, tmp_path):
-    made = speaking_demo.speak("Hello.", voice="demo_female", seed=1)
-    assert made.audio.size and not list(tmp_path.iterdir())
+def test_demo_voices_are_found_by_name_from_any_folder(speaking_demo, tmp_path):
+    generation = speaking_demo.speak("Hello.", voice="demo_female", seed=1)
+    assert generation.audio.size and not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""A user's function that decides what each segment hears: what it is told, what it may answer, and what becomes of its faults."""
+"""--custom_audio_processing_function: the context it is called with, the values it may return, and how its errors are handled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(function, n: int = 4, voice: Voice | None = None, **options) -> tuple[Re
     return recorder, clip
 
 
-def test_it_is_asked_once_before_each_segment_and_told_what_came_before():
+def test_function_is_called_once_per_segment_with_the_segments_before():
     seen = []
     recorder, _ = run(seen.append, voice=VOICE, stable_mode_interval=2)
     assert [(c.index, c.total, c.text, len(c.before)) for c in seen] == [(k, 4, f"s{k}", k) for k in range(4)]
@@ -43,29 +43,29 @@ def test_it_is_asked_once_before_each_segment_and_told_what_came_before():
     assert [len(batch) for batch in recorder.batches] == [1] * 4
 
 
-def test_without_a_given_voice_the_first_segment_is_the_starting_voice():
+def test_without_a_voice_the_first_segment_becomes_the_starting_voice():
     seen = []
     run(seen.append)
     assert seen[0].starting_voice is None and int(seen[2].starting_voice.semantic[0]) == 0
 
 
-def test_weights_mix_stage_by_stage():
+def test_returned_weights_mix_the_history_of_each_stage():
     def half(context):
         return Weights(semantic=(0.5, 0.25), coarse=(0.0, 1.0), fine=(0.0, 0.0))
 
     recorder, _ = run(half, voice=VOICE)
-    heard = recorder.heard["s2"]
-    assert heard.semantic.tolist() == [99] * 128 + [1] * 64
-    assert set(heard.coarse.flat) == {1} and heard.fine.shape == (8, 0)
+    history = recorder.histories["s2"]
+    assert history.semantic.tolist() == [99] * 128 + [1] * 64
+    assert set(history.coarse.flat) == {1} and history.fine.shape == (8, 0)
 
 
-def test_a_voice_is_heard_as_it_is():
+def test_returned_voice_is_used_as_the_history():
     recorder, _ = run(lambda context: OTHER if context.index == 2 else None, voice=VOICE)
     assert sources(recorder, 4) == [{99}, {99}, {77}, {99}]
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("value", "message"),
     [
         (3, "returned int"),
         (Weights(coarse=(1.5, 0)), "coarse weights"),
@@ -80,16 +80,16 @@ def test_a_voice_is_heard_as_it_is():
         (Voice(np.zeros(300), np.zeros((2, 450), int), np.zeros((8, 450), int)), "'semantic_prompt' holds float64"),
     ],
 )
-def test_an_answer_that_is_none_fails_the_clip_alone(answer, message):
+def test_invalid_return_value_fails_the_clip(value, message):
     def silly(context):
-        return answer if context.text == "s2" else None
+        return value if context.text == "s2" else None
 
     recorder, clip = run(silly)
     assert isinstance(clip, FailedClip) and message in str(clip.error) and "silly" in str(clip.error)
     assert [batch for batch in recorder.batches] == [["s0"], ["s1"]]
 
 
-def test_one_clip_fails_and_the_others_are_made():
+def test_failing_function_fails_only_its_own_clip():
     def picky(context):
         if context.text == "s11":
             raise KeyError("no more")
@@ -111,7 +111,7 @@ def chatty(context):
 """
 
 
-def test_leaving_is_a_failure_and_what_it_prints_is_no_result(capsys):
+def test_system_exit_fails_the_clip_and_prints_go_to_stderr(capsys):
     Path("chatty.py").write_text(CHATTY)
     _, clip = run(load_function("chatty.py:chatty"))
     out, err = capsys.readouterr()
@@ -119,7 +119,7 @@ def test_leaving_is_a_failure_and_what_it_prints_is_no_result(capsys):
     assert out == "" and err == "imported\nasked for s0\nasked for s1\n"
 
 
-def test_a_function_of_a_program_prints_where_the_program_prints(capsys):
+def test_function_passed_from_python_prints_to_stdout(capsys):
     run(lambda context: print("asked for", context.text))
     assert capsys.readouterr().out.startswith("asked for s0\n")
 
@@ -163,19 +163,19 @@ def raising(error: BaseException):
         (lambda _: Weights((2, 0)), "<lambda> returned semantic weights (2, 0); let them be two shares"),
     ],
 )
-def test_whatever_fails_is_one_sentence(function, message):
+def test_any_exception_becomes_a_one_line_error(function, message):
     _, clip = run(function)
     assert isinstance(clip, FailedClip) and message in str(clip.error) and "\n" not in str(clip.error)
     assert isinstance(clip.error, UsageError | VoiceError)
 
 
-def test_ctrl_c_in_a_function_stays_what_it_is():
+def test_keyboard_interrupt_in_a_function_propagates():
     with pytest.raises(KeyboardInterrupt):
         run(raising(KeyboardInterrupt()))
 
 
 @pytest.mark.parametrize("level", ["WARNING", "DEBUG"])
-def test_a_module_that_raises_what_cannot_be_shown(capfd, level):
+def test_import_error_without_a_printable_message_is_reported(capfd, level):
     Path("odd.py").write_text(
         "class Odd(BaseException):\n    def __str__(self): raise Odd\n    __repr__ = __str__\nraise Odd"
     )
@@ -184,7 +184,7 @@ def test_a_module_that_raises_what_cannot_be_shown(capfd, level):
     assert "odd.py cannot be imported (Odd: its message cannot be shown)" in " ".join(capfd.readouterr().err.split())
 
 
-def test_clips_can_be_told_apart():
+def test_context_identifies_prompt_and_take():
     seen = []
     recipe = dataclasses.replace(recipe_of(Recorder()), function=seen.append)
     plans = plan_clips(["s1", "s2"], resolve(Options(output_iterations=2)), 0)[0]
@@ -192,7 +192,7 @@ def test_clips_can_be_told_apart():
     assert sorted((c.prompt, c.take, c.text) for c in seen) == [(0, 0, "s1"), (0, 1, "s1"), (1, 0, "s2"), (1, 1, "s2")]
 
 
-def test_a_voice_that_cannot_be_heard_fails_a_clip_once():
+def test_history_refused_by_the_engine_fails_the_clip_once():
     def refuse(history):
         raise VoiceError("another model's")
 
@@ -212,7 +212,7 @@ not_callable = 3
 """
 
 
-def test_it_is_found_in_a_file_or_a_module(monkeypatch):
+def test_function_is_loaded_from_a_file_or_a_module(monkeypatch):
     Path("my_history.py").write_text(SOURCE)
     Path("odd name.py").write_text(SOURCE)
     for name in ("my_history.py:every_other", "./odd name.py:every_other", "my_history:every_other"):
@@ -239,7 +239,7 @@ def test_it_is_found_in_a_file_or_a_module(monkeypatch):
         (":f", "is not of the form"),
     ],
 )
-def test_what_cannot_be_loaded_is_said_in_a_sentence(name, message):
+def test_function_that_cannot_be_loaded_raises_usage_error(name, message):
     Path("broken.py").write_text("def f(:")
     Path("raising.py").write_text("1 / 0")
     Path("leaving.py").write_text("import sys; sys.exit(7)")

@@ -1,4 +1,4 @@
-"""Recordings are read in any shape, cut where the speech is, and resampled without a trace."""
+"""Recordings: reading every format, choosing the part with speech, resampling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(samples: np.ndarray, rate: int = RATE, name: str = "take.wav", subtype
     return Path(name)
 
 
-def complaint(path: Path, seconds: float = 8.0) -> str:
+def error_message(path: Path, seconds: float = 8.0) -> str:
     with pytest.raises(VoiceError) as error:
         choose_part(read_recording(path), path, seconds)
     assert path.name in str(error.value) and "--audio_file_as_history_prompt" in str(error.value)
@@ -37,7 +37,7 @@ def complaint(path: Path, seconds: float = 8.0) -> str:
 
 
 def part_of(*pieces: np.ndarray, seconds: float = 8.0) -> tuple[float, float]:
-    """Start and stop in seconds of the part that is chosen of these pieces, one after the other."""
+    """Start and stop in seconds of the part chosen from these pieces played one after the other."""
     recording = Recording(np.concatenate(pieces), RATE)
     part, _ = choose_part(recording, Path("take.wav"), seconds)
     return part.start / RATE, part.stop / RATE
@@ -48,7 +48,7 @@ def part_of(*pieces: np.ndarray, seconds: float = 8.0) -> tuple[float, float]:
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_U8"])
-def test_rates_and_sample_formats(rate, subtype):
+def test_sample_rates_and_formats_are_read(rate, subtype):
     read = read_recording(write(sine(2, rate), rate, subtype=subtype))
     assert read.rate == rate and read.samples.dtype == np.float32 and not read.notes
     np.testing.assert_allclose(read.samples, sine(2, rate), atol=0.01)
@@ -56,7 +56,7 @@ def test_rates_and_sample_formats(rate, subtype):
 
 
 @pytest.mark.parametrize("name", ["take.flac", "take.ogg", "take.mp3", "take.opus"])
-def test_compressed_files(name):
+def test_compressed_files_are_read(name):
     if name.endswith("opus"):
         soundfile.write(name, sine(2, 48_000), 48_000, format="OGG", subtype="OPUS")
     else:
@@ -66,13 +66,13 @@ def test_compressed_files(name):
     assert 0.4 < np.abs(read.samples).max() < 0.7
 
 
-def test_the_end_of_the_name_does_not_matter():
+def test_file_extension_is_ignored():
     write(sine(2)).rename("take.raw")
     assert len(read_recording(Path("take.raw")).samples) == 2 * RATE
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not on the PATH")
-def test_what_libsndfile_does_not_know_goes_through_ffmpeg():
+def test_formats_unknown_to_libsndfile_are_read_by_ffmpeg():
     from bark_infinity.audio.writing import write_audio
 
     write_audio(Path("take.m4a"), sine(2, 24_000), {}, "m4a")
@@ -80,18 +80,18 @@ def test_what_libsndfile_does_not_know_goes_through_ffmpeg():
     assert read.rate == 24_000 and abs(len(read.samples) - 48_000) < 5_000 and np.abs(read.samples).max() > 0.3
 
 
-def test_channels_are_mixed():
+def test_channels_are_mixed_down():
     read = read_recording(write(np.stack([sine(2), silence(2), sine(2)], axis=1)))
     np.testing.assert_allclose(read.samples, sine(2) * 2 / 3, atol=1e-3)
     assert read.notes == ("its 3 channels were mixed into one",)
 
 
-def test_what_is_beyond_full_scale_is_made_quieter():
+def test_recording_beyond_full_scale_is_attenuated():
     read = read_recording(write(sine(2, level=2.0), subtype="FLOAT"))
     assert abs(read.samples).max() == 1.0 and "6.0 dB quieter" in read.notes[0]
 
 
-def test_only_the_first_minutes_of_a_long_one(monkeypatch):
+def test_only_the_first_minutes_of_a_long_recording_are_read(monkeypatch):
     from bark_infinity.voices import recording
 
     monkeypatch.setattr(recording, "_MAX_SECONDS", 60)
@@ -101,58 +101,58 @@ def test_only_the_first_minutes_of_a_long_one(monkeypatch):
 
 
 @pytest.mark.parametrize("ffmpeg", [True, False])
-def test_no_sound_at_all(monkeypatch, ffmpeg):
+def test_files_that_are_not_audio_are_refused(monkeypatch, ffmpeg):
     if not ffmpeg:
         monkeypatch.setattr(shutil, "which", lambda _: None)
     Path("text.wav").write_text("Dear diary, today I recorded nothing.\n" * 50)
     Path("empty.mp3").touch()
     for name in ("text.wav", "empty.mp3"):
-        message = complaint(Path(name))
+        message = error_message(Path(name))
         assert ("ffmpeg can read" if shutil.which("ffmpeg") else "install the program ffmpeg") in message
     Path("folder").mkdir()
-    assert "is no file" in complaint(Path("folder"))
-    assert "is no file" in complaint(Path("missing.wav"))
+    assert "is no file" in error_message(Path("folder"))
+    assert "is no file" in error_message(Path("missing.wav"))
 
 
-def test_samples_that_are_no_numbers():
+def test_nan_and_infinite_samples_are_refused():
     for bad in (np.nan, np.inf):
         samples = sine(3)
         samples[RATE] = bad
-        assert "no numbers" in complaint(write(samples, subtype="FLOAT"))
+        assert "no numbers" in error_message(write(samples, subtype="FLOAT"))
 
 
-def test_rates_that_no_recording_has():
-    assert "1000 samples a second" in complaint(write(sine(3), 1_000))
+def test_implausible_sample_rate_is_refused():
+    assert "1000 samples a second" in error_message(write(sine(3), 1_000))
 
 
 # ---- choosing -------------------------------------------------------------------------------------------------------
 
 
-def test_silence_is_no_voice():
-    assert "is silent" in complaint(write(silence(5)))
-    assert "is silent" in complaint(write(silence(0)))
-    assert "is silent" in complaint(write(silence(5) + np.float32(0.2), subtype="FLOAT"))  # an offset is no sound
+def test_silent_recording_is_refused():
+    assert "is silent" in error_message(write(silence(5)))
+    assert "is silent" in error_message(write(silence(0)))
+    assert "is silent" in error_message(write(silence(5) + np.float32(0.2), subtype="FLOAT"))  # a DC offset is silence
 
 
-def test_a_moment_is_no_voice():
-    assert "0.1 s" in complaint(write(sine(0.1)))
-    assert "too little" in complaint(write(np.concatenate([silence(4), sine(1.5), silence(4)])))
+def test_too_little_speech_is_refused():
+    assert "0.1 s" in error_message(write(sine(0.1)))
+    assert "too little" in error_message(write(np.concatenate([silence(4), sine(1.5), silence(4)])))
     choose_part(read_recording(write(sine(2.0))), Path("take.wav"), 8.0)
 
 
-def test_silence_around_is_left_out():
+def test_silence_around_speech_is_trimmed():
     start, stop = part_of(silence(3), sine(4), silence(2))
     assert start == pytest.approx(2.9, abs=0.03) and stop == pytest.approx(7.1, abs=0.03)
 
 
-def test_noise_does_not_count_as_speech():
+def test_noise_floor_is_not_counted_as_speech():
     noise = np.random.default_rng(0).standard_normal(9 * RATE).astype(np.float32) * 0.01
     speech = np.concatenate([silence(3), sine(4), silence(2)])
     start, stop = part_of(noise + speech)
     assert start == pytest.approx(2.9, abs=0.05) and stop == pytest.approx(7.1, abs=0.05)
 
 
-def test_the_fullest_part_that_ends_at_a_pause():
+def test_densest_part_that_ends_at_a_pause_is_chosen():
     sparse = np.concatenate([np.concatenate([sine(0.5), silence(1.5)]) for _ in range(6)])  # 0..12 s
     full = np.concatenate([sine(3.5), silence(0.3), sine(3.5)])  # 12..19.3 s
     start, stop = part_of(sparse, full, silence(1), sparse)
@@ -160,12 +160,12 @@ def test_the_fullest_part_that_ends_at_a_pause():
     assert stop - start <= 8.0
 
 
-def test_speech_without_a_pause_gives_its_end():
+def test_without_a_pause_the_end_of_the_speech_is_chosen():
     start, stop = part_of(sine(20), seconds=6.0)
     assert (start, stop) == (pytest.approx(14.1, abs=0.03), 20.0)
 
 
-def test_a_part_is_never_longer_than_asked():
+def test_chosen_part_is_never_longer_than_asked():
     rng = np.random.default_rng(3)
     for _ in range(20):
         pieces = [sine(rng.uniform(0.1, 4)) if i % 2 else silence(rng.uniform(0.05, 2)) for i in range(12)]
@@ -177,13 +177,13 @@ def warnings_of(samples: np.ndarray) -> tuple[str, ...]:
     return choose_part(Recording(samples, RATE), Path("take.wav"), 8.0)[1]
 
 
-def test_what_a_user_should_hear_of():
+def test_quiet_and_clipped_recordings_give_warnings():
     assert warnings_of(sine(3)) == ()
     assert "very quiet (-5" in warnings_of(sine(3, level=0.003))[0]
     assert "clipped" in warnings_of(np.clip(sine(3, level=2.0), -1, 1))[0]
     clicks = sine(3)
     clicks[::50] = 1.0
-    assert warnings_of(clicks) == ()  # loud for a sample is not cut off
+    assert warnings_of(clicks) == ()  # isolated peaks are not clipping
 
 
 # ---- resampling -----------------------------------------------------------------------------------------------------
@@ -191,21 +191,21 @@ def test_what_a_user_should_hear_of():
 
 @pytest.mark.parametrize("wanted", [16_000, 24_000])
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 44_101, 48_000, 96_000])
-def test_a_sine_stays_what_it_was(rate, wanted):
-    made = resample(sine(1.0, rate, 1_234.5), rate, wanted)
-    assert made.dtype == np.float32 and abs(len(made) - wanted) <= 1
-    inside = slice(wanted // 10, -wanted // 10)  # at its ends a sine is no sine
-    np.testing.assert_allclose(made[inside], sine(1.0, wanted, 1_234.5)[: len(made)][inside], atol=1e-3)
+def test_resampling_preserves_a_sine(rate, wanted):
+    resampled = resample(sine(1.0, rate, 1_234.5), rate, wanted)
+    assert resampled.dtype == np.float32 and abs(len(resampled) - wanted) <= 1
+    inside = slice(wanted // 10, -wanted // 10)  # the ends are affected by the edges of the signal
+    np.testing.assert_allclose(resampled[inside], sine(1.0, wanted, 1_234.5)[: len(resampled)][inside], atol=1e-3)
 
 
-def test_what_the_new_rate_cannot_hold_is_gone():
-    made = resample(sine(1.0, 48_000, 9_000), 48_000, 16_000)
-    assert np.abs(made[1_600:-1_600]).max() < 0.5e-3  # 60 dB down
-    made = resample(sine(1.0, 8_000, 3_000), 8_000, 24_000)
-    spectrum = np.abs(np.fft.rfft(made * np.hanning(len(made))))
+def test_resampling_removes_frequencies_beyond_the_new_rate():
+    resampled = resample(sine(1.0, 48_000, 9_000), 48_000, 16_000)
+    assert np.abs(resampled[1_600:-1_600]).max() < 0.5e-3  # 60 dB down
+    resampled = resample(sine(1.0, 8_000, 3_000), 8_000, 24_000)
+    spectrum = np.abs(np.fft.rfft(resampled * np.hanning(len(resampled))))
     assert spectrum[4_100:].max() < 1e-3 * spectrum.max()
 
 
-def test_the_end_does_not_sound_at_the_start():
+def test_resampling_does_not_wrap_the_end_to_the_start():
     samples = np.concatenate([silence(0.9, 48_000), sine(0.1, 48_000)])
     assert np.abs(resample(samples, 48_000, 16_000)[:8_000]).max() < 1e-3

@@ -1,4 +1,4 @@
-"""Folders of voices become sound beside them; the codec comes without the rest of the model."""
+"""--render_npz_samples: every voice file of a folder decoded to audio beside it, with only the codec loaded."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ def files_below(folder: Path) -> set[str]:
 # ---- folders --------------------------------------------------------------------------------------------------------
 
 
-def test_each_voice_becomes_the_codecs_sound_of_it(codec, make_voice):
+def test_each_voice_is_decoded_by_the_codec_to_a_file_beside_it(codec, make_voice):
     voices = {name: make_voice(seconds, seed=i) for i, (name, seconds) in enumerate([("b", 1), ("a/ü.1", 2), ("c", 3)])}
     Path("voices/a").mkdir(parents=True)
     for name, voice in voices.items():
         voice.save(f"voices/{name}.npz")
-    made = rendered(codec, Path("voices"))
-    names = [result.voice.relative_to("voices").with_suffix("").as_posix() for result in made]
+    results = rendered(codec, Path("voices"))
+    names = [result.voice.relative_to("voices").with_suffix("").as_posix() for result in results]
     assert names == ["a/ü.1", "b", "c"]
-    for name, result in zip(names, made, strict=True):
+    for name, result in zip(names, results, strict=True):
         expected = codec.decode(voices[name].fine)
         assert result == Rendered(Path(f"voices/{name}.npz"), Path(f"voices/{name}.wav"), len(expected) / 24_000)
-        heard = soundfile.read(result.audio, dtype="float32")[0]
-        np.testing.assert_allclose(heard, np.clip(expected, -1, 1), atol=1 / 32_000)
+        samples = soundfile.read(result.audio, dtype="float32")[0]
+        np.testing.assert_allclose(samples, np.clip(expected, -1, 1), atol=1 / 32_000)
     assert soundfile.SoundFile("voices/a/ü.1.wav").copy_metadata()["title"] == "ü.1"
 
 
-def test_published_voices(codec, shared_voices):
+def test_published_voices_are_rendered(codec, shared_voices):
     shutil.copytree(shared_voices, "voices")
-    made = rendered(codec, Path("voices"), "mp3")
-    assert len(made) == len(voices_to_render("voices")) > 3
-    for result in made:
+    results = rendered(codec, Path("voices"), "mp3")
+    assert len(results) == len(voices_to_render("voices")) > 3
+    for result in results:
         frames = np.load(result.voice)["fine_prompt"].shape[1]
         assert isinstance(result, Rendered) and result.seconds == frames / 75
         assert soundfile.info(result.audio).frames == frames * 320
 
 
-def test_what_is_no_voice_is_left_out_and_told(codec, make_voice):
+def test_invalid_voice_files_are_skipped_with_a_reason(codec, make_voice):
     make_voice(1).save("good.npz")
     np.savez(
         "evil.npz", semantic_prompt=np.array([print]), coarse_prompt=np.zeros((2, 3)), fine_prompt=np.zeros((8, 3))
@@ -73,27 +73,29 @@ def test_what_is_no_voice_is_left_out_and_told(codec, make_voice):
     Path("empty.npz").touch()
     Path("torn.npz").write_bytes(Path("good.npz").read_bytes()[:-300])
     Path("folder.npz").mkdir()
-    made = rendered(codec, Path("."))
-    skipped = {result.voice.name: result.reason for result in made if isinstance(result, Skipped)}
+    results = rendered(codec, Path("."))
+    skipped = {result.voice.name: result.reason for result in results if isinstance(result, Skipped)}
     assert set(skipped) == {"evil.npz", "half.npz", "empty.npz", "torn.npz", "folder.npz"}
     assert all(name in reason for name, reason in skipped.items())
     assert "Python objects" in skipped["evil.npz"] and "no coarse_prompt" in skipped["half.npz"]
     assert [path.name for path in Path().glob("*.wav")] == ["good.wav"]
 
 
-def test_sound_that_is_there_stays(codec, make_voice):
+def test_existing_audio_is_not_overwritten(codec, make_voice):
     for name in "ab":
         make_voice(1).save(f"{name}.npz")
     Path("a.wav").write_bytes(b"precious")
     first, second = rendered(codec, Path("."))
     assert first.voice == Path("a.npz") and "a.wav is there already" in first.reason
     assert isinstance(second, Rendered) and Path("a.wav").read_bytes() == b"precious"
-    again = render_voices(voices_to_render("."), "wav", lambda codes: pytest.fail("decodes for nothing"), write_audio)
+    again = render_voices(
+        voices_to_render("."), "wav", lambda codes: pytest.fail("decodes although the audio exists"), write_audio
+    )
     assert all(isinstance(result, Skipped) for result in again)
     assert all(isinstance(result, Rendered) for result in rendered(codec, Path("."), "flac"))
 
 
-def test_sound_that_appears_meanwhile_stays(make_voice):
+def test_audio_that_appears_while_decoding_is_not_overwritten(make_voice):
     make_voice(1).save("a.npz")
 
     def decode(codes: np.ndarray) -> np.ndarray:
@@ -104,7 +106,7 @@ def test_sound_that_appears_meanwhile_stays(make_voice):
     assert "a.wav is there already" in result.reason and Path("a.wav").read_bytes() == b"precious"
 
 
-def test_voices_are_rendered_as_they_are_asked_for(make_voice):
+def test_voices_are_rendered_lazily(make_voice):
     for name in "abc":
         make_voice(1).save(f"{name}.npz")
     results = render_voices(voices_to_render("."), "wav", lambda codes: np.zeros(320, np.float32), write_audio)
@@ -112,7 +114,7 @@ def test_voices_are_rendered_as_they_are_asked_for(make_voice):
     assert files_below(Path(".")) == {"a.npz", "b.npz", "c.npz", "a.wav"}
 
 
-def test_a_full_disk_ends_it(make_voice):
+def test_full_disk_ends_the_rendering(make_voice):
     make_voice(1).save("a.npz")
 
     def write(*audio) -> None:
@@ -122,7 +124,7 @@ def test_a_full_disk_ends_it(make_voice):
         list(render_voices(voices_to_render("."), "wav", lambda codes: np.zeros(320, np.float32), write))
 
 
-def test_a_voice_too_long_for_the_memory_is_left_out(make_voice):
+def test_voice_too_long_for_memory_is_skipped(make_voice):
     for name, seconds in (("a", 60), ("b", 1)):
         make_voice(seconds).save(f"{name}.npz")
 
@@ -135,7 +137,7 @@ def test_a_voice_too_long_for_the_memory_is_left_out(make_voice):
     assert "a.npz lasts 60 s" in long.reason and isinstance(short, Rendered)
 
 
-def test_our_own_mistakes_are_not_skipped(make_voice):
+def test_unexpected_exceptions_propagate(make_voice):
     make_voice(1).save("a.npz")
     with pytest.raises(RuntimeError, match="shapes"):
         list(
@@ -146,7 +148,7 @@ def test_our_own_mistakes_are_not_skipped(make_voice):
 
 
 @pytest.mark.parametrize("folder", ["missing", "file.npz", "nothing", "clips", "\0", "a" * 5000])
-def test_a_folder_without_voices(folder):
+def test_folder_without_voices_raises_usage_error(folder):
     Path("file.npz").touch()
     Path("nothing").mkdir()
     Path("clips").mkdir()
@@ -155,7 +157,7 @@ def test_a_folder_without_voices(folder):
         voices_to_render(folder)
 
 
-def test_a_folder_in_the_home(monkeypatch, tmp_path, make_voice):
+def test_tilde_is_expanded(monkeypatch, tmp_path, make_voice):
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     Path("mine").mkdir()
@@ -167,8 +169,8 @@ def test_a_folder_in_the_home(monkeypatch, tmp_path, make_voice):
 
 
 @pytest.mark.parametrize("layout", ["huggingface_folder", "suno_folder"])
-def test_a_models_codec_without_its_stages(request, monkeypatch, bark, make_voice, layout):
-    """Not a tensor of a stage is read, and the sound is that of the whole model."""
+def test_codec_is_loaded_without_reading_the_stages(request, monkeypatch, bark, make_voice, layout):
+    """No tensor of a stage is read, and the audio equals the whole model's."""
     folder, voice = request.getfixturevalue(layout), make_voice(1)
     read = []
     get = huggingface.Safetensors.__getitem__
@@ -180,25 +182,25 @@ def test_a_models_codec_without_its_stages(request, monkeypatch, bark, make_voic
     np.testing.assert_array_equal(codec.decode(voice.fine), bark.decode([voice.fine])[0])
 
 
-def test_the_demos_codec(codec, demo, make_voice):
+def test_demo_codec_decodes_like_the_whole_demo(codec, demo, make_voice):
     voice = make_voice(1)
     np.testing.assert_array_equal(codec.decode(voice.fine), demo.decode([voice.fine])[0])
 
 
 @pytest.mark.parametrize("model", ["large", "small"])
-def test_a_published_models_codec_needs_nothing_else_of_it(suno_folder, bark, make_voice, model):
+def test_published_models_codec_is_loaded_without_its_other_files(suno_folder, bark, make_voice, model):
     voice = make_voice(1)
     shutil.copytree(suno_folder / "codec", Path(os.environ["XDG_CACHE_HOME"]) / "suno" / "bark_v0" / "codec")
     codec = load_codec(ModelChoice(model, device="cpu", offline=True))
     np.testing.assert_array_equal(codec.decode(voice.fine), bark.decode([voice.fine])[0])
 
 
-def test_of_a_published_model_only_the_codec_is_downloaded(tmp_path):
+def test_only_the_codec_of_a_published_model_is_downloaded(tmp_path):
     with pytest.raises(CheckpointError, match="facebook/encodec_24khz.*--offline"):
         load_codec(ModelChoice("large", device="cpu", offline=True, model_dir=str(tmp_path)))
 
 
-def test_a_published_model_that_is_here_gives_its_codec(huggingface_folder, tmp_path, bark, make_voice):
+def test_codec_is_read_from_a_cached_published_model(huggingface_folder, tmp_path, bark, make_voice):
     voice, snapshot = make_voice(1), tmp_path / "models--suno--bark" / "snapshots" / "0"
     shutil.copytree(huggingface_folder, snapshot)
     (tmp_path / "models--suno--bark" / "refs").mkdir()
@@ -207,7 +209,7 @@ def test_a_published_model_that_is_here_gives_its_codec(huggingface_folder, tmp_
     np.testing.assert_array_equal(codec.decode(voice.fine), bark.decode([voice.fine])[0])
 
 
-def test_the_codec_comes_with_the_fine_stage():
+def test_codec_is_that_of_the_model_of_the_fine_stage():
     with pytest.raises(CheckpointError, match="--model nonsense"):
         load_codec(ModelChoice("nonsense", device="cpu"))
     with pytest.raises(CheckpointError, match="encodec_24khz"):
@@ -216,7 +218,7 @@ def test_the_codec_comes_with_the_fine_stage():
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
-def test_the_codec_is_on_its_device():
+def test_codec_is_on_the_device_of_its_stage():
     for stages, device in ((frozenset(), "cuda"), (frozenset({"codec"}), "cpu")):
         codec = load_codec(ModelChoice("demo", device="cuda", cpu_stages=stages))
         assert next(codec.model.parameters()).device.type == device

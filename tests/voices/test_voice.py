@@ -1,4 +1,4 @@
-"""Voice files: what is written and read, what is refused and how it is named, and finding by name."""
+"""Voice files: reading, writing, refusing invalid ones, and finding voices by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 
 
 def arrays(n: int = 100, m: int = 150, dtype=np.int64, seed: int = 0) -> dict[str, np.ndarray]:
-    """A sound voice as its file holds it."""
+    """The arrays of a valid voice file."""
     rng = np.random.default_rng(seed)
     tokens = (rng.integers(0, 10_000, n), rng.integers(0, 1024, (2, m)), rng.integers(0, 1024, (8, m)))
     return {name: a.astype(dtype) for name, a in zip(NAMES, tokens, strict=True)}
@@ -38,7 +38,7 @@ def assert_holds(loaded: Voice, expected: dict[str, np.ndarray]) -> None:
 
 
 def refusal(path: str | Path) -> str:
-    """The one sentence that says why a file is no voice."""
+    """The one-line error message for an invalid voice file."""
     with pytest.raises(VoiceError) as caught:
         Voice.load(path)
     message = str(caught.value)
@@ -56,9 +56,9 @@ def refusal(path: str | Path) -> str:
     st.sampled_from([np.uint16, np.int32, np.int64, ">i4"]),
     st.sampled_from([np.savez, np.savez_compressed]),
 )
-def test_what_is_written_is_read(pairs, extra, dtype, save):
+def test_saved_voice_is_loaded_unchanged(pairs, extra, dtype, save):
     n = 2 * pairs
-    expected = arrays(n, 3 * pairs + min(extra, n // 21), dtype)  # all that rounds to 1.5
+    expected = arrays(n, 3 * pairs + min(extra, n // 21), dtype)  # every ratio that rounds to 1.5
     save("in.npz", **expected)
     loaded = Voice.load("in.npz")
     assert_holds(loaded, expected)
@@ -66,7 +66,7 @@ def test_what_is_written_is_read(pairs, extra, dtype, save):
     assert_holds(Voice.load("out.npz"), expected)
 
 
-def test_files_are_written_as_they_are_published():
+def test_files_have_the_dtypes_of_published_ones():
     voice().save("a.npz")
     with np.load("a.npz", allow_pickle=False) as file:
         assert {name: (a.dtype, a.shape) for name, a in file.items()} == {
@@ -89,12 +89,12 @@ def test_published_voices_load(shared_voices):
     assert dtypes == {"uint16", "int32", "int64"}
 
 
-def test_arrays_beside_those_of_a_voice_are_no_fault():
+def test_extra_arrays_in_the_file_are_ignored():
     np.savez("a.npz", **arrays(), text=np.array("made by another program"), extra=np.array([object()]))
     assert_holds(Voice.load("a.npz"), arrays())
 
 
-def test_the_dict_of_the_original_is_taken():
+def test_history_prompt_dict_of_the_original_is_accepted():
     lists = {name: a.tolist() for name, a in arrays().items()}
     assert_holds(Voice.from_prompts(lists, "the history prompt"), arrays())
     with pytest.raises(VoiceError, match="^the history prompt .*'fine_prompt'"):
@@ -105,7 +105,7 @@ def test_the_dict_of_the_original_is_taken():
 
 
 def changed(name: str, value: int) -> np.ndarray:
-    """That array with one value in it."""
+    """The array with its last values replaced."""
     array = arrays()[f"{name}_prompt"]
     array[..., -1] = value
     return array
@@ -146,7 +146,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("changes", "named"), FAULTS.values(), ids=FAULTS)
-def test_every_fault_of_a_file_is_named(changes, named):
+def test_error_names_every_fault_of_the_file(changes, named):
     np.savez("bad.npz", **{name: a for name, a in (arrays() | changes).items() if a is not None})
     message = refusal("bad.npz").replace("'", "")
     assert [part for part in named if part not in message] == []
@@ -154,22 +154,22 @@ def test_every_fault_of_a_file_is_named(changes, named):
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "sound"), [(100, 146, True), (100, 154, True), (100, 144, False), (100, 156, False)]
+    ("n", "m", "valid"), [(100, 146, True), (100, 154, True), (100, 144, False), (100, 156, False)]
 )
-def test_ratio_is_rounded_to_a_tenth(n, m, sound):
+def test_ratio_is_rounded_to_a_tenth(n, m, valid):
     np.savez("a.npz", **arrays(n, m))
-    if sound:
+    if valid:
         assert Voice.load("a.npz").seconds == m / 75
     else:
         assert "instead of 1.5" in refusal("a.npz")
 
 
-def test_a_missing_file_is_named():
+def test_missing_file_raises_error_naming_it():
     with pytest.raises(VoiceError, match=r"there is no voice file nowhere/a\.npz; .*--list_speakers"):
         Voice.load("nowhere/a.npz")
 
 
-def test_other_files_and_damaged_ones_are_named():
+def test_foreign_and_damaged_files_raise_an_error_naming_them():
     Path("folder.npz").mkdir()
     Path("empty.npz").touch()
     Path("text.npz").write_text("not a zip")
@@ -201,7 +201,7 @@ def test_nothing_is_unpickled(name):
 
 
 def with_header(name: str, header: str) -> None:
-    """Write `crafted.npz`, in which an array is a header with nothing behind it."""
+    """Write `crafted.npz` with an array that has this header and no data."""
     padded = header.encode().ljust(117) + b"\n"
     with zipfile.ZipFile("crafted.npz", "w") as archive:
         archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded)
@@ -209,7 +209,7 @@ def with_header(name: str, header: str) -> None:
 
 @pytest.mark.parametrize("shape", [(10**12,), (2_000_000_000,), (8, 250_000_000), (10**30,), (-5,), (8,), "x"])
 @pytest.mark.parametrize("name", ["semantic_prompt", "fine_prompt"])
-def test_headers_that_promise_what_is_not_there_cost_no_memory(name, shape):
+def test_headers_with_huge_shapes_are_refused_without_allocating(name, shape):
     with_header(name, repr({"descr": "|i1", "fortran_order": False, "shape": shape}))
     tracemalloc.start()
     try:
@@ -277,7 +277,7 @@ def test_paths_may_be_absolute_or_at_home(folders, tmp_path, monkeypatch):
         ("lastnight", "last night"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(folders, name, nearest):
+def test_unknown_name_suggests_the_nearest(folders, name, nearest):
     with pytest.raises(VoiceError) as caught:
         find_voice(name, folders)
     message = str(caught.value)
@@ -285,15 +285,15 @@ def test_an_unknown_name_is_answered_with_the_nearest(folders, name, nearest):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [("qqqqqqqq", "--list_speakers"), ("", "--list_speakers"), ("elsewhere/x.npz", "no voice file elsewhere/x.npz")],
 )
-def test_a_name_like_no_other_is_refused(folders, name, said):
-    with pytest.raises(VoiceError, match=said):
+def test_unknown_name_without_a_near_one_is_refused(folders, name, message):
+    with pytest.raises(VoiceError, match=message):
         find_voice(name, folders)
 
 
-def test_where_no_folder_exists_there_are_the_voices_of_the_demo():
+def test_demo_voices_are_listed_without_any_folder():
     found = list_voices(voice_folders("nowhere"))
     assert [(v.language, v.name, v.models) for v in found] == [
         ("en", "demo_female", "demo"),
@@ -303,7 +303,7 @@ def test_where_no_folder_exists_there_are_the_voices_of_the_demo():
     assert find_voice("announcer", voice_folders("nowhere")) is None
 
 
-def test_all_voices_are_listed_by_language(folders):
+def test_voices_are_listed_sorted_by_language(folders):
     Path("out/broken.npz").write_bytes(b"PK\x03\x04 no more")
     np.savez("out/other.npz", weights=np.zeros(3))
     np.savez("out/clip.segments.npz", **arrays())
@@ -328,7 +328,7 @@ def test_all_voices_are_listed_by_language(folders):
 
 @settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 460))
-def test_aligned_voices_have_the_ratio_and_end_alike(n, m):
+def test_aligned_voice_keeps_the_end_and_can_be_saved(n, m):
     before = voice(n, m)
     after = before.aligned()
     if after is None:
@@ -338,7 +338,7 @@ def test_aligned_voices_have_the_ratio_and_end_alike(n, m):
     np.testing.assert_array_equal(after.semantic, before.semantic[n - tokens :])
     np.testing.assert_array_equal(after.coarse, before.coarse[:, m - frames :])
     np.testing.assert_array_equal(after.fine, before.fine[:, m - frames :])
-    assert tokens > min(n, m * 49.9 / 75) - 2  # no more is lost than it takes
+    assert tokens > min(n, m * 49.9 / 75) - 2  # no more is cut than necessary
     after.save("a.npz")
     Voice.load("a.npz")
 
@@ -354,7 +354,7 @@ def test_aligned_voices_have_the_ratio_and_end_alike(n, m):
         (401, 500, (332, 498)),
     ],
 )
-def test_aligned_by_hand(n, m, expected):
+def test_aligned_lengths_by_hand(n, m, expected):
     after = voice(n, m).aligned()
     assert (len(after.semantic), after.fine.shape[1]) == expected
 
@@ -371,7 +371,7 @@ def test_voices_are_joined_in_order():
 # ---- damage that reaches the parsers ---------------------------------------------------------------------------------
 
 
-def test_damaged_compression_is_named_and_listed():
+def test_damaged_compression_raises_voice_error_and_is_listed():
     np.savez_compressed("a.npz", **arrays())
     data = bytearray(Path("a.npz").read_bytes())
     with zipfile.ZipFile("a.npz") as archive:
@@ -391,13 +391,13 @@ def test_damaged_compression_is_named_and_listed():
         repr({"descr": "|i1", "fortran_order": False, "shape": (10**30, 0)}),
     ],
 )
-def test_headers_that_break_their_parser(header):
+def test_headers_that_break_numpys_parser_raise_voice_error(header):
     with_header("fine_prompt", header)
     list_voices([Path()])
     refusal("crafted.npz")
 
 
-def test_encrypted_files_are_named_and_listed():
+def test_encrypted_file_raises_voice_error_and_is_listed():
     np.savez("a.npz", **arrays())
     data = bytearray(Path("a.npz").read_bytes())
     for mark, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
@@ -410,6 +410,6 @@ def test_encrypted_files_are_named_and_listed():
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody_here/x", "a\0b"])
-def test_names_that_no_file_can_have(name):
+def test_impossible_file_name_raises_voice_error(name):
     with pytest.raises(VoiceError):
         find_voice(name, [Path("prompts")])
