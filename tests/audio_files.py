@@ -1,4 +1,4 @@
-"""Audio files in tests: every format, with those that need ffmpeg skipped where it is absent, and how ffmpeg reads them."""
+"""Audio files in tests: a parametrization over every format (those that need ffmpeg are skipped without it), and decoding by ffmpeg."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ any_format = pytest.mark.parametrize(
 
 
 def decoded(path: Path) -> np.ndarray:
-    """Samples at 24 kHz as ffmpeg hears them."""
+    """Samples at 24 kHz, decoded by ffmpeg."""
     command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", "-ar", "24000", "-f", "f32le", "-"]
     return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4")

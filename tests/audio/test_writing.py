@@ -1,4 +1,4 @@
-"""Joining to the sample; files in every format, written at once or bit by bit, read back by libsndfile and ffmpeg."""
+"""Joining segments to the exact sample, and audio files in every format, written at once or in pieces and read back with libsndfile and ffmpeg."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def probe(path: Path) -> tuple[float, dict[str, str]]:
 
 
 def join(pieces: list[np.ndarray], seconds: float) -> tuple[np.ndarray, list[Span], str]:
-    """The whole of some pieces, where each stands in it, and the digest of all."""
+    """The pieces joined, the span of each in the result, and its digest."""
     joiner = Joiner()
     added = [joiner.add(piece, seconds) for piece in pieces]
     return np.concatenate([tone(0), *(sound for sound, _ in added)]), [span for _, span in added], joiner.sha256
@@ -68,13 +68,13 @@ def join(pieces: list[np.ndarray], seconds: float) -> tuple[np.ndarray, list[Spa
         ([0, 3, 0, 4, 0], 0.25, [(0, 0), (0, 3), (3, 3), (6003, 6007), (6007, 6007)], 6007),
     ],
 )
-def test_spans_to_the_sample(lengths, seconds, spans, total):
+def test_spans_are_exact_to_the_sample(lengths, seconds, spans, total):
     audio, found, _ = join([tone(n) for n in lengths], seconds)
     assert found == [Span(*span) for span in spans]
     assert audio.shape == (total,) and audio.dtype == np.float32
 
 
-def test_each_piece_has_its_own_silence_behind_it():
+def test_each_piece_is_followed_by_its_own_silence():
     joiner = Joiner()
     pieces = [(2, 0.5), (0, 1.5), (0, 0.25), (3, 0.25), (0, 0.1), (4, 2.0)]
     spans = [joiner.add(tone(length), seconds)[1] for length, seconds in pieces]
@@ -83,7 +83,7 @@ def test_each_piece_has_its_own_silence_behind_it():
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 50), max_size=6), st.sampled_from([0, 0.001, 0.01]))
-def test_pieces_stand_in_their_spans_and_silence_everywhere_else(lengths, seconds):
+def test_pieces_fill_their_spans_and_the_rest_is_silence(lengths, seconds):
     pieces = [tone(n, 0.1 + i / 10) for i, n in enumerate(lengths)]
     audio, spans, digest = join(pieces, seconds)
     assert digest == hashlib.sha256(audio.astype("<f4").tobytes()).hexdigest()
@@ -98,7 +98,7 @@ def test_pieces_stand_in_their_spans_and_silence_everywhere_else(lengths, second
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def test_wav_read_back():
+def test_wav_samples_are_exact_and_clipped():
     audio = np.array([0, 0.5, -0.5, 1 / 32768, -1, 1, 1.5, -7, 0.25], np.float32)
     write_audio(Path("clip.wav"), audio, TAGS)
     samples, rate = soundfile.read("clip.wav", dtype="int16")
@@ -112,13 +112,13 @@ def test_wav_read_back():
 
 
 @pytest.mark.parametrize("format", SOUNDFILE_FORMATS)
-def test_libsndfile_reads_a_minute_back(format):
-    """To the sample, in tune, and with what is said of it; lossy codecs at a rate that leaves no trace in a chirp."""
+def test_libsndfile_reads_back_a_minute_with_its_tags(format):
+    """Same length, samples and tags; lossy codecs have a bit rate high enough for a chirp."""
     audio, path = chirp(60), Path(f"clip.{format}")
     write_audio(path, audio, TAGS, format)
-    heard, rate = soundfile.read(path, dtype="float32")
-    assert (rate, heard.shape) == (24_000, audio.shape)
-    assert np.corrcoef(audio, heard)[0, 1] > 0.999
+    decoded_samples, rate = soundfile.read(path, dtype="float32")
+    assert (rate, decoded_samples.shape) == (24_000, audio.shape)
+    assert np.corrcoef(audio, decoded_samples)[0, 1] > 0.999
     with soundfile.SoundFile(path) as sound:
         found = sound.copy_metadata()
     assert (found["title"], found["comment"]) == (TAGS["title"], TAGS["comment"])
@@ -135,7 +135,7 @@ _PADDING = {"opus": 0.0066, "mp3": 0.09, "mp4": 0.001, "m4a": 0.001}
 @needs_ffmpeg
 @any_format
 @pytest.mark.parametrize("seconds", [1 / 24_000, 0.5, 11.13525])
-def test_ffmpeg_reads_it_back(format, seconds):
+def test_ffmpeg_reads_back_samples_and_tags(format, seconds):
     audio, path = chirp(seconds), Path(f"clip.{format}")
     write_audio(path, audio, TAGS, format)
     length, found = probe(path)
@@ -143,21 +143,23 @@ def test_ffmpeg_reads_it_back(format, seconds):
     assert (found["title"], found["comment"]) == (TAGS["title"], TAGS["comment"])
     assert format == "opus" or any(value.startswith("Bark Infinity") for value in found.values())
     if len(audio) > 1:
-        heard = decoded(path)
-        assert abs(len(heard) - len(audio)) < 1024  # it may give a codec's frame too much or too little at the end
-        n = min(len(audio), len(heard))
-        assert np.corrcoef(audio[:n], heard[:n])[0, 1] > 0.99
+        decoded_samples = decoded(path)
+        assert (
+            abs(len(decoded_samples) - len(audio)) < 1024
+        )  # it may give a codec's frame too much or too little at the end
+        n = min(len(audio), len(decoded_samples))
+        assert np.corrcoef(audio[:n], decoded_samples[:n])[0, 1] > 0.99
 
 
 @any_format
-def test_a_clip_without_samples_can_be_read(format):
+def test_empty_clip_is_a_readable_file(format):
     path = Path(f"clip.{format}")
     write_audio(path, tone(0), {}, format)
     assert len(decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path)[0]) <= 24
 
 
 @any_format
-def test_any_path(format):
+def test_unusual_file_and_folder_names_are_written(format):
     folder = Path("-a b's ü你" if os.name == "nt" else '-a b\'s "ü你" 50%d: $HOME\\')
     folder.mkdir()
     for name in ("-y", "clip ü%03d", "a'b") + (() if os.name == "nt" else ('a"b', "pipe:1")):
@@ -169,14 +171,14 @@ def test_any_path(format):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
 @any_format
-def test_a_result_has_the_rights_of_any_file(format):
+def test_file_permissions_follow_the_umask(format):
     write_audio(Path(f"clip.{format}"), chirp(0.1), {}, format)
     Path("any").touch()
     assert Path(f"clip.{format}").stat().st_mode == Path("any").stat().st_mode
 
 
 @any_format
-def test_it_is_never_overwritten(format):
+def test_existing_file_is_never_overwritten(format):
     path = Path(f"clip.{format}")
     path.write_bytes(b"precious")
     with pytest.raises(FileExistsError):
@@ -187,7 +189,7 @@ def test_it_is_never_overwritten(format):
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("format", SOUNDFILE_FORMATS)
-def test_it_is_whole_or_absent(monkeypatch, format, failure):
+def test_failed_write_leaves_no_file(monkeypatch, format, failure):
     write = soundfile.SoundFile.write
 
     def write_half(sound, audio):
@@ -201,7 +203,7 @@ def test_it_is_whole_or_absent(monkeypatch, format, failure):
 
 
 @any_format
-def test_a_full_disk_is_one_sentence(format):
+def test_full_disk_raises_output_error_naming_the_file(format):
     resource = pytest.importorskip("resource", reason="Windows has no file size limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     noise = np.random.default_rng(0).normal(0, 0.2, 240_000).astype(np.float32)
@@ -215,19 +217,19 @@ def test_a_full_disk_is_one_sentence(format):
 
 
 @any_format
-def test_samples_that_are_too_loud_or_no_numbers(format):
-    """They neither wrap around nor upset the codec: what is heard is the clipped sound."""
+def test_loud_and_nan_samples_are_clipped(format):
+    """They neither wrap around nor break the codec: the file holds the clipped sound."""
     wild = chirp(1) * 4
     wild[10_000:10_010] = np.nan, np.inf, -np.inf, 1e30, -1e30, np.nan, np.nan, np.nan, np.nan, np.nan
     path = Path(f"clip.{format}")
     write_audio(path, wild, {}, format)
-    heard = decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path, dtype="float32")[0]
-    assert np.corrcoef(np.clip(np.nan_to_num(wild), -1, 1), heard[: len(wild)])[0, 1] > 0.98
+    decoded_samples = decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path, dtype="float32")[0]
+    assert np.corrcoef(np.clip(np.nan_to_num(wild), -1, 1), decoded_samples[: len(wild)])[0, 1] > 0.98
 
 
 @any_format
-def test_odd_tags(format):
-    """Empty ones are left out; zeros and broken bytes, which no file or command line takes, go."""
+def test_empty_tags_are_left_out_and_invalid_characters_removed(format):
+    """NUL and surrogate characters cannot be stored in a file or passed on a command line."""
     path = Path(f"clip.{format}")
     write_audio(path, chirp(0.1), {"title": "", "comment": "a\0b \udcff\n=;'\"", "software": ""}, format)
     if shutil.which("ffprobe"):
@@ -235,14 +237,14 @@ def test_odd_tags(format):
         assert "title" not in found and found["comment"] == "ab ?\n=;'\""
 
 
-def test_an_mp3_without_tags_begins_with_sound():
+def test_mp3_without_tags_begins_with_an_audio_frame():
     write_audio(Path("clip.mp3"), chirp(0.1), {}, "mp3")
     assert Path("clip.mp3").read_bytes()[:2] == b"\xff\xf3"
 
 
 @any_format
-def test_a_file_does_not_depend_on_how_its_samples_come(format):
-    """In one piece, or in those of an uneven clip: the same samples, and what is heard is on disk before the end."""
+def test_file_written_in_pieces_equals_file_written_at_once(format):
+    """Whatever the lengths of the pieces; and samples are on disk before the end."""
     audio = np.random.default_rng(1).normal(0, 0.2, 288_000).astype(np.float32)
     audio[90_000:150_000] *= 0.01  # Vorbis looks ahead for what gets loud
     write_audio(Path(f"whole.{format}"), audio, TAGS, format)
@@ -259,7 +261,7 @@ def test_a_file_does_not_depend_on_how_its_samples_come(format):
         assert format in ("ogg", "opus") or path.read_bytes() == Path(f"whole.{format}").read_bytes()
 
 
-def test_a_wav_that_may_be_beyond_4_gib_is_a_wav_where_it_is_not():
+def test_short_wav_prepared_for_rf64_stays_riff():
     for samples, format in ((2**31 - 2**20, "WAV"), (2**31, "WAVEX")):
         with (
             Path("clip.wav").open("wb+") as file,
@@ -271,7 +273,7 @@ def test_a_wav_that_may_be_beyond_4_gib_is_a_wav_where_it_is_not():
         assert Path("clip.wav").read_bytes()[:4] == b"RIFF"
 
 
-def test_a_wav_beyond_4_gib_counts_its_samples_right():
+def test_wav_beyond_4_gib_is_rf64_with_the_right_length():
     """A hole in the file stands for a day of sound."""
     path = Path("clip.wav")
     with path.open("wb+") as file, AudioEncoder(file, path, TAGS, most_samples=2**31 + 2**20) as encoder:
@@ -285,7 +287,7 @@ def test_a_wav_beyond_4_gib_counts_its_samples_right():
     path.unlink()
 
 
-def test_ten_minutes_of_vorbis_are_no_crash():
+def test_ten_minutes_of_vorbis_are_written_without_a_crash():
     write_audio(Path("clip.ogg"), np.zeros(10 * 60 * 24_000, np.float32), {}, "ogg")
     assert soundfile.info("clip.ogg").frames == 10 * 60 * 24_000
 
@@ -294,7 +296,7 @@ def test_ten_minutes_of_vorbis_are_no_crash():
 
 
 @needs_ffmpeg
-def test_ffmpeg_parameters_have_the_last_word():
+def test_ffmpeg_parameters_override_defaults():
     write_audio(Path("a.m4a"), chirp(10), {"title": "ours"}, "m4a")
     write_audio(Path("b.m4a"), chirp(10), {"title": "ours"}, "m4a", """-b:a 24k -metadata "title=their own" -t 2""")
     length, tags = probe(Path("b.m4a"))
@@ -314,7 +316,7 @@ def test_ffmpeg_parameters_have_the_last_word():
         ("-version", "it gives no reason"),
     ],
 )
-def test_what_ffmpeg_says_is_one_sentence(parameters, reason):
+def test_ffmpeg_errors_are_reported_in_one_line(parameters, reason):
     Path("other.m4a").write_bytes(b"precious")
     with pytest.raises(OutputError) as error:
         write_audio(Path("clip.m4a"), chirp(1), {}, "m4a", parameters)
@@ -323,7 +325,7 @@ def test_what_ffmpeg_says_is_one_sentence(parameters, reason):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_an_interrupt_leaves_neither_file_nor_process(monkeypatch):
+def test_interrupt_leaves_no_file_and_no_ffmpeg_process(monkeypatch):
     Path("bin").mkdir()
     Path("bin/ffmpeg").write_text(
         f"#!{sys.executable}\nimport os, pathlib, signal, time\npathlib.Path('bin/pid').write_text(str(os.getpid()))\n"
@@ -339,8 +341,8 @@ def test_an_interrupt_leaves_neither_file_nor_process(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_kill_while_ffmpeg_encodes_leaves_nothing_beside_the_files_folder(monkeypatch):
-    """Whoever removes the folder of an unfinished file, as the journal does, removes all that encoding left."""
+def test_kill_while_ffmpeg_encodes_leaves_files_only_in_the_work_folder(monkeypatch):
+    """Removing the folder of an unfinished file, as the journal does, removes everything that encoding left."""
     for folder in ("bin", "out/work"):
         Path(folder).mkdir(parents=True)
     Path("bin/ffmpeg").write_text('#!/bin/sh\nfor last; do :; done; echo half > "$last"; kill -9 $PPID; sleep 0.2\n')
@@ -361,13 +363,13 @@ def test_a_kill_while_ffmpeg_encodes_leaves_nothing_beside_the_files_folder(monk
 
 
 @any_format
-def test_what_can_be_written_here(format):
+def test_every_format_passes_the_check(format):
     check_format(format, "")
     check_format(format, "-b:a 64k" if format in FFMPEG_FORMATS else " ")
 
 
 @pytest.mark.parametrize("format", FFMPEG_FORMATS)
-def test_ffmpeg_must_be_there(monkeypatch, format):
+def test_formats_that_need_ffmpeg_are_refused_without_it(monkeypatch, format):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match=f"--output_format {format} needs the program ffmpeg.*wav, flac, ogg"):
         check_format(format, "")
@@ -375,18 +377,18 @@ def test_ffmpeg_must_be_there(monkeypatch, format):
 
 @needs_ffmpeg
 @pytest.mark.parametrize("parameters", ["-metadata 'title=x", '"', "-b:a 64k \\"])
-def test_open_quotes(parameters):
+def test_unbalanced_quotes_in_ffmpeg_parameters_are_refused(parameters):
     with pytest.raises(UsageError, match="--output_format_ffmpeg_parameters .* cannot be split"):
         check_format("m4a", parameters)
 
 
 @pytest.mark.parametrize("format", SOUNDFILE_FORMATS)
-def test_parameters_for_what_does_not_go_through_ffmpeg(format):
+def test_ffmpeg_parameters_are_refused_for_other_formats(format):
     with pytest.raises(UsageError, match=f"{format} does not go through ffmpeg"):
         check_format(format, "-b:a 64k")
 
 
-def test_an_old_libsndfile(monkeypatch):
+def test_opus_is_refused_with_an_old_libsndfile(monkeypatch):
     monkeypatch.setattr(soundfile, "check_format", lambda container, codec: (container, codec) != ("OGG", "OPUS"))
     check_format("ogg", "")
     with pytest.raises(UsageError, match="--output_format opus.*too old"):
@@ -397,8 +399,8 @@ def test_an_old_libsndfile(monkeypatch):
     hnp.arrays(np.float32, st.integers(1, 200), elements=st.floats(-3, 3, width=32)),
     st.floats(0.5, 30).map(lambda gain: round(gain, 2)),
 )
-def test_the_gain_that_is_named_fits(sound, gain_db):
-    """With it nothing is clipped, and 0.1 dB more would clip."""
+def test_suggested_gain_avoids_clipping(sound, gain_db):
+    """At the suggested gain nothing is clipped; 0.1 dB more would clip."""
     level = Level()
     level.add(sound * np.float32(10 ** (gain_db / 20)))
     sentence = level.clipping(gain_db)
@@ -409,7 +411,7 @@ def test_the_gain_that_is_named_fits(sound, gain_db):
         assert peaks[0] <= 1 + 1e-6 and peaks[1] > 1
 
 
-def test_some_clipped_samples_of_the_model_are_not_worth_a_warning():
+def test_a_few_clipped_samples_give_no_warning():
     level = Level()
     level.add(np.concatenate([np.full(2, 1.01), np.zeros(100_000)]))
     assert level.clipped == 2 and level.clipping(0.0) is None and level.clipping(-1.0) is None

@@ -1,4 +1,4 @@
-"""Both layouts read alike; what is missing, damaged, foreign or hostile is refused in one sentence."""
+"""Reading both checkpoint layouts; missing, damaged, foreign and hostile files raise a one-line CheckpointError."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ OFFLINE = Hub(offline=True)
 
 
 @pytest.fixture
-def copied(huggingface_folder, tmp_path):
-    """A checkpoint of our own to spoil."""
-    return shutil.copytree(huggingface_folder, tmp_path / "spoiled")
+def damaged_copy(huggingface_folder, tmp_path):
+    """A copy of the checkpoint that the test may damage."""
+    return shutil.copytree(huggingface_folder, tmp_path / "copy")
 
 
 def load(folder) -> Bark:
     bark = Bark.load(str(folder), device="cpu", dtype="float32", offline=True)
-    assert bark.codec  # wait for its thread, which may have something to say
+    assert bark.codec  # wait for the loading thread, which may raise an error
     return bark
 
 
 def rewrite(folder, change) -> None:
-    """Save the weights of a folder again after `change` has had the dict."""
+    """Save the weights of a folder again after calling `change` on the dict."""
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def complaint(folder) -> str:
+def error_message(folder) -> str:
     with pytest.raises(CheckpointError) as error:
         load(folder)
     assert "\n" not in str(error.value)
@@ -62,35 +62,35 @@ def test_both_layouts_hold_the_same_weights(huggingface_folder, suno_folder):
             torch.testing.assert_close(one.state.get(name, other.state[name]), other.state[name], atol=0, rtol=0)
 
 
-def test_pickled_weights_in_transformers_layout(copied, bark):
-    torch.save(load_file(copied / "model.safetensors"), copied / "pytorch_model.bin")
-    (copied / "model.safetensors").unlink()
-    assert np.array_equal(load(copied).speak("Hi", seed=1).voice.fine, bark.speak("Hi", seed=1).voice.fine)
+def test_pickled_weights_are_read_in_transformers_layout(damaged_copy, bark):
+    torch.save(load_file(damaged_copy / "model.safetensors"), damaged_copy / "pytorch_model.bin")
+    (damaged_copy / "model.safetensors").unlink()
+    assert np.array_equal(load(damaged_copy).speak("Hi", seed=1).voice.fine, bark.speak("Hi", seed=1).voice.fine)
 
 
-def test_weights_in_several_files(copied, bark):
-    tensors = load_file(copied / "model.safetensors")
+def test_weights_split_over_several_files_are_read(damaged_copy, bark):
+    tensors = load_file(damaged_copy / "model.safetensors")
     names = sorted(tensors)
     parts = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
     for part, held in parts.items():
-        save_file({name: tensors[name] for name in held}, copied / part)
+        save_file({name: tensors[name] for name in held}, damaged_copy / part)
     index = {"weight_map": {name: part for part, held in parts.items() for name in held}}
-    (copied / "model.safetensors.index.json").write_text(json.dumps(index))
-    (copied / "model.safetensors").unlink()
-    assert np.array_equal(load(copied).speak("Hi", seed=1).voice.fine, bark.speak("Hi", seed=1).voice.fine)
+    (damaged_copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    (damaged_copy / "model.safetensors").unlink()
+    assert np.array_equal(load(damaged_copy).speak("Hi", seed=1).voice.fine, bark.speak("Hi", seed=1).voice.fine)
 
 
-def test_biases_are_read_where_there_are_some(tmp_path):
+def test_biases_are_read_where_the_checkpoint_has_them(tmp_path):
     oracle = tiny.make_oracle(seed=3, bias=True)
     folders = tiny.save_huggingface(oracle, tmp_path / "h"), tiny.save_suno(oracle, tmp_path / "s")
-    made = [load(folder).speak("Hello", seed=2) for folder in folders]
-    assert np.array_equal(made[0].voice.fine, made[1].voice.fine)
+    generations = [load(folder).speak("Hello", seed=2) for folder in folders]
+    assert np.array_equal(generations[0].voice.fine, generations[1].voice.fine)
     config = HuggingFaceCheckpoint.open(folders[0]).stage("semantic").config
     assert config.bias and config.norm_bias
 
 
 def test_special_tokens_and_sizes_come_from_the_configuration(tmp_path):
-    """A Bark of another size and with other ids says the same as transformers makes of it."""
+    """A Bark of another size and with other special tokens gives transformers' tokens."""
     from rows import coarse_row, oracle_semantic, random_semantic, semantic_row
 
     from bark_infinity.stages.coarse import CoarseSettings
@@ -130,45 +130,45 @@ def test_a_voice_of_another_model_is_refused(tmp_path, make_voice):
         bark.speak("Hi", voice=make_voice(3.0))
 
 
-def test_the_demo_is_complete_and_always_the_same(demo):
+def test_demo_is_complete_and_deterministic(demo):
     one, other = demo.speak("Hello", seed=1), Bark.load("demo", device="cpu").speak("Hello", seed=1)
     assert np.array_equal(one.audio, other.audio)
     assert 0.01 < one.audio.std() < 0.5 and abs(one.audio).max() <= 1.0
 
 
-def test_bfloat16_speaks_the_same_length_of_context(huggingface_folder, bark):
+def test_bfloat16_model_keeps_norms_in_float32_and_speaks(huggingface_folder, bark):
     other = Bark.load(str(huggingface_folder), device="cpu", dtype="bfloat16")
     assert {stage.model.position_embedding.weight.dtype for stage in other.stages.values()} == {torch.bfloat16}
     assert {stage.model.norm.weight.dtype for stage in other.stages.values()} == {torch.float32}
-    made = other.speak("Hello", seed=1)
-    assert made.audio.dtype == np.float32 and np.isfinite(made.audio).all() and not made.silent
+    generation = other.speak("Hello", seed=1)
+    assert generation.audio.dtype == np.float32 and np.isfinite(generation.audio).all() and not generation.silent
 
 
 # ---- refusing -------------------------------------------------------------------------------------------------------
 
 
-def test_truncated_weights(copied):
-    data = (copied / "model.safetensors").read_bytes()
-    (copied / "model.safetensors").write_bytes(data[: len(data) // 2])
-    assert "model.safetensors is damaged" in complaint(copied)
+def test_truncated_weights_are_refused_as_damaged(damaged_copy):
+    data = (damaged_copy / "model.safetensors").read_bytes()
+    (damaged_copy / "model.safetensors").write_bytes(data[: len(data) // 2])
+    assert "model.safetensors is damaged" in error_message(damaged_copy)
 
 
 @pytest.mark.parametrize("keep", [10, 2000, 0.5])
-def test_truncated_pickle(suno_folder, tmp_path, keep):
+def test_truncated_pickle_is_refused_by_name(suno_folder, tmp_path, keep):
     folder = shutil.copytree(suno_folder, tmp_path / "suno")
     data = (folder / "coarse_2.pt").read_bytes()
     (folder / "coarse_2.pt").write_bytes(data[: int(keep * len(data)) if keep < 1 else keep])
-    assert "coarse_2.pt" in complaint(folder)
+    assert "coarse_2.pt" in error_message(folder)
 
 
-def test_a_pickle_that_runs_code_is_not_run(suno_folder, tmp_path):
+def test_code_in_a_pickle_is_not_executed(suno_folder, tmp_path):
     class Payload:
         def __reduce__(self):
             return open, (str(tmp_path / "executed"), "w")
 
     folder = shutil.copytree(suno_folder, tmp_path / "suno")
     torch.save({"model": {"x": Payload()}, "model_args": {}}, folder / "text_2.pt")
-    assert "text_2.pt asks to run" in complaint(folder)
+    assert "text_2.pt asks to run" in error_message(folder)
     assert not (tmp_path / "executed").exists()
 
 
@@ -182,9 +182,9 @@ def test_a_pickle_that_runs_code_is_not_run(suno_folder, tmp_path):
         (lambda t: t.pop("codec_model.decoder.layers.0.conv.bias"), "codec"),
     ],
 )
-def test_foreign_tensors(copied, change, message):
-    rewrite(copied, change)
-    assert message in complaint(copied)
+def test_missing_unknown_and_misshapen_tensors_are_refused(damaged_copy, change, message):
+    rewrite(damaged_copy, change)
+    assert message in error_message(damaged_copy)
 
 
 @pytest.mark.parametrize(
@@ -199,41 +199,41 @@ def test_foreign_tensors(copied, change, message):
         ("model.safetensors", None, "neither model.safetensors"),
     ],
 )
-def test_broken_folders(copied, file, content, message):
-    (copied / file).unlink() if content is None else (copied / file).write_text(content)
-    assert message in complaint(copied)
+def test_missing_and_invalid_files_are_refused(damaged_copy, file, content, message):
+    (damaged_copy / file).unlink() if content is None else (damaged_copy / file).write_text(content)
+    assert message in error_message(damaged_copy)
 
 
-def test_sizes_that_transformers_leaves_out_are_its_defaults(copied):
-    config = json.loads((copied / "config.json").read_text())
+def test_sizes_absent_from_the_configuration_get_transformers_defaults(damaged_copy):
+    config = json.loads((damaged_copy / "config.json").read_text())
     for section in ("semantic_config", "coarse_acoustics_config", "fine_acoustics_config"):
         config[section] = {
             k: v for k, v in config[section].items() if k not in ("block_size", "n_codes_total", "n_codes_given")
         }
-    (copied / "config.json").write_text(json.dumps(config))
-    assert load(copied).stages["fine"].model.config.n_codes_total == 8
+    (damaged_copy / "config.json").write_text(json.dumps(config))
+    assert load(damaged_copy).stages["fine"].model.config.n_codes_total == 8
 
 
 @pytest.mark.parametrize("change", [{"num_filters": "x"}, {"upsampling_ratios": 7}, {"hidden_size": 24}])
-def test_a_codec_configuration_that_does_not_fit(copied, change):
-    config = json.loads((copied / "config.json").read_text())
+def test_codec_configuration_that_contradicts_its_weights_is_refused(damaged_copy, change):
+    config = json.loads((damaged_copy / "config.json").read_text())
     config["codec_config"] |= change
-    (copied / "config.json").write_text(json.dumps(config))
-    assert "codec" in complaint(copied)
+    (damaged_copy / "config.json").write_text(json.dumps(config))
+    assert "codec" in error_message(damaged_copy)
 
 
-def test_another_sample_rate_is_refused_and_not_ignored(copied):
-    generation = json.loads((copied / "generation_config.json").read_text())
-    (copied / "generation_config.json").write_text(json.dumps(generation | {"sample_rate": 48_000}))
-    assert "48000 Hz" in complaint(copied)
+def test_another_sample_rate_is_refused(damaged_copy):
+    generation = json.loads((damaged_copy / "generation_config.json").read_text())
+    (damaged_copy / "generation_config.json").write_text(json.dumps(generation | {"sample_rate": 48_000}))
+    assert "48000 Hz" in error_message(damaged_copy)
 
 
-def test_an_index_that_names_no_files(copied):
-    (copied / "model.safetensors.index.json").write_text('{"weight_map": {"a": 1}}')
-    assert "does not say where the weights are" in complaint(copied)
+def test_index_without_file_names_is_refused(damaged_copy):
+    (damaged_copy / "model.safetensors.index.json").write_text('{"weight_map": {"a": 1}}')
+    assert "does not say where the weights are" in error_message(damaged_copy)
 
 
-def test_stages_that_do_not_belong_together(oracle, tmp_path, monkeypatch):
+def test_stages_with_different_vocabularies_are_refused(oracle, tmp_path, monkeypatch):
     from bark_infinity.checkpoints import loading
 
     spec = {"text_vocab": 1_000, "semantic_outputs": 520, "coarse_vocab": 2_600, "semantic_end": 500}
@@ -248,17 +248,17 @@ def test_stages_that_do_not_belong_together(oracle, tmp_path, monkeypatch):
         loading.load_models(choice)
 
 
-def test_sizes_that_are_none(copied):
-    config = json.loads((copied / "config.json").read_text())
+def test_zero_sizes_are_refused(damaged_copy):
+    config = json.loads((damaged_copy / "config.json").read_text())
     config["coarse_acoustics_config"]["num_heads"] = 0
-    (copied / "config.json").write_text(json.dumps(config))
-    assert "n_head as 0" in complaint(copied)
+    (damaged_copy / "config.json").write_text(json.dumps(config))
+    assert "n_head as 0" in error_message(damaged_copy)
 
 
-def test_folders_and_names_that_are_no_model(tmp_path):
+def test_folder_or_name_that_is_not_a_model_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "holds no Bark" in complaint(tmp_path / "empty")
-    assert "neither large, small, demo" in complaint("nonsense")
+    assert "holds no Bark" in error_message(tmp_path / "empty")
+    assert "neither large, small, demo" in error_message("nonsense")
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def names(models: dict[str, str], hub: Hub) -> dict[str, str]:
     return {stage: checkpoint.name for stage, checkpoint in find_checkpoints(models, hub).items()}
 
 
-def test_large_is_found_in_the_originals_cache_first(suno_folder, huggingface_folder, tmp_path):
+def test_originals_cache_is_searched_before_the_hub_cache(suno_folder, huggingface_folder, tmp_path):
     models = dict.fromkeys(STAGES, "large")
     hub = Hub(cache=str(tmp_path / "hub"), offline=True)
     put_in_hub_cache(tmp_path / "hub", "suno/bark", huggingface_folder)
@@ -280,7 +280,7 @@ def test_large_is_found_in_the_originals_cache_first(suno_folder, huggingface_fo
     assert names(models, hub) == {"semantic": str(original), "coarse": "suno/bark", "fine": str(original)}
 
 
-def test_stages_of_both_sizes_together(oracle, suno_folder, huggingface_folder, tmp_path):
+def test_small_and_large_stages_are_found_together(oracle, suno_folder, huggingface_folder, tmp_path):
     hub = Hub(cache=str(tmp_path / "hub"), offline=True)
     put_in_hub_cache(tmp_path / "hub", "suno/bark-small", huggingface_folder)
     original = tmp_path / "cache" / "suno" / "bark_v0"
@@ -292,7 +292,7 @@ def test_stages_of_both_sizes_together(oracle, suno_folder, huggingface_folder, 
     assert names(mixed, hub)["semantic"] == str(original)
 
 
-def test_tokenizer_and_codec_of_a_suno_folder_from_the_hub_cache(suno_folder, tmp_path, bark):
+def test_suno_folder_takes_tokenizer_and_codec_from_the_hub_cache(suno_folder, tmp_path, bark):
     folder = shutil.copytree(suno_folder, tmp_path / "suno")
     put_in_hub_cache(tmp_path / "hub", "bert-base-multilingual-cased", folder / "tokenizer")
     put_in_hub_cache(tmp_path / "hub", "facebook/encodec_24khz", folder / "codec")
@@ -304,7 +304,7 @@ def test_tokenizer_and_codec_of_a_suno_folder_from_the_hub_cache(suno_folder, tm
     assert np.array_equal(other.speak("Hi", seed=1).audio, bark.speak("Hi", seed=1).audio)
 
 
-def test_offline_with_nothing_there_names_the_three_ways_out():
+def test_offline_without_a_model_raises_an_error_naming_three_remedies():
     with pytest.raises(CheckpointError) as error:
         Bark.load("large", device="cpu", offline=True)
     for way in ("connect once", "--model a folder", "--model demo"):
@@ -312,7 +312,7 @@ def test_offline_with_nothing_there_names_the_three_ways_out():
 
 
 def test_offline_opens_no_connection(monkeypatch):
-    """Where nothing else forbids it."""
+    """Also when `HF_HUB_OFFLINE` does not forbid it."""
     import socket
 
     import huggingface_hub.constants
@@ -342,6 +342,6 @@ def test_presets_come_from_the_models_repository(tmp_path, make_voice):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_configuration_saved_by_an_editor_of_windows_is_read(encoding):
+def test_configuration_with_a_windows_editors_encoding_is_read(encoding):
     Path("config.json").write_bytes('{"hidden_size": 8}'.encode(encoding))
     assert read_json(Path("config.json")) == {"hidden_size": 8}

@@ -1,4 +1,4 @@
-"""A converted model is the same model, here and in the library transformers; its folder appears whole or not at all."""
+"""--convert_model: the converted model gives the same tokens here and in `transformers`; its folder is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def perform(capfd):
 
 @pytest.fixture(scope="session")
 def sources(oracle, huggingface_folder, suno_folder, tmp_path_factory) -> dict[str, str]:
-    """Models by what is particular to them."""
+    """Source models by name; each name says what is special about the model."""
     folder = tmp_path_factory.mktemp("sources")
     biased = tiny.save_suno(tiny.make_oracle(seed=3, bias=True), folder / "biased")
     other = tiny.save_huggingface(tiny.make_oracle(seed=5, spec=OTHER_NUMBERS), folder / "other")
@@ -78,7 +78,7 @@ def sources(oracle, huggingface_folder, suno_folder, tmp_path_factory) -> dict[s
 
 
 def stages_of(model: str) -> dict:
-    """What the checkpoints of a model hold."""
+    """The checkpoint of each stage of a model."""
     return find_checkpoints(dict.fromkeys(STAGES, model), Hub(offline=True))
 
 
@@ -87,7 +87,7 @@ def load(model: str, dtype: str = "float32") -> Bark:
 
 
 def greedy(bark: Bark) -> list[np.ndarray]:
-    """Tokens of every stage, and the sound of the last one's."""
+    """Greedy tokens of every stage, and the audio decoded from the last stage's."""
     settings = SemanticSettings(temperature=0, min_eos_p=None, max_gen_duration_s=0.6)
     semantic = bark.run_stage("semantic", [semantic_row(bark, "Hello there, you!")], settings)[0].tokens
     coarse = bark.run_stage("coarse", [coarse_row(semantic)], CoarseSettings(temperature=0))[0]
@@ -102,7 +102,7 @@ def greedy(bark: Bark) -> list[np.ndarray]:
     ("name", "dtype"),
     [*((name, "float32") for name in ("huggingface", "suno", "biased", "other", "demo")), ("suno", "bfloat16")],
 )
-def test_a_converted_model_is_the_same_model(perform, sources, name, dtype):
+def test_converted_model_gives_the_same_greedy_tokens_and_audio(perform, sources, name, dtype):
     status, out, error = perform(f"--model {sources[name]} --convert_model 'my model' --dtype {dtype}")
     assert (status, out) == (0, ["my model"]) and f"--model './my model' --dtype {dtype}" in error
     before, after = stages_of(sources[name]), stages_of("my model")
@@ -114,13 +114,13 @@ def test_a_converted_model_is_the_same_model(perform, sources, name, dtype):
 
 
 @pytest.mark.parametrize("name", ["huggingface", "biased", "other", "demo"])
-def test_transformers_makes_the_same_of_it(perform, sources, name):
+def test_transformers_loads_it_and_gives_the_same_tokens(perform, sources, name):
     from transformers import AutoTokenizer, BarkModel
     from transformers.models.bark.generation_configuration_bark import BarkGenerationConfig
 
     assert perform(f"--model {sources[name]} --convert_model converted")[0] == 0
-    theirs, told = BarkModel.from_pretrained("converted", dtype=torch.float32, output_loading_info=True)
-    assert not any(told.values())
+    theirs, loading_info = BarkModel.from_pretrained("converted", dtype=torch.float32, output_loading_info=True)
+    assert not any(loading_info.values())
     config = json.loads(Path("converted/generation_config.json").read_text())
     config["semantic_config"] |= {"do_sample": False, "min_eos_p": None, "max_new_tokens": 60}
     config["coarse_acoustics_config"] |= {"do_sample": False}
@@ -145,7 +145,7 @@ def test_transformers_makes_the_same_of_it(perform, sources, name):
 
 
 def causal_logits(bark: Bark, stage: str, ids: torch.Tensor) -> torch.Tensor:
-    """Of the first 500 ids."""
+    """Logits of the first 500 vocabulary entries."""
 
     def attend(_, query, key, value):
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -155,7 +155,7 @@ def causal_logits(bark: Bark, stage: str, ids: torch.Tensor) -> torch.Tensor:
         return model.logits(model(model.token_embedding(ids), torch.arange(ids.shape[1]), attend), 0, 500)
 
 
-def test_transformers_speaks_with_it_unasked(perform):
+def test_transformers_samples_with_the_saved_generation_config(perform):
     from transformers import AutoProcessor, BarkModel
 
     assert perform("--model demo --convert_model converted")[0] == 0
@@ -163,10 +163,10 @@ def test_transformers_speaks_with_it_unasked(perform):
     words = AutoProcessor.from_pretrained("converted")("Hello there")
     torch.manual_seed(0)
     first, second = (model.generate(**words, semantic_max_new_tokens=20, pad_token_id=10_000) for _ in "ab")
-    assert first.shape[1] >= 3_000 and not torch.equal(first, second)  # it draws
+    assert first.shape[1] >= 3_000 and not torch.equal(first, second)  # it samples
 
 
-def test_types_and_what_is_kept_once(perform, suno_folder):
+def test_dtypes_and_tied_weights_of_the_converted_file(perform, suno_folder):
     assert perform(f"--model {suno_folder} --convert_model converted --dtype float16")[0] == 0
     tensors = load_file("converted/model.safetensors")
     for name, tensor in tensors.items():
@@ -176,7 +176,7 @@ def test_types_and_what_is_kept_once(perform, suno_folder):
     assert json.loads(Path("converted/config.json").read_text())["dtype"] == "float16"
 
 
-def test_heads_of_their_own_stay(perform, huggingface_folder):
+def test_untied_heads_are_kept(perform, huggingface_folder):
     folder = shutil.copytree(huggingface_folder, Path("untied"))
     tensors = load_file(folder / "model.safetensors")
     own = tensors["fine_acoustics.input_embeds_layers.3.weight"] + 1
@@ -189,8 +189,8 @@ def test_heads_of_their_own_stay(perform, huggingface_folder):
     assert torch.equal(stages_of("converted")["fine"].stage("fine").state["heads.2.weight"], own)
 
 
-def test_stages_of_two_models(perform, oracle, suno_folder):
-    """In the original's cache: the large model, and another one as the small."""
+def test_stages_of_two_models_are_converted_together(perform, oracle, suno_folder):
+    """The original's cache holds the large model and a different one as the small."""
     original = Path("cache/suno/bark_v0")
     shutil.copytree(suno_folder, original)
     small = tiny.save_suno(tiny.make_oracle(seed=9, bias=True), Path("small"), size="")
@@ -221,10 +221,10 @@ def test_weights_in_the_type_of_their_file_are_not_copied(perform, huggingface_f
             assert all(tensor.data_ptr() % 4 == 0 for tensor in weights.state.values())
 
 
-def test_the_file_is_aligned(perform):
+def test_tensors_are_aligned_in_the_file(perform):
     assert perform("--model demo --convert_model converted")[0] == 0
     file = safe_open("converted/model.safetensors", framework="pt")
-    for tensor in (file.get_tensor(name) for name in file.keys()):  # noqa: SIM118, it is no mapping
+    for tensor in (file.get_tensor(name) for name in file.keys()):  # noqa: SIM118, `file` is not a mapping
         assert tensor.data_ptr() % tensor.itemsize == 0
         assert tensor.data_ptr() % 64 == 0 or tensor.nbytes % 64
 
@@ -232,7 +232,7 @@ def test_the_file_is_aligned(perform):
 # ---- whole or absent ------------------------------------------------------------------------------------------------
 
 
-def test_the_folder_is_an_ordinary_one(perform):
+def test_folder_and_files_follow_the_umask(perform):
     before = os.umask(0o027)
     try:
         assert perform("--model demo --convert_model new/folders/converted")[0] == 0
@@ -252,7 +252,7 @@ def test_an_empty_folder_is_filled(perform):
     assert sorted(os.listdir()) == ["link", "real"]
 
 
-def test_a_folder_named_like_a_model(perform):
+def test_suggested_command_works_for_a_folder_named_like_a_model(perform):
     _, _, error = perform("--model demo --convert_model large --dtype float16")
     flags = error.split("speak with it: ")[1]
     assert perform(f"{flags} --text_prompt Hi --semantic_max_gen_duration_s 0.1 --fine_temp 0")[0] == 0
@@ -260,7 +260,7 @@ def test_a_folder_named_like_a_model(perform):
 
 @pytest.mark.parametrize("more", ["", "--dry_run"])
 @pytest.mark.parametrize("name", ["full", "file", "dangling"])
-def test_what_is_there_stays(perform, name, more):
+def test_existing_target_is_refused_and_unchanged(perform, name, more):
     Path("full").mkdir()
     Path("full/precious").touch()
     Path("file").touch()
@@ -271,7 +271,7 @@ def test_what_is_there_stays(perform, name, more):
 
 
 @pytest.mark.parametrize("name", ["file/new", "x" * 300, "/proc/new/model"])
-def test_folders_that_cannot_be_made_are_told_before_anything_is_read(perform, name):
+def test_unwritable_target_is_refused_before_the_model_is_read(perform, name):
     Path("file").touch()
     status, out, error = perform(f"--model nonsense --convert_model {name}")
     assert (status, out) == (2, []) and error.startswith(f"error: --convert_model {name} cannot be written")
@@ -279,7 +279,7 @@ def test_folders_that_cannot_be_made_are_told_before_anything_is_read(perform, n
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_nothing_is_left_of_what_was_not_finished(perform, monkeypatch, failure):
+def test_failed_conversion_leaves_no_files(perform, monkeypatch, failure):
     def fail(plan):
         yield b"half of it"
         raise failure
@@ -305,7 +305,7 @@ def test_nothing_is_left_of_what_was_not_finished(perform, monkeypatch, failure)
         ("tokenizer/vocab.txt", os.unlink, "no tokenizer"),
     ],
 )
-def test_nothing_is_left_of_a_damaged_model(perform, suno_folder, file, change, message):
+def test_damaged_source_leaves_no_files(perform, suno_folder, file, change, message):
     shutil.copytree(suno_folder, "damaged")
     change(Path("damaged", file))
     status, out, error = perform("--model damaged --convert_model converted")
@@ -313,7 +313,7 @@ def test_nothing_is_left_of_a_damaged_model(perform, suno_folder, file, change, 
     assert os.listdir() == ["damaged"]
 
 
-def test_stages_that_do_not_belong_together_are_not_written(perform, sources, suno_folder):
+def test_incompatible_stages_are_not_converted(perform, sources, suno_folder):
     original = Path("cache/suno/bark_v0")
     original.mkdir(parents=True)
     shutil.copy(suno_folder / "text_2.pt", original / "text.pt")
@@ -331,20 +331,20 @@ def test_a_dry_run_writes_nothing(perform):
 # ---- with other flags -----------------------------------------------------------------------------------------------
 
 
-def test_int8_is_no_type_of_a_file():
+def test_dtype_int8_is_refused_for_a_file():
     options = Options(convert_model="converted", dtype="int8")
     with pytest.raises(UsageError, match="no int8, which is made of any checkpoint"):
         check_pairs(dataclasses.replace(resolve(Options()), convert_model="converted", dtype="int8"), options)
 
 
 @pytest.mark.parametrize("name", ["text_prompt", "prompt_file", "from_manifest", "render_npz_samples"])
-def test_it_is_not_a_run(perform, name):
+def test_convert_model_is_refused_beside_flags_of_a_run(perform, name):
     Path("some.json").write_text('{"format": 1}')
     status, _, error = perform(f"--model demo --convert_model converted --{name} some.json")
     assert status == 2 and not Path("converted").exists(), error
 
 
-def test_it_comes_behind_reports(perform, monkeypatch):
+def test_reports_are_printed_before_converting(perform, monkeypatch):
     from bark_infinity.reports import catalogue as reports
 
     monkeypatch.setitem(reports.REPORTS, "detailed_cuda_report", lambda: "the report")
@@ -352,7 +352,7 @@ def test_it_comes_behind_reports(perform, monkeypatch):
     assert (status, out) == (0, ["converted"]) and "the report" in error
 
 
-def test_no_manifest_asks_for_it():
+def test_convert_model_in_a_manifest_is_ignored():
     segments = [{"text": "Hi", "seeds": {}}]
     manifest = {"format": 1, "text": "Hi", "seed": 1, "prompt": 0, "take": 0, "segments": segments}
     Path("hostile.json").write_text(json.dumps(manifest | {"settings": {"convert_model": "climbed"}}))

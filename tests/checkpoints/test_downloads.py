@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine that stands in for the hub."""
+"""Downloads, from a local HTTP server that stands in for the hub."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ BIG = np.random.default_rng(0).bytes(1_000_000)
 
 
 class FakeHub:
-    """Serves folders as repositories, as far as the hub's client asks, and remembers which bytes were asked for.
+    """Serves folders as repositories with the parts of the hub's API that its client uses, and records the requests.
 
-    `trouble` is called with the handler and the bytes that are due before they are sent, and gives those to be sent.
+    `trouble` is called with the handler and the bytes of a response before they are sent, and returns the bytes to send.
     """
 
     def __init__(self, repositories: dict[str, Path]):
-        self.asked: list[tuple[str, int]] = []  # file, first byte
+        self.requests: list[tuple[str, int]] = []  # file, first byte
         self.trouble: Callable[[BaseHTTPRequestHandler, bytes], bytes] = lambda _, data: data
         self.status, self.ranges = 200, True
         hub = self
@@ -54,7 +54,7 @@ class FakeHub:
                 file = folder and folder / name
                 start = self.first_byte()
                 if body:
-                    hub.asked.append((f"{repo}/{name}", start))
+                    hub.requests.append((f"{repo}/{name}", start))
                 if hub.status != 200:
                     self.head(hub.status, {})
                 elif not file or not file.is_file():
@@ -63,8 +63,8 @@ class FakeHub:
                     self.send(file.read_bytes(), start, body)
 
             def first_byte(self) -> int:
-                asked = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
-                return int(asked[1]) if asked and hub.ranges else 0
+                requested = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+                return int(requested[1]) if requested and hub.ranges else 0
 
             def send(self, data: bytes, start: int, body: bool) -> None:
                 headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
@@ -72,11 +72,11 @@ class FakeHub:
                     headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
                 self.head(206 if start else 200, headers, len(data) - start)
                 if body:
-                    with contextlib.suppress(OSError):  # whoever asked may be gone
-                        due = data[start:]
-                        given = hub.trouble(self, due)
-                        self.close_connection = len(given) < len(due)
-                        self.wfile.write(given)
+                    with contextlib.suppress(OSError):  # the client may have disconnected
+                        body_bytes = data[start:]
+                        sent = hub.trouble(self, body_bytes)
+                        self.close_connection = len(sent) < len(body_bytes)
+                        self.wfile.write(sent)
 
             def head(self, status: int, headers: dict[str, str], length: int = 0) -> None:
                 self.send_response(status)
@@ -93,8 +93,8 @@ class FakeHub:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def starts(self, name: str) -> list[int]:
-        """The first bytes that were asked for of a file of REPO."""
-        return [start for file, start in self.asked if file == f"{REPO}/{name}"]
+        """The first byte of every request for a file of REPO."""
+        return [start for file, start in self.requests if file == f"{REPO}/{name}"]
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def hub(huggingface_folder, make_voice, tmp_path):
 
 @pytest.fixture
 def big(tmp_path, monkeypatch):
-    """A hub with one large file, which this process takes for the real one."""
+    """A hub with one large file, which this process uses as its hub endpoint."""
     from huggingface_hub import constants
 
     (tmp_path / "big").mkdir()
@@ -130,7 +130,7 @@ def fetch(force: bool = False, offline: bool = False) -> Path:
     return Hub("models", offline, force).file(REPO, NAME)
 
 
-def complaint(**how: bool) -> str:
+def error_message(**how: bool) -> str:
     with pytest.raises(CheckpointError) as error:
         fetch(**how)
     assert "\n" not in str(error.value) and NAME in str(error.value)
@@ -138,12 +138,12 @@ def complaint(**how: bool) -> str:
 
 
 def reset_after(n: int) -> Callable[[BaseHTTPRequestHandler, bytes], bytes]:
-    """Trouble: the connection is reset behind the first n bytes."""
+    """A `trouble` that resets the connection after the first n bytes."""
 
     def trouble(handler: BaseHTTPRequestHandler, data: bytes) -> bytes:
         handler.wfile.write(data[:n])
         handler.wfile.flush()
-        threading.Event().wait(0.3)  # a reset overtakes what is on its way
+        threading.Event().wait(0.3)  # a reset discards data that is still in transit
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return b""
 
@@ -151,8 +151,8 @@ def reset_after(n: int) -> Callable[[BaseHTTPRequestHandler, bytes], bytes]:
 
 
 def once(trouble: Callable[[BaseHTTPRequestHandler, bytes], bytes]) -> Callable[[BaseHTTPRequestHandler, bytes], bytes]:
-    left = [trouble]
-    return lambda handler, data: left.pop()(handler, data) if left else data
+    remaining = [trouble]
+    return lambda handler, data: remaining.pop()(handler, data) if remaining else data
 
 
 def perform_command(*arguments: str) -> list[str]:
@@ -160,8 +160,8 @@ def perform_command(*arguments: str) -> list[str]:
 
 
 def environment(hub: FakeHub) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
-    return kept | {"HF_ENDPOINT": hub.url, "HF_HOME": "hf"}
+    variables = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    return variables | {"HF_ENDPOINT": hub.url, "HF_HOME": "hf"}
 
 
 def perform(hub: FakeHub, *arguments: str) -> subprocess.CompletedProcess:
@@ -172,12 +172,12 @@ def perform(hub: FakeHub, *arguments: str) -> subprocess.CompletedProcess:
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-def test_a_model_and_a_preset_are_downloaded_once_and_then_no_socket_is_opened(hub):
+def test_second_offline_run_opens_no_socket(hub):
     arguments = ["--model", REPO, "--history_prompt", "v2/en_speaker_6", "--model_dir", "models"]
     first = perform(hub, *arguments)
     assert first.returncode == 0, first.stderr
     assert hub.starts("model.safetensors") == [0] and Path(first.stdout.strip()).is_file()
-    hub.asked.clear()
+    hub.requests.clear()
     watched = f"""
 import sys
 def watch(event, _):
@@ -193,10 +193,10 @@ sys.exit(main({perform_command(*arguments, "--offline")[2:]!r}))
         command, capture_output=True, text=True, timeout=240, env=environment(hub) | {"PYTHONPATH": paths}
     )
     assert second.returncode == 0, second.stderr
-    assert not hub.asked
+    assert not hub.requests
 
 
-def test_what_the_hub_does_not_have_is_one_sentence(hub):
+def test_absent_repository_or_file_is_reported_in_one_line(hub):
     for model, message in (
         ("someone/nothing", "there is no hub repository someone/nothing"),
         ("suno/bark", "no config.json"),
@@ -207,7 +207,7 @@ def test_what_the_hub_does_not_have_is_one_sentence(hub):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_an_interrupted_download_leaves_its_part(hub):
+def test_interrupted_download_keeps_its_partial_file(hub):
     def stall(handler: BaseHTTPRequestHandler, data: bytes) -> bytes:
         handler.wfile.write(data[: 2**18])
         handler.wfile.flush()
@@ -237,33 +237,33 @@ def test_an_interrupted_download_leaves_its_part(hub):
     assert part.stat().st_size == 2**18
 
 
-# ---- going on -------------------------------------------------------------------------------------------------------
+# ---- resuming -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_part_is_gone_on_with(big, ranges):
-    """By a server that gives any part of a file, and by one that gives only all of it."""
+def test_partial_download_is_resumed(big, ranges):
+    """From a server that supports ranges, and anew from one that does not."""
     big.trouble = reset_after(0)
-    assert "big.bin of someone/tiny-bark is not on this machine and the download broke" in complaint()
+    assert "big.bin of someone/tiny-bark is not on this machine and the download broke" in error_message()
     (part,) = Path("models").rglob("*.incomplete")
     part.write_bytes(BIG[:400_000])
     big.trouble, big.ranges = lambda _, data: data, ranges
-    big.asked.clear()
+    big.requests.clear()
     assert fetch().read_bytes() == BIG
     assert big.starts(NAME) == [400_000 if ranges else 0] and not list(Path("models").rglob("*.incomplete"))
 
 
 @pytest.mark.parametrize("ending", [reset_after(600_000), lambda _, data: data[:600_000]])
-def test_a_connection_that_breaks_in_the_middle_goes_on_by_itself(big, ending):
+def test_broken_connection_is_resumed_within_the_same_call(big, ending):
     big.trouble = once(ending)
     assert fetch().read_bytes() == BIG
     first, second = big.starts(NAME)
     assert first == 0 < second
 
 
-def test_a_damaged_part_is_not_gone_on_with_twice(big):
+def test_damaged_partial_file_is_downloaded_from_the_start(big):
     big.trouble = reset_after(0)
-    complaint()
+    error_message()
     (part,) = Path("models").rglob("*.incomplete")
     part.write_bytes(b"x" * 400_000)
     big.trouble = lambda _, data: data
@@ -271,16 +271,16 @@ def test_a_damaged_part_is_not_gone_on_with_twice(big):
     assert big.starts(NAME)[-2:] == [400_000, 0]
 
 
-def test_a_part_that_is_too_long_is_thrown_away(big):
+def test_partial_file_that_is_too_long_is_discarded(big):
     big.trouble = reset_after(0)
-    complaint()
+    error_message()
     (part,) = Path("models").rglob("*.incomplete")
     part.write_bytes(BIG + b"more")
     big.trouble = lambda _, data: data
     assert fetch().read_bytes() == BIG
 
 
-def test_a_slow_server_is_waited_for(big):
+def test_slow_server_does_not_time_out(big):
     def slowly(handler: BaseHTTPRequestHandler, data: bytes) -> bytes:
         for start in range(0, len(data), 250_000):
             threading.Event().wait(0.05)
@@ -291,7 +291,7 @@ def test_a_slow_server_is_waited_for(big):
     assert fetch().read_bytes() == BIG and big.starts(NAME) == [0]
 
 
-def test_the_library_stays_as_it_is_for_others(big):
+def test_huggingface_hub_constants_and_log_level_are_unchanged(big):
     from huggingface_hub import constants, logging
 
     before = (dict(vars(constants)), logging.get_verbosity())
@@ -302,26 +302,26 @@ def test_the_library_stays_as_it_is_for_others(big):
 # ---- wrong and damaged ----------------------------------------------------------------------------------------------
 
 
-def test_wrong_bytes_are_never_used(big):
+def test_file_with_a_wrong_checksum_is_discarded(big):
     big.trouble = lambda _, data: bytes(len(data))
-    assert "wrong checksum" in complaint()
+    assert "wrong checksum" in error_message()
     assert not any(path.name == NAME for path in Path("models").rglob("*"))
     big.trouble = once(big.trouble)
     assert fetch().read_bytes() == BIG
 
 
 @pytest.mark.parametrize("damage", [BIG[:1000], BIG[:-1] + b"x", b""])
-def test_a_damaged_file_in_the_cache_is_noticed_and_fetched_again(big, damage):
+def test_damaged_file_in_the_cache_is_fetched_again(big, damage):
     path = fetch()
     path.resolve().write_bytes(damage)
-    assert "damaged and --offline is set" in complaint(offline=True)
-    big.asked.clear()
+    assert "damaged and --offline is set" in error_message(offline=True)
+    big.requests.clear()
     assert fetch().read_bytes() == BIG and big.starts(NAME) == [0]
-    big.asked.clear()
-    assert fetch(offline=True).read_bytes() == BIG and not big.asked
+    big.requests.clear()
+    assert fetch(offline=True).read_bytes() == BIG and not big.requests
 
 
-def test_files_that_another_program_downloaded_are_checked_once(big, monkeypatch):
+def test_file_downloaded_by_another_program_is_hashed_once(big, monkeypatch):
     from huggingface_hub import hf_hub_download
 
     from bark_infinity.checkpoints import downloads
@@ -336,13 +336,13 @@ def test_files_that_another_program_downloaded_are_checked_once(big, monkeypatch
     assert fetch().read_bytes() == BIG
 
 
-def test_asked_for_again_it_is_fetched_again(big):
+def test_force_fetches_a_cached_file_again(big):
     fetch()
     fetch(force=True)
     assert big.starts(NAME) == [0, 0]
 
 
-def test_a_damaged_file_beside_the_weights_is_fetched_again(big, huggingface_folder, tmp_path):
+def test_damaged_configuration_file_is_fetched_again(big, huggingface_folder, tmp_path):
     for file in huggingface_folder.iterdir():
         (tmp_path / "big" / file.name).write_bytes(file.read_bytes())
     beside = ("generation_config.json", "vocab.txt")
@@ -357,43 +357,43 @@ def test_a_damaged_file_beside_the_weights_is_fetched_again(big, huggingface_fol
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-def test_a_server_in_trouble_is_one_sentence(big, status):
+def test_http_errors_are_reported_in_one_line(big, status):
     big.status = status
-    assert "someone/tiny-bark" in complaint_of_any()
+    assert "someone/tiny-bark" in error_message_without_file_name()
 
 
-def complaint_of_any() -> str:
+def error_message_without_file_name() -> str:
     with pytest.raises(CheckpointError) as error:
         fetch()
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_no_connection_is_said_after_one_try(big, monkeypatch):
+def test_unreachable_hub_is_reported_after_one_attempt(big, monkeypatch):
     big.server.shutdown()
     big.server.server_close()
     tried, real = [], socket.create_connection
     monkeypatch.setattr(socket, "create_connection", lambda *a, **k: tried.append(a) or real(*a, **k))
-    assert "the hub cannot be reached" in complaint()
-    assert len(tried) <= 2  # one for the file; newer clients ask for something of their own beside it
+    assert "the hub cannot be reached" in error_message()
+    assert len(tried) <= 2  # one for the file; newer clients make one more request of their own
 
 
-def test_a_server_that_is_no_hub_is_told_from_one(big, monkeypatch):
+def test_server_that_is_not_a_hub_is_reported(big, monkeypatch):
     monkeypatch.setattr(BaseHTTPRequestHandler, "send_header", lambda *_: None)
-    assert "check HF_ENDPOINT" in complaint()
+    assert "check HF_ENDPOINT" in error_message()
 
 
-def test_no_file_is_written_outside_the_cache(big, monkeypatch):
+def test_hostile_etag_writes_no_file_outside_the_cache(big, monkeypatch):
     real = BaseHTTPRequestHandler.send_header
     monkeypatch.setattr(
         BaseHTTPRequestHandler,
         "send_header",
         lambda self, name, value: real(self, name, '"../../../climbed"' if name == "ETag" else value),
     )
-    assert "usable ETag" in complaint()
+    assert "usable ETag" in error_message()
     assert not list(Path().rglob("*climbed*"))
 
 
-def test_a_cache_that_cannot_be_written(big):
+def test_unwritable_cache_is_reported_naming_model_dir(big):
     Path("models").write_text("a file")
-    assert "--model_dir" in complaint()
+    assert "--model_dir" in error_message()

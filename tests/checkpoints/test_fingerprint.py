@@ -1,4 +1,4 @@
-"""What tells the weights of two checkpoints apart."""
+"""The fingerprint that distinguishes the weights of two checkpoints."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def changed(name: str, place: object, value: object) -> str:
         ("matrix", (slice(10, 14), slice(None))),
     ],
 )
-def test_a_part_that_is_trained_is_another_fingerprint(name, place):
+def test_changing_part_of_a_tensor_changes_the_fingerprint(name, place):
     assert changed(name, place, 0.5) != fingerprint(state()) == fingerprint(state())
 
 
-def test_names_shapes_and_types_count():
+def test_fingerprint_depends_on_names_shapes_and_dtypes():
     before = state()
     different = [
         {**before, "norm": before["norm"].double()},
@@ -54,7 +54,7 @@ def test_names_shapes_and_types_count():
     assert fingerprint(dict(reversed(before.items()))) == fingerprint(before)
 
 
-def test_it_costs_little():
+def test_fingerprint_is_fast():
     """33 ms of processor time for a large stage (1.8 GB in float32); here a tenth of one."""
     weights = {str(k): torch.ones(4096, 1024) for k in range(10)}
     fingerprint(weights)
@@ -64,7 +64,7 @@ def test_it_costs_little():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_models_under_one_path_that_differ_in_one_middle_layer(huggingface_folder, dtype):
+def test_identity_changes_with_one_middle_layer_and_not_with_the_path(huggingface_folder, dtype):
     folder = Path("model")
     shutil.copytree(huggingface_folder, folder)
     before = Bark.load(str(folder), "cpu", dtype).identity
@@ -77,4 +77,4 @@ def test_models_under_one_path_that_differ_in_one_middle_layer(huggingface_folde
     assert Bark.load(str(folder), "cpu", dtype).identity != before
     shutil.rmtree(folder)
     shutil.copytree(huggingface_folder, "elsewhere")
-    assert Bark.load("elsewhere", "cpu", dtype).identity == before  # the same weights, wherever they lie
+    assert Bark.load("elsewhere", "cpu", dtype).identity == before  # the same weights in another folder
