@@ -1,4 +1,4 @@
-"""The codec's encoder, against transformers' own way from sound to codes."""
+"""The codec's encoder gives the codes of transformers' EnCodec."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_codes_are_those_of_transformers(weights, codec, n):
         assert len(np.unique(ours)) > 100
 
 
-def test_every_layout_holds_an_encoder(oracle, huggingface_folder, suno_folder):
+def test_encoder_is_read_from_every_checkpoint_layout(oracle, huggingface_folder, suno_folder):
     found = HuggingFaceCheckpoint.open(huggingface_folder), SunoCheckpoint(suno_folder, hub=None), Babbler()
     encoders = [Encoder(checkpoint.codec(), CPU, "tiny") for checkpoint in found]
     for encoder in encoders[:2]:
@@ -56,15 +56,15 @@ def test_every_layout_holds_an_encoder(oracle, huggingface_folder, suno_folder):
     assert encoders[2].encode(noise(3_200)).shape == (8, 10)
 
 
-def test_weight_norm_by_its_old_names(weights):
-    """As the published files have it."""
+def test_old_weight_norm_names_are_read(weights):
+    """The published files use the old names."""
     old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
     renamed = {rename(old, name): tensor for name, tensor in weights.read().items()}
     other = Encoder(CodecWeights(weights.config, lambda: renamed), CPU, "old")
     np.testing.assert_array_equal(other.encode(noise(4_000)), Encoder(weights, CPU, "new").encode(noise(4_000)))
 
 
-def test_each_way_needs_its_own_half_only(weights):
+def test_encoding_and_decoding_each_need_only_their_own_weights(weights):
     codes = Encoder(without(weights, "decoder"), CPU, "tiny").encode(noise(3_200))
     assert Codec(without(weights, "encoder"), CPU, "tiny").decode(codes).shape == (3_200,)
     with pytest.raises(CheckpointError, match=r"the codec in tiny lacks \d+ arrays, encoder\..*; copy the whole"):

@@ -1,4 +1,4 @@
-"""Limits of containers: control groups of both versions, nested, mixed, and seen from inside a container or outside."""
+"""Container limits: cgroup v1 and v2, nested, mixed, seen from inside and outside the container."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE_V1 = 9223372036854771712  # how version 1 writes "no limit"
 
 
 def system(files: dict[str, object], groups: str = "0::/") -> Path:
-    """A folder with the system's files; those of `files` are below /sys/fs/cgroup."""
+    """A fake root folder with the system's files; `files` are below /sys/fs/cgroup."""
     root = Path("root")
     contents = {"proc/self/cgroup": groups + "\n", "proc/meminfo": MEMINFO}
     for name, content in (contents | {f"sys/fs/cgroup/{name}": content for name, content in files.items()}).items():
@@ -39,16 +39,16 @@ def v1(group: str, limit: int, used: int, inactive: int = 0) -> dict[str, object
 @pytest.mark.parametrize(
     ("files", "groups", "expected"),
     [
-        ({}, "0::/", (64, 32)),  # none at all
+        ({}, "0::/", (64, 32)),  # no control groups
         (v2("", 8 * GIB, 3 * GIB, GIB), "0::/", (8, 6)),  # inside a container: its group is the root
         (v2("", 8 * GIB, 3 * GIB, GIB), "0::/docker/1f", (8, 6)),  # its own name, which is not mounted
         (v2("", 8 * GIB, 3 * GIB), "0::/../../other", (8, 5)),
         (v2("", "max\n", 3 * GIB), "0::/", (64, 32)),
         (v2("a/b/", 4 * GIB, GIB) | v2("a/", 2 * GIB, GIB // 2), "0::/a/b", (2, 1.5)),  # the tighter one is above
         (v2("a/b/", 2 * GIB, GIB) | v2("a/", 4 * GIB, GIB), "0::/a/b", (2, 1)),
-        (v2("c/", GIB, GIB), "0::/a", (64, 32)),  # of others
+        (v2("c/", GIB, GIB), "0::/a", (64, 32)),  # another process's group
         (v2("", 6 * GIB, GIB, name="high") | {"memory.max": "max\n"}, "0::/", (6, 5)),
-        (v2("", GIB, 3 * GIB), "0::/", (1, 0)),  # limited after it was used
+        (v2("", GIB, 3 * GIB), "0::/", (1, 0)),  # usage above a limit set later
         (v1("", NONE_V1, GIB), "4:memory:/", (64, 32)),
         (v1("", 8 * GIB, 3 * GIB, GIB), "4:memory:/docker/1f", (8, 6)),
         (v1("a/b/", NONE_V1, 0) | v1("a/", 8 * GIB, GIB), "4:memory:/a/b\n3:cpu,cpuacct:/", (8, 7)),
@@ -58,7 +58,7 @@ def v1(group: str, limit: int, used: int, inactive: int = 0) -> dict[str, object
         (v2("", "nonsense", GIB), "0::/", (64, 32)),
     ],
 )
-def test_memory_within_a_containers_limits(files, groups, expected):
+def test_memory_is_limited_by_the_cgroup(files, groups, expected):
     assert linux_memory(system(files, groups)) == tuple(int(gib * GIB) for gib in expected)
 
 
@@ -78,5 +78,5 @@ def test_without_control_groups_there_are_no_limits():
         ({"cpu/cpu.cfs_quota_us": -1, "cpu/cpu.cfs_period_us": 100000}, "3:cpu:/", math.inf),
     ],
 )
-def test_processors_within_a_containers_limits(files, groups, expected):
+def test_processors_are_limited_by_the_cgroup(files, groups, expected):
     assert processor_limit(system(files, groups)) == expected

@@ -1,4 +1,4 @@
-"""Slots and what they cost: no step for finished rows, no prefix read twice, no position read that is not filled."""
+"""Decoder slots and their cost: no step for finished rows, no prefix encoded twice, no attention to unfilled positions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
 
 
-class Counting(CachedDecoder):
-    """Counts prefixes that are read and rows that step."""
+class CountingDecoder(CachedDecoder):
+    """Counts the prefixes that are encoded and the rows of each step."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -33,17 +33,17 @@ class Counting(CachedDecoder):
 
 
 @pytest.fixture
-def decoders(monkeypatch) -> list[Counting]:
-    """The decoders that stages make."""
-    made = []
+def decoders(monkeypatch) -> list[CountingDecoder]:
+    """The decoders that the stages create."""
+    created = []
 
     def make(model, rows, length, *_):
-        made.append(Counting(model, rows, length))
-        return made[-1]
+        created.append(CountingDecoder(model, rows, length))
+        return created[-1]
 
     for stage in (semantic_stage, coarse_stage):
         monkeypatch.setattr(stage, "make_decoder", make)
-    return made
+    return created
 
 
 def semantic_rows(bark, n: int) -> list[SemanticRow]:
@@ -55,11 +55,11 @@ def coarse_row(n: int, voice=None) -> CoarseRow:
     return CoarseRow(np.random.default_rng(n).integers(0, 10_000, n), *history, RowRandom(n))
 
 
-def test_no_step_is_spent_on_finished_rows(bark, decoders):
-    """Every row steps once a token, and once for the end of speech; while rows wait all places are taken."""
-    made = bark.run_stage("semantic", semantic_rows(bark, 7), SemanticSettings(), max_active=3)
+def test_finished_rows_take_no_steps(bark, decoders):
+    """Every row steps once a token and once for the end of speech; all slots are used while rows wait."""
+    results = bark.run_stage("semantic", semantic_rows(bark, 7), SemanticSettings(), max_active=3)
     (decoder,) = decoders
-    assert sum(decoder.rows_of_steps) == sum(len(m.tokens) + 1 for m in made)
+    assert sum(decoder.rows_of_steps) == sum(len(result.tokens) + 1 for result in results)
     first_without = len(decoder.rows_of_steps) - next(
         i for i, rows in enumerate(reversed(decoder.rows_of_steps)) if rows == 3
     )
@@ -68,20 +68,20 @@ def test_no_step_is_spent_on_finished_rows(bark, decoders):
     assert len(decoder.filled) == 7 and decoder.filled[:3] == [0, 1, 2]
 
 
-def test_the_coarse_prefix_is_kept_while_it_has_not_moved(bark, decoders):
-    """Without a voice the first windows only grow: 627 tokens of 209 semantic ones, then every window of 60 moves."""
+def test_coarse_prefix_is_reused_until_the_window_moves(bark, decoders):
+    """Without a voice the windows only grow up to 627 tokens (209 semantic tokens); then every window of 60 moves."""
     bark.run_stage("coarse", [coarse_row(200)], CoarseSettings())  # 600 coarse tokens, 10 windows
     bark.run_stage("coarse", [coarse_row(260)], CoarseSettings())  # 780: windows at 660 and 720 have moved
     assert [len(decoder.filled) for decoder in decoders] == [1, 3]
 
 
-def test_the_coarse_prefix_is_read_again_when_either_part_moves(bark, decoders, make_voice):
+def test_coarse_prefix_is_encoded_again_when_either_part_moves(bark, decoders, make_voice):
     bark.run_stage("coarse", [coarse_row(80, make_voice(9.0))], CoarseSettings())  # 240 tokens behind a full history
     bark.run_stage("coarse", [coarse_row(80, make_voice(9.0))], CoarseSettings(sliding_window_len=30))
     assert [len(decoder.filled) for decoder in decoders] == [4, 8]
 
 
-def test_attention_reads_each_row_as_far_as_it_is_filled(bark, decoders, monkeypatch, make_voice):
+def test_attention_reads_each_row_only_up_to_its_length(bark, decoders, monkeypatch, make_voice):
     read = []
     attention = torch.nn.functional.scaled_dot_product_attention
 
@@ -93,14 +93,14 @@ def test_attention_reads_each_row_as_far_as_it_is_filled(bark, decoders, monkeyp
 
     monkeypatch.setattr(decoding.F, "scaled_dot_product_attention", spy)
     bark.run_stage("coarse", [coarse_row(1, make_voice(9.0)), coarse_row(1)], CoarseSettings())  # two tokens each
-    voiced, alone = 256 + 1 + 626, 256 + 1  # 209 semantic tokens are 628 coarse ones, and two are dropped
+    with_voice, without_voice = 256 + 1 + 626, 256 + 1  # 209 semantic tokens are 628 coarse ones, and two are dropped
     layers = bark.stages["coarse"].model.config.n_layer
-    assert sum(read) == layers * (voiced + voiced + 1 + alone + alone + 1)
+    assert sum(read) == layers * (with_voice + with_voice + 1 + without_voice + without_voice + 1)
 
 
 @pytest.mark.parametrize("kind", [CachedDecoder, GraphedDecoder, RecomputingDecoder])
-def test_slots_are_filled_kept_and_filled_again(bark, kind):
-    """A row's hidden states are those of the whole sequence, wherever it stands and whoever stood there before."""
+def test_reused_slots_give_the_hidden_states_of_the_whole_sequence(bark, kind):
+    """A row's hidden states do not depend on its slot or on the rows that used the slot before."""
     model = bark.stages["coarse"].model
     rng = torch.Generator().manual_seed(3)
     sequences = [torch.randint(0, 12_000, (n,), generator=rng) for n in (9, 5, 12, 7)]
@@ -128,25 +128,25 @@ def test_slots_are_filled_kept_and_filled_again(bark, kind):
         torch.testing.assert_close(hidden, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_holes_are_filled_from_the_end():
+def test_compact_fills_free_slots_from_the_end():
     assert compact([0, 2, 3]) == [0, 3, 2]
     assert compact([1, 4]) == [4, 1]
     assert compact([0, 1]) == [0, 1]
     assert compact([]) == []
 
 
-# ---- what CUDA does, on the CPU -------------------------------------------------------------------------------------
+# ---- the CUDA code path on the CPU ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def as_on_cuda(monkeypatch):
-    """Steps over static buffers, drawn 16 ahead with noise from before; a captured step is then the step itself."""
+    """Use the CUDA code path: static buffers and noise drawn 16 steps ahead; a captured step is run eagerly."""
     for stage in (semantic_stage, coarse_stage):
         monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
     monkeypatch.setattr(decoding, "can_capture", lambda _: True)
 
 
-def test_a_captured_step_reads_in_strides_and_keeps_finished_rows_inside_the_cache(bark):
+def test_captured_step_equals_the_plain_step_and_stays_inside_the_cache(bark):
     model = bark.stages["coarse"].model
     rng = torch.Generator().manual_seed(3)
     prefixes = [torch.randint(0, 12_000, (n,), generator=rng) for n in (250, 259, 20)]
@@ -157,7 +157,7 @@ def test_a_captured_step_reads_in_strides_and_keeps_finished_rows_inside_the_cac
             decoder.prefill([0, 1, 2], [model.token_embedding(ids) for ids in prefixes])
         for i, tokens in enumerate(steps):
             ours, theirs = graphed.step(tokens), plain.step(tokens)
-            fits = [0, 2] if i >= 7 else [0, 1, 2]  # row 1 has no room left: what it gives now is void
+            fits = [0, 2] if i >= 7 else [0, 1, 2]  # row 1 has no room left, so its output is undefined
             torch.testing.assert_close(ours[fits], theirs[fits], atol=1e-4, rtol=1e-4)
     assert set(graphed._captured) == {(4, 266)}  # three rows run in the graph for four
 
@@ -181,20 +181,20 @@ def plain_semantic(model, spec, row: SemanticRow, settings: SemanticSettings) ->
         tokens.append(token)
 
 
-def test_rows_drawn_ahead_end_where_they_end_and_depend_on_nobody(bark, as_on_cuda):
+def test_semantic_rows_drawn_ahead_equal_the_plain_loop_in_any_batch(bark, as_on_cuda):
     settings = SemanticSettings()
     model, spec = bark.stages["semantic"].model, bark.stages["semantic"].spec
     with torch.inference_mode():
         expected = [plain_semantic(model, spec, row, settings) for row in semantic_rows(bark, 5)]
     assert len({len(tokens) % 16 for tokens in expected}) > 1
     for max_active in (1, 2, 5):
-        made = bark.run_stage("semantic", semantic_rows(bark, 5), settings, max_active=max_active)
-        for ours, theirs in zip(made, expected, strict=True):
+        results = bark.run_stage("semantic", semantic_rows(bark, 5), settings, max_active=max_active)
+        for ours, theirs in zip(results, expected, strict=True):
             assert ours.tokens.tolist() == theirs
     assert isinstance(model.decoders[0], GraphedDecoder)
 
 
-def test_coarse_rows_drawn_ahead_depend_on_nobody(bark, as_on_cuda, make_voice):
+def test_coarse_rows_drawn_ahead_do_not_depend_on_the_batch(bark, as_on_cuda, make_voice):
     def rows():
         return [coarse_row(95, make_voice(9.0)), coarse_row(30), coarse_row(61, make_voice(1.0)), coarse_row(7)]
 
@@ -206,8 +206,8 @@ def test_coarse_rows_drawn_ahead_depend_on_nobody(bark, as_on_cuda, make_voice):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_greedy_tokens_are_the_same_drawn_ahead(bark, make_voice, monkeypatch):
-    """Noise decides nothing at temperature 0, so both ways must agree."""
+def test_drawing_ahead_does_not_change_greedy_tokens(bark, make_voice, monkeypatch):
+    """Noise has no effect at temperature 0, so both paths must agree."""
     rows = lambda: [coarse_row(45, make_voice(9.0)), coarse_row(30)]  # noqa: E731
     texts = lambda: semantic_rows(bark, 3)  # noqa: E731
     greedy = CoarseSettings(temperature=0), SemanticSettings(temperature=0)
@@ -221,7 +221,7 @@ def test_greedy_tokens_are_the_same_drawn_ahead(bark, make_voice, monkeypatch):
         np.testing.assert_array_equal(ours.tokens, theirs.tokens)
 
 
-def test_what_was_captured_is_kept_for_the_next_batch_until_the_weights_move(bark, as_on_cuda):
+def test_captured_graph_is_reused_until_the_weights_move(bark, as_on_cuda):
     model = bark.stages["coarse"].model
     first = decoding.make_decoder(model, 4, 300, cached=True)
     beside = decoding.make_decoder(model, 4, 300, True, 1)

@@ -1,4 +1,4 @@
-"""`python -OO` leaves no docstrings: the program speaks all the same, and the classes for cloning can be imported."""
+"""Under `python -OO`, which strips docstrings, the program speaks and the classes for cloning can be imported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ print(HubertModel.__doc__, utils.auto_docstring.__name__)
 """
 
 
-def test_without_docstrings_it_speaks_and_imports_what_cloning_needs(tmp_path):
+def test_program_speaks_and_cloning_imports_under_python_oo(tmp_path):
     result = subprocess.run(
         [sys.executable, "-OO", "-c", CODE], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
@@ -35,10 +35,10 @@ def test_without_docstrings_it_speaks_and_imports_what_cloning_needs(tmp_path):
     path, status, refused, after = result.stdout.splitlines()
     assert status == "0" and (tmp_path / path).stat().st_size > 10_000
     assert "no HuBERT's" in refused
-    assert after == "None auto_docstring"  # the library's decorator is back in its place
+    assert after == "None auto_docstring"  # the library's decorator is restored
 
 
-def test_with_docstrings_nothing_is_put_aside():
+def test_transformers_is_not_patched_when_docstrings_exist():
     from transformers import utils
 
     before = utils.auto_docstring

@@ -1,4 +1,4 @@
-"""EnCodec's networks give what transformers' give, to the last bit, in every configuration that they know."""
+"""Our EnCodec networks equal transformers' bit for bit in every supported configuration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_both_halves_are_those_of_transformers(config):
+def test_encoder_and_decoder_equal_transformers(config):
     torch.manual_seed(0)
     theirs = spread_codebooks(TheirModel(TheirConfig(**config)).eval())
     ours = EncodecConfig.from_dict(theirs.config.to_dict())
@@ -68,13 +68,13 @@ def test_both_halves_are_those_of_transformers(config):
         {"use_causal_conv": False, "trim_right_ratio": 0.5},
     ],
 )
-def test_values_of_another_kind_are_refused(wrong):
+def test_invalid_configuration_values_are_refused(wrong):
     with pytest.raises(ValueError):
         EncodecConfig.from_dict(wrong)
 
 
-def test_speaking_needs_no_transformers(tmp_path):
-    """Its import takes seconds; and while a thread imports it, another one that imports it too gets half a module."""
+def test_speaking_does_not_import_transformers(tmp_path):
+    """Importing it takes seconds, and two threads importing it at once can see a partly initialised module."""
     code = (
         "import sys; from bark_infinity import Bark; bark = Bark.load('demo', device='cpu'); "
         "print(len(bark.speak('Hello.', seed=1).audio) > 0, 'transformers' in sys.modules)"

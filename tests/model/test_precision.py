@@ -1,4 +1,4 @@
-"""How weights are multiplied: packed and int8 beside plain float32, and every row as if it were alone."""
+"""Packed and int8 linear layers against plain float32, and independence of rows in a batch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def relative_error(ours: torch.Tensor, exact: torch.Tensor) -> float:
 @pytest.mark.parametrize("gelu", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
 @needs_int8
-def test_a_layer_of_each_kind_computes_what_the_plain_one_does(with_bias, gelu):
+def test_packed_and_int8_layers_match_the_plain_layer(with_bias, gelu):
     plain = Linear(96, 160, bias=with_bias).requires_grad_(False)
     x = random(2, 3, 96)
     exact = plain(x, gelu)
@@ -74,7 +74,7 @@ def test_int8_rounds_to_the_levels_of_each_row_and_output():
 
 
 @needs_int8
-def test_int8_takes_rows_of_zeros_and_weights_of_zeros():
+def test_int8_handles_zero_inputs_and_zero_weights():
     layer = Int8Linear(torch.zeros(32, 16), torch.arange(32.0))
     torch.testing.assert_close(layer(torch.zeros(2, 16)), torch.arange(32.0).expand(2, 32))
     layer = Int8Linear(random(32, 16), None)
@@ -83,7 +83,7 @@ def test_int8_takes_rows_of_zeros_and_weights_of_zeros():
 
 @needs_int8
 @pytest.mark.parametrize("kind", ["float32", pytest.param("bfloat16", marks=needs_packed_bfloat16), "int8"])
-def test_a_row_has_the_same_bits_whatever_stands_beside_it(kind):
+def test_row_is_bit_identical_in_any_batch(kind):
     weight, x = random(512, 2048), random(19, 2048, seed=1)
     layer = Int8Linear(weight, None) if kind == "int8" else PackedLinear(weight.to(getattr(torch, kind)), None)
     together = layer(x)
@@ -95,7 +95,7 @@ def test_a_row_has_the_same_bits_whatever_stands_beside_it(kind):
 # ---- whole stages ---------------------------------------------------------------------------------------------------
 
 
-def test_logits_are_as_near_to_float32_as_promised(loaded, bark, dtype):
+def test_logits_are_within_tolerance_of_float32(loaded, bark, dtype):
     ids = torch.randint(0, 10_000, (1, 200), generator=torch.Generator().manual_seed(4))
     attend = lambda _, q, k, v: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # noqa: E731
 
@@ -114,8 +114,8 @@ def test_logits_are_as_near_to_float32_as_promised(loaded, bark, dtype):
         )
 
 
-def test_every_row_has_the_tokens_it_gets_alone(loaded, make_voice):
-    """Beside others, and when it takes the place of one that has finished: also where bits are few."""
+def test_batched_rows_give_the_tokens_of_single_rows(loaded, make_voice):
+    """In a batch and in the slot of a finished row, in every precision."""
     texts = ["Hello there.", "A second text, longer than the first.", "x", "One, two, three."]
     voices = [None, make_voice(2.0), make_voice(9.0, seed=1), make_voice(0.6, seed=2)]
 
@@ -129,8 +129,8 @@ def test_every_row_has_the_tokens_it_gets_alone(loaded, make_voice):
     alone = [loaded.run_stage("semantic", [row], settings)[0].tokens for row in semantic_rows()]
     assert len({len(tokens) for tokens in alone}) > 1
     for max_active in (2, 4):
-        made = loaded.run_stage("semantic", semantic_rows(), settings, max_active=max_active)
-        for ours, theirs in zip(made, alone, strict=True):
+        results = loaded.run_stage("semantic", semantic_rows(), settings, max_active=max_active)
+        for ours, theirs in zip(results, alone, strict=True):
             np.testing.assert_array_equal(ours.tokens, theirs)
 
     def coarse_rows():
@@ -149,15 +149,15 @@ def test_every_row_has_the_tokens_it_gets_alone(loaded, make_voice):
 
 
 def test_every_stage_speaks_in_every_precision(loaded):
-    made = loaded.speak("Hello there.", seed=1)
-    assert np.isfinite(made.audio).all() and made.audio.std() > 1e-3
+    generation = loaded.speak("Hello there.", seed=1)
+    assert np.isfinite(generation.audio).all() and generation.audio.std() > 1e-3
     codes = np.random.default_rng(0).integers(0, 1024, (2, 20))
     fine = loaded.run_stage("fine", [FineRow(codes, np.zeros((8, 0), int), RowRandom(1))], FineSettings(0))[0]
     np.testing.assert_array_equal(fine[:2], codes)
 
 
-def test_layers_are_packed_and_the_plain_ones_gone(loaded, dtype):
-    """Where this processor cannot multiply packed weights of the type, they stay plain."""
+def test_plain_layers_are_replaced_by_packed_ones(loaded, dtype):
+    """Layers stay plain where the processor cannot multiply packed weights of the dtype."""
     kind = Int8Linear if dtype == "int8" else PackedLinear if dtype == "float32" or packs_bfloat16 else Linear
     for stage in loaded.stages.values():
         layers = [m for block in stage.model.blocks for m in block.children() if not isinstance(m, torch.nn.LayerNorm)]
@@ -167,7 +167,7 @@ def test_layers_are_packed_and_the_plain_ones_gone(loaded, dtype):
 # ---- the choice -----------------------------------------------------------------------------------------------------
 
 
-def test_auto_is_bfloat16_where_the_processor_multiplies_it(monkeypatch):
+def test_auto_dtype_is_bfloat16_where_the_processor_supports_it(monkeypatch):
     from bark_infinity.model import devices
 
     for feature, expected in (("amxbf16", "bfloat16"), ("avx512bf16", "bfloat16"), ("avx2", "float32")):
@@ -176,7 +176,7 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it(monkeypatch):
     assert choose_dtype("int8", torch.device("cpu")) == torch.int8
 
 
-def test_a_processor_that_torch_cannot_read_computes_in_float32(monkeypatch):
+def test_auto_dtype_is_float32_when_cpu_capabilities_are_unknown(monkeypatch):
     def fail():
         raise RuntimeError("failed to initialize cpuinfo")
 
@@ -184,13 +184,13 @@ def test_a_processor_that_torch_cannot_read_computes_in_float32(monkeypatch):
     assert choose_dtype("auto", torch.device("cpu")) == torch.float32
 
 
-def test_int8_is_refused_beside_a_gpu_and_where_torch_cannot(monkeypatch, huggingface_folder):
+def test_int8_is_refused_on_a_gpu_and_without_onednn(monkeypatch, huggingface_folder):
     with pytest.raises(UsageError, match="--dtype int8 is for the CPU"):
         choose_dtype("int8", torch.device("cuda"))
     monkeypatch.setattr(precision, "_works", lambda *_: False)
     with pytest.raises(UsageError, match="needs a torch with oneDNN"):
         Bark.load(str(huggingface_folder), device="cpu", dtype="int8")
-    plain = Bark.load(str(huggingface_folder), device="cpu", dtype="bfloat16")  # slower, but the same
+    plain = Bark.load(str(huggingface_folder), device="cpu", dtype="bfloat16")  # slower, with the same result
     assert type(plain.stages["coarse"].model.blocks[0].qkv) is Linear
     assert len(plain.speak("Hi.", seed=1).audio)
 
@@ -198,7 +198,7 @@ def test_int8_is_refused_beside_a_gpu_and_where_torch_cannot(monkeypatch, huggin
 # ---- threads --------------------------------------------------------------------------------------------------------
 
 
-def test_threads_are_physical_cores(tmp_path, monkeypatch):
+def test_number_of_threads_is_the_number_of_physical_cores(tmp_path, monkeypatch):
     import os
 
     from bark_infinity.model import devices
@@ -213,15 +213,15 @@ def test_threads_are_physical_cores(tmp_path, monkeypatch):
     assert devices._physical_cores(tmp_path) == 1
 
 
-def test_omp_num_threads_is_left_alone(monkeypatch):
+def test_omp_num_threads_is_respected(monkeypatch):
     from bark_infinity.model import devices
 
-    asked = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    thread_counts = []
+    monkeypatch.setattr(torch, "set_num_threads", thread_counts.append)
     monkeypatch.setattr(devices, "processor_limit", lambda: 0.5)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     devices.use_physical_cores()
-    assert asked == []
+    assert thread_counts == []
     monkeypatch.delenv("OMP_NUM_THREADS")
     devices.use_physical_cores()
-    assert asked == [1]
+    assert thread_counts == [1]

@@ -1,4 +1,4 @@
-"""Filters against hand arithmetic, and the randomness of rows against torch's own generator."""
+"""Sampling filters against values computed by hand, and each row's random draws against torch's generator."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ OUT = -torch.inf
 
 
 def logits_of(*probs: float) -> torch.Tensor:
-    """Logits whose softmax these are."""
+    """Logits whose softmax gives these probabilities."""
     return torch.tensor(probs).log()
 
 
-def kept(filtered: torch.Tensor) -> list[int]:
+def kept_tokens(filtered: torch.Tensor) -> list[int]:
     return torch.nonzero(filtered > OUT).flatten().tolist()
 
 
@@ -52,17 +52,17 @@ def kept(filtered: torch.Tensor) -> list[int]:
     ],
 )
 def test_top_p_keeps_the_likeliest_up_to_the_one_that_crosses_p(p, expected):
-    logits = logits_of(0.15, 0.5, 0.05, 0.3)  # together .5, .8, .95, 1
+    logits = logits_of(0.15, 0.5, 0.05, 0.3)  # cumulative .5, .8, .95, 1
     filtered = keep_top_p(logits, p)
-    assert kept(filtered) == expected
+    assert kept_tokens(filtered) == expected
     assert torch.equal(filtered[expected], logits[expected])
 
 
 @pytest.mark.parametrize(
     ("p", "n"), [(0.0, 1), (0.24, 1), (0.25, 2), (0.26, 2), (0.5, 3), (0.74, 3), (0.75, 4), (1.0, 4)]
 )
-def test_top_p_must_be_exceeded_not_reached(p, n):
-    assert len(kept(keep_top_p(torch.zeros(4), p))) == n  # four quarters, exact in float32
+def test_top_p_is_exceeded_not_just_reached(p, n):
+    assert len(kept_tokens(keep_top_p(torch.zeros(4), p))) == n  # four quarters, exact in float32
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_top_p_must_be_exceeded_not_reached(p, n):
 )
 def test_top_k_keeps_ties_with_the_kth(k, expected):
     filtered = keep_top_k(torch.tensor([1.0, 0.0, 1.0, 2.0, 1.0, -5.0]), k)
-    assert kept(filtered) == list(expected)
+    assert kept_tokens(filtered) == list(expected)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_top_p_comes_before_top_k_and_both_before_temperature():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("how", [(0.7, 20, None), (0.7, None, 0.8), (0, 20, 0.8)])
-def test_arithmetic_is_float32_and_leaves_the_logits_as_they_were(dtype, how):
+def test_probabilities_are_float32_and_logits_are_unchanged(dtype, how):
     logits = (torch.randn(50, generator=torch.Generator().manual_seed(0)) * 4).to(dtype)
     before = logits.clone()
     probs = probabilities(logits, *how)
@@ -124,7 +124,7 @@ def test_arithmetic_is_float32_and_leaves_the_logits_as_they_were(dtype, how):
     st.none() | st.integers(1, 7),
     st.none() | st.sampled_from([0.0, 0.3, 0.8, 1.0]),
 )
-def test_a_row_of_a_batch_is_filtered_as_if_alone(rows, temperature, top_k, top_p):
+def test_filters_treat_each_row_of_a_batch_independently(rows, temperature, top_k, top_p):
     logits = torch.tensor(rows, dtype=torch.float32)  # few values: many ties
     together = probabilities(logits, temperature, top_k, top_p)
     alone = torch.stack([probabilities(row, temperature, top_k, top_p) for row in logits])
@@ -146,7 +146,7 @@ def draws(probs: torch.Tensor, rows: list[RowRandom], steps: int = 8) -> torch.T
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
-def test_a_row_draws_what_multinomial_draws_from_a_generator_of_its_seed(seed):
+def test_row_draws_equal_torch_multinomial_with_its_seed(seed):
     probs, generator = random_probs(3), torch.Generator().manual_seed(seed)
     expected = [torch.multinomial(probs[1], 1, generator=generator).item() for _ in range(8)]
     rows = [RowRandom(5), RowRandom(seed), RowRandom(seed)]
@@ -154,7 +154,7 @@ def test_a_row_draws_what_multinomial_draws_from_a_generator_of_its_seed(seed):
     assert len(set(expected)) > 1
 
 
-def test_draws_know_neither_neighbours_nor_batch_size():
+def test_draws_do_not_depend_on_the_batch():
     probs = random_probs(6)
     together = draws(probs, [RowRandom(seed) for seed in range(6)])
     for row in range(6):
@@ -163,13 +163,13 @@ def test_draws_know_neither_neighbours_nor_batch_size():
     assert torch.equal(backwards.flip(1), together)
 
 
-def test_a_row_goes_on_with_its_draws_when_others_have_left():
+def test_row_continues_its_draws_when_other_rows_have_finished():
     probs, rows = random_probs(2), [RowRandom(1), RowRandom(2)]
     first, rest = draws(probs, rows, 3)[:, 1], draws(probs[1:], rows[1:], 5)[:, 0]
     assert torch.equal(torch.cat([first, rest]), draws(probs[1:], [RowRandom(2)], 8)[:, 0])
 
 
-def test_seeded_rows_leave_the_default_generator_alone():
+def test_seeded_rows_do_not_use_the_default_generator():
     probs = random_probs(2)
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -177,7 +177,7 @@ def test_seeded_rows_leave_the_default_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_without_seed_rows_draw_from_the_default_generator():
+def test_unseeded_rows_use_the_default_generator():
     probs = random_probs(1)
     torch.manual_seed(11)
     expected = torch.stack([torch.multinomial(probs[0], 1) for _ in range(8)])
@@ -186,7 +186,7 @@ def test_without_seed_rows_draw_from_the_default_generator():
     assert torch.equal(draws(probs, [RowRandom(11)]), expected)  # and --seed 11 is the same as torch.manual_seed(11)
 
 
-def test_only_possible_tokens_are_drawn_in_their_proportion():
+def test_draw_frequencies_follow_the_probabilities():
     probs = torch.tensor([[0.0, 0.75, 0.0, 0.25]])
     counts = draws(probs, [RowRandom(0)], 2000)[:, 0].bincount(minlength=4)
     assert counts[0] == counts[2] == 0 and 1400 < counts[1] < 1600
@@ -217,24 +217,24 @@ def test_bottom_k_keeps_the_k_unlikeliest_and_their_ties():
         [0, 1 / 3, 1 / 3, 1 / 3], abs=1e-5
     )
     assert shares_of(keep_bottom_k(logits_of(0.4, 0.6), 9)) == pytest.approx([0.4, 0.6])
-    # of what top-p has left: .4, .3 and .2
-    left = keep_top_p(logits_of(0.4, 0.3, 0.2, 0.1), 0.75)
-    assert shares_of(keep_bottom_k(left, 2)) == pytest.approx([0, 0.6, 0.4, 0])
+    # top-p keeps .4, .3 and .2
+    top_p_logits = keep_top_p(logits_of(0.4, 0.3, 0.2, 0.1), 0.75)
+    assert shares_of(keep_bottom_k(top_p_logits, 2)) == pytest.approx([0, 0.6, 0.4, 0])
     assert shares_of(keep_bottom_k(keep_top_k(logits_of(0.4, 0.6), 1), 2)) == [0, 1]
 
 
-def test_repeats_are_weighed_once_for_every_time():
+def test_repeat_penalty_is_applied_once_per_occurrence():
     logits, counts = logits_of(0.4, 0.3, 0.2, 0.1), torch.tensor([2.0, 0, 1, 0])
     assert shares_of(apply_repeat_penalty(logits, counts, 0.5)) == pytest.approx([1 / 6, 3 / 6, 1 / 6, 1 / 6], abs=1e-5)
     assert shares_of(apply_repeat_penalty(logits, counts, 2.0)) == pytest.approx(
         [16 / 24, 3 / 24, 4 / 24, 1 / 24], abs=1e-5
     )
     assert shares_of(apply_repeat_penalty(logits, counts, 0.0)) == pytest.approx([0, 0.75, 0, 0.25])
-    # where all that is possible was said, the least said stays possible
+    # when every possible token has occurred, the rarest stays possible
     assert shares_of(apply_repeat_penalty(keep_top_k(logits, 1), counts, 0.0)) == [1, 0, 0, 0]
 
 
-def test_the_negative_text_divides_odds():
+def test_negative_logits_divide_the_odds():
     logits, negative = logits_of(0.4, 0.3, 0.2, 0.1), logits_of(0.64, 0.12, 0.12, 0.12)
     full = [0.4 / 0.64, 0.3 / 0.12, 0.2 / 0.12, 0.1 / 0.12]
     half = [0.4 / 0.8, *(p / math.sqrt(0.12) for p in (0.3, 0.2, 0.1))]
@@ -243,7 +243,7 @@ def test_the_negative_text_divides_odds():
         assert shares_of(moved) == pytest.approx([o / sum(odds) for o in odds], abs=1e-5)
 
 
-def test_divergence_is_in_bits_and_scales_the_negative_text():
+def test_divergence_is_in_bits_and_scales_the_negative_logits():
     nearly_sure, unsure = logits_of(0.9, 0.1), logits_of(0.1, 0.9)
     # the middle is one bit; H(.9, .1) is .468996 bit, twice
     assert float(divergence_bits(nearly_sure, unsure)) == pytest.approx(1 - 0.468996, abs=1e-5)
@@ -251,7 +251,7 @@ def test_divergence_is_in_bits_and_scales_the_negative_text():
     assert float(divergence_bits(torch.tensor([0.0, -200.0]), torch.tensor([-200.0, 0.0]))) == pytest.approx(1)
     expected = nearly_sure - (0.25 + 2 * 0.531004) * unsure
     torch.testing.assert_close(apply_negative_logits(nearly_sure, unsure, 0.25, 2.0), expected, atol=1e-5, rtol=0)
-    # nothing to move away from where both say the same
+    # equal distributions have no divergence, so nothing changes
     torch.testing.assert_close(apply_negative_logits(unsure, unsure, None, 2.0), unsure, atol=1e-6, rtol=0)
 
 
@@ -261,7 +261,7 @@ def zipf(n: int, s: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("s", [0.5, 1.0, 1.5, 3.0])
-def test_the_exponent_of_zipfs_law_is_found(s):
+def test_zipf_exponent_is_estimated(s):
     assert zipf_exponent(zipf(100, s)) == pytest.approx(s, rel=1e-3)
 
 
@@ -269,9 +269,9 @@ def test_mirostat_by_hand():
     """n = 16 and s = 1.5, so epsilon = 0.5 and k = (0.5 * 2 ** mu / (1 - 16 ** -0.5)) ** (1 / 1.5)."""
     probs, order = zipf(16, 1.5), torch.randperm(16, generator=torch.Generator().manual_seed(0))
     mirostat = Mirostat(tau=2.0, learning_rate=1.0)  # mu = 4: k = (0.5 * 16 / 0.75) ** (2 / 3) = 4.85
-    kept = mirostat.keep(probs[order])
-    assert sorted(order[kept > 0].tolist()) == [0, 1, 2, 3, 4]
-    torch.testing.assert_close(kept[kept > 0], (probs[:5] / probs[:5].sum())[order[kept > 0]])
+    filtered = mirostat.keep(probs[order])
+    assert sorted(order[filtered > 0].tolist()) == [0, 1, 2, 3, 4]
+    torch.testing.assert_close(filtered[filtered > 0], (probs[:5] / probs[:5].sum())[order[filtered > 0]])
     mirostat.observe(1 / 8)  # 3 bits, one too many: mu = 3 and k = (0.5 * 8 / 0.75) ** (2 / 3) = 3.05
     assert (mirostat.keep(probs) > 0).tolist() == [True] * 3 + [False] * 13
     slow = Mirostat(tau=2.0, learning_rate=0.5)
@@ -279,7 +279,7 @@ def test_mirostat_by_hand():
     assert slow.limit == 4.5
 
 
-def test_mirostat_holds_the_surprise_it_is_given():
+def test_mirostat_keeps_the_mean_surprise_at_tau():
     row, probs = RowRandom(3), zipf(2000, 1.1)
     for tau in (3.5, 5.0):  # the likeliest token alone has 2.5 bits
         mirostat, surprises = Mirostat(tau, 0.2), []
@@ -291,9 +291,9 @@ def test_mirostat_holds_the_surprise_it_is_given():
 
 
 @pytest.mark.parametrize("probs", [[1.0, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0], [1.0]])
-def test_mirostat_on_odd_distributions(probs):
+def test_mirostat_handles_degenerate_distributions(probs):
     for limit in (-300.0, 0.0, 300.0, 1e6):
-        kept = Mirostat(1.0, 1.0)
-        kept.limit = limit
-        result = kept.keep(torch.tensor(probs))
+        mirostat = Mirostat(1.0, 1.0)
+        mirostat.limit = limit
+        result = mirostat.keep(torch.tensor(probs))
         assert result.isfinite().all() and float(result.sum()) == pytest.approx(1)

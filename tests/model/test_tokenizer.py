@@ -1,4 +1,4 @@
-"""Ids as the original's tokenizer gives them: the library transformers is asked."""
+"""The tokenizer gives the ids of transformers' BERT tokenizer, which the original uses."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def test_ids_equal_transformers(tmp_path, lowercase):
         assert ours.encode(text) == theirs.encode(" ".join(text.split()), add_special_tokens=False), text
 
 
-def test_composed_and_decomposed_letters_are_one(tmp_path):
+def test_composed_and_decomposed_letters_have_the_same_ids(tmp_path):
     tokenizer = Tokenizer.from_vocabulary(WORDS)
     assert tokenizer.encode(unicodedata.normalize("NFD", "é")) == tokenizer.encode("é") != [1]
 
 
-def test_tokenizer_json_of_save_pretrained(tmp_path):
+def test_tokenizer_json_of_save_pretrained_is_read(tmp_path):
     from transformers import BertTokenizerFast
 
     tiny.write_tokenizer(tmp_path / "txt")
@@ -70,13 +70,13 @@ def test_tokenizer_json_of_save_pretrained(tmp_path):
     assert Tokenizer.from_folder(tmp_path / "json").encode(text) == Tokenizer.from_folder(tmp_path / "txt").encode(text)
 
 
-def test_a_damaged_tokenizer_is_named(tmp_path):
+def test_damaged_tokenizer_raises_an_error_naming_it(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match="tokenizer in .* cannot be read"):
         Tokenizer.from_folder(tmp_path)
 
 
-def test_padding_and_truncation_of_a_saved_tokenizer_are_not_obeyed(tmp_path):
+def test_padding_and_truncation_of_a_saved_tokenizer_are_ignored(tmp_path):
     from transformers import BertTokenizerFast
 
     tiny.write_tokenizer(tmp_path)
@@ -88,7 +88,7 @@ def test_padding_and_truncation_of_a_saved_tokenizer_are_not_obeyed(tmp_path):
     assert len(tokenizer.encode("Hello")) == 5 and len(tokenizer.encode("a " * 300)) == 300
 
 
-def test_tags_are_left_out_only_where_the_configuration_says_so(tmp_path):
+def test_tags_are_dropped_only_when_the_configuration_says_so(tmp_path):
     tiny.write_tokenizer(tmp_path)
     plain = Tokenizer.from_folder(tmp_path)
     assert not plain.ignores_tags and len(plain.encode("MAN: Hello")) > len(plain.encode("Hello"))
@@ -98,7 +98,7 @@ def test_tags_are_left_out_only_where_the_configuration_says_so(tmp_path):
     assert tokenizer.encode("MAN:") == plain.encode("MAN:")
 
 
-def test_a_converted_tokenizer_leaves_tags_out_as_before(tmp_path):
+def test_converted_tokenizer_still_drops_tags(tmp_path):
     for name, content in _tokenizer_files(Tokenizer.from_vocabulary(WORDS, ignores_tags=True)).items():
         (tmp_path / name).write_text(content)
     assert Tokenizer.from_folder(tmp_path).ignores_tags
