@@ -1,4 +1,4 @@
-"""Every flag of the table does something: with it a run shows another behaviour than without, the one that it names."""
+"""Every flag of the table has an effect: a run with it differs from a run without it, in the way the flag promises."""
 
 from __future__ import annotations
 
@@ -51,49 +51,49 @@ Tokens = Mapping[str, np.ndarray]  # semantic (n,), coarse (2, m), fine (8, m)
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """What a command line did, all of it in memory."""
+class CommandResult:
+    """The result of a command line, read into memory."""
 
     status: int
     out: list[str]
     error: str  # stderr, its white space collapsed
-    files: list[str]  # that were not there before
+    files: list[str]  # new files
     manifests: list[dict] = field(repr=False)
     tokens: list[list[Tokens]] = field(repr=False)  # per clip and segment
     audio: list[np.ndarray] = field(repr=False)
     placements: Mapping[str, Placement]  # of the stages and the codec
-    batches: list[int]  # segments of each
-    cached: list[bool]  # for each decoder whether it keeps what it computed
+    batches: list[int]  # segments in each batch
+    cached: list[bool]  # for each decoder, whether it has a KV cache
 
     def segment(self, index: int = 0) -> dict:
-        """What the first clip's manifest says of a segment."""
+        """A segment's entry in the first clip's manifest."""
         return self.manifests[0]["segments"][index]
 
-    def said(self, clip: int = 0, segment: int = 0) -> list[int]:
-        """Semantic tokens."""
+    def semantic_tokens(self, clip: int = 0, segment: int = 0) -> list[int]:
+        """Semantic tokens of a segment."""
         return self.tokens[clip][segment]["semantic"].tolist()
 
     def history(self, index: int = 0) -> tuple[int, int, int]:
-        """What a segment of the first clip heard: semantic tokens, coarse frames, fine frames."""
-        heard = self.segment(index)["history"]
-        return heard["semantic_tokens"], heard["coarse_frames"], heard["fine_frames"]
+        """Lengths of the history of a segment of the first clip: semantic tokens, coarse frames, fine frames."""
+        history = self.segment(index)["history"]
+        return history["semantic_tokens"], history["coarse_frames"], history["fine_frames"]
 
 
-Run = Callable[[str], Made]
-Expect = Callable[[Made, Made], bool]
+Run = Callable[[str], CommandResult]
+Expect = Callable[[CommandResult, CommandResult], bool]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command line `base`, to which the flag is added with `value`, and what then holds of the run without and with it.
+    """A command line `base`, the `value` of the flag added to it, and the expected results without and with the flag.
 
-    `more` also gets the runner, for what two runs do not show; `prepare` is the machine it runs on.
+    `more` also gets the runner, for checks that need other runs; `prepare` fakes the machine it runs on.
     """
 
     base: str
     value: str
     expect: Expect
-    more: Callable[[Run, Made], bool] = lambda run, given: True
+    more: Callable[[Run, CommandResult], bool] = lambda run, with_flag: True
     prepare: Callable[[pytest.MonkeyPatch], None] | None = None
 
 
@@ -101,7 +101,7 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def plain_runs() -> dict[str, Made]:
+def plain_runs() -> dict[str, CommandResult]:
     """Runs without the flag, which many cases share."""
     return {}
 
@@ -118,7 +118,7 @@ def run(capfd, monkeypatch, make_voice, demo_models) -> Run:
     watched: dict[str, list] = {"models": [], "batches": [], "cached": []}
     _watch(monkeypatch, watched, demo_models)
 
-    def perform(line: str) -> Made:
+    def perform(line: str) -> CommandResult:
         for seen in watched.values():
             seen.clear()
         before = set(_files())
@@ -133,16 +133,16 @@ def run(capfd, monkeypatch, make_voice, demo_models) -> Run:
         assert "Traceback" not in error or "DEBUG" in line
         seen = (placements, list(watched["batches"]), list(watched["cached"]))
         clips = [Path(name) for name in lines if name in new and Path(name).with_suffix(".json").is_file()]
-        return Made(status, lines, " ".join(error.split()), new, *_read(clips), *seen)
+        return CommandResult(status, lines, " ".join(error.split()), new, *_read(clips), *seen)
 
     return perform
 
 
 def _watch(monkeypatch: pytest.MonkeyPatch, watched: Mapping[str, list], cache: dict) -> None:
-    """Keep what is loaded, the sizes of batches and the kinds of decoders; load the plain demo once."""
+    """Record the loaded models, batch sizes and kinds of decoders; load the plain demo once."""
     load, stream = loading.load_models, Bark.stream
 
-    def load_and_keep(choice: ModelChoice) -> loading.Models:
+    def load_and_record(choice: ModelChoice) -> loading.Models:
         plain = choice == ModelChoice("demo", "cpu")
         models = cache.get(choice) or load(choice)
         if plain:
@@ -154,20 +154,20 @@ def _watch(monkeypatch: pytest.MonkeyPatch, watched: Mapping[str, list], cache: 
         watched["batches"].append(len(segments))
         return stream(self, segments, *more)
 
-    monkeypatch.setattr(loading, "load_models", load_and_keep)
+    monkeypatch.setattr(loading, "load_models", load_and_record)
     monkeypatch.setattr(Bark, "stream", stream_and_count)
     for stage in (semantic, coarse):
 
-        def make_and_tell(model, rows, length, cached, *which, make=stage.make_decoder):
+        def make_and_record(model, rows, length, cached, *which, make=stage.make_decoder):
             watched["cached"].append(cached)
             return make(model, rows, length, cached, *which)
 
-        monkeypatch.setattr(stage, "make_decoder", make_and_tell)
+        monkeypatch.setattr(stage, "make_decoder", make_and_record)
 
 
 def _make_inputs(make_voice) -> None:
-    segments = [{"text": "Made before.", "seeds": {"segment": 5}}]
-    manifest = {"format": 1, "text": "Made before.", "seed": 5, "prompt": 0, "take": 0, "segments": segments}
+    segments = [{"text": "Spoken before.", "seeds": {"segment": 5}}]
+    manifest = {"format": 1, "text": "Spoken before.", "seed": 5, "prompt": 0, "take": 0, "segments": segments}
     texts = {
         "two.txt": "One dog.\nTwo cats.\n",
         "chapter.txt": "One dog is here.\n\nTwo cats are there.\n\n***\n\nThree birds are away.\n",
@@ -180,7 +180,7 @@ def _make_inputs(make_voice) -> None:
     }
     for name, text in texts.items():
         Path(name).write_text(text, encoding="utf-8")
-    Path("old.txt").write_bytes("Да".encode("cp1251"))  # as auto finds out
+    Path("old.txt").write_bytes("Да".encode("cp1251"))  # what --text_encoding auto detects
     make_voice(8.0).save("someone.npz")
     make_voice(0.5, seed=1).save("short.npz")
     Path("voices").mkdir()
@@ -209,67 +209,70 @@ def _tokens(clip: Path, segments: int) -> list[Tokens]:
     return [{"semantic": voice.semantic, "coarse": voice.coarse, "fine": voice.fine}]
 
 
-# ---- what is expected -----------------------------------------------------------------------------------------------
+# ---- expected results -----------------------------------------------------------------------------------------------
 
 
-def first_stage_that_differs(plain: list[Tokens], given: list[Tokens]) -> str | None:
+def first_stage_that_differs(plain: list[Tokens], with_flag: list[Tokens]) -> str | None:
     for stage in ("semantic", "coarse", "fine"):
-        if not all(np.array_equal(a[stage], b[stage]) for a, b in zip(plain, given, strict=True)):
+        if not all(np.array_equal(a[stage], b[stage]) for a, b in zip(plain, with_flag, strict=True)):
             return stage
     return None
 
 
 def changes(stage: str) -> Expect:
     """The flag changes this stage's tokens, and those of no stage before it."""
-    return lambda plain, given: (
-        (plain.status, given.status) == (0, 0) and first_stage_that_differs(plain.tokens[0], given.tokens[0]) == stage
+    return lambda plain, with_flag: (
+        (plain.status, with_flag.status) == (0, 0)
+        and first_stage_that_differs(plain.tokens[0], with_flag.tokens[0]) == stage
     )
 
 
-def same_as(line: str) -> Callable[[Run, Made], bool]:
+def same_as(line: str) -> Callable[[Run, CommandResult], bool]:
     """The flag gives the tokens of this other command line."""
-    return lambda run, given: first_stage_that_differs(run(line).tokens[0], given.tokens[0]) is None
+    return lambda run, with_flag: first_stage_that_differs(run(line).tokens[0], with_flag.tokens[0]) is None
 
 
-def stage_as_in(stage: str, line: str) -> Callable[[Run, Made], bool]:
+def stage_as_in(stage: str, line: str) -> Callable[[Run, CommandResult], bool]:
     """The flag gives this stage the tokens of another command line."""
-    return lambda run, given: np.array_equal(given.tokens[0][0][stage], run(line).tokens[0][0][stage])
+    return lambda run, with_flag: np.array_equal(with_flag.tokens[0][0][stage], run(line).tokens[0][0][stage])
 
 
-def differs(part: Callable[[Made], object], then: object) -> Expect:
-    """`part` of what was made is `then` with the flag, and something else without."""
-    return lambda plain, given: part(plain) != then and part(given) == then
+def differs(part: Callable[[CommandResult], object], then: object) -> Expect:
+    """`part` of the result is `then` with the flag, and something else without it."""
+    return lambda plain, with_flag: part(plain) != then and part(with_flag) == then
 
 
-def tells(words: str) -> Expect:
-    """stderr says `words` with the flag alone."""
-    return lambda plain, given: words not in plain.error and words in given.error
+def stderr_contains(words: str) -> Expect:
+    """stderr contains `words` only with the flag."""
+    return lambda plain, with_flag: words not in plain.error and words in with_flag.error
 
 
-def refuses(words: str) -> Expect:
-    """With the flag the run stops with an error that says `words`."""
-    return lambda plain, given: given.status == 2 and words in given.error and words not in plain.error
+def fails_with(words: str) -> Expect:
+    """With the flag the run fails with an error that contains `words`."""
+    return lambda plain, with_flag: with_flag.status == 2 and words in with_flag.error and words not in plain.error
 
 
-def hears(index: int, *history: int) -> Expect:
-    """Segment `index` hears (semantic tokens, coarse frames, fine frames), and did not without the flag."""
-    return lambda plain, given: plain.history(index) != given.history(index) and given.history(index) == history
+def history_is(index: int, *history: int) -> Expect:
+    """Segment `index` has a history of these lengths (semantic tokens, coarse frames, fine frames) only with the flag."""
+    return lambda plain, with_flag: (
+        plain.history(index) != with_flag.history(index) and with_flag.history(index) == history
+    )
 
 
 def longer_by(seconds: float) -> Expect:
-    return lambda plain, given: len(given.audio[0]) - len(plain.audio[0]) == round(seconds * 24_000)
+    return lambda plain, with_flag: len(with_flag.audio[0]) - len(plain.audio[0]) == round(seconds * 24_000)
 
 
-def splits(*pieces: str) -> Expect:
-    return lambda plain, given: plain.out != given.out and given.out == list(pieces)
+def stdout_is(*pieces: str) -> Expect:
+    return lambda plain, with_flag: plain.out != with_flag.out and with_flag.out == list(pieces)
 
 
 def on_the_cpu(*stages: str) -> Expect:
-    """With the flag these stages are kept on the CPU; without it none is."""
-    return lambda plain, given: (
+    """With the flag exactly these stages are on the CPU; without it none is."""
+    return lambda plain, with_flag: (
         {p.device for p in plain.placements.values()} == {ACCELERATOR}
-        and {name for name, p in given.placements.items() if p.device == torch.device("cpu")} == set(stages)
-        and given.status == 0
+        and {name for name, p in with_flag.placements.items() if p.device == torch.device("cpu")} == set(stages)
+        and with_flag.status == 0
     )
 
 
@@ -285,21 +288,21 @@ def without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_mps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Apple's GPU that can be seen; what would be built on it says so instead."""
+    """An Apple GPU is visible; building a model on it raises an error that says so."""
     build = loading.build
 
-    def tell(weights, stage, dtype, device, name):
+    def build_or_fail(weights, stage, dtype, device, name):
         if device.type == "mps":
             raise CheckpointError("built on mps")
         return build(weights, stage, dtype, device, name)
 
     without_cuda(monkeypatch)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(loading, "build", tell)
+    monkeypatch.setattr(loading, "build", build_or_fail)
 
 
 def with_small_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The published small model is another demo; its stages tell their source."""
+    """The published small model is a second demo, whose stages record their source."""
     from bark_infinity.checkpoints import finding as checkpoints
 
     def find(model: str, *_) -> Babbler:
@@ -340,66 +343,68 @@ def with_quick_reports(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(reports.REPORTS, name, lambda name=name: f"the report {name}")
 
 
-# ---- small pieces of the table --------------------------------------------------------------------------------------
+# ---- parts of the table --------------------------------------------------------------------------------------
 
 
 def from_small(*stages: str) -> Expect:
-    """With the flag these stages come from the small model, and without it none does."""
+    """With the flag exactly these stages come from the small model; without it none does."""
 
-    def small(made: Made) -> set[str]:
-        return {name for name, stage in made.manifests[0]["stages"].items() if stage["source"] == "small"}
+    def small(result: CommandResult) -> set[str]:
+        return {name for name, stage in result.manifests[0]["stages"].items() if stage["source"] == "small"}
 
     return differs(small, set(stages))
 
 
-def dtypes(made: Made) -> set[str]:
-    return {stage["dtype"] for stage in made.manifests[0]["stages"].values()}
+def dtypes(result: CommandResult) -> set[str]:
+    return {stage["dtype"] for stage in result.manifests[0]["stages"].values()}
 
 
-def seeds(made: Made) -> list[int]:
-    return [segment["seeds"]["segment"] for segment in made.manifests[0]["segments"]]
+def seeds(result: CommandResult) -> list[int]:
+    return [segment["seeds"]["segment"] for segment in result.manifests[0]["segments"]]
 
 
-def n_tokens(made: Made) -> int:
-    return made.segment()["semantic_tokens"]
+def n_tokens(result: CommandResult) -> int:
+    return result.segment()["semantic_tokens"]
 
 
-def n_tries(made: Made) -> int:
-    return len(made.segment().get("tries", [made]))
+def n_tries(result: CommandResult) -> int:
+    return len(result.segment().get("tries", [result]))
 
 
-def faults(made: Made) -> set[str] | None:
-    """Names of what is wrong with the first segment; None if nobody looked."""
-    found = made.segment().get("faults")
+def faults(result: CommandResult) -> set[str] | None:
+    """Names of the first segment's faults; None if it was not checked."""
+    found = result.segment().get("faults")
     return None if found is None else set(found)
 
 
-def only_the_third_segment_differs(plain: Made, given: Made) -> bool:
-    pairs = list(zip(plain.tokens[0], given.tokens[0], strict=True))
+def only_the_third_segment_differs(plain: CommandResult, with_flag: CommandResult) -> bool:
+    pairs = list(zip(plain.tokens[0], with_flag.tokens[0], strict=True))
     return [first_stage_that_differs([a], [b]) is None for a, b in pairs] == [True, True, False]
 
 
-def made_again_bit_for_bit(run: Run, _: Made) -> bool:
+def reproduced_bit_for_bit(run: Run, _: CommandResult) -> bool:
     first = run(f"{HELLO} --seed 8 --output_filename first")
     again = run("--model demo --device cpu --from_manifest bark_samples/first.json")
-    return "bit for bit" in again.error and again.said() == first.said()
+    return "bit for bit" in again.error and again.semantic_tokens() == first.semantic_tokens()
 
 
-def second_segment_anew(run: Run, _: Made) -> bool:
+def second_segment_is_regenerated(run: Run, _: CommandResult) -> bool:
     first = run(f"{TWO} {SPEAKER} --output_filename first")
     again = run(f"--model demo --device cpu --from_manifest bark_samples/first.json {SPEAKER} --regenerate 2")
-    return again.said(0, 0) == first.said(0, 0) and again.said(0, 1) != first.said(0, 1)
+    return again.semantic_tokens(0, 0) == first.semantic_tokens(0, 0) and again.semantic_tokens(
+        0, 1
+    ) != first.semantic_tokens(0, 1)
 
 
-def same_tokens_in_another_dress(run: Run, _: Made) -> bool:
+def restitched_with_the_same_tokens(run: Run, _: CommandResult) -> bool:
     first = run(f"{TWO} --output_filename first")
     again = run("--model demo --device cpu --from_manifest bark_samples/first.json --restitch --gain_db -20")
     softer = np.allclose(again.audio[0], first.audio[0] / 10, atol=1e-4)
-    return softer and not again.batches and again.said(0, 1) == first.said(0, 1)
+    return softer and not again.batches and again.semantic_tokens(0, 1) == first.semantic_tokens(0, 1)
 
 
 def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
-    """Every run is the second one: the first was stopped when it had made one segment."""
+    """Every run resumes one that was interrupted after its first segment."""
     perform, stream = commands.speak, Bark.stream
 
     def stream_once(*arguments):
@@ -418,8 +423,8 @@ def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
 
 def ffmpeg_case() -> Case:
     if shutil.which("ffmpeg") is None:
-        return Case(HELLO, "-b:a 64k", refuses("through ffmpeg"))
-    return Case(f"{HELLO} --output_format m4a", "-nonsense 1", tells("ffmpeg cannot make"))
+        return Case(HELLO, "-b:a 64k", fails_with("through ffmpeg"))
+    return Case(f"{HELLO} --output_format m4a", "-nonsense 1", stderr_contains("ffmpeg cannot make"))
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
@@ -437,93 +442,109 @@ QUARTER = f"{TWO} {SPEAKER} --semantic_history_future_weight 0.25 --coarse_histo
 QUARTER += "--fine_history_future_weight 0.25"
 NO_DOWNLOADS = "--model small --model_dir nowhere --text_prompt Hello"
 
-SHY = f"{HELLO} --check_min_loudness_db 0"  # which nothing is
+SHY = f"{HELLO} --check_min_loudness_db 0"  # a threshold that no segment reaches
 LONG = f"{DEMO} --fine_temp 0 --text_prompt Hi --semantic_max_gen_duration_s 4 "
 LONG += "--semantic_token_repeat_penalty 1e9"  # one sound for 4 s
 BRIEF = f"{DEMO} --fine_temp 0 --semantic_min_eos_p 0.0001 --text_prompt '{' '.join(STORY)}'"
 
 ALIVE: dict[str, Case] = {
     # Input
-    "text_prompt": Case("--text_splits_only", "Hello", splits("Hello")),
-    "text_encoding": Case("--text_splits_only --prompt_file old.txt", "koi8-r", splits("дЮ")),
-    "prompt_file": Case("--text_splits_only", "two.txt", splits("One dog. Two cats.")),
-    "from_manifest": Case("--text_splits_only", "before.json", splits("Made before."), made_again_bit_for_bit),
+    "text_prompt": Case("--text_splits_only", "Hello", stdout_is("Hello")),
+    "text_encoding": Case("--text_splits_only --prompt_file old.txt", "koi8-r", stdout_is("дЮ")),
+    "prompt_file": Case("--text_splits_only", "two.txt", stdout_is("One dog. Two cats.")),
+    "from_manifest": Case("--text_splits_only", "before.json", stdout_is("Spoken before."), reproduced_bit_for_bit),
     "regenerate": Case(
-        f"{DEMO} --from_manifest before.json", "2", refuses("has the segments 1 to 1"), second_segment_anew
+        f"{DEMO} --from_manifest before.json", "2", fails_with("has the segments 1 to 1"), second_segment_is_regenerated
     ),
     "restitch": Case(
-        f"{DEMO} --from_manifest before.json", "", refuses("keeps the clip's tokens"), same_tokens_in_another_dress
+        f"{DEMO} --from_manifest before.json",
+        "",
+        fails_with("keeps the clip's tokens"),
+        restitched_with_the_same_tokens,
     ),
-    "split_input_into_separate_prompts_by": Case("--dry_run --prompt_file two.txt", "line", tells("2 clips")),
+    "split_input_into_separate_prompts_by": Case("--dry_run --prompt_file two.txt", "line", stderr_contains("2 clips")),
     "split_input_into_separate_prompts_by_value": Case(
-        "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", tells("2 clips")
+        "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", stderr_contains("2 clips")
     ),
     "history_prompt": Case(
-        HELLO, "someone.npz", hears(0, 256, 315, FINE), lambda _, made: "SPK-someone" in made.out[0]
+        HELLO, "someone.npz", history_is(0, 256, 315, FINE), lambda _, with_flag: "SPK-someone" in with_flag.out[0]
     ),
-    "audio_file_as_history_prompt": Case(HELLO, "absent.wav", refuses("absent.wav")),
+    "audio_file_as_history_prompt": Case(HELLO, "absent.wav", fails_with("absent.wav")),
     "bark_speaker_as_the_prompt": Case(
         SHORT + " --output_filename x",
         "short.npz",
-        lambda plain, given: given.said() == Voice.load("short.npz").semantic.tolist() != plain.said(),
+        lambda plain, with_flag: (
+            with_flag.semantic_tokens() == Voice.load("short.npz").semantic.tolist() != plain.semantic_tokens()
+        ),
     ),
-    "list_speakers": Case(f"{ASKS} --output_dir voices", "", splits("mine", "demo_female", "demo_male")),
-    "dry_run": Case(HELLO, "", lambda plain, given: bool(plain.files) and (given.out, given.files) == ([], [])),
-    "text_splits_only": Case(HELLO, "", lambda plain, given: (given.out, given.files) == (["Hello"], [])),
+    "list_speakers": Case(f"{ASKS} --output_dir voices", "", stdout_is("mine", "demo_female", "demo_male")),
+    "dry_run": Case(
+        HELLO, "", lambda plain, with_flag: bool(plain.files) and (with_flag.out, with_flag.files) == ([], [])
+    ),
+    "text_splits_only": Case(HELLO, "", lambda plain, with_flag: (with_flag.out, with_flag.files) == (["Hello"], [])),
     # Output
-    "output_dir": Case(HELLO, "elsewhere", lambda _, given: {Path(f).parts[0] for f in given.files} == {"elsewhere"}),
-    "output_filename": Case(HELLO, "some/mine.wav", splits("bark_samples/some/mine.wav")),
+    "output_dir": Case(
+        HELLO, "elsewhere", lambda _, with_flag: {Path(f).parts[0] for f in with_flag.files} == {"elsewhere"}
+    ),
+    "output_filename": Case(HELLO, "some/mine.wav", stdout_is("bark_samples/some/mine.wav")),
     "output_format": Case(
         HELLO,
         "flac",
-        splits("bark_samples/Hello-SPK-random.flac"),
+        stdout_is("bark_samples/Hello-SPK-random.flac"),
         lambda _, g: soundfile.info(g.out[0]).format == "FLAC",
     ),
     "output_format_ffmpeg_parameters": ffmpeg_case(),
     "always_save_speaker": Case(
         HELLO,
         "false",
-        lambda plain, given: set(plain.files) - set(given.files) == {"bark_samples/Hello-SPK-random.npz"},
+        lambda plain, with_flag: set(plain.files) - set(with_flag.files) == {"bark_samples/Hello-SPK-random.npz"},
     ),
     "output_iterations": Case(
-        HELLO, "2", differs(lambda made: len(made.manifests), 2), lambda _, given: given.said(0) != given.said(1)
+        HELLO,
+        "2",
+        differs(lambda result: len(result.manifests), 2),
+        lambda _, with_flag: with_flag.semantic_tokens(0) != with_flag.semantic_tokens(1),
     ),
     "hoarder_mode": Case(
         HELLO,
         "",
-        lambda plain, given: "bark_samples/Hello-SPK-random.segments/1.wav" in set(given.files) - set(plain.files),
+        lambda plain, with_flag: (
+            "bark_samples/Hello-SPK-random.segments/1.wav" in set(with_flag.files) - set(plain.files)
+        ),
     ),
-    "extra_stats": Case(HELLO, "", lambda plain, given: "entropy" in given.out[0] and "entropy" not in plain.out[0]),
+    "extra_stats": Case(
+        HELLO, "", lambda plain, with_flag: "entropy" in with_flag.out[0] and "entropy" not in plain.out[0]
+    ),
     "resume": Case(
         f"{TWO} --batch_size 1",
         "false",
-        lambda plain, given: (plain.batches, given.batches) == ([1, 1], [1, 1, 1]),
-        lambda _, given: "were done" not in given.error,
+        lambda plain, with_flag: (plain.batches, with_flag.batches) == ([1, 1], [1, 1, 1]),
+        lambda _, with_flag: "were done" not in with_flag.error,
         prepare=with_an_unfinished_run,
     ),
-    "show_generation_times": Case(HELLO, "", tells("codec")),
+    "show_generation_times": Case(HELLO, "", stderr_contains("codec")),
     "silent": Case(
         HELLO,
         "",
-        lambda plain, given: "0/1 segment" in plain.error and "0/1 segment" not in given.error,
+        lambda plain, with_flag: "0/1 segment" in plain.error and "0/1 segment" not in with_flag.error,
         prepare=with_a_terminal,
     ),
-    "render_npz_samples": Case(SHORT, "voices", splits("voices/mine.wav")),
+    "render_npz_samples": Case(SHORT, "voices", stdout_is("voices/mine.wav")),
     # Model
-    "model": Case("--model_dir nowhere --offline --text_prompt Hello", "small", refuses("suno/bark-small")),
-    "model_dir": Case(NO_DOWNLOADS, "downloads", refuses("downloads"), prepare=with_a_broken_download),
-    "offline": Case(NO_DOWNLOADS, "", refuses("--offline is set")),
+    "model": Case("--model_dir nowhere --offline --text_prompt Hello", "small", fails_with("suno/bark-small")),
+    "model_dir": Case(NO_DOWNLOADS, "downloads", fails_with("downloads"), prepare=with_a_broken_download),
+    "offline": Case(NO_DOWNLOADS, "", fails_with("--offline is set")),
     "force_reload": Case(
-        f"{NO_DOWNLOADS} --model_dir downloads", "", refuses("HF_HUB_OFFLINE is set"), prepare=with_a_broken_download
+        f"{NO_DOWNLOADS} --model_dir downloads", "", fails_with("HF_HUB_OFFLINE is set"), prepare=with_a_broken_download
     ),
     "convert_model": Case(
         f"{SHORT} --dtype float32",
         "saved",
-        splits("saved"),
+        stdout_is("saved"),
         lambda run, _: same_as(HELLO)(run, run(HELLO.replace("demo", "saved"))),
     ),
-    "device": Case(HELLO, "cuda", refuses("sees no CUDA GPU"), prepare=without_cuda),
-    "dtype": Case(HELLO, "int8", differs(dtypes, {"int8"}), lambda run, given: not same_as(HELLO)(run, given)),
+    "device": Case(HELLO, "cuda", fails_with("sees no CUDA GPU"), prepare=without_cuda),
+    "dtype": Case(HELLO, "int8", differs(dtypes, {"int8"}), lambda run, with_flag: not same_as(HELLO)(run, with_flag)),
     "text_use_gpu": Case(DIRECTML, "false", on_the_cpu("semantic"), prepare=with_directml),
     "coarse_use_gpu": Case(DIRECTML, "false", on_the_cpu("coarse"), prepare=with_directml),
     "fine_use_gpu": Case(DIRECTML, "false", on_the_cpu("fine"), prepare=with_directml),
@@ -533,21 +554,26 @@ ALIVE: dict[str, Case] = {
     "fine_use_small": Case(HELLO, "", from_small("fine"), prepare=with_small_model),
     "use_smaller_models": Case(HELLO, "", from_small("semantic", "coarse", "fine"), prepare=with_small_model),
     "offload_cpu": Case(
-        DIRECTML, "", differs(lambda made: {p.offload for p in made.placements.values()}, {True}), prepare=with_directml
+        DIRECTML,
+        "",
+        differs(lambda result: {p.offload for p in result.placements.values()}, {True}),
+        prepare=with_directml,
     ),
     "global_enable_mps": Case(
         AUTO,
         "false",
-        lambda plain, given: "built on mps" in plain.error and given.status == 0,
+        lambda plain, with_flag: "built on mps" in plain.error and with_flag.status == 0,
         prepare=with_mps,
     ),
     "suno_use_directml": Case(
         AUTO,
         "",
-        differs(lambda made: {p.device for p in made.placements.values()}, {ACCELERATOR}),
+        differs(lambda result: {p.device for p in result.placements.values()}, {ACCELERATOR}),
         prepare=with_directml,
     ),
-    "batch_size": Case(f"{TWO} {SPEAKER}", "1", lambda plain, given: (plain.batches, given.batches) == ([2], [1, 1])),
+    "batch_size": Case(
+        f"{TWO} {SPEAKER}", "1", lambda plain, with_flag: (plain.batches, with_flag.batches) == ([2], [1, 1])
+    ),
     # Sampling
     "text_temp": Case(HELLO, "0", changes("semantic"), stage_as_in("semantic", f"{GREEDY} --seed 4")),
     "semantic_temp": Case(
@@ -569,19 +595,23 @@ ALIVE: dict[str, Case] = {
     "semantic_allow_early_stop": Case(ENDS, "false", differs(n_tokens, 30)),
     "confused_travolta_mode": Case(ENDS, "", differs(n_tokens, 30)),
     "extra_confused_travolta_mode": Case(
-        HELLO, "1", differs(lambda made: [segment["text"] for segment in made.manifests[0]["segments"]], ["Hello", ""])
+        HELLO,
+        "1",
+        differs(lambda result: [segment["text"] for segment in result.manifests[0]["segments"]], ["Hello", ""]),
     ),
-    "semantic_use_kv_caching": Case(HELLO, "false", differs(lambda made: made.cached, [False, True]), same_as(HELLO)),
-    "coarse_kv_caching": Case(HELLO, "false", differs(lambda made: made.cached, [True, False]), same_as(HELLO)),
+    "semantic_use_kv_caching": Case(
+        HELLO, "false", differs(lambda result: result.cached, [False, True]), same_as(HELLO)
+    ),
+    "coarse_kv_caching": Case(HELLO, "false", differs(lambda result: result.cached, [True, False]), same_as(HELLO)),
     "semantic_history_oversize_limit": Case(
         f"{HELLO} {SPEAKER}", "0", changes("semantic"), stage_as_in("semantic", HELLO)
     ),
     "coarse_max_coarse_history": Case(f"{HELLO} {SPEAKER}", "60", changes("coarse")),
     "coarse_sliding_window_len": Case(f"{HELLO} {SPEAKER}", "10", changes("coarse")),
     "coarse_history_time_alignment_hack": Case(f"{HELLO} {SPEAKER}", "-8", changes("coarse")),
-    "absolute_semantic_history_only": Case(f"{HELLO} {SPEAKER}", "", hears(0, 256, 0, 0)),
+    "absolute_semantic_history_only": Case(f"{HELLO} {SPEAKER}", "", history_is(0, 256, 0, 0)),
     "absolute_semantic_history_only_every_x": Case(
-        f"{TWO} {SPEAKER}", "2", hears(1, 256, 0, 0), lambda _, given: given.history(0) == (256, 315, FINE)
+        f"{TWO} {SPEAKER}", "2", history_is(1, 256, 0, 0), lambda _, with_flag: with_flag.history(0) == (256, 315, FINE)
     ),
     "negative_text_prompt": Case(HELLO, "Shout", changes("semantic")),
     "negative_text_prompt_logits_scale": Case(NEGATIVE, "3", changes("semantic")),
@@ -594,7 +624,10 @@ ALIVE: dict[str, Case] = {
     "semantic_mirostat_tau": Case(f"{HELLO} --semantic_use_mirostat_sampling", "12", changes("semantic")),
     "semantic_mirostat_learning_rate": Case(f"{HELLO} --semantic_mirostat_tau 10", "0.1", changes("semantic")),
     "semantic_token_repeat_penalty": Case(
-        HELLO, "1e9", changes("semantic"), lambda run, given: len(set(given.said())) < len(set(run(HELLO).said())) / 2
+        HELLO,
+        "1e9",
+        changes("semantic"),
+        lambda run, with_flag: len(set(with_flag.semantic_tokens())) < len(set(run(HELLO).semantic_tokens())) / 2,
     ),
     "semantic_inverted_p": Case(
         ENDLESS, "0", changes("semantic"), stage_as_in("semantic", f"{ENDLESS} --semantic_bottom_k 1")
@@ -607,7 +640,7 @@ ALIVE: dict[str, Case] = {
     "single_starting_seed": Case(
         UNSEEDED,
         "7",
-        lambda plain, given: 7 == seeds(given)[0] != seeds(given)[1] and seeds(plain)[0] != 7,
+        lambda plain, with_flag: 7 == seeds(with_flag)[0] != seeds(with_flag)[1] and seeds(plain)[0] != 7,
         same_as(f"{UNSEEDED} --single_starting_seed 7"),
     ),
     "semantic_seed": Case(
@@ -618,47 +651,49 @@ ALIVE: dict[str, Case] = {
     ),
     "fine_seed": Case(FIXED, "9", changes("fine"), stage_as_in("fine", f"{FIXED} --fine_seed 9 --seed 4")),
     # Long clips
-    "split_character_goal_length": Case(SPLITS, "40", splits(STORY[0], " ".join(STORY[1:]))),
+    "split_character_goal_length": Case(SPLITS, "40", stdout_is(STORY[0], " ".join(STORY[1:]))),
     "split_character_max_length": Case(
-        SPLITS, "40", lambda plain, given: max(map(len, given.out)) <= 40 < max(map(len, plain.out))
+        SPLITS, "40", lambda plain, with_flag: max(map(len, with_flag.out)) <= 40 < max(map(len, plain.out))
     ),
     "split_character_jitter": Case(
-        f"{SPLITS} --seed 5 --split_character_goal_length 40", "30", lambda plain, given: plain.out != given.out
+        f"{SPLITS} --seed 5 --split_character_goal_length 40", "30", lambda plain, with_flag: plain.out != with_flag.out
     ),
-    "split_each_text_prompt_by": Case(SPLITS, "sentence", splits(*STORY)),
+    "split_each_text_prompt_by": Case(SPLITS, "sentence", stdout_is(*STORY)),
     "split_each_text_prompt_by_value": Case(
-        f"{SPLITS} --split_each_text_prompt_by sentence", "2", splits(" ".join(STORY[:2]), STORY[2])
+        f"{SPLITS} --split_each_text_prompt_by sentence", "2", stdout_is(" ".join(STORY[:2]), STORY[2])
     ),
     "group_text_by_counting": Case(
         f"{SPLITS} --split_each_text_prompt_by sentence --split_each_text_prompt_by_value 11",
         "word",
-        splits(" ".join(STORY[:2]), STORY[2]),
+        stdout_is(" ".join(STORY[:2]), STORY[2]),
     ),
     "split_type_string": Case(
         f"{SPLITS} --split_each_text_prompt_by string --split_each_text_prompt_by_value 2",
         ", ",
-        splits(
+        stdout_is(
             "The old dog walked home because it rained. It slept. Then the sun came out", "and the dog ran off again."
         ),
     ),
-    "prompt_text_prefix": Case(ASKS.replace("--dry_run", "--text_splits_only"), "Well,", splits("Well, Hello")),
-    "prompt_text_suffix": Case(ASKS.replace("--dry_run", "--text_splits_only"), "there", splits("Hello there")),
-    "separate_prompts": Case(TWO, "", hears(1, 0, 0, 0)),
+    "prompt_text_prefix": Case(ASKS.replace("--dry_run", "--text_splits_only"), "Well,", stdout_is("Well, Hello")),
+    "prompt_text_suffix": Case(ASKS.replace("--dry_run", "--text_splits_only"), "there", stdout_is("Hello there")),
+    "separate_prompts": Case(TWO, "", history_is(1, 0, 0, 0)),
     "stable_mode_interval": Case(THREE, "0", only_the_third_segment_differs),
-    "semantic_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 64, 315, FINE)),
-    "coarse_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 79, FINE)),
-    "fine_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", hears(0, 256, 315, FINE // 4)),
-    "semantic_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 64, 315, FINE)),
-    "coarse_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 79, FINE)),
-    "fine_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", hears(1, 256, 315, FINE // 4)),
-    "semantic_prev_segment_weight": Case(QUARTER, "1", hears(1, 64 + 15, 79, FINE // 4)),
-    "coarse_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79 + 22, FINE // 4)),
-    "fine_prev_segment_weight": Case(QUARTER, "1", hears(1, 64, 79, FINE // 4 + 22)),
-    "custom_audio_processing_function": Case(f"{HELLO} {SPEAKER}", "mix.py:less", hears(0, 64, 79, FINE // 4)),
+    "semantic_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", history_is(0, 64, 315, FINE)),
+    "coarse_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", history_is(0, 256, 79, FINE)),
+    "fine_history_starting_weight": Case(f"{HELLO} {SPEAKER}", "0.25", history_is(0, 256, 315, FINE // 4)),
+    "semantic_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", history_is(1, 64, 315, FINE)),
+    "coarse_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", history_is(1, 256, 79, FINE)),
+    "fine_history_future_weight": Case(f"{TWO} {SPEAKER}", "0.25", history_is(1, 256, 315, FINE // 4)),
+    "semantic_prev_segment_weight": Case(QUARTER, "1", history_is(1, 64 + 15, 79, FINE // 4)),
+    "coarse_prev_segment_weight": Case(QUARTER, "1", history_is(1, 64, 79 + 22, FINE // 4)),
+    "fine_prev_segment_weight": Case(QUARTER, "1", history_is(1, 64, 79, FINE // 4 + 22)),
+    "custom_audio_processing_function": Case(f"{HELLO} {SPEAKER}", "mix.py:less", history_is(0, 64, 79, FINE // 4)),
     "add_silence_between_segments": Case(TWO, "1", longer_by(0.75)),
     "add_silence_between_paragraphs": Case(CHAPTER, "1.4", longer_by(0.8)),
     "add_silence_at_scene_breaks": Case(CHAPTER, "2.5", longer_by(1.0)),
-    "gain_db": Case(HELLO, "-20", lambda plain, given: np.allclose(given.audio[0], plain.audio[0] / 10, atol=1e-4)),
+    "gain_db": Case(
+        HELLO, "-20", lambda plain, with_flag: np.allclose(with_flag.audio[0], plain.audio[0] / 10, atol=1e-4)
+    ),
     "check_segments": Case(
         SHY, "retry", differs(n_tries, 3), lambda run, _: faults(run(f"{HELLO} --check_segments off")) is None
     ),
@@ -666,24 +701,26 @@ ALIVE: dict[str, Case] = {
     "check_min_loudness_db": Case(HELLO, "0", differs(faults, {"quiet_dbfs"})),
     "check_max_clipped_percent": Case(HELLO, "0", differs(faults, {"clipped_percent"}), prepare=with_clipped_sound),
     "check_max_repeat_s": Case(HELLO, "0.01", differs(faults, {"repeated_s"})),
-    "check_max_length_ratio": Case(LONG, "40", differs(lambda made: "too_long_ratio" in faults(made), False)),
+    "check_max_length_ratio": Case(LONG, "40", differs(lambda result: "too_long_ratio" in faults(result), False)),
     "check_min_length_ratio": Case(BRIEF, "0", differs(faults, set())),
     # More
-    "config": Case("--text_splits_only", "settings.toml", splits("From a file.")),
+    "config": Case("--text_splits_only", "settings.toml", stdout_is("From a file.")),
     "print_config": Case(
-        f"{ASKS} --text_temp 0.25", "", lambda plain, given: not plain.out and "text_temp = 0.25" in given.out
+        f"{ASKS} --text_temp 0.25", "", lambda plain, with_flag: not plain.out and "text_temp = 0.25" in with_flag.out
     ),
-    "print_completion": Case(ASKS, "bash", lambda plain, given: not plain.out and "--text_temp" in "".join(given.out)),
-    **{name: Case(ASKS, "", tells(f"the report {name}"), prepare=with_quick_reports) for name in REPORTS},
+    "print_completion": Case(
+        ASKS, "bash", lambda plain, with_flag: not plain.out and "--text_temp" in "".join(with_flag.out)
+    ),
+    **{name: Case(ASKS, "", stderr_contains(f"the report {name}"), prepare=with_quick_reports) for name in REPORTS},
     "show_all_reports": Case(
         ASKS,
         "",
-        lambda plain, given: (
-            "the report" not in plain.error and all(f"the report {name}" in given.error for name in REPORTS)
+        lambda plain, with_flag: (
+            "the report" not in plain.error and all(f"the report {name}" in with_flag.error for name in REPORTS)
         ),
         prepare=with_quick_reports,
     ),
-    "loglevel": Case("--dry_run --text_prompt=", "DEBUG", tells("Traceback")),
+    "loglevel": Case("--dry_run --text_prompt=", "DEBUG", stderr_contains("Traceback")),
 }
 
 
@@ -692,16 +729,16 @@ def test_every_flag_has_a_case():
 
 
 @pytest.mark.parametrize("name", ALIVE)
-def test_a_flag_does_what_it_says(name, run, plain_runs, monkeypatch):
+def test_flag_has_its_effect(name, run, plain_runs, monkeypatch):
     case = ALIVE[name]
     if case.prepare is not None:
         case.prepare(monkeypatch)
         plain = run(case.base)
     else:
         plain = plain_runs.setdefault(case.base, plain_runs.get(case.base) or run(case.base))
-    shutil.rmtree("bark_samples", ignore_errors=True)  # so that names do not tell which came first
+    shutil.rmtree("bark_samples", ignore_errors=True)  # so that both runs get the same file names
     shown = f"--{name}" + (f"={shlex.quote(case.value)}" if case.value else "")
-    given = run(f"{case.base} {shown}")
+    with_flag = run(f"{case.base} {shown}")
     assert not case.expect(plain, plain), f"{shown} would pass if nothing read it"
-    assert case.expect(plain, given), f"{shown}\nwithout: {plain}\nwith: {given}"
-    assert case.more(run, given), f"{shown}\nwith: {given}"
+    assert case.expect(plain, with_flag), f"{shown}\nwithout: {plain}\nwith: {with_flag}"
+    assert case.more(run, with_flag), f"{shown}\nwith: {with_flag}"

@@ -1,4 +1,4 @@
-"""Layers of settings: the command line undoes whatever a settings file or a manifest says."""
+"""Precedence of settings: the command line overrides a settings file or a manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bark_infinity.options.table import Options, flags
 
 
 @pytest.mark.parametrize(
-    ("file", "given", "expected"),
+    ("file", "command_line", "expected"),
     [
         (
             {"check_segments": "retry", "retries": 4, "check_min_loudness_db": -50.0},
@@ -45,14 +45,14 @@ from bark_infinity.options.table import Options, flags
         ({"force_reload": True}, {"offline": True}, {"offline": True}),
     ],
 )  # fmt: skip
-def test_the_nearer_layer_wins_and_what_it_makes_idle_is_left_out(file, given, expected):
-    settings = layered(given, file)
-    assert settings == (given if expected is None else expected)
+def test_nearer_layer_wins_and_settings_it_makes_useless_are_dropped(file, command_line, expected):
+    settings = layered(command_line, file)
+    assert settings == (command_line if expected is None else expected)
     resolve(Options(**settings))
 
 
 @pytest.mark.parametrize(
-    ("file", "given", "message"),
+    ("file", "command_line", "message"),
     [
         ({}, {"check_segments": "off", "retries": 3}, "--retries does nothing without"),
         ({"check_segments": "off"}, {"retries": 3}, "--retries does nothing without"),
@@ -62,14 +62,14 @@ def test_the_nearer_layer_wins_and_what_it_makes_idle_is_left_out(file, given, e
         ({}, {"seed": 1, "single_starting_seed": 2}, "exclude each other"),
     ],
 )
-def test_contradictions_of_one_layer_are_refused(file, given, message):
+def test_contradictions_of_one_layer_are_refused(file, command_line, message):
     with pytest.raises(UsageError, match=message):
-        resolve(Options(**layered(given, file)))
+        resolve(Options(**layered(command_line, file)))
 
 
 @pytest.mark.parametrize("line", [line for line in flags() if line.default is None and line.unset is not None])
-def test_every_flag_that_may_be_left_out_can_be_taken_back(line):
-    """By one word, on the command line and in a settings file."""
+def test_every_optional_flag_can_be_unset(line):
+    """With its `unset` word, on the command line and in a settings file."""
     words = [line.unset, line.unset.upper(), *(["auto"] if line.kind is bool else [])]
     assert [line.parse(word) for word in words] == [None] * len(words)
     if line.name in ("config", "print_completion", "from_manifest"):
@@ -83,12 +83,12 @@ def test_every_flag_that_may_be_left_out_can_be_taken_back(line):
     assert getattr(parse([*parts, f"--{line.name}={line.unset}"]), line.name) is None
 
 
-def test_texts_keep_the_word_none():
-    given = parse(["--text_prompt", "none", "--prompt_text_prefix", "None", "--output_filename", "none"])
-    assert (given.text_prompt, given.prompt_text_prefix, given.output_filename) == ("none", "None", "none")
-    assert parse(["--text_prompt", ""]).text_prompt == ""  # refused as a text without words, not taken as left out
+def test_word_none_is_kept_in_texts():
+    options = parse(["--text_prompt", "none", "--prompt_text_prefix", "None", "--output_filename", "none"])
+    assert (options.text_prompt, options.prompt_text_prefix, options.output_filename) == ("none", "None", "none")
+    assert parse(["--text_prompt", ""]).text_prompt == ""  # later refused as a text without words, not treated as unset
 
 
-def test_a_flag_that_has_a_value_always_cannot_be_left_out():
+def test_flag_with_a_required_value_cannot_be_unset():
     with pytest.raises(UsageError, match="--text_temp takes a number, not 'none'"):
         parse(["--text_temp", "none"])

@@ -1,4 +1,4 @@
-"""The documentation says what the program does: flags, modules, tests and links that it names exist, and its examples run."""
+"""The documentation matches the program: the flags, modules, tests and links it names exist, and its examples run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_readme_is_short():
     assert len(README.split()) < MOST_WORDS
 
 
-def test_every_module_is_named_in_the_map():
+def test_every_module_is_in_the_architecture_map():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     modules = {path.relative_to(ROOT / "bark_infinity").as_posix() for path in (ROOT / "bark_infinity").rglob("*.py")}
     named = set(re.findall(r"^\| `([\w/]+\.py)`", page, re.MULTILINE))
@@ -40,19 +40,19 @@ def test_every_module_is_named_in_the_map():
 @pytest.mark.parametrize(
     "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in ("architecture", "python", "promises"))]
 )
-def test_links_lead_to_files(page):
+def test_links_point_to_existing_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert ((ROOT / page).parent / link).exists(), link
 
 
-def test_tests_that_are_named_exist():
+def test_test_files_named_in_promises_exist():
     text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
     for name in re.findall(r"`((?:tests|benchmarks)/[\w/]+\.py)`", text):
         assert (ROOT / name).exists(), name
 
 
-def test_the_list_of_flags_is_the_table():
+def test_flag_reference_is_generated_from_the_table():
     page = (ROOT / "docs" / "flags.md").read_text(encoding="utf-8")
     assert page == flag_reference(), "run python -m bark_infinity.options.readme"
     rows = [row for row in flag_reference().splitlines() if row.startswith("| `--")]
@@ -62,21 +62,21 @@ def test_the_list_of_flags_is_the_table():
         assert len(re.findall(r"(?<!\\)\|", row)) == 4, row
 
 
-def test_every_flag_the_readme_speaks_of_is_there():
+def test_every_flag_in_the_readme_exists():
     known = {name for line in flags() for name in (line.name, *line.aliases)} | {"help", "version"}
     spoken_of = set(re.findall(r"--([a-z]\w+)", README))
     assert spoken_of <= known, spoken_of - known
 
 
 @pytest.mark.parametrize("command", re.findall(r"python bark_perform\.py (--.*)", README))
-def test_the_commands_of_the_readme_are_understood(command):
+def test_commands_in_the_readme_are_parsed(command):
     words = re.split(r" > |`|;|\)", command)[0]
-    given = shlex.split(words.replace("$seed", "1"))
-    if "--from_manifest" not in given and "--config" not in given and "--help" not in given:
-        resolve(parse(given))
+    arguments = shlex.split(words.replace("$seed", "1"))
+    if "--from_manifest" not in arguments and "--config" not in arguments and "--help" not in arguments:
+        resolve(parse(arguments))
 
 
-def test_the_example_of_a_custom_function_works(make_voice):
+def test_custom_function_example_works(make_voice):
     Path("prompts").mkdir()
     VOICE.save("prompts/angry.npz")
     Path("my_history.py").write_text(EXAMPLE)
@@ -92,7 +92,7 @@ def test_the_example_of_a_custom_function_works(make_voice):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-def test_completion_knows_flags_and_choices(shell, capsys):
+def test_completion_offers_flags_and_choices(shell, capsys):
     assert main(["--print_completion", shell]) == 0
     script = capsys.readouterr().out
     assert "bark-infinity" in script

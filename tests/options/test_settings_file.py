@@ -1,4 +1,4 @@
-"""Settings files: every flag goes through one and back, the command line wins, and what is wrong is named with its file."""
+"""Settings files: every flag survives a round trip, the command line wins, and errors name the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 def values(line: Flag) -> st.SearchStrategy:
-    """Whatever a flag can be set to."""
+    """A strategy for the values of a flag."""
     if line.choices:
         return st.sampled_from(line.choices)
     if line.kind is float:
@@ -46,7 +46,7 @@ def some_options(draw) -> Options:
 
 @settings(deadline=None)
 @given(some_options(), st.booleans())
-def test_what_is_printed_is_read_back(options, ascii_only):
+def test_printed_settings_are_read_back_unchanged(options, ascii_only):
     text = config_text(options, ascii_only)
     assert Options(**read_config(write(text))) == options
     assert text.isascii() or not ascii_only
@@ -57,8 +57,8 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]  # UTF-16
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_files_of_powershell_and_notepad_are_read(encoding, line_end):
-    """PowerShell 5 writes UTF-16 with a byte order mark, Notepad all of these."""
+def test_encodings_of_powershell_and_notepad_are_read(encoding, line_end):
+    """PowerShell 5 writes UTF-16 with a byte order mark; Notepad can write any of these encodings."""
     options = Options(text_prompt="Grüße, 世界 🙂", fine_temp=0.25)
     Path("my.toml").write_bytes(config_text(options).replace("\n", line_end).encode(encoding))
     assert Options(**read_config("my.toml")) == options
@@ -66,7 +66,7 @@ def test_files_of_powershell_and_notepad_are_read(encoding, line_end):
     assert read_config("big_endian.toml") == {"seed": 5}
 
 
-def test_a_file_of_another_encoding_is_refused_with_the_mend():
+def test_file_in_another_encoding_is_refused_with_the_remedy():
     Path("my.toml").write_bytes('text_prompt = "Grüße"'.encode("cp1252"))
     with pytest.raises(UsageError, match="neither UTF-8 nor UTF-16; save it as UTF-8"):
         read_config("my.toml")
@@ -84,15 +84,15 @@ def test_the_command_line_wins_over_the_file():
     assert (options.text_temp, options.seed, options.model, options.stable_mode_interval) == (0.3, 2, "small", 3)
 
 
-def test_printed_settings_go_on_following_each_other(capsys):
-    """A file with semantic_temp spelled out would silence --text_temp."""
+def test_printed_settings_keep_inherited_values_unset(capsys):
+    """A file that spelled out the inherited semantic_temp would override --text_temp."""
     assert main(["--print_config", "--text_temp", "0.4"]) == 0
     file = write(capsys.readouterr().out)
     assert resolve(parse(["--config", file])).semantic_temp == 0.4
     assert resolve(parse(["--config", file, "--text_temp", "0.1"])).semantic_temp == 0.1
 
 
-def test_types_are_taken_as_on_the_command_line():
+def test_values_are_parsed_as_on_the_command_line():
     file = write(
         'fine_temp = 0\nin_groups_of_size = 3\nprocess_text_by_each = "WORD"\noffload_cpu = "auto"\ndry_run = "yes"'
     )
@@ -122,14 +122,14 @@ def test_types_are_taken_as_on_the_command_line():
         ("[a.b.c]\nfine_temp = 'warm'", "--fine_temp takes a number"),
     ],
 )
-def test_a_wrong_file_is_named_with_the_place(text, message, capfd):
+def test_error_names_the_file_and_the_setting(text, message, capfd):
     file = write(text)
     assert main(["--config", file]) == 2
     err = " ".join(capfd.readouterr().err.split())
     assert f"--config {file}" in err and message in err
 
 
-def test_files_that_cannot_be_read():
+def test_unreadable_file_raises_usage_error():
     Path("latin.toml").write_bytes(b'text_prompt = "caf\xe9"')
     Path("deep.toml").write_text("a = " + "[" * 100_000)
     Path("tables.toml").write_text(f"[{'.'.join('a' * 3000)}]\nseed = 1")
@@ -144,13 +144,13 @@ def test_files_that_cannot_be_read():
             read_config(name)
 
 
-def test_a_file_from_notepad_is_read():
+def test_byte_order_mark_of_notepad_is_skipped():
     Path("my.toml").write_bytes("seed = 4\r\n".encode("utf-8-sig"))
     assert parse(["--config", "my.toml"]).seed == 4
 
 
 @pytest.mark.parametrize(
-    ("file", "given", "gone"),
+    ("file", "arguments", "overridden"),
     [
         ('text_prompt = "Hello."', ["--prompt_file", "x.txt"], "text_prompt"),
         ("single_starting_seed = 1", ["--seed", "2"], "single_starting_seed"),
@@ -158,12 +158,12 @@ def test_a_file_from_notepad_is_read():
         ('history_prompt = "announcer"', ["--audio_file_as_history_prompt", "x.wav"], "history_prompt"),
     ],
 )
-def test_the_command_line_wins_over_what_it_excludes(file, given, gone):
-    options = parse(["--config", write(file), *given])
-    assert getattr(options, gone) is None
+def test_command_line_overrides_settings_it_excludes(file, arguments, overridden):
+    options = parse(["--config", write(file), *arguments])
+    assert getattr(options, overridden) is None
     resolve(options)
 
 
-def test_values_out_of_range_are_found_whoever_gave_them(capfd):
+def test_values_out_of_range_are_refused(capfd):
     assert main(["--config", write("fine_temp = -1.0")]) == 2
     assert "--fine_temp must be 0.0 or more" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Names of flags in other programs and earlier versions lead to the flag here."""
+"""Suggestions for unknown flags: names from other programs and earlier versions point to the flag here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bark_infinity.options.table import flags
 OWN = {name for line in flags() for name in (line.name, *line.aliases)}
 
 
-def test_the_list_of_other_names_fits_the_table():
-    """Every one of them leads to a flag that is there, and none is one of our own."""
+def test_suggested_flags_exist_and_no_foreign_name_is_one_of_ours():
+    """Every foreign name points to an existing flag and is not itself a flag."""
     lists = [names.split() for names in suggestions._ELSEWHERE.values()]
     others = [*sum(lists, []), *suggestions._WITH_VALUE, *suggestions._NOT_HERE]
     assert len(others) == len(set(others)) and not OWN & set(others)
@@ -61,14 +61,14 @@ def test_the_list_of_other_names_fits_the_table():
         ("--out", "--output_filename"),
     ],
 )
-def test_what_is_suggested(written, meant):
+def test_error_suggests_the_flag_meant(written, meant):
     with pytest.raises(UsageError) as error:
         parse(["--text_prompt", "Hello", written, "3"])
     assert str(error.value).startswith("there is no flag -") and meant in str(error.value)
 
 
 @pytest.mark.parametrize("written", ["--xyzzy", "-z", "--q9"])
-def test_nothing_is_suggested_for_what_resembles_nothing(written):
+def test_unrecognisable_flag_gets_no_suggestion(written):
     with pytest.raises(UsageError, match="--help lists what there is"):
         parse([written])
 
@@ -79,26 +79,26 @@ def test_a_settings_file_gets_the_same_suggestions(tmp_path):
         read_config(str(tmp_path / "a.toml"))
 
 
-def test_other_names_that_are_accepted():
-    given = parse(["--text", "Hello", "--out_path", "x.wav", "--speaker", "announcer"])
-    assert (given.text_prompt, given.output_filename, given.history_prompt) == ("Hello", "x.wav", "announcer")
+def test_aliases_are_accepted():
+    options = parse(["--text", "Hello", "--out_path", "x.wav", "--speaker", "announcer"])
+    assert (options.text_prompt, options.output_filename, options.history_prompt) == ("Hello", "x.wav", "announcer")
     assert parse(["--speaker_idx", "announcer"]).history_prompt == "announcer"
 
 
 @pytest.mark.parametrize("flag", ["--history_prompt", "--bark_speaker_as_the_prompt"])
 @pytest.mark.parametrize("name", ["rec.wav", "somewhere/REC.M4A"])
-def test_a_recording_in_place_of_a_voice_leads_to_cloning(flag, name, capsys, tmp_path):
+def test_recording_given_as_a_voice_suggests_cloning(flag, name, capsys, tmp_path):
     (tmp_path / "rec.wav").write_bytes(b"RIFF")
     text = [] if flag == "--bark_speaker_as_the_prompt" else ["--text_prompt", "Hello"]
     assert main([*text, flag, name, "--dry_run"]) == 2
-    said = " ".join(capsys.readouterr().err.split())
+    stderr = " ".join(capsys.readouterr().err.split())
     assert (
-        said
+        stderr
         == f"error: {name} is a recording and no voice file; clone its voice with --audio_file_as_history_prompt {name}"
     )
 
 
-def test_a_voice_in_place_of_a_recording_leads_to_the_voice(make_voice, tmp_path):
+def test_voice_given_as_a_recording_suggests_history_prompt(make_voice, tmp_path):
     from bark_infinity.errors import VoiceError
     from bark_infinity.voices.recording import read_recording
 

@@ -1,4 +1,4 @@
-"""The one table: complete lines, inherited defaults, environment; and the house's rules that a program can check."""
+"""The option table: complete entries, inherited defaults, environment variables; and the project's rules that a program can check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "bark_infinity"
 
 
 def test_every_flag_is_read_by_live_code():
-    """Each option stands as an attribute of `options` outside the table, or is what another one inherits or becomes."""
+    """Each option is read as an attribute of `options` outside the table, or other options inherit from it."""
     read = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -30,19 +30,21 @@ def test_every_flag_is_read_by_live_code():
             )
             if on_options and path.parent.name != "options":
                 read.add(node.attr)
-    handed_on = {"text_temp", "waveform_temp", "use_smaller_models", "confused_travolta_mode"}  # tested below
-    handed_on |= {
+    inherited = {"text_temp", "waveform_temp", "use_smaller_models", "confused_travolta_mode"}  # tested below
+    inherited |= {
         "absolute_semantic_history_only",
         "semantic_use_mirostat_sampling",
         "show_all_reports",
         "config",
         *REPORTS,
     }
-    weights = {line.name for line in flags() if line.name.endswith("_weight")}  # tested in test_weights_are_the_flags
-    assert {line.name for line in flags()} - read - handed_on - weights == set()
+    weights = {
+        line.name for line in flags() if line.name.endswith("_weight")
+    }  # tested in test_each_weight_flag_sets_its_weight
+    assert {line.name for line in flags()} - read - inherited - weights == set()
 
 
-def test_weights_are_the_flags():
+def test_each_weight_flag_sets_its_weight():
     names = [line.name for line in flags() if line.name.endswith("_weight")]
     assert len(names) == 9
     for name in names:
@@ -98,12 +100,12 @@ CHOICES = {
 
 
 def differences(make, values: dict[str, object]) -> list[str]:
-    """What `make` gives for each option changed alone, as text."""
+    """The repr of `make`'s result with each option changed alone."""
     return [repr(make(resolve(Options(**{name: value})))) for name, value in values.items()]
 
 
 def test_every_sampling_and_model_flag_reaches_its_setting():
-    """Each changed alone gives something else than the default, and than any other."""
+    """Each option changed alone gives a result that differs from the default and from all others."""
     from bark_infinity.bark import Settings
     from bark_infinity.checkpoints.loading import ModelChoice
 
@@ -115,7 +117,7 @@ def test_every_sampling_and_model_flag_reaches_its_setting():
             assert value in (True, False) or repr(value) in text, name
 
 
-def test_every_flag_explains_itself():
+def test_every_flag_has_help_and_a_unique_lower_case_name():
     names = [name for line in flags() for name in (line.name, *line.aliases)]
     assert len(names) == len(set(names)) and all(name == name.lower() for name in names)
     for line in flags():
@@ -133,19 +135,19 @@ def test_help_shows_every_flag_within_80_columns(monkeypatch):
 def test_inherited_defaults():
     default = resolve(Options())
     assert (default.semantic_temp, default.coarse_temp) == (0.7, 0.7) and default.changed() == {}
-    given = resolve(
+    options = resolve(
         Options(
             text_temp=0.3, waveform_temp=0.0, semantic_temp=0.0, use_smaller_models=True, confused_travolta_mode=True
         )
     )
-    assert (given.semantic_temp, given.coarse_temp) == (0.0, 0.0)
-    assert given.text_use_small and given.coarse_use_small and given.fine_use_small
-    assert not given.semantic_allow_early_stop
-    assert given.changed()["text_temp"] == 0.3
+    assert (options.semantic_temp, options.coarse_temp) == (0.0, 0.0)
+    assert options.text_use_small and options.coarse_use_small and options.fine_use_small
+    assert not options.semantic_allow_early_stop
+    assert options.changed()["text_temp"] == 0.3
 
 
 @pytest.mark.parametrize(("word", "value"), [("1", True), ("true", True), ("no", False)])
-def test_environment_counts_where_the_flag_is_not_given(monkeypatch, word, value):
+def test_environment_variable_is_used_when_the_flag_is_unset(monkeypatch, word, value):
     monkeypatch.setenv("SUNO_OFFLOAD_CPU", word)
     monkeypatch.setenv("SUNO_USE_SMALL_MODELS", word)
     assert resolve(Options()).offload_cpu is value and resolve(Options()).text_use_small is value
@@ -153,7 +155,7 @@ def test_environment_counts_where_the_flag_is_not_given(monkeypatch, word, value
     assert resolve(Options(use_smaller_models=False)).text_use_small is False
 
 
-def test_a_wrong_environment_word_is_named(monkeypatch):
+def test_invalid_environment_variable_raises_usage_error(monkeypatch):
     monkeypatch.setenv("SUNO_ENABLE_MPS", "perhaps")
     with pytest.raises(UsageError, match="global_enable_mps"):
         resolve(Options())
