@@ -1,4 +1,4 @@
-"""The files of a clip: written as its segments come, whole or not at all, under one name that is free."""
+"""The files of a clip: written as its segments finish, whole or not at all, all under one unused name."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ Change = Callable[[str, Generation], Generation]
 
 
 class Fake(Recorder):
-    """Says each segment as noise of its own."""
+    """An engine whose segments are noise seeded by their number."""
 
     def say(self, text: str) -> Generation:
-        made = super().say(text)
-        noise = np.random.default_rng(int(text[1:])).uniform(-0.5, 0.5, len(made.audio)).astype(np.float32)
-        return Generation(made.voice, noise, 0, {"semantic": 0.1})
+        generation = super().say(text)
+        noise = np.random.default_rng(int(text[1:])).uniform(-0.5, 0.5, len(generation.audio)).astype(np.float32)
+        return Generation(generation.voice, noise, 0, {"semantic": 0.1})
 
 
 def save(
-    demo, text: str = STORY, change: Change = lambda _, made: made, **options
+    demo, text: str = STORY, change: Change = lambda _, generation: generation, **options
 ) -> tuple[Path, list[FinishedSegment]]:
     """The audio of a clip by the demo model, and its segments."""
     options = {"split_each_text_prompt_by": "line", "semantic_max_gen_duration_s": 0.4, "seed": 5} | options
@@ -63,7 +63,7 @@ def save(
 def results_of(
     engine: Recorder, *plans: ClipPlan, voice: Voice | None = VOICE, rows: int = 4, **options
 ) -> Iterator[Result]:
-    """What a run of these clips hands on, while it writes their files."""
+    """The results that a run of these clips yields while it writes their files."""
     resolved = resolve(Options(batch_size=rows, **options))
     return save_clips(Recipe.from_options(resolved, engine, voice), plans, OUT, resolved)
 
@@ -75,10 +75,10 @@ def lines(n: int, start: int = 0, **options):
 def names(folder: str = "out") -> list[str]:
     """The files of finished clips."""
     paths = (path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in paths if not is_to_go_on_with(path))
+    return sorted(path.as_posix() for path in paths if not is_for_resuming(path))
 
 
-def is_to_go_on_with(path: Path) -> bool:
+def is_for_resuming(path: Path) -> bool:
     return path.parts[0].endswith(".partial") or path.parts[0].startswith(".run-")
 
 
@@ -90,22 +90,22 @@ def content(path: Path) -> dict:
 
 
 @any_format
-def test_a_file_written_bit_by_bit_is_that_of_the_whole_sound(format):
-    """Whatever the order in which segments come; the manifest's digest is that of the whole."""
+def test_file_written_segment_by_segment_equals_the_whole_audio(format):
+    """Whatever the order in which segments finish; the manifest's digest is that of the whole audio."""
     clip = lines(7, add_silence_between_segments=0.1)
     *segments, saved = results_of(Fake(backwards=True), clip, output_format=format)
     whole = np.concatenate([segment.sound for segment in segments])
     assert len(whole) == 7 * 96_000 + 6 * 2_400
     assert content(saved.path)["audio_sha256"] == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()
     write_audio(Path(f"whole.{format}"), whole, {}, format)
-    heard = [
+    samples = [
         decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path)[0]
         for path in (saved.path, Path(f"whole.{format}"))
     ]
-    np.testing.assert_array_equal(*heard)
+    np.testing.assert_array_equal(*samples)
 
 
-def test_sound_is_on_disk_before_the_clip_is_whole():
+def test_audio_is_on_disk_before_the_clip_is_finished():
     sizes = []
     for result in results_of(Fake(), lines(6)):
         if isinstance(result, FinishedSegment):
@@ -116,16 +116,16 @@ def test_sound_is_on_disk_before_the_clip_is_whole():
     assert [path.suffix for path in sorted(OUT.iterdir())] == [".json", ".npz", ".npz", ".wav"]
 
 
-def test_clips_that_take_turns_are_kept_apart():
+def test_interleaved_clips_are_kept_apart():
     how = {"voice": None, "stable_mode_interval": 0, "rows": 3}
     saved = [r for r in results_of(Fake(), lines(4), lines(1, 10), lines(5, 20), **how) if isinstance(r, Clip)]
     assert len(saved) == 3
     for clip in saved:
         first = int(clip.plan.text.split("\n")[0][1:])
         expected = [Fake().say(f"s{first + k}").audio for k in range(len(clip.plan.segments))]
-        heard = soundfile.read(clip.path, dtype="float32")[0]
+        samples = soundfile.read(clip.path, dtype="float32")[0]
         for span, sound in zip([segment.span for segment in clip.segments], expected, strict=True):
-            np.testing.assert_allclose(heard[span.start : span.stop], sound, atol=1 / 32_000)
+            np.testing.assert_allclose(samples[span.start : span.stop], sound, atol=1 / 32_000)
 
 
 def test_tokens_of_all_segments_are_in_one_file():
@@ -139,24 +139,28 @@ def test_tokens_of_all_segments_are_in_one_file():
             assert found[name].dtype == expected[name].dtype
 
 
-def test_hoarders_get_every_segment_by_itself(demo):
+def test_hoarder_mode_saves_every_segment_separately(demo):
     path, segments = save(demo, hoarder_mode=True, output_format="flac", output_filename="mine")
     assert path == Path("out/mine.flac")
     each = [f"mine.segments/{k}.{end}" for k in (1, 2, 3) for end in ("flac", "json", "npz")]
     assert names() == sorted([*each, "mine.flac", "mine.json", "mine.npz", "mine.segments.npz"])
     whole, _ = soundfile.read("out/mine.flac")
     for k, segment in enumerate(segments, 1):
-        made, span = segment.generation, segment.record.span
+        generation, span = segment.generation, segment.record.span
         part, _ = soundfile.read(f"out/mine.segments/{k}.flac")
         np.testing.assert_array_equal(part, whole[span.start : span.stop])
-        np.testing.assert_array_equal(Voice.load(f"out/mine.segments/{k}.npz").fine[:, -9:], made.voice.fine[:, -9:])
-        said = json.loads(Path(f"out/mine.segments/{k}.json").read_text())
-        assert said["text"] == STORY.split("\n")[k - 1] and said["segment"] == k
-        assert said["settings"]["seed"] == 5 and said["seeds"] == {"segment": 5} and said["clip"]["seed"] == 5
-        assert said["clip"]["audio_sha256"] == content(path)["audio_sha256"]
+        np.testing.assert_array_equal(
+            Voice.load(f"out/mine.segments/{k}.npz").fine[:, -9:], generation.voice.fine[:, -9:]
+        )
+        manifest = json.loads(Path(f"out/mine.segments/{k}.json").read_text())
+        assert manifest["text"] == STORY.split("\n")[k - 1] and manifest["segment"] == k
+        assert (
+            manifest["settings"]["seed"] == 5 and manifest["seeds"] == {"segment": 5} and manifest["clip"]["seed"] == 5
+        )
+        assert manifest["clip"]["audio_sha256"] == content(path)["audio_sha256"]
 
 
-def test_what_hoarders_get_grows_with_the_text_alone(demo):
+def test_segment_files_do_not_grow_with_the_number_of_segments(demo):
     sizes = []
     for n in (2, 8):
         text = "\n".join(f"This is line number {k} of the book." for k in range(n))
@@ -166,17 +170,17 @@ def test_what_hoarders_get_grows_with_the_text_alone(demo):
     assert sizes[1] < sizes[0] * 1.05
 
 
-def test_a_silent_segment_has_parameters_alone(demo):
+def test_silent_segment_has_only_a_json_file(demo):
     save(
         demo,
-        change=lambda text, made: NOTHING if text == "A second line." else made,
+        change=lambda text, generation: NOTHING if text == "A second line." else generation,
         hoarder_mode=True,
         output_filename="mine",
     )
     assert [name for name in names() if "/2." in name] == ["mine.segments/2.json"]
 
 
-def test_extra_stats_are_those_of_the_manifest(demo):
+def test_extra_stats_in_the_name_match_the_manifest(demo):
     path, _ = save(demo, extra_stats=True, output_filename="mine")
     found = re.fullmatch(r"mine-seed-5-temp-0\.7-0\.7-0\.5-entropy-(\d+\.\d\d)-perplexity-(\d+\.\d)\.wav", path.name)
     segments = content(path)["segments"]
@@ -188,22 +192,22 @@ def test_extra_stats_are_those_of_the_manifest(demo):
     assert 10 < entropy < np.log2(10_001)
 
 
-def test_statistics_weigh_segments_by_their_tokens(demo):
+def test_statistics_are_weighted_by_the_tokens_of_segments(demo):
     measured = dict(
         zip(STORY.split("\n"), [(10, Statistics(1, 2)), (30, Statistics(2, 4)), (60, Statistics(3, 8))], strict=True)
     )
 
-    def change(text: str, made: Generation) -> Generation:
+    def change(text: str, generation: Generation) -> Generation:
         n, own = measured[text]
         voice = Voice(np.zeros(n, int), np.zeros((2, n), int), np.zeros((8, n), int))
-        return Generation(voice, made.audio, 0, {}, own)
+        return Generation(voice, generation.audio, 0, {}, own)
 
     path, _ = save(demo, change=change)
     assert path.name.endswith("-entropy-2.50-perplexity-5.7.wav")  # 0.1 + 0.6 + 1.8; 2 to the 2.5
 
 
-def test_a_name_that_is_taken_meanwhile_is_left_alone():
-    """All files of a clip have the same name, the next that is free; on any file system."""
+def test_name_taken_during_the_run_is_not_overwritten():
+    """All files of the clip get the next unused name, on any file system."""
     for number, end in enumerate((".wav", ".npz", ".segments.npz", ".json", ".mp3")):
         results = results_of(Fake(), lines(3), hoarder_mode=True)
         stem = next(results).plan.stem
@@ -217,7 +221,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_alone():
         shutil.move(OUT, f"out{number}")
 
 
-def test_another_run_that_is_faster_gets_the_name(monkeypatch):
+def test_name_taken_while_renaming_is_not_overwritten(monkeypatch):
     from bark_infinity.run import journal
 
     together = journal.name_together
@@ -234,10 +238,10 @@ def test_another_run_that_is_faster_gets_the_name(monkeypatch):
 
 
 @any_format
-def test_what_is_clipped_is_counted_and_recorded(format):
-    def loud(text: str, made: Generation) -> Generation:
-        sound = np.where(np.arange(len(made.audio)) < 960, np.float32(0.8), np.float32(-0.25))
-        return Generation(made.voice, sound, 0, {"semantic": 0.1})
+def test_clipped_samples_are_counted_in_the_manifest(format):
+    def loud(text: str, generation: Generation) -> Generation:
+        sound = np.where(np.arange(len(generation.audio)) < 960, np.float32(0.8), np.float32(-0.25))
+        return Generation(generation.voice, sound, 0, {"semantic": 0.1})
 
     *_, saved = results_of(Changed(Fake(), loud), plan(["s0"]), output_format=format, gain_db=6.0)
     assert (saved.level.samples, saved.level.clipped) == (96_000, 960)
@@ -252,7 +256,7 @@ def test_what_is_clipped_is_counted_and_recorded(format):
 @pytest.mark.parametrize("format", ["wav", "opus"])
 @pytest.mark.parametrize("broken", ["write_manifest", "_add_tokens", "write_sound", "name_together", "to_disk"])
 @pytest.mark.parametrize("failure", [OutputError("no space left"), OSError(28, "no space left"), KeyboardInterrupt()])
-def test_a_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, format):
+def test_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, format):
     from bark_infinity.output import clip_files as results
     from bark_infinity.run import journal
 
@@ -277,7 +281,7 @@ def test_a_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, forma
     assert {name.split(".")[0] for name in names()} == {found[1].plan.stem}
 
 
-def test_who_stops_asking_finds_nothing_of_clips_under_way():
+def test_closing_the_results_leaves_no_audio_of_unfinished_clips():
     results = results_of(Fake(), lines(1, 10), lines(4), hoarder_mode=True)
     assert [type(next(results)) for _ in range(4)] == [FinishedSegment, Clip, FinishedSegment, FinishedSegment]
     assert list(OUT.glob("*.partial/writing/*.wav"))
@@ -288,18 +292,18 @@ def test_who_stops_asking_finds_nothing_of_clips_under_way():
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 @any_format
-def test_what_ends_the_run_leaves_no_files_of_the_clip(failure, format):
-    def fail(text: str, made: Generation) -> Generation:
+def test_exception_in_the_engine_leaves_no_files_of_the_clip(failure, format):
+    def fail(text: str, generation: Generation) -> Generation:
         if text == "s3":
             raise failure("enough")
-        return made
+        return generation
 
     with pytest.raises(failure, match="enough"):
         list(results_of(Changed(Fake(), fail), lines(5), output_format=format))
     assert names() == [] and not list(OUT.glob("*.partial/writing"))
 
 
-def test_a_clip_that_fails_in_the_middle_leaves_nothing():
+def test_failed_clip_leaves_no_files():
     def no_more(context):
         if context.text == "s3":
             raise KeyError("no more")
@@ -312,21 +316,23 @@ def test_a_clip_that_fails_in_the_middle_leaves_nothing():
     assert names() and all(name.startswith("s20") for name in names())
 
 
-def test_a_clip_without_any_sound_leaves_nothing():
+def test_silent_clip_fails_and_leaves_no_files():
     results = list(results_of(Fake(silent=frozenset({"s0", "s1"})), lines(2)))
     assert [type(result) for result in results] == [FinishedSegment, FinishedSegment, FailedClip]
     assert "--semantic_min_eos_p" in str(results[-1].error) and list(OUT.iterdir()) == []
 
 
 @any_format
-def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
+def test_full_disk_fails_the_clip_at_once_and_the_next_one_is_saved(format):
     resource = pytest.importorskip("resource", reason="Windows has no file size limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    silence = "s5"  # of sound; so that the second clip fits in every format
+    silence = "s5"  # little audio, so that the second clip fits in every format
     fake = Fake()
     bark = Changed(
         fake,
-        lambda text, made: Generation(made.voice, made.audio[:2_400], 0, {}) if text == silence else made,
+        lambda text, generation: (
+            Generation(generation.voice, generation.audio[:2_400], 0, {}) if text == silence else generation
+        ),
     )
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
     try:
@@ -336,11 +342,11 @@ def test_a_full_disk_is_told_at_once_and_the_next_clip_goes_on(format):
     failed, saved = (result for result in results if not isinstance(result, FinishedSegment))
     assert isinstance(failed, FailedClip) and isinstance(saved, Clip)
     assert re.search(rf"s100_.*\.{format} \((File too large|it gives no reason)\)", str(failed.error))
-    assert len(fake.spoken) < 30  # what nobody can hear is not made
+    assert len(fake.spoken) < 30  # segments that cannot be written are not generated
     assert all(name.startswith("s5") for name in names())
 
 
-def test_a_folder_that_cannot_be_made_fails_clips_alone():
+def test_output_folder_that_cannot_be_created_fails_the_clips():
     OUT.touch()
     results = list(results_of(Fake(), lines(2), lines(1, 10)))
     assert [type(result) for result in results] == [FailedClip, FailedClip]
@@ -351,7 +357,7 @@ def test_a_folder_that_cannot_be_made_fails_clips_alone():
 
 
 @pytest.mark.parametrize("format", ["wav", "ogg"])
-def test_memory_is_that_of_some_segments_however_long_the_text(format):
+def test_memory_does_not_grow_with_the_text(format):
     def peak(n: int) -> int:
         fake = Fake()
         fake.histories = _Forgetting()
@@ -363,9 +369,9 @@ def test_memory_is_that_of_some_segments_however_long_the_text(format):
         assert isinstance(last, Clip)
         return most
 
-    peak(2)  # what is imported and built once
-    few, many = (min(peak(n) for _ in range(2)) for n in (10, 40))  # threads of other tests may still end beside it
-    assert (many - few) / 30 < 12_000  # bytes: the words of the manifest; sound and tokens are 400 000
+    peak(2)  # imports and caches are filled once
+    few, many = (min(peak(n) for _ in range(2)) for n in (10, 40))  # threads of other tests may still be ending
+    assert (many - few) / 30 < 12_000  # bytes for the manifest's text; audio and tokens would be 400 000
 
 
 class _Forgetting(dict):
@@ -376,7 +382,7 @@ class _Forgetting(dict):
 # ---- voices ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_voice_is_saved_once(make_voice):
+def test_voice_is_saved_once_and_another_gets_the_next_name(make_voice):
     voice, other = make_voice(3.0), make_voice(3.0, seed=1)
     assert save_voice(voice, Path("out"), "me at home") == Path("out/me_at_home.npz")
     assert save_voice(voice, Path("out"), "me at home") == Path("out/me_at_home.npz")

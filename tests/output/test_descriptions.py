@@ -1,4 +1,4 @@
-"""What files that are shared say: one line of title, the settings that shape the sound, and no paths of the machine."""
+"""Tags and manifests of files that are shared: a one-line title, the settings that shape the audio, and no paths of the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG = "It was a bright cold day in April,\nand the clocks were striking thirtee
 SECRET = "/home/alice/secret"
 
 
-def test_a_title_is_one_line_that_ends_with_a_word():
+def test_title_is_one_line_cut_after_a_word():
     assert one_line_title(" Hello,\n there. ") == "Hello, there."
     assert one_line_title(LONG) == "It was a bright cold day in April, and the clocks were striking thirteen; and…"
     assert one_line_title("你" * 100) == "你" * 79 + "…"
@@ -31,13 +31,13 @@ def test_titles_have_at_most_80_characters_and_no_line_break(text):
 
 
 def with_paths() -> Options:
-    """Every flag that may hold a path, beside settings that are no secret; flags that exclude each other as well."""
+    """Every flag that may hold a path (even those that exclude each other), and settings that are not secret."""
     paths = {line.name: f"{SECRET}/{line.name}.npz" for line in flags() if line.path}
     assert len(paths) == 13
     return Options(**paths, text_temp=0.3, separate_prompts=True)
 
 
-def test_no_flag_puts_a_folder_into_the_tags():
+def test_tags_contain_no_folders():
     comment = clip_tags("Hello", 5, with_paths())["comment"]
     assert SECRET not in comment and "output_dir" not in comment and "config" not in comment
     assert comment.startswith("seed 5; --history_prompt history_prompt ")
@@ -57,16 +57,16 @@ def test_no_flag_puts_a_folder_into_the_tags():
         ("model", f"{SECRET}/bark/", "bark"),
     ],
 )
-def test_what_a_setting_is_called_in_the_tags(name, value, shown):
+def test_paths_are_shortened_to_names_in_the_tags(name, value, shown):
     Path("here/bark").mkdir(parents=True)
     assert f"--{name} {shown}" in clip_tags("Hello", 5, Options(**{name: value}))["comment"].split("; ")[1]
 
 
-def test_a_manifest_keeps_the_paths_that_the_sound_needs():
-    kept = recorded_settings(with_paths())
-    paths = {name for name in kept if SECRET in str(kept[name])}
+def test_manifest_keeps_only_the_paths_needed_to_reproduce_the_audio():
+    recorded = recorded_settings(with_paths())
+    paths = {name for name in recorded if SECRET in str(recorded[name])}
     assert paths == {"history_prompt", "bark_speaker_as_the_prompt", "model", "custom_audio_processing_function"}
-    assert kept["audio_file_as_history_prompt"] == "audio_file_as_history_prompt" and kept["text_temp"] == 0.3
+    assert recorded["audio_file_as_history_prompt"] == "audio_file_as_history_prompt" and recorded["text_temp"] == 0.3
     assert recorded_settings(resolve(Options(output_format="flac", hoarder_mode=True))) == {
         "output_format": "flac",
         "hoarder_mode": True,
@@ -74,7 +74,7 @@ def test_a_manifest_keeps_the_paths_that_the_sound_needs():
 
 
 @pytest.mark.parametrize("format", ["wav", "ogg", "mp3"])
-def test_files_of_a_run_do_not_tell_where_they_were_made(format, make_voice, tmp_path, capfd):
+def test_files_of_a_run_do_not_contain_its_folders(format, make_voice, tmp_path, capfd):
     make_voice(2.0).save("bob.npz")
     Path("story.txt").write_text(f"{LONG}\n\nThe end.")
     Path("settings.toml").write_text("fine_temp = 0.0\n")
@@ -88,7 +88,7 @@ def test_files_of_a_run_do_not_tell_where_they_were_made(format, make_voice, tmp
     assert len(sounds) > 2
     for path in sounds:
         assert str(tmp_path).encode() not in path.read_bytes()
-    if format != "mp3":  # whose tags libsndfile does not read
+    if format != "mp3":  # libsndfile does not read its tags
         whole = next(path for path in sounds if path.parent.name == "out")
         with soundfile.SoundFile(whole) as sound:
             assert sound.title == one_line_title(LONG) and "--history_prompt bob --model demo" in sound.comment
@@ -100,6 +100,6 @@ def test_files_of_a_run_do_not_tell_where_they_were_made(format, make_voice, tmp
         assert str(tmp_path) not in json.dumps([settings, content])
 
 
-def test_the_published_example_tells_nothing_of_the_machine_it_was_made_on():
+def test_published_example_has_no_paths_in_its_tags():
     with soundfile.SoundFile(Path(__file__).parents[2] / "docs" / "hello.flac") as sound:
         assert sound.comment == "seed 2; --model demo --seed 2" and sound.title == "Hello, I am very small."

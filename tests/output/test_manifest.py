@@ -1,4 +1,4 @@
-"""Clips made again from their manifest: the same to the last sample, or what differs; and manifests from strangers."""
+"""--from_manifest: the clip is reproduced to the last sample or the differences are listed; and untrusted manifests."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def sound(path: str) -> np.ndarray:
     return soundfile.read(path)[0]
 
 
-def written(perform, *arguments: str) -> Path:
+def manifest_of_a_run(perform, *arguments: str) -> Path:
     """The manifest of the last clip of a run."""
     status, wavs, err = perform("--model", "demo", *SHORT, *arguments)
     assert status == 0, err
     return Path(wavs[-1]).with_suffix(".json")
 
 
-def rewritten(path: Path, **changes) -> str:
+def changed_copy(path: Path, **changes) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     content["settings"] |= changes.pop("settings", {})
     Path("changed.json").write_text(json.dumps(content | changes))
@@ -65,20 +65,22 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_clip_is_made_again_bit_for_bit(perform, make_voice, way):
+def test_clip_is_reproduced_bit_for_bit(perform, make_voice, way):
     make_voice(2.0).save("someone.npz")
     Path("lines.txt").write_text("One line.\nAnother line.\n")
-    manifest = written(perform, *way)
+    manifest = manifest_of_a_run(perform, *way)
     status, (again,), err = perform("--from_manifest", str(manifest))
     assert status == 0 and "bit for bit" in err and again != str(manifest.with_suffix(".wav"))
     np.testing.assert_array_equal(sound(again), sound(manifest.with_suffix(".wav")))
-    # and from that one's manifest once more
+    # and once more from the new clip's manifest
     _, _, err = perform("--from_manifest", str(Path(again).with_suffix(".json")))
     assert "bit for bit" in err
 
 
-def test_flags_beside_it_change_what_they_say(perform):
-    manifest = written(perform, "--text_prompt", STORY, "--seed", "3", "--split_each_text_prompt_by", "sentence")
+def test_flags_beside_from_manifest_override_its_settings(perform):
+    manifest = manifest_of_a_run(
+        perform, "--text_prompt", STORY, "--seed", "3", "--split_each_text_prompt_by", "sentence"
+    )
     status, (other,), err = perform("--from_manifest", str(manifest), "--text_temp", "0.2", "--output_dir", "elsewhere")
     assert status == 0 and "text_temp was 0.7 and is 0.2" in err and Path(other).parent == Path("elsewhere")
     _, (seeded,), _ = perform("--from_manifest", str(manifest), "--seed", "4")
@@ -88,11 +90,11 @@ def test_flags_beside_it_change_what_they_say(perform):
     assert len(json.loads(Path(cut).with_suffix(".json").read_text())["segments"]) == 1
 
 
-def test_what_differs_is_said(perform, make_voice):
+def test_differences_from_the_manifest_are_listed(perform, make_voice):
     make_voice(2.0).save("someone.npz")
-    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "someone.npz")
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.", "--history_prompt", "someone.npz")
     content = json.loads(manifest.read_text())
-    changed = rewritten(
+    changed = changed_copy(
         manifest, audio_sha256="0" * 64, versions=content["versions"] | {"torch": "1.0"}, machine={"threads": 99}
     )
     make_voice(2.0, seed=1).save("someone.npz")
@@ -108,7 +110,7 @@ def test_what_differs_is_said(perform, make_voice):
 
 
 @pytest.mark.parametrize(
-    ("made_with", "beside"),
+    ("original_flags", "flags"),
     [
         (["--text_temp", "0.5"], ["--text_temp", "0.1"]),
         (["--waveform_temp", "0.5"], ["--waveform_temp", "0.1"]),
@@ -127,74 +129,76 @@ def test_what_differs_is_said(perform, make_voice):
         ),
     ],
 )
-def test_flags_beside_it_win_whatever_followed_from_those_in_it(perform, make_voice, made_with, beside):
+def test_flags_override_settings_derived_from_those_in_the_manifest(perform, make_voice, original_flags, flags):
     make_voice(2.0).save("someone.npz")
-    seeds = () if "--seed" in made_with else ("--single_starting_seed", "6")
-    manifest = written(perform, "--text_prompt", STORY, *made_with, *seeds)
-    status, wavs, err = perform("--from_manifest", str(manifest), *beside)
+    seeds = () if "--seed" in original_flags else ("--single_starting_seed", "6")
+    manifest = manifest_of_a_run(perform, "--text_prompt", STORY, *original_flags, *seeds)
+    status, wavs, err = perform("--from_manifest", str(manifest), *flags)
     assert status == 0 and "bit for bit" not in err and "what differs" in err
     assert not np.array_equal(sound(wavs[0]), sound(manifest.with_suffix(".wav")))
 
 
 def test_settings_are_layered_and_printed_with_a_manifest(perform, capfd):
-    manifest = written(perform, "--text_prompt", STORY, "--text_temp", "0.5", "--seed", "3")
+    manifest = manifest_of_a_run(perform, "--text_prompt", STORY, "--text_temp", "0.5", "--seed", "3")
     assert main(["--from_manifest", str(manifest), "--semantic_temp", "0.2", "--print_config"]) == 0
     Path("c.toml").write_text(capfd.readouterr().out)
     read = parse(["--config", "c.toml"])
     assert (read.text_temp, read.semantic_temp, read.seed, read.from_manifest) == (0.5, 0.2, 3, str(manifest))
 
 
-def test_voices_lie_beside_the_manifest(perform, make_voice):
+def test_voice_beside_the_manifest_is_found(perform, make_voice):
     Path("kept").mkdir()
     make_voice(2.0).save("kept/someone.npz")
     how = ("--history_prompt", "someone", "--output_dir", "kept")
-    manifest = written(perform, "--text_prompt", "Hello.", *how)
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.", *how)
     _, _, err = perform("--from_manifest", str(manifest), "--output_dir", "elsewhere")
     assert "bit for bit" in err
 
 
-def test_names_of_any_bytes_are_written_and_read(perform, make_voice):
+def test_file_names_that_are_not_utf8_are_written_and_read(perform, make_voice):
     make_voice(2.0).save("v\udcff.npz")
-    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "v\udcff.npz", "--output_dir", "a\udcfe")
+    manifest = manifest_of_a_run(
+        perform, "--text_prompt", "Hello.", "--history_prompt", "v\udcff.npz", "--output_dir", "a\udcfe"
+    )
     _, _, err = perform("--from_manifest", str(manifest), "--output_dir", "b")
     assert "bit for bit" in err
-    assert perform("--from_manifest", rewritten(manifest, text="\ud800"))[0] == 2
+    assert perform("--from_manifest", changed_copy(manifest, text="\ud800"))[0] == 2
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
-def test_a_manifest_saved_by_an_editor_of_windows_is_read(perform, encoding):
-    manifest = written(perform, "--text_prompt", "Grüße.")
+def test_manifest_with_a_windows_editors_encoding_is_read(perform, encoding):
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Grüße.")
     Path("saved.json").write_bytes(manifest.read_text(encoding="utf-8").replace("\n", "\r\n").encode(encoding))
     assert read_manifest("saved.json").content == read_manifest(str(manifest)).content
 
 
-def test_a_cloned_voice_is_asked_for(perform, make_voice):
-    manifest = written(perform, "--text_prompt", "Hello.")
-    cloned = rewritten(manifest, settings={"audio_file_as_history_prompt": "/etc/passwd"})
+def test_manifest_of_a_cloned_voice_asks_for_history_prompt(perform, make_voice):
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.")
+    cloned = changed_copy(manifest, settings={"audio_file_as_history_prompt": "/etc/passwd"})
     status, _, err = perform("--from_manifest", cloned)
     assert status == 2 and "as --history_prompt" in err
     make_voice(2.0).save("someone.npz")
     assert perform("--from_manifest", cloned, "--history_prompt", "someone.npz")[0] == 0
 
 
-def test_a_dry_run_shows_the_very_segments(perform):
-    manifest = written(perform, "--text_prompt", STORY, "--split_each_text_prompt_by", "random")
+def test_text_splits_only_shows_the_manifests_segments(perform):
+    manifest = manifest_of_a_run(perform, "--text_prompt", STORY, "--split_each_text_prompt_by", "random")
     texts = [segment["text"] for segment in json.loads(manifest.read_text())["segments"]]
     assert perform("--from_manifest", str(manifest), "--text_splits_only")[1] == texts
 
 
-# ---- where it goes --------------------------------------------------------------------------------------------------
+# ---- output names ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", [[], ["--regenerate", "1"], ["--restitch"]])
-def test_a_clip_made_again_stands_beside_the_first(perform, tmp_path, monkeypatch, way):
-    """In its folder, under its name, as the same kind of file; unless told otherwise, each by itself."""
+def test_reproduced_clip_is_saved_beside_the_original(perform, tmp_path, monkeypatch, way):
+    """With the original's folder, name and format, each of which a flag can override."""
     how = ("--output_filename", "ch.flac", "--output_dir", "out")
     monkeypatch.setenv("COLUMNS", "300")  # paths stay whole
-    manifest = str(written(perform, "--text_prompt", "Hello.", *how).absolute())
+    manifest = str(manifest_of_a_run(perform, "--text_prompt", "Hello.", *how).absolute())
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    for given, path in (
+    for flags, path in (
         ([], tmp_path / "out" / "ch_1.flac"),
         ([], tmp_path / "out" / "ch_2.flac"),
         (["--output_dir", "."], Path("ch.flac")),
@@ -204,15 +208,15 @@ def test_a_clip_made_again_stands_beside_the_first(perform, tmp_path, monkeypatc
         (["--output_format", "ogg"], tmp_path / "out" / "ch_3.ogg"),
         (["--output_filename", "./mine.wav"], Path("mine.wav")),
     ):
-        status, out, err = perform("--from_manifest", manifest, *way, *given)
+        status, out, err = perform("--from_manifest", manifest, *way, *flags)
         assert status == 0 and [Path(p) for p in out] == [path] and path.exists(), err
     before = set(tmp_path.rglob("*"))
     _, _, err = perform("--from_manifest", manifest, *way, "--dry_run")
     assert "ch_4.flac" in err and set(tmp_path.rglob("*")) == before
 
 
-def test_settings_files_say_where_it_goes_but_not_by_their_defaults(perform, capfd):
-    manifest = written(perform, "--text_prompt", "Hello.", "--output_dir", "out", "--output_filename", "ch")
+def test_output_settings_of_a_file_apply_unless_they_are_defaults(perform, capfd):
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.", "--output_dir", "out", "--output_filename", "ch")
     main(["--print_config", "--device", "cpu"])
     Path("printed.toml").write_text(capfd.readouterr().out)
     Path("mine.toml").write_text('output_dir = "mine"\noutput_iterations = 3\n')
@@ -224,25 +228,23 @@ def test_settings_files_say_where_it_goes_but_not_by_their_defaults(perform, cap
 # ---- voices ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_voice_is_looked_for_beside_the_manifest_and_known_by_its_tokens(
-    perform, make_voice, tmp_path, monkeypatch
-):
+def test_voice_is_found_beside_the_manifest_by_its_tokens(perform, make_voice, tmp_path, monkeypatch):
     make_voice(2.0).save("someone.npz")
-    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "someone.npz").absolute()
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.", "--history_prompt", "someone.npz").absolute()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert "there is no voice" in perform("--from_manifest", str(manifest))[2]
     (tmp_path / "someone.npz").rename(manifest.with_name("someone.npz"))
-    make_voice(2.0, seed=1).save("someone.npz")  # another one of the same name, where one would look first
+    make_voice(2.0, seed=1).save("someone.npz")  # a different voice of the same name in the current folder
     _, _, err = perform("--from_manifest", str(manifest))
     assert "bit for bit" in err
     _, _, err = perform("--from_manifest", str(manifest), "--history_prompt", "someone.npz")
     assert "the voice is another" in err
 
 
-def test_the_voice_that_was_cloned_is_found_beside_the_manifest(perform, make_voice):
+def test_cloned_voice_is_found_beside_the_manifest(perform, make_voice):
     make_voice(2.0).save("me.npz")
-    manifest = written(perform, "--text_prompt", "Hello.", "--history_prompt", "me.npz")
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.", "--history_prompt", "me.npz")
     content = json.loads(manifest.read_text())
     del content["settings"]["history_prompt"]
     content["settings"]["audio_file_as_history_prompt"] = "me.wav"
@@ -259,9 +261,9 @@ def test_the_voice_that_was_cloned_is_found_beside_the_manifest(perform, make_vo
     "place",
     ["../../etc/passwd", "/etc/passwd", "~/v.npz", "a/../../v.npz", "C:\\v.npz", "\\\\host\\v.npz", "//host/v.npz", "..\\v.npz"],
 )  # fmt: skip
-def test_a_voice_elsewhere_is_not_opened_unasked(perform, make_voice, monkeypatch, setting, place):
-    manifest = written(perform, "--text_prompt", "Hello.")
-    changed = rewritten(manifest, settings={setting: place})
+def test_voice_path_outside_the_folder_is_not_opened(perform, make_voice, monkeypatch, setting, place):
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.")
+    changed = changed_copy(manifest, settings={setting: place})
     opened = []
     monkeypatch.setattr("bark_infinity.voices.npz.open_voice_file", lambda path: opened.append(path))
     for more in ([], ["--dry_run"], ["--text_splits_only"]):
@@ -270,10 +272,10 @@ def test_a_voice_elsewhere_is_not_opened_unasked(perform, make_voice, monkeypatc
     assert perform("--from_manifest", changed, "--restitch", "--dry_run")[0] == 0
 
 
-def test_a_voice_elsewhere_is_taken_if_given_or_if_the_same_lies_here(perform, make_voice, tmp_path, monkeypatch):
+def test_voice_elsewhere_is_used_if_given_as_a_flag_or_also_here(perform, make_voice, tmp_path, monkeypatch):
     make_voice(2.0).save("v.npz")
     how = ("--text_prompt", "Hello.", "--history_prompt", str(tmp_path / "v.npz"))
-    manifest = written(perform, *how).absolute()
+    manifest = manifest_of_a_run(perform, *how).absolute()
     _, _, err = perform("--from_manifest", str(manifest))  # in the current folder
     assert "bit for bit" in err
     (tmp_path / "elsewhere").mkdir()
@@ -287,11 +289,11 @@ def test_a_voice_elsewhere_is_taken_if_given_or_if_the_same_lies_here(perform, m
     assert "bit for bit" in err
 
 
-# ---- strangers ------------------------------------------------------------------------------------------------------
+# ---- untrusted manifests --------------------------------------------------------------------------------------------
 
 
-def test_nothing_in_it_is_run_or_names_a_place_to_write(perform):
-    manifest = written(perform, "--text_prompt", "Hello.")
+def test_manifest_cannot_run_code_or_choose_where_to_write(perform):
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.")
     Path("evil.py").write_text("open('ran', 'w')\ndef f(context): pass\n")
     places = {
         "output_dir": "climbed",
@@ -305,10 +307,10 @@ def test_nothing_in_it_is_run_or_names_a_place_to_write(perform):
         "hoarder_mode": True,
         "config": "x",
     }
-    status, (wav,), _ = perform("--from_manifest", rewritten(manifest, settings=places | more))
+    status, (wav,), _ = perform("--from_manifest", changed_copy(manifest, settings=places | more))
     assert status == 0 and wav == "changed_1.wav"
     assert not [p for p in Path().rglob("*") if "climbed" in p.name]
-    function = rewritten(manifest, settings={"custom_audio_processing_function": "evil.py:f"})
+    function = changed_copy(manifest, settings={"custom_audio_processing_function": "evil.py:f"})
     status, _, err = perform("--from_manifest", function)
     assert status == 2 and "the function evil.py:f, which is not run unasked" in err and not Path("ran").exists()
     assert perform("--from_manifest", function, "--custom_audio_processing_function", "evil.py:f")[0] == 0
@@ -340,9 +342,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_manifest_that_makes_no_sense_is_one_sentence(perform, change):
-    manifest = written(perform, "--text_prompt", "Hello.")
-    status, out, err = perform("--from_manifest", rewritten(manifest, **change))
+def test_invalid_manifest_is_refused_in_one_line(perform, change):
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.")
+    status, out, err = perform("--from_manifest", changed_copy(manifest, **change))
     assert status == 2 and not out and err.startswith("error: ") and err.count("error:") == 1
 
 
@@ -359,7 +361,7 @@ def test_a_manifest_that_makes_no_sense_is_one_sentence(perform, change):
         (b'{"format": ' + b"9" * 5000 + b"}", "JSON|format"),
     ],
 )
-def test_files_that_are_no_manifests(content, message):
+def test_files_that_are_not_manifests_are_refused(content, message):
     Path("x.json").write_bytes(content)
     with pytest.raises(UsageError, match=message):
         read_manifest("x.json")

@@ -1,4 +1,4 @@
-"""Finished clips made again from their tokens: some segments anew, or the whole in another dress."""
+"""--regenerate and --restitch: finished clips from their saved tokens, with some segments generated again or only pauses, gain and format changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CUT = ["--split_each_text_prompt_by", "line", "--semantic_max_gen_duration_s", "
 
 @pytest.fixture
 def perform(capsys):
-    """The command line: status, paths on stdout, what it says."""
+    """Runs a command line: (exit status, paths on stdout, stderr on one line)."""
 
     def run(*arguments: str) -> tuple[int, list[str], str]:
         status = cli.main(["--model", "demo", *arguments])
@@ -35,7 +35,7 @@ def perform(capsys):
 
 @pytest.fixture(scope="module")
 def finished_clip(tmp_path_factory) -> Path:
-    """A clip of six segments, each but the first from the voice of that one."""
+    """A clip of six segments; the first is the starting voice of the others."""
     folder = tmp_path_factory.mktemp("finished")
     assert cli.main(["--model", "demo", "--text_prompt", TEXT, *CUT, "--output_dir", str(folder)]) == 0
     (path,) = folder.glob("*.wav")
@@ -59,24 +59,24 @@ def tokens(path: Path) -> list[bytes]:
 
 
 def changed(before: Path, after: Path) -> list[int]:
-    """The numbers of segments whose tokens are others."""
+    """The numbers of the segments whose tokens differ."""
     pairs = zip(tokens(before), tokens(after), strict=True)
     return [k for k, (old, new) in enumerate(pairs, 1) if old != new]
 
 
-def test_chosen_segments_are_made_from_other_seeds_and_the_others_kept(perform, clip):
-    status, (path,), said = perform("--from_manifest", str(clip.with_suffix(".json")), "--regenerate", "3,5-6")
-    assert status == 0 and "made again: 3, 5-6; 3 segments stay" in said
+def test_regenerate_uses_new_seeds_for_chosen_segments_and_keeps_the_others(perform, clip):
+    status, (path,), stderr = perform("--from_manifest", str(clip.with_suffix(".json")), "--regenerate", "3,5-6")
+    assert status == 0 and "made again: 3, 5-6; 3 segments stay" in stderr
     new = Path(path)
     assert new != clip and changed(clip, new) == [3, 5, 6]
     seeds = [[segment["seeds"] for segment in content(p)["segments"]] for p in (clip, new)]
     assert [k for k, (a, b) in enumerate(zip(*seeds, strict=True), 1) if a != b] == [3, 5, 6]
-    # and the new one is a clip like any other: it can be made again, bit for bit
-    status, _, said = perform("--from_manifest", str(new.with_suffix(".json")))
-    assert status == 0 and "bit for bit" in said
+    # the new clip can itself be reproduced bit for bit
+    status, _, stderr = perform("--from_manifest", str(new.with_suffix(".json")))
+    assert status == 0 and "bit for bit" in stderr
 
 
-def test_what_hears_a_chosen_segment_is_made_again_too(perform, clip, monkeypatch):
+def test_regenerate_includes_dependent_segments(perform, clip, monkeypatch):
     from bark_infinity.bark import Bark
 
     stream, batches = Bark.stream, []
@@ -88,24 +88,24 @@ def test_what_hears_a_chosen_segment_is_made_again_too(perform, clip, monkeypatc
     again = ["--from_manifest", str(clip.with_suffix(".json")), "--regenerate"]
     _, (rolling,), _ = perform("--text_prompt", TEXT, *CUT, "--stable_mode_interval", "3")
     monkeypatch.setattr(Bark, "stream", counting)
-    _, (path,), said = perform(*again, "1")
-    assert "made again: 1, and with them 2-6, which depend on them; 0 segments stay" in said
+    _, (path,), stderr = perform(*again, "1")
+    assert "made again: 1, and with them 2-6, which depend on them; 0 segments stay" in stderr
     assert batches == [["1"], ["2", "3", "4", "5", "6"]] and 1 in changed(clip, Path(path))
     batches.clear()
-    _, (path,), said = perform("--from_manifest", rolling.replace(".wav", ".json"), "--regenerate", "5")
+    _, (path,), stderr = perform("--from_manifest", rolling.replace(".wav", ".json"), "--regenerate", "5")
     assert (
-        "made again: 5, and with them 6, which depend on them; 4 segments stay" in said
-    )  # 4 hears the first voice alone
+        "made again: 5, and with them 6, which depend on them; 4 segments stay" in stderr
+    )  # the history of 4 is the first voice alone
     assert batches == [["5"], ["6"]] and set(changed(Path(rolling), Path(path))) <= {5, 6}
 
 
-def test_a_given_seed_says_how_they_are_made(perform, clip):
+def test_regenerate_with_a_seed_is_deterministic(perform, clip):
     again = ["--from_manifest", str(clip.with_suffix(".json")), "--regenerate", "4", "--single_starting_seed", "77"]
     digests = {content(Path(perform(*again)[1][0]))["audio_sha256"] for _ in range(2)}
     assert len(digests) == 1
 
 
-def test_stitching_again_changes_the_dress_alone(perform, clip, monkeypatch):
+def test_restitch_changes_pauses_gain_and_format_only(perform, clip, monkeypatch):
     from bark_infinity.checkpoints import loading
 
     def refuse(*_):
@@ -127,7 +127,7 @@ def test_stitching_again_changes_the_dress_alone(perform, clip, monkeypatch):
     assert content(Path(other))["segments"][1]["text"] == content(clip)["segments"][1]["text"]
 
 
-def test_pauses_keep_their_kinds_and_get_other_lengths(perform, tmp_path):
+def test_restitch_keeps_the_kinds_of_pauses_and_changes_their_lengths(perform, tmp_path):
     text = "Chapter One\n\nThe dog was very old. It slept all day.\n\n* * *\n\nThen it woke up and barked.\n"
     (tmp_path / "story.txt").write_text(text)
     _, (clip,), _ = perform("--prompt_file", "story.txt", "--split_character_goal_length", "20", "--seed", "2")
@@ -150,7 +150,7 @@ def test_pauses_keep_their_kinds_and_get_other_lengths(perform, tmp_path):
 
 
 def gaps(clip: Path) -> list[float]:
-    """Seconds of silence between the segments of a clip, as its manifest and its sound have them."""
+    """Seconds of silence between the segments of a clip; its manifest and its audio must agree."""
     segments, samples = content(clip)["segments"], soundfile.read(clip)[0]
     bounds = [
         (round(before["end"] * 24_000), round(after["start"] * 24_000))
@@ -161,7 +161,7 @@ def gaps(clip: Path) -> list[float]:
     return [(end - start) / 24_000 for start, end in bounds]
 
 
-def test_without_the_tokens_it_says_so(perform, clip):
+def test_missing_or_damaged_tokens_are_reported(perform, clip):
     npz = clip.with_name(f"{clip.stem}.segments.npz")
     again = ["--from_manifest", str(clip.with_suffix(".json"))]
     whole = npz.read_bytes()
@@ -170,8 +170,8 @@ def test_without_the_tokens_it_says_so(perform, clip):
         if damage is not None:
             npz.write_bytes(damage)
         for how in (["--restitch"], ["--regenerate", "2"]):
-            status, out, said = perform(*again, *how)
-            assert status == 2 and not out and "tokens cannot be read from" in said and "Traceback" not in said
+            status, out, stderr = perform(*again, *how)
+            assert status == 2 and not out and "tokens cannot be read from" in stderr and "Traceback" not in stderr
         npz.touch()
     assert not list(clip.parent.glob("*.partial")) and not list(clip.parent.glob(".*"))
 
@@ -187,47 +187,47 @@ def test_without_the_tokens_it_says_so(perform, clip):
         (["--regenerate", "2", "--prompt_text_prefix", "Well,"], "the text stays cut as it was"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(perform, clip, arguments, message):
-    status, out, said = perform("--from_manifest", str(clip.with_suffix(".json")), *arguments)
-    assert status == 2 and not out and message in said
+def test_impossible_requests_are_refused_in_one_line(perform, clip, arguments, message):
+    status, out, stderr = perform("--from_manifest", str(clip.with_suffix(".json")), *arguments)
+    assert status == 2 and not out and message in stderr
 
 
-def test_both_need_a_manifest(perform):
+def test_regenerate_and_restitch_require_from_manifest(perform):
     for arguments in (["--regenerate", "2"], ["--restitch"]):
-        status, _, said = perform("--text_prompt", "Hello", *arguments)
-        assert status == 2 and "--from_manifest" in said
+        status, _, stderr = perform("--text_prompt", "Hello", *arguments)
+        assert status == 2 and "--from_manifest" in stderr
 
 
 @given(st.sets(st.integers(0, 200), min_size=1))
-def test_words_for_segments_name_them_all(segments):
+def test_described_segments_are_parsed_back_to_the_same_set(segments):
     assert chosen_segments(in_words(segments), 201) == segments
 
 
 @pytest.mark.parametrize("text", ["", ",", "1,,2", "-1", "1-", "1--2", "1;2", "9" * 30, "٣-"])
-def test_lists_that_are_none(text):
+def test_invalid_segment_lists_are_refused(text):
     with pytest.raises(UsageError):
         chosen_segments(text, 300)
 
 
-def test_a_dry_run_tells_what_is_made_again_and_what_stays(perform, clip):
+def test_dry_run_lists_new_and_kept_segments(perform, clip):
     again = ["--from_manifest", str(clip.with_suffix(".json")), "--dry_run"]
-    _, _, said = perform(*again, "--regenerate", "3")
-    assert "2 kept This is line 2." in said and "3 new This is line 3." in said and said.count("kept") == 5
-    assert "made again: 3; 5 segments stay" in said
-    _, _, said = perform(*again, "--regenerate", "4", "--stable_mode_interval", "0")
-    assert "4 new This is line 4." in said and "5 new (depends) This is line 5." in said
-    assert "made again: 4, and with them 5-6, which depend on them; 3 segments stay" in said
-    _, _, said = perform(*again, "--restitch")
-    assert said.count("kept") == 6 and "stitched again: all of 6 segments keep their tokens" in said
-    _, _, said = perform(*again)
-    assert "kept" not in said and str(content(clip)["seed"]) in said
+    _, _, stderr = perform(*again, "--regenerate", "3")
+    assert "2 kept This is line 2." in stderr and "3 new This is line 3." in stderr and stderr.count("kept") == 5
+    assert "made again: 3; 5 segments stay" in stderr
+    _, _, stderr = perform(*again, "--regenerate", "4", "--stable_mode_interval", "0")
+    assert "4 new This is line 4." in stderr and "5 new (depends) This is line 5." in stderr
+    assert "made again: 4, and with them 5-6, which depend on them; 3 segments stay" in stderr
+    _, _, stderr = perform(*again, "--restitch")
+    assert stderr.count("kept") == 6 and "stitched again: all of 6 segments keep their tokens" in stderr
+    _, _, stderr = perform(*again)
+    assert "kept" not in stderr and str(content(clip)["seed"]) in stderr
 
 
 # ---- what a restitch keeps ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("flags", "name"),
     [
         (["--split_character_max_length", "20"], "split_character_max_length"),
         (["--split_each_text_prompt_by", "word"], "split_each_text_prompt_by"),
@@ -244,50 +244,50 @@ def test_a_dry_run_tells_what_is_made_again_and_what_stays(perform, clip):
     ],
 )
 @pytest.mark.parametrize("dry", [[], ["--dry_run"]])
-def test_what_would_need_other_tokens_is_refused_by_name(perform, clip, given, name, dry):
+def test_restitch_refuses_flags_that_would_change_tokens(perform, clip, flags, name, dry):
     before = sorted(Path().rglob("*"))
-    status, out, said = perform("--from_manifest", str(clip.with_suffix(".json")), "--restitch", *given, *dry)
+    status, out, stderr = perform("--from_manifest", str(clip.with_suffix(".json")), "--restitch", *flags, *dry)
     assert status == 2 and not out and sorted(Path().rglob("*")) == before
-    assert f"--restitch keeps the clip's tokens, which --{name} would change; leave out --{name}" in said
+    assert f"--restitch keeps the clip's tokens, which --{name} would change; leave out --{name}" in stderr
 
 
-def test_a_value_that_the_clip_has_already_changes_nothing(perform, clip):
+def test_restitch_accepts_flags_equal_to_the_clips_settings(perform, clip):
     same = [*CUT, "--coarse_temp", "0.7", "--stable_mode_interval", "1", "--text_temp", "0.7"]
-    status, (path,), said = perform("--from_manifest", str(clip.with_suffix(".json")), "--restitch", *same)
-    assert status == 0, said
+    status, (path,), stderr = perform("--from_manifest", str(clip.with_suffix(".json")), "--restitch", *same)
+    assert status == 0, stderr
     assert content(Path(path))["audio_sha256"] == content(clip)["audio_sha256"]
 
 
-def test_a_settings_file_is_read_for_what_a_restitch_does(perform, clip):
+def test_restitch_ignores_settings_of_a_file_that_would_change_tokens(perform, clip):
     Path("my.toml").write_text('coarse_temp = 0.1\nhistory_prompt = "absent"\ngain_db = -6.0\n')
     again = ["--config", "my.toml", "--from_manifest", str(clip.with_suffix(".json")), "--restitch"]
-    status, (path,), said = perform(*again)
-    assert status == 0, said
+    status, (path,), stderr = perform(*again)
+    assert status == 0, stderr
     settings = content(Path(path))["settings"]
     assert settings["gain_db"] == -6.0 and not settings.keys() & {"coarse_temp", "history_prompt"}
 
 
-@pytest.mark.parametrize("made_with", ["voice", "recording", "function"])
-def test_what_the_tokens_were_made_of_is_not_needed(perform, make_voice, made_with):
-    """A voice file that is gone, a recording, a function: the tokens are there. The manifest goes on telling of them."""
+@pytest.mark.parametrize("origin", ["voice", "recording", "function"])
+def test_restitch_does_not_need_the_voice_recording_or_function(perform, make_voice, origin):
+    """The tokens are enough; the new manifest still records the voice, recording or function."""
     make_voice(2.0).save("someone.npz")
     Path("mix.py").write_text("def mix(context):\n    return context.weights\n")
-    given = {
+    flags = {
         "voice": ["--history_prompt", "someone.npz"],
         "recording": [],
         "function": ["--custom_audio_processing_function", "mix.py:mix"],
-    }[made_with]
-    status, (path,), said = perform("--text_prompt", TEXT, *CUT, *given)
-    assert status == 0, said
+    }[origin]
+    status, (path,), stderr = perform("--text_prompt", TEXT, *CUT, *flags)
+    assert status == 0, stderr
     manifest = Path(path).with_suffix(".json")
-    if made_with == "recording":  # as if its voice had been cloned
-        told = json.loads(manifest.read_text())
-        told["settings"]["audio_file_as_history_prompt"] = "me.wav"
-        manifest.write_text(json.dumps(told))
+    if origin == "recording":  # as if its voice had been cloned
+        recorded = json.loads(manifest.read_text())
+        recorded["settings"]["audio_file_as_history_prompt"] = "me.wav"
+        manifest.write_text(json.dumps(recorded))
     Path("someone.npz").unlink()
     Path("mix.py").unlink()
-    status, (again,), said = perform("--from_manifest", str(manifest), "--restitch", "--gain_db", "-6")
-    assert status == 0, said
+    status, (again,), stderr = perform("--from_manifest", str(manifest), "--restitch", "--gain_db", "-6")
+    assert status == 0, stderr
     old, new = content(Path(path)), content(Path(again))
     assert new["settings"] == old["settings"] | {"gain_db": -6.0, "restitch": True, "output_format": "wav"}
     assert perform("--from_manifest", str(manifest), "--restitch", "--dry_run")[0] == 0

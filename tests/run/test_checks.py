@@ -1,4 +1,4 @@
-"""Segments that are no speech: each fault is found, told, and mended by another try where that is asked for."""
+"""--check_segments: faulty segments are detected, reported, and replaced by a retry when asked for."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ def faults(audio: np.ndarray, text: str | None = None, own: Voice | None = None,
     return SegmentChecks(**limits).faults(audio, own, text, ended)
 
 
-# ---- what is wrong, by hand arithmetic ------------------------------------------------------------------------------
+# ---- faults, computed by hand ---------------------------------------------------------------------------------------
 
 
 def test_speech_has_no_fault():
     assert faults(noise(8.0), TEXTS[0]) == {}
 
 
-def test_what_ended_at_once_is_empty_and_nothing_else():
+def test_empty_segment_has_only_the_empty_fault():
     assert faults(np.zeros(0, np.float32), TEXTS[0], EMPTY) == {"empty_s": 0.0}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers_are_counted(bad):
+def test_nan_and_infinite_samples_are_a_percentage(bad):
     audio = noise(1.0)
     audio[:240] = bad
     assert faults(audio) == {"not_finite_percent": 1.0}
@@ -86,7 +86,7 @@ def test_loudness_is_in_decibels_of_full_scale():
     assert faults(noise(1.0, 0.1), min_loudness_db=-19.0) == {"quiet_dbfs": pytest.approx(-20.0, abs=1e-3)}
 
 
-def test_clipped_samples_are_a_share_of_all():
+def test_clipped_samples_are_a_percentage():
     audio = noise(1.0)
     audio[:240] = 1.0
     assert faults(audio) == {}
@@ -95,7 +95,7 @@ def test_clipped_samples_are_a_share_of_all():
     assert faults(audio, max_clipped_percent=2.0) == {}
 
 
-def test_a_token_that_is_repeated_has_a_length():
+def test_repeated_tokens_are_measured_in_seconds():
     """In 10 s, 100 of 499 tokens are 2.004 s, and 150 of 750 frames 2 s."""
     own = voice(10.0)
     own.semantic[50:150] = 7
@@ -106,12 +106,12 @@ def test_a_token_that_is_repeated_has_a_length():
     assert faults(noise(10.0), None, own) == {}
     own.fine[:, 250] = 7
     assert faults(noise(10.0), None, own) == {"repeated_s": round(151 / 75, 4)}
-    own.fine[3, 200] = 8  # a frame is all of its codes
+    own.fine[3, 200] = 8  # a frame repeats only if all its codes do
     assert faults(noise(10.0), None, own) == {}
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30))
-def test_the_longest_run_is_that_of_counting(tokens):
+def test_longest_run_equals_a_plain_count(tokens):
     longest = run = 1
     for before, token in zip(tokens, tokens[1:], strict=False):
         run = run + 1 if token == before else 1
@@ -129,39 +129,39 @@ def test_the_longest_run_is_that_of_counting(tokens):
         ("a" * 140, 25.1, {"too_long_ratio": 2.51}),
         ("a" * 140, 4.0, {}),
         ("a" * 140, 3.9, {"too_short_ratio": 0.39}),
-        ("a" * 14, 3.9, {}),  # 1 s and a slack of 3 s
+        ("a" * 14, 3.9, {}),  # 1 s plus the tolerance of 3 s
         ("a" * 14, 4.1, {"too_long_ratio": 4.1}),
         ("a" * 42, 0.1, {}),
         ("字" * 27, 2.0, {"too_short_ratio": 0.3333}),  # 6 s
         ("[laughs]", 9.0, {}),
-        ("[laughs] " + "a" * 14, 9.0, {}),  # nobody knows how long
+        ("[laughs] " + "a" * 14, 9.0, {}),  # the length of a laugh is unknown
         ("♪ " + "a" * 42 + " ♪", 12.0, {}),
         ("[laughs] " + "a" * 140, 3.0, {"too_short_ratio": 0.3}),
         ("", 9.0, {}),
         (None, 9.0, {}),
     ],
 )
-def test_length_is_held_against_the_text(text, seconds, found):
+def test_length_is_compared_with_the_estimate_for_the_text(text, seconds, found):
     assert faults(noise(seconds), text) == found
 
 
-def test_limits_of_length_are_given():
+def test_length_limits_are_configurable():
     assert faults(noise(8.0), "a" * 14, max_length_ratio=8.0) == {}
     assert faults(noise(3.0), "a" * 140, min_length_ratio=0.2) == {}
 
 
-def test_an_end_that_is_not_found_is_a_fault_where_one_is_due():
+def test_missing_end_of_speech_is_a_fault_when_expected():
     assert faults(noise(8.0), TEXTS[0], ended=False) == {"no_end_s": 8.0}
     assert faults(noise(8.0), None, ended=False) == {}
     assert faults(noise(15.4), "Hello", ended=False, ends=False) == {}  # --confused_travolta_mode
 
 
-def test_what_is_cut_on_purpose_is_not_too_short():
+def test_segment_cut_by_the_duration_limit_is_not_too_short():
     assert faults(noise(0.3), TEXTS[0], longest_s=0.3) == {}
     assert "too_short_ratio" in faults(noise(0.3), TEXTS[0], longest_s=7.0)
 
 
-def test_given_tokens_are_checked_for_their_sound_alone():
+def test_given_tokens_are_only_checked_for_audio_faults():
     own = voice(8.0)
     own.semantic[:], own.fine[:] = 3, 3
     checks = SegmentChecks()
@@ -169,7 +169,7 @@ def test_given_tokens_are_checked_for_their_sound_alone():
     assert set(checks.faults(noise(8.0, 2.0), own, "Hello", False, given=True)) == {"clipped_percent"}
 
 
-def test_checks_are_those_of_the_options():
+def test_checks_are_built_from_the_options():
     assert SegmentChecks.from_options(resolve(Options(check_segments="off"))) is None
     assert SegmentChecks.from_options(resolve(Options())) == SegmentChecks()
     assert SegmentChecks.from_options(resolve(Options(check_segments="retry"))).retries == 2
@@ -181,7 +181,7 @@ def test_checks_are_those_of_the_options():
     "options",
     [{"retries": 3}, {"retries": 3, "check_segments": "off"}, {"check_segments": "off", "check_max_repeat_s": 1.0}],
 )
-def test_flags_that_nothing_reads_are_refused(options):
+def test_check_flags_without_effect_are_refused(options):
     with pytest.raises(UsageError, match="does nothing"):
         resolve(Options(**options))
 
@@ -209,17 +209,17 @@ WORST_FIRST = [
 
 
 @given(st.permutations(WORST_FIRST), st.integers(1, len(WORST_FIRST)))
-def test_the_best_has_the_least_serious_faults_whatever_the_order(shuffled, n):
+def test_best_try_has_the_least_serious_faults(shuffled, n):
     tries = [Try(Seeds(k), faults) for k, faults in enumerate(shuffled[:n])]
     assert tries[best_of(tries)].faults == max(shuffled[:n], key=WORST_FIRST.index)
 
 
-def test_of_tries_that_are_alike_the_first_is_kept():
+def test_first_of_equal_tries_is_kept():
     assert best_of([Try(Seeds(k), {"no_end_s": 15.4}) for k in range(3)]) == 0
 
 
 @pytest.mark.parametrize("faults", [None, {}, {"quiet_dbfs": -71.25, "clipped_percent": 0.1}])
-def test_a_try_is_read_back_from_json(faults):
+def test_try_survives_a_json_round_trip(faults):
     one = Try(Seeds(3, coarse=0), faults)
     assert Try.of(json.loads(json.dumps(one.content()))) == one
 
@@ -227,12 +227,12 @@ def test_a_try_is_read_back_from_json(faults):
 @pytest.mark.parametrize(
     "content", [{}, {"seeds": {}, "faults": {"odd": 1}}, {"seeds": {"x": 1}, "faults": {}}, {"seeds": {}, "faults": 3}]
 )
-def test_what_is_no_try_is_refused(content):
+def test_invalid_try_content_is_refused(content):
     with pytest.raises((KeyError, TypeError, ValueError)):
         Try.of(content)
 
 
-def test_every_fault_has_its_words():
+def test_every_fault_has_a_description():
     for faults in WORST_FIRST[:-1]:
         words = Try(Seeds(1), faults).describe()
         assert words.count(", ") >= len(faults) - 1 and "{" not in words
@@ -242,41 +242,41 @@ def test_every_fault_has_its_words():
     assert "try 1, the best of 2" in describe_faults([quiet, Try(Seeds(2), {"empty_s": 0.0})])
 
 
-# ---- audio made bad on purpose --------------------------------------------------------------------------------------
+# ---- engines with deliberate faults ---------------------------------------------------------------------------------
 
-Spoil = Callable[[Generation], Generation]
-
-
-def change(made: Generation, audio: np.ndarray, **more) -> Generation:
-    return dataclasses.replace(made, audio=audio, voice=voice(len(audio) / RATE, 9), **more)
+ApplyFault = Callable[[Generation], Generation]
 
 
-def with_nan(made: Generation) -> Generation:
-    audio = made.audio.copy()
+def change(generation: Generation, audio: np.ndarray, **more) -> Generation:
+    return dataclasses.replace(generation, audio=audio, voice=voice(len(audio) / RATE, 9), **more)
+
+
+def with_nan(generation: Generation) -> Generation:
+    audio = generation.audio.copy()
     audio[1000:2000] = np.nan
-    return dataclasses.replace(made, audio=audio)
+    return dataclasses.replace(generation, audio=audio)
 
 
-def repeating(made: Generation) -> Generation:
-    return dataclasses.replace(made, voice=dataclasses.replace(made.voice, semantic=np.full(400, 5)))
+def repeating(generation: Generation) -> Generation:
+    return dataclasses.replace(generation, voice=dataclasses.replace(generation.voice, semantic=np.full(400, 5)))
 
 
-SPOILS: dict[str, Spoil] = {
-    "empty_s": lambda made: dataclasses.replace(made, audio=np.zeros(0, np.float32), voice=EMPTY),
+FAULTS_TO_APPLY: dict[str, ApplyFault] = {
+    "empty_s": lambda generation: dataclasses.replace(generation, audio=np.zeros(0, np.float32), voice=EMPTY),
     "not_finite_percent": with_nan,
-    "quiet_dbfs": lambda made: dataclasses.replace(made, audio=made.audio * np.float32(1e-5)),
-    "no_end_s": lambda made: dataclasses.replace(made, ended=False),
-    "too_short_ratio": lambda made: change(made, noise(1.0)),
-    "too_long_ratio": lambda made: change(made, noise(21.0)),
+    "quiet_dbfs": lambda generation: dataclasses.replace(generation, audio=generation.audio * np.float32(1e-5)),
+    "no_end_s": lambda generation: dataclasses.replace(generation, ended=False),
+    "too_short_ratio": lambda generation: change(generation, noise(1.0)),
+    "too_long_ratio": lambda generation: change(generation, noise(21.0)),
     "repeated_s": repeating,
-    "clipped_percent": lambda made: dataclasses.replace(made, audio=made.audio * np.float32(20)),
+    "clipped_percent": lambda generation: dataclasses.replace(generation, audio=generation.audio * np.float32(20)),
 }
 
 
-class Spoilt(Recorder):
-    """A Bark whose tries are bad on purpose: `plan` has the names of what is wrong with them, by text, "" for nothing.
+class FaultyEngine(Recorder):
+    """An engine with deliberate faults: `plan` maps a text to the faults of each of its tries ("" for none).
 
-    What it makes follows from text and seeds alone. Later tries are good.
+    Its output depends only on text and seeds. Tries beyond the plan have no fault.
     """
 
     name, identity, stages = "fake", "fake", {}
@@ -294,17 +294,17 @@ class Spoilt(Recorder):
             number = [derive_seed(self.first, "retry", n) for n in range(9)].index(segment.seeds.segment)
             self.tried.append((segment.text, number))
             self.histories[segment.text] = segment.history.semantic
-            made = self.make(segment.text, number)
-            self.sounds[made.voice.fine.tobytes()] = made.audio
-            yield place, made
+            generation = self.make(segment.text, number)
+            self.sounds[generation.voice.fine.tobytes()] = generation.audio
+            yield place, generation
 
     def make(self, text: str, number: int) -> Generation:
         seed = 100 * TEXTS.index(text) + number
-        made = Generation(voice(8.0, seed), noise(8.0, 0.1, seed), 0, {"semantic": 0.1})
+        generation = Generation(voice(8.0, seed), noise(8.0, 0.1, seed), 0, {"semantic": 0.1})
         names = [*self.plan.get(text, ()), *[""] * 9]
         for name in names[number].split():
-            made = SPOILS[name](made)
-        return made
+            generation = FAULTS_TO_APPLY[name](generation)
+        return generation
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self.sounds[one.tobytes()] for one in codes]
@@ -313,16 +313,16 @@ class Spoilt(Recorder):
 HOW = {"check_segments": "retry", "split_each_text_prompt_by": "line", "seed": 5}
 
 
-def clip_of(bark: Spoilt, n: int = 4, rows: int = 4, given: Voice | None = None, **options) -> WholeClip:
+def clip_of(bark: FaultyEngine, n: int = 4, rows: int = 4, given: Voice | None = None, **options) -> WholeClip:
     recipe = Recipe.from_options(resolve(Options(**HOW | options)), bark, given)
     plans = plan_clips(["\n".join(TEXTS[:n])], resolve(Options(**HOW)), 0)[0]
     (clip,) = whole_clips(recipe, plans, rows)
     return clip
 
 
-@pytest.mark.parametrize("name", SPOILS)
-def test_every_fault_is_found_and_mended_by_the_next_seed(name):
-    bark = Spoilt({TEXTS[1]: [name]})
+@pytest.mark.parametrize("name", FAULTS_TO_APPLY)
+def test_every_fault_is_detected_and_retried_with_the_next_seed(name):
+    bark = FaultyEngine({TEXTS[1]: [name]})
     segment = clip_of(bark).clip.segments[1]
     assert [set(one.faults) for one in segment.tries] == [{name}, set()]
     assert [one.seeds.segment for one in segment.tries] == [5, derive_seed(5, "retry", 1)]
@@ -330,34 +330,34 @@ def test_every_fault_is_found_and_mended_by_the_next_seed(name):
     assert bark.tried == [(TEXTS[0], 0), *((text, 0) for text in TEXTS[1:]), (TEXTS[1], 1)]
 
 
-@pytest.mark.parametrize("name", SPOILS)
-def test_warning_makes_nothing_again_and_off_checks_nothing(name, monkeypatch):
-    bark = Spoilt({TEXTS[1]: [name]})
+@pytest.mark.parametrize("name", FAULTS_TO_APPLY)
+def test_warn_does_not_retry_and_off_does_not_check(name, monkeypatch):
+    bark = FaultyEngine({TEXTS[1]: [name]})
     clip = clip_of(bark, check_segments="warn")
     assert [set(segment.kept.faults) for segment in clip.clip.segments] == [set(), {name}, set(), set()]
     assert len(bark.tried) == 4
     monkeypatch.setattr(SegmentChecks, "faults", None)
-    off = clip_of(Spoilt({TEXTS[1]: [name]}), check_segments="off")
+    off = clip_of(FaultyEngine({TEXTS[1]: [name]}), check_segments="off")
     assert {segment.kept.faults for segment in off.clip.segments} == {None}
     np.testing.assert_array_equal(off.audio, clip.audio)
 
 
 @pytest.mark.parametrize("retries", [1, 2, 3])
-def test_the_best_try_is_kept_where_none_is_good(retries):
-    bark = Spoilt({TEXTS[0]: ["empty_s", "clipped_percent repeated_s", "clipped_percent", "quiet_dbfs"]})
+def test_best_try_is_kept_when_all_are_faulty(retries):
+    bark = FaultyEngine({TEXTS[0]: ["empty_s", "clipped_percent repeated_s", "clipped_percent", "quiet_dbfs"]})
     segment = clip_of(bark, 1, retries=retries).clip.segments[0]
     best = min(retries, 2)
     assert len(segment.tries) == retries + 1 and segment.kept is segment.tries[best]
     assert segment.seconds_taken == {"semantic": pytest.approx(0.1 * (retries + 1))}
-    clip = clip_of(Spoilt(bark.plan), 1, retries=retries)
+    clip = clip_of(FaultyEngine(bark.plan), 1, retries=retries)
     np.testing.assert_array_equal(clip.audio, bark.make(TEXTS[0], best).audio)
 
 
 @pytest.mark.parametrize("interval", [0, 1, 2])
 @pytest.mark.parametrize("given", [None, voice(8.0, 77)])
-def test_later_segments_hear_the_kept_try_whatever_stands_beside_them(interval, given):
-    spoilt = {TEXTS[0]: ["no_end_s"], TEXTS[1]: ["quiet_dbfs", "empty_s", "clipped_percent"]}
-    clips, barks = [], [Spoilt(spoilt) for _ in range(3)]
+def test_history_of_later_segments_is_the_kept_try_in_any_batch(interval, given):
+    faulty_tries = {TEXTS[0]: ["no_end_s"], TEXTS[1]: ["quiet_dbfs", "empty_s", "clipped_percent"]}
+    clips, barks = [], [FaultyEngine(faulty_tries) for _ in range(3)]
     for rows, bark in zip((1, 2, 4), barks, strict=True):
         clips.append(clip_of(bark, rows=rows, given=given, stable_mode_interval=interval))
     for clip, bark in zip(clips, barks, strict=True):
@@ -371,19 +371,19 @@ def test_later_segments_hear_the_kept_try_whatever_stands_beside_them(interval, 
         np.testing.assert_array_equal(barks[0].histories[TEXTS[2]], barks[0].make(TEXTS[1], 2).voice.semantic[-256:])
 
 
-def test_others_go_on_beside_a_retry():
-    bark = Spoilt({TEXTS[0]: ["no_end_s"]})
+def test_other_segments_continue_beside_a_retry():
+    bark = FaultyEngine({TEXTS[0]: ["no_end_s"]})
     clip_of(bark, given=voice(8.0), rows=2)
-    clip_of(bark_of_one := Spoilt({TEXTS[0]: ["no_end_s"]}), given=voice(8.0), rows=1)
+    clip_of(bark_of_one := FaultyEngine({TEXTS[0]: ["no_end_s"]}), given=voice(8.0), rows=1)
     assert bark.batches == [TEXTS, [TEXTS[0]]] and len(bark_of_one.batches) == 5
 
 
-def test_where_no_other_seed_can_change_it_nothing_is_made_again():
+def test_no_retry_when_seeds_cannot_change_the_result():
     fixed = {"semantic_seed": 1, "coarse_seed": 2, "fine_seed": 3}
     greedy = {"semantic_temp": 0.0, "coarse_temp": 0.0, "fine_temp": 0.0}
     for how, tries in ((fixed, 1), (greedy, 1), (fixed | {"fine_seed": None}, 3), (greedy | {"fine_temp": 0.5}, 3)):
         options = resolve(Options(**HOW | how))
-        bark = Spoilt({TEXTS[0]: ["no_end_s"] * 9})
+        bark = FaultyEngine({TEXTS[0]: ["no_end_s"] * 9})
         (clip,) = whole_clips(Recipe.from_options(options, bark), plan_clips([TEXTS[0]], options, 0)[0])
         assert len(clip.clip.segments[0].tries) == tries
 
@@ -395,15 +395,15 @@ STORY = "\n".join(TEXTS)
 
 
 def save(bark, folder: Path = OUT, again: dict | None = None, stop_after: int | None = None, **options) -> Path | None:
-    """A clip as the command line makes it: its manifest. None if the run ended before, after so many segments."""
+    """Run as the command line does; the manifest of the clip, or None if stopped after `stop_after` segments."""
     options = {"text_prompt": STORY} | HOW | options if again is None else again | options
     resolved = resolve(Options(model="demo", **options | {"output_dir": str(folder), "batch_size": 2}))
     results = Job(resolved, ClipSource(resolved), Recipe.from_options(resolved, bark)).run()
-    for k, made in enumerate(results):
+    for k, result in enumerate(results):
         if stop_after is not None and k + 1 == stop_after:
             results.close()
             return None
-        last = made
+        last = result
     return last.path.with_suffix(".json")
 
 
@@ -411,11 +411,11 @@ def content(manifest: Path) -> dict:
     return json.loads(manifest.read_text())
 
 
-SPOILT = {TEXTS[0]: ["empty_s"], TEXTS[2]: ["quiet_dbfs", "too_long_ratio", "clipped_percent no_end_s"]}
+FAULTY_TRIES = {TEXTS[0]: ["empty_s"], TEXTS[2]: ["quiet_dbfs", "too_long_ratio", "clipped_percent no_end_s"]}
 
 
-def test_the_manifest_tells_what_happened():
-    segments = content(save(Spoilt(SPOILT)))["segments"]
+def test_manifest_records_faults_and_tries():
+    segments = content(save(FaultyEngine(FAULTY_TRIES)))["segments"]
     seeds = [{"segment": derive_seed(5, "retry", n)} for n in range(3)]
     assert [segment["seeds"] for segment in segments] == [seeds[1], seeds[0], seeds[1], seeds[0]]
     assert [set(segment["faults"]) for segment in segments] == [set(), set(), {"too_long_ratio"}, set()]
@@ -425,13 +425,13 @@ def test_the_manifest_tells_what_happened():
         {"quiet_dbfs"}, {"too_long_ratio"}, {"clipped_percent", "no_end_s"}
     ]  # fmt: skip
     assert segments[2]["tries"][0]["faults"]["quiet_dbfs"] == pytest.approx(-120, abs=0.01)
-    assert "faults" not in content(save(Spoilt({}), Path("off"), check_segments="off"))["segments"][0]
+    assert "faults" not in content(save(FaultyEngine({}), Path("off"), check_segments="off"))["segments"][0]
 
 
-def test_kept_tries_are_made_again_from_the_manifest():
-    """One of which is faulty: it is not mended by seeds that were not tried then."""
-    first = save(Spoilt(SPOILT))
-    bark = Spoilt(SPOILT)
+def test_manifest_reproduces_the_kept_tries():
+    """Also a faulty one: it is not retried with new seeds."""
+    first = save(FaultyEngine(FAULTY_TRIES))
+    bark = FaultyEngine(FAULTY_TRIES)
     manifest = read_manifest(str(first))
     options = dataclasses.replace(manifest.options, from_manifest=str(first))
     clip_plan = plan_again(manifest, options)
@@ -441,17 +441,17 @@ def test_kept_tries_are_made_again_from_the_manifest():
 
 
 @pytest.mark.parametrize("interval", [0, 1])
-def test_a_run_that_goes_on_makes_the_same_and_no_finished_segment_twice(interval):
-    whole = content(save(Spoilt(SPOILT), Path("whole"), stable_mode_interval=interval))
+def test_resumed_run_gives_the_same_clip_without_repeating_segments(interval):
+    whole = content(save(FaultyEngine(FAULTY_TRIES), Path("whole"), stable_mode_interval=interval))
     for stop in (1, 2, 3):
-        folder, bark = Path(f"stopped_{stop}"), Spoilt(SPOILT)
+        folder, bark = Path(f"stopped_{stop}"), FaultyEngine(FAULTY_TRIES)
         assert save(bark, folder, stop_after=stop, stable_mode_interval=interval) is None
         finished = len(list(folder.glob("*.partial/segments/*.npz")))
         assert finished >= stop
         before = len(bark.tried)
-        made = content(save(bark, folder, stable_mode_interval=interval))
-        assert made["audio_sha256"] == whole["audio_sha256"]
-        for one, other in zip(made["segments"], whole["segments"], strict=True):
+        resumed = content(save(bark, folder, stable_mode_interval=interval))
+        assert resumed["audio_sha256"] == whole["audio_sha256"]
+        for one, other in zip(resumed["segments"], whole["segments"], strict=True):
             assert {**one, "seconds_taken": 0} == {**other, "seconds_taken": 0}
         assert len({text for text, _ in bark.tried[before:]}) == 4 - finished
 
@@ -467,44 +467,44 @@ def test_a_run_that_goes_on_makes_the_same_and_no_finished_segment_twice(interva
         ({"check_segments": "off"}, {"check_max_clipped_percent": 0.5}),
     ],
 )
-def test_other_checks_make_what_they_would_have_made(before, after):
-    """What is kept of a run is judged anew; what has no fault by either is not made again."""
-    bark, apart = Spoilt(SPOILT), {"separate_prompts": True}
+def test_resuming_with_other_checks_equals_a_fresh_run_with_them(before, after):
+    """Saved segments are checked again; those without a fault under either setting are not regenerated."""
+    bark, apart = FaultyEngine(FAULTY_TRIES), {"separate_prompts": True}
     assert save(bark, stop_after=4, **apart, **before) is None
     n = len(bark.tried)
-    made = content(save(bark, **apart, **after))
-    whole = content(save(Spoilt(SPOILT), Path("whole"), **apart, **after))
-    assert made["audio_sha256"] == whole["audio_sha256"]
-    for one, other in zip(made["segments"], whole["segments"], strict=True):
+    resumed = content(save(bark, **apart, **after))
+    whole = content(save(FaultyEngine(FAULTY_TRIES), Path("whole"), **apart, **after))
+    assert resumed["audio_sha256"] == whole["audio_sha256"]
+    for one, other in zip(resumed["segments"], whole["segments"], strict=True):
         assert (one["seeds"], one.get("faults"), one.get("tries")) == (
             other["seeds"],
             other.get("faults"),
             other.get("tries"),
         )
-    assert {text for text, _ in bark.tried[n:]} <= SPOILT.keys()
+    assert {text for text, _ in bark.tried[n:]} <= FAULTY_TRIES.keys()
 
 
 # ---- on a real (tiny) model, and on the command line ----------------------------------------------------------------
 
 
-def test_the_model_tells_whether_it_came_to_its_end(bark: Bark):
+def test_generation_says_whether_speech_ended(bark: Bark):
     """The tiny model wants to end after 73 tokens."""
     segment = Segment("Hello there.", seeds=Seeds(1))
     for early_stop, seconds, ended in ((True, None, True), (False, 0.2, True)):
         how = SemanticSettings(temperature=0.0, allow_early_stop=early_stop, max_gen_duration_s=seconds)
-        (made,) = bark.generate([segment], Settings(semantic=how, fine=FineSettings(0.0)))
-        assert made.ended is ended and len(made.voice.semantic) < 200
+        (generation,) = bark.generate([segment], Settings(semantic=how, fine=FineSettings(0.0)))
+        assert generation.ended is ended and len(generation.voice.semantic) < 200
 
 
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize("statistics", [True, False])
-def test_a_window_that_is_full_is_no_end(bark: Bark, ends, statistics):
-    """One of 40 tokens, which the tiny model fills whether it may stop early or not."""
+def test_full_window_is_not_an_end_of_speech(bark: Bark, ends, statistics):
+    """A window of 40 tokens, which the tiny model fills whether it may stop early or not."""
     stage = bark.stages["semantic"]
     spec = dataclasses.replace(stage.spec, max_semantic_tokens=40)
     how = SemanticSettings(temperature=0.0, allow_early_stop=ends, statistics=statistics)
-    (made,) = generate_semantic(stage.model, spec, [SemanticRow([5, 6], np.zeros(0, int), RowRandom(1))], how)
-    assert len(made.tokens) == 40 and not made.ended
+    (result,) = generate_semantic(stage.model, spec, [SemanticRow([5, 6], np.zeros(0, int), RowRandom(1))], how)
+    assert len(result.tokens) == 40 and not result.ended
 
 
 @pytest.fixture
@@ -523,10 +523,10 @@ def perform(capfd, monkeypatch, demo):
 
 SHORT = ("--semantic_max_gen_duration_s", "0.3", "--text_prompt", "One.\nTwo.\nThree.", "--seed", "3")
 LINES = ("--split_each_text_prompt_by", "line")
-LOUD = ("--check_min_loudness_db", "0")  # which nothing is
+LOUD = ("--check_min_loudness_db", "0")  # a threshold that no segment reaches
 
 
-def test_every_fault_is_told_and_all_are_counted(perform):
+def test_faults_are_reported_and_counted(perform):
     _, _, error = perform(*SHORT, *LINES)
     assert "faults" not in error
     status, _, error = perform(*SHORT, *LINES, *LOUD)
@@ -534,11 +534,11 @@ def test_every_fault_is_told_and_all_are_counted(perform):
     assert "--check_segments retry" in error
 
 
-def test_a_retry_on_the_command_line_is_made_again_bit_for_bit(perform):
+def test_retried_clip_is_reproduced_bit_for_bit_from_its_manifest(perform):
     status, (wav,), error = perform(*SHORT, *LINES, *LOUD, "--check_segments", "retry", "--retries", "3")
     assert status == 0 and error.count("the best of 4") == error.count("dBFS") == 3
-    made = content(Path(wav).with_suffix(".json"))
-    for segment in made["segments"]:
+    resumed = content(Path(wav).with_suffix(".json"))
+    for segment in resumed["segments"]:
         tries = segment["tries"]
         assert len(tries) == 4 and len({one["seeds"]["segment"] for one in tries}) == 4
         loudest = max(tries, key=lambda one: one["faults"]["quiet_dbfs"])
@@ -547,18 +547,18 @@ def test_a_retry_on_the_command_line_is_made_again_bit_for_bit(perform):
     assert "bit for bit" in error and "tries" not in content(Path(again).with_suffix(".json"))["segments"][0]
 
 
-def test_of_many_faulty_segments_some_are_told_and_all_counted(perform, monkeypatch):
+def test_report_is_limited_to_some_faulty_segments_and_counts_all(perform, monkeypatch):
     monkeypatch.setattr(speak, "_MOST_FAULTY_SHOWN", 2)
     _, _, error = perform(*SHORT, *LINES, *LOUD, "--check_segments", "retry", "--retries", "1")
     assert error.count("dBFS") == 2 and "3 of 3 segments" in error
 
 
 @pytest.mark.parametrize("checks", ["warn", "off"])
-def test_a_silent_segment_is_told_once_whatever_the_checks(checks):
+def test_silent_segment_is_reported_once_whatever_the_checks(checks):
     shown = Console(file=io.StringIO(), width=500)
     report = FaultReport(shown, 20, retried=False)
     options = resolve(Options(**HOW | {"check_segments": checks}))
-    recipe = Recipe.from_options(options, Spoilt({TEXTS[0]: ["empty_s"]}))
+    recipe = Recipe.from_options(options, FaultyEngine({TEXTS[0]: ["empty_s"]}))
     for placed in Scheduler(recipe).run(plan_clips(["\n".join(TEXTS[:2])], options, 0)[0]):
         if isinstance(placed, FinishedSegment):
             speak._warn_of(placed, "here", shown)

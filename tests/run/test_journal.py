@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment go on where they stopped, and make what an unbroken run makes."""
+"""The journal: a run killed at any moment resumes where it stopped and gives the files of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no f
 
 @pytest.fixture
 def demo() -> Hashing:
-    """Stands for a model, which would take a hundred times as long. `test_bark.py` has one of the real kind."""
+    """Stands in for a model, which would take a hundred times as long; `test_bark.py` tests a real one."""
     return Hashing()
 
 
 def run(bark, text: str | None = LINES, folder: Path = OUT, **options) -> list[Clip | FailedClip]:
-    """What becomes of the clips of a command, as the command line makes them."""
-    return [made for made in job(bark, text, folder, **options).run() if isinstance(made, (Clip, FailedClip))]
+    """Run a command as the command line does; its finished and failed clips."""
+    return [result for result in job(bark, text, folder, **options).run() if isinstance(result, (Clip, FailedClip))]
 
 
 def job(bark, text: str | None = LINES, folder: Path = OUT, **options) -> Job:
@@ -57,19 +57,19 @@ def job(bark, text: str | None = LINES, folder: Path = OUT, **options) -> Job:
 
 
 def sounds(folder: Path = OUT) -> dict[str, str]:
-    """The digest of each finished clip's sound."""
+    """The digest of each finished clip's audio, by file name."""
     return {path.name: json.loads(path.read_text())["audio_sha256"] for path in folder.glob("*.json")}
 
 
-def kept(folder: Path = OUT) -> int:
-    """Segments that a run need not make again."""
+def n_finished(folder: Path = OUT) -> int:
+    """The number of finished segments, which a resumed run need not generate again."""
     whole = sum(len(json.loads(path.read_text())["segments"]) for path in folder.glob("*.json"))
     partial = [path for path in folder.glob("[!.]*.partial") if not is_named(path)]
     return whole + sum(len(list(path.glob("segments/*.npz"))) for path in partial)
 
 
 def is_named(partial: Path) -> bool:
-    """Whether the clip has all but lost its folder: its files have their names already."""
+    """True when the clip's files already have their final names, so only its folder is left to remove."""
     naming = partial / "naming.json"
     moves = json.loads(naming.read_text())["moves"] if naming.exists() else [("", "not named")]
     return all((partial.parent / name).exists() for _, name in moves)
@@ -79,7 +79,7 @@ WRITES = ("fsync", "link", "replace", "rename", "unlink", "mkdir", "rmdir")
 
 
 def counting_writes(act: Callable[[int], None]) -> None:
-    """Call `act` with the number of each change of the file system from now on, before and after it."""
+    """From now on, call `act` with a running number before and after each change of the file system."""
     number = 0
 
     def counted(write):
@@ -97,7 +97,7 @@ def counting_writes(act: Callable[[int], None]) -> None:
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Fork, do it there; the status."""
+    """Run `work` in a forked process; its exit status."""
     if not (child := os.fork()):
         try:
             work()
@@ -107,7 +107,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def killed_at(moment: int, bark, how: signal.Signals = signal.SIGKILL, **options) -> None:
-    """A run that gets a signal at that change of the file system."""
+    """A run that receives the signal at the given change of the file system."""
 
     def work():
         counting_writes(lambda number: number == moment and os.kill(os.getpid(), how))
@@ -121,8 +121,8 @@ def killed_at(moment: int, bark, how: signal.Signals = signal.SIGKILL, **options
     assert in_child(work) == (-how if how == signal.SIGKILL else 128 + how)
 
 
-def writes_of_a_run(bark, **options) -> int:
-    """How many such moments a run has."""
+def n_writes_of_a_run(bark, **options) -> int:
+    """The number of moments at which `killed_at` can stop a run."""
     reader, writer = os.pipe()
 
     def work():
@@ -138,17 +138,17 @@ def writes_of_a_run(bark, **options) -> int:
 
 @forks
 @pytest.mark.parametrize("interval", [0, 1, 3])
-def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
+def test_run_killed_at_any_moment_resumes_and_gives_the_same_files(demo, interval):
     how = {"text": FEW, "stable_mode_interval": interval, "output_iterations": 2, "hoarder_mode": interval == 3}
     whole = Counting(demo)
     run(whole, folder=Path("whole"), **how)
     wanted = sorted(sounds(Path("whole")).values())
     assert len(wanted) == 2 and whole.n_spoken == 8
-    moments = range(1, writes_of_a_run(demo, **how))
+    moments = range(1, n_writes_of_a_run(demo, **how))
     for k, moment in enumerate(random.Random(interval).sample(moments, 8)):
         folder = Path(f"killed_{k}")
         killed_at(moment, demo, folder=folder, **how)
-        finished, again = kept(folder), Counting(demo)
+        finished, again = n_finished(folder), Counting(demo)
         run(again, folder=folder, **how)
         assert again.n_spoken == 8 - finished, f"killed at {moment}"
         assert sorted(sounds(folder).values()) == wanted, f"killed at {moment}"
@@ -157,13 +157,13 @@ def test_a_run_killed_at_any_moment_goes_on_and_makes_the_same(demo, interval):
 
 @forks
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_interrupted_at_any_moment_goes_on_and_makes_the_same(demo, how):
+def test_run_interrupted_at_any_moment_resumes_and_gives_the_same_files(demo, how):
     run(demo, FEW, folder=Path("whole"))
-    moments = range(1, writes_of_a_run(demo, text=FEW))
+    moments = range(1, n_writes_of_a_run(demo, text=FEW))
     for k, moment in enumerate(random.Random(int(how)).sample(moments, 6)):
         folder = Path(f"stopped_{k}")
         killed_at(moment, demo, how, text=FEW, folder=folder)
-        finished, again = kept(folder), Counting(demo)
+        finished, again = n_finished(folder), Counting(demo)
         run(again, FEW, folder=folder)
         assert again.n_spoken == 4 - finished, f"stopped at {moment}"
         assert sounds(folder) == sounds(Path("whole")), f"stopped at {moment}"
@@ -171,9 +171,9 @@ def test_a_run_interrupted_at_any_moment_goes_on_and_makes_the_same(demo, how):
 
 
 @forks
-def test_a_run_killed_again_and_again_comes_to_its_end(demo):
+def test_run_killed_repeatedly_is_finished_in_the_end(demo):
     moments = random.Random(7)
-    total = writes_of_a_run(demo)
+    total = n_writes_of_a_run(demo)
     for _ in range(5):
         killed_at(moments.randrange(2, total // 3), demo)
     run(demo)
@@ -186,7 +186,7 @@ FAKE_FFMPEG = '#!/bin/sh\nfor last; do :; done\ncat > "$last"\n'
 
 @pytest.fixture
 def fake_ffmpeg(monkeypatch):
-    """On the PATH, an ffmpeg whose files are what it is given."""
+    """An `ffmpeg` on the PATH that writes its input unchanged."""
     Path("bin").mkdir()
     Path("bin/ffmpeg").write_text(FAKE_FFMPEG)
     Path("bin/ffmpeg").chmod(0o755)
@@ -194,7 +194,7 @@ def fake_ffmpeg(monkeypatch):
 
 
 def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bool:
-    """A run that gets a signal at that change of the file system after its clip is whole; whether it came so far."""
+    """A run that receives the signal at the given change of the file system while naming its files; False if it ended before."""
 
     def work():
         name = ClipJournal.name
@@ -218,7 +218,7 @@ def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bo
 
 @forks
 @pytest.mark.parametrize(("how", "format", "hoarder"), [(signal.SIGKILL, "m4a", True), (signal.SIGTERM, "wav", True)])
-def test_a_clip_that_is_whole_is_never_made_twice(demo, fake_ffmpeg, how, format, hoarder):
+def test_run_killed_while_naming_files_does_not_generate_again(demo, fake_ffmpeg, how, format, hoarder):
     options = {"output_format": format, "hoarder_mode": hoarder, "output_filename": "x", "text": "A line.\nAnother."}
     run(demo, folder=Path("whole"), **options)
     names = sorted(path.name for path in Path("whole").iterdir())
@@ -236,12 +236,12 @@ def test_a_clip_that_is_whole_is_never_made_twice(demo, fake_ffmpeg, how, format
 
 
 def interrupted_after(n: int, bark):
-    """A Bark that is interrupted when it has made n segments."""
+    """An engine that is interrupted after n segments."""
 
     class Interrupted(Counting):
         def stream(self, *arguments):
-            for made in super().stream(*arguments):
-                yield made
+            for generation in super().stream(*arguments):
+                yield generation
                 if self.n_spoken == n:
                     raise KeyboardInterrupt
 
@@ -253,7 +253,7 @@ def interrupt(n: int, demo, **options) -> None:
         run(interrupted_after(n, demo), **options)
 
 
-def test_an_interrupted_run_keeps_its_segments_and_its_drawn_seed(demo):
+def test_interrupted_run_keeps_its_segments_and_its_random_seed(demo):
     interrupt(3, demo, seed=None)
     (partial,) = OUT.glob("*.partial")
     assert len(list(partial.glob("segments/*.npz"))) == 3 and not (partial / "writing").exists()
@@ -266,14 +266,14 @@ def test_an_interrupted_run_keeps_its_segments_and_its_drawn_seed(demo):
     assert set(sounds().values()) == set(sounds(Path("whole")).values())
 
 
-def test_a_changed_text_uses_the_segments_that_are_the_same(demo):
+def test_changed_text_reuses_unchanged_segments(demo):
     interrupt(5, demo, seed=None)
     again = Counting(demo)
     run(again, LINES.replace("third", "changed third"), seed=None)
     assert again.n_spoken == 2  # the changed one and the last
 
 
-def test_a_changed_flag_uses_what_it_does_not_change(demo):
+def test_changed_flag_reuses_segments_it_does_not_affect(demo):
     interrupt(4, demo)
     again = Counting(demo)
     run(again, output_format="flac", add_silence_between_segments=0.5)
@@ -284,7 +284,7 @@ def test_a_changed_flag_uses_what_it_does_not_change(demo):
     assert again.n_spoken == 6
 
 
-def test_prompts_cut_at_random_are_cut_as_before(demo):
+def test_random_splits_are_the_same_when_resumed(demo):
     how = {"split_input_into_separate_prompts_by": "random", "split_each_text_prompt_by": None, "seed": None}
     interrupt(2, demo, **how)
     before = sounds()
@@ -293,7 +293,7 @@ def test_prompts_cut_at_random_are_cut_as_before(demo):
     assert len(before) == 2 and before.items() <= sounds().items() and again.n_spoken == len(sounds()) - 2
 
 
-def test_a_text_from_a_pipe_is_read_once(demo):
+def test_text_from_a_pipe_is_resumed(demo):
     os.mkfifo("pipe")
 
     def write() -> None:
@@ -310,7 +310,7 @@ def test_a_text_from_a_pipe_is_read_once(demo):
         writer.join(timeout=10)
 
 
-def test_finished_clips_of_a_run_are_not_made_again(demo):
+def test_finished_clips_are_not_generated_again_when_resumed(demo):
     how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None, "seed": None}
     interrupt(4, demo, **how)
     before = sounds()
@@ -318,11 +318,11 @@ def test_finished_clips_of_a_run_are_not_made_again(demo):
     again = Counting(demo)
     run(again, **how)
     assert again.n_spoken == 2 and len(sounds()) == 6 and before.items() <= sounds().items()
-    run(again, **how)  # nothing is left to go on with: new takes
+    run(again, **how)  # nothing is left to resume: new takes
     assert again.n_spoken == 8 and len(sounds()) == 12
 
 
-def test_a_deleted_clip_is_made_again(demo):
+def test_deleted_clip_is_generated_again(demo):
     how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None}
     interrupt(4, demo, **how)
     next(OUT.glob("2_*.wav")).unlink()
@@ -331,14 +331,14 @@ def test_a_deleted_clip_is_made_again(demo):
     assert again.n_spoken == 3
 
 
-def test_starting_over_leaves_nothing_of_before(demo):
+def test_resume_false_removes_the_unfinished_run(demo):
     interrupt(4, demo)
     again = Counting(demo)
     run(again, resume=False)
     assert again.n_spoken == 6 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
 
 
-def test_another_text_leaves_an_unfinished_one_alone(demo):
+def test_another_text_does_not_disturb_an_unfinished_run(demo):
     interrupt(4, demo)
     other = LINES.replace("line", "word").replace("The", "Some").replace("And", "Or")
     run(demo, other)
@@ -347,7 +347,7 @@ def test_another_text_leaves_an_unfinished_one_alone(demo):
     assert again.n_spoken == 2
 
 
-def test_a_damaged_segment_is_made_again(demo):
+def test_damaged_segment_is_generated_again(demo):
     interrupt(4, demo)
     damaged, other, *_ = OUT.glob("*.partial/segments/*.npz")
     damaged.write_bytes(damaged.read_bytes()[:50])
@@ -358,18 +358,18 @@ def test_a_damaged_segment_is_made_again(demo):
     assert again.n_spoken == 4 and sounds() == sounds(Path("whole"))
 
 
-def test_two_runs_of_the_same_command_do_not_meet(demo):
-    """The second begins while the first is at work, and neither takes the other's segments."""
+def test_concurrent_runs_of_one_command_are_independent(demo):
+    """The second starts while the first is running, and neither uses the other's segments."""
     one, two = job(demo).run(), job(demo).run()
     results = [next(one), next(two), next(two), next(one), *two, *one]
-    clips = [made for made in results if isinstance(made, Clip)]
+    clips = [result for result in results if isinstance(result, Clip)]
     assert len({clip.path for clip in clips}) == 2 and len(set(sounds().values())) == 1
     assert len(results) == 14 and not list(OUT.glob("*.partial")) and not list(OUT.glob(".*"))
 
 
 @forks
-def test_a_full_disk_keeps_what_is_finished(demo):
-    """A limit on the size of files stands for it: tokens are smaller than it, the sound is not."""
+def test_full_disk_keeps_finished_segments(demo):
+    """A file size limit simulates it: token files are smaller than the limit, audio files are larger."""
     reader, writer = os.pipe()
 
     def work():
@@ -381,21 +381,21 @@ def test_a_full_disk_keeps_what_is_finished(demo):
         os._exit(0)
 
     assert in_child(work) == 0
-    said = os.read(reader, 1000).decode()
-    assert said.startswith("cannot write out/") and "File too large" in said and "free space" in said
-    finished, again = kept(), Counting(demo)
+    error = os.read(reader, 1000).decode()
+    assert error.startswith("cannot write out/") and "File too large" in error and "free space" in error
+    finished, again = n_finished(), Counting(demo)
     assert finished > 0 and not sounds()
     run(again, output_format="wav", semantic_max_gen_duration_s=0.5)
     assert again.n_spoken == 6 - finished and len(sounds()) == 1
 
 
-def test_a_folder_that_is_deleted_under_the_run_is_one_sentence(demo):
+def test_output_folder_deleted_during_the_run_fails_the_clip(demo):
     class Deleting(Counting):
         def stream(self, *arguments):
-            for made in super().stream(*arguments):
+            for generation in super().stream(*arguments):
                 if self.n_spoken == 3:
                     shutil.rmtree(OUT)
-                yield made
+                yield generation
 
     (failed,) = run(Deleting(demo))
     assert (
@@ -406,7 +406,7 @@ def test_a_folder_that_is_deleted_under_the_run_is_one_sentence(demo):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for root")
-def test_a_read_only_folder_is_one_sentence(demo):
+def test_read_only_folder_raises_output_error(demo):
     OUT.mkdir(mode=0o555)
     with pytest.raises(OutputError, match="cannot write"):
         run(demo)
@@ -431,16 +431,16 @@ def started(*arguments: str) -> subprocess.Popen:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_the_program_which_says_how_to_go_on(number, status):
+def test_signal_stops_the_program_with_a_hint_how_to_resume(number, status):
     process = started()
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == status and not out
     assert err.count("the same command goes on") == 1 and "Traceback" not in err
-    assert kept(Path("bark_samples")) > 0
+    assert n_finished(Path("bark_samples")) > 0
 
 
-def test_a_locked_file_is_free_when_its_process_is_gone():
+def test_lock_is_released_when_its_process_dies():
     process = started("--seed", "5")
     (path,) = Path("bark_samples").glob(".run-*.jsonl")
     assert not list(RunJournal.unfinished(Path("bark_samples"), lambda _: ""))
@@ -458,7 +458,7 @@ def plan(n: int) -> ClipPlan:
     return ClipPlan("text", tuple(SegmentPlan(f"s{k}", Seeds(k)) for k in range(n)), 0, 0, 0, "stem")
 
 
-def test_a_kept_segment_is_recalled_as_it_was(make_voice):
+def test_kept_segment_is_recalled_unchanged(make_voice):
     journal = RunJournal.start(OUT, lambda _: "key", 3)
     clip, voice = journal.clip(plan(2)), make_voice(2.0)
     about = {"seconds_taken": {"semantic": 0.1}, "statistics": None}
@@ -480,7 +480,7 @@ def test_a_kept_segment_is_recalled_as_it_was(make_voice):
         {"about": np.frombuffer(b"no json", np.uint8)},
     ],
 )
-def test_what_is_no_segment_is_not_recalled(make_voice, arrays):
+def test_invalid_segment_file_is_not_recalled(make_voice, arrays):
     clip = RunJournal.start(OUT, lambda _: "key", 3).clip(plan(1))
     clip.keep("a", KeptSegment(make_voice(2.0), {}))
     good = dict(np.load(clip.folder / "segments" / "a.npz"))
@@ -489,7 +489,7 @@ def test_what_is_no_segment_is_not_recalled(make_voice, arrays):
     assert clip.recall("a") is None
 
 
-def test_a_folder_has_one_owner_at_a_time():
+def test_clip_folder_has_one_owner_at_a_time():
     OUT.mkdir()
     first = ClipJournal.create(OUT / "x.partial")
     assert ClipJournal.claim(OUT / "x.partial") is None
@@ -502,7 +502,7 @@ def test_a_folder_has_one_owner_at_a_time():
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_folder_without_locks_is_worked_in_without(demo, monkeypatch, number):
+def test_run_resumes_on_a_file_system_without_locks(demo, monkeypatch, number):
     def refuse(_):
         raise OSError(number, os.strerror(number))
 
@@ -540,7 +540,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in paths}
 
 
-def test_what_others_keep_in_the_output_folder_stays(demo):
+def test_foreign_files_in_the_output_folder_are_not_touched(demo):
     for name, content in FOREIGN.items():
         path = OUT / name
         (path if content is None else path.parent).mkdir(parents=True, exist_ok=True)
@@ -558,8 +558,8 @@ def test_what_others_keep_in_the_output_folder_stays(demo):
     assert {Path(name).suffix for name in after.keys() - before.keys()} == {".wav", ".npz", ".json"}
 
 
-def left_at_every_moment(act: Callable[[], None]) -> Iterator[int]:
-    """Do it in processes that are killed at its first change of the file system, at its second, and so on."""
+def killed_at_every_moment(act: Callable[[], None]) -> Iterator[int]:
+    """Call `act` in processes that are killed at its first change of the file system, its second, and so on."""
     for moment in range(1, 1000):
 
         def work(moment=moment):
@@ -575,7 +575,7 @@ def left_at_every_moment(act: Callable[[], None]) -> Iterator[int]:
 
 
 @forks
-def test_whatever_a_kill_leaves_of_a_folder_is_swept():
+def test_remains_of_a_killed_process_are_removed():
     def make_and_remove():
         clip = ClipJournal.create(OUT / "x.partial")
         (clip.folder / "segments").mkdir()
@@ -584,12 +584,12 @@ def test_whatever_a_kill_leaves_of_a_folder_is_swept():
         clip.remove()
 
     OUT.mkdir()
-    for moment in left_at_every_moment(make_and_remove):
+    for moment in killed_at_every_moment(make_and_remove):
         assert not list(RunJournal.unfinished(OUT, lambda _: "")) and not os.listdir(OUT), f"killed at {moment}"
     assert moment > 15
 
 
-def test_a_line_that_was_cut_off_does_not_spoil_the_next(demo):
+def test_truncated_journal_line_does_not_damage_the_next(demo):
     how = {"split_input_into_separate_prompts_by": "line", "split_each_text_prompt_by": None}
     interrupt(2, demo, **how)
     (path,) = OUT.glob(".run-*")
@@ -597,10 +597,10 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next(demo):
     interrupt(2, demo, **how)
     again = Counting(demo)
     run(again, **how)
-    assert again.n_spoken == 3 and len(sounds()) == 7  # one had lost its line
+    assert again.n_spoken == 3 and len(sounds()) == 7  # one clip's line was lost
 
 
-def test_foreign_files_beside_results_stop_nothing(demo):
+def test_invalid_journal_files_do_not_stop_a_run(demo):
     OUT.mkdir()
     (OUT / ".run-1.jsonl").write_bytes(b"\x00 no json")
     (OUT / ".run-2.jsonl").write_text('{"seed": "many"}\n[1]\n')

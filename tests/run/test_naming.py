@@ -1,4 +1,4 @@
-"""File names of clips: they sort in the order of the clips, collide with nothing, and are legal everywhere."""
+"""File names of clips: they sort in the order of the clips, never collide, and are legal on every file system."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def stems(prompts: list[str], **options) -> list[str]:
     return [plan.stem for plan in plan_clips(prompts, resolve(Options(**options)), 7)[0]]
 
 
-def test_names_of_many_prompts_sort_in_their_order():
+def test_names_sort_in_the_order_of_prompts():
     names = stems([f"{chr(122 - n % 26)} is letter {n}" for n in range(1000)], output_iterations=2)
     assert names == sorted(names) and len(set(names)) == 2000
     assert names[0] == "0001_z_is_letter_0-SPK-random" and names[1] == "0001_z_is_letter_0-SPK-random_1"
     assert names[-1].startswith("1000_")
 
 
-def test_names_of_many_takes_sort_in_their_order():
+def test_names_sort_in_the_order_of_takes():
     assert stems(["Hello"]) == ["Hello-SPK-random"]
     names = stems(["Hello"], output_iterations=120, output_filename="take")
     assert names[:2] == ["take", "take_001"] and names[-1] == "take_119" and names == sorted(names)
 
 
 @pytest.mark.parametrize("ending", [*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments"])
-def test_no_result_is_ever_overwritten(ending):
+def test_existing_files_are_never_overwritten(ending):
     Path("bark_samples").mkdir()
     Path(f"bark_samples/HELLO-SPK-random{ending}").touch()
     assert stems(["Hello"]) == ["Hello-SPK-random_1"]
 
 
-def test_the_voice_is_in_the_name():
+def test_name_contains_the_voice():
     for how, voice in (
         ({"history_prompt": "v2/en_speaker_6"}, "v2_en_speaker_6"),
         ({"history_prompt": "somewhere/my voice.npz"}, "my_voice"),
@@ -51,7 +51,7 @@ def test_the_voice_is_in_the_name():
         assert stems(["Hello"], **how) == [f"Hello-SPK-{voice}"]
 
 
-def test_a_file_name_with_an_ending_names_the_format():
+def test_extension_of_the_file_name_sets_the_format():
     assert stems(["Hello"], output_filename="a.b.mp3") == ["a.b"]
     for name, output_format, expected in (
         ("x.FLAC", None, "flac"),
@@ -67,13 +67,13 @@ def test_a_file_name_with_an_ending_names_the_format():
 
 
 @pytest.mark.parametrize("name", ["x.flac", "x.m4b"])
-def test_a_file_name_may_not_contradict_the_format(name):
+def test_extension_that_contradicts_the_format_is_refused(name):
     with pytest.raises(UsageError, match=f"--output_filename {name}"):
         resolve(Options(output_filename=name, output_format="mp3"))
 
 
 @pytest.mark.parametrize("ending", ["m4b", "AAC", "aiff", "wave", "webm"])
-def test_formats_that_are_not_written_are_refused_with_those_that_are(ending):
+def test_unsupported_format_is_refused_listing_supported_ones(ending):
     with pytest.raises(UsageError, match=", ".join(FORMATS)):
         resolve(Options(output_filename=f"x.{ending}"))
 
@@ -99,23 +99,23 @@ def test_formats_that_are_not_written_are_refused_with_those_that_are(ending):
         ("", "bark_samples", "bark"),
     ],
 )
-def test_a_file_name_is_kept_with_its_folders(filename, folder, stem):
+def test_file_name_keeps_its_folders(filename, folder, stem):
     options = resolve(Options(output_filename=filename))
     assert Path(options.output_dir) == Path(folder) and stems(["Hello"], output_filename=filename) == [stem]
 
 
-def test_a_file_name_in_the_home_folder(monkeypatch, tmp_path):
+def test_tilde_in_the_file_name_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Path(resolve(Options(output_filename="~/out/x")).output_dir) == tmp_path / "out"
 
 
 @pytest.mark.parametrize("name", ["books/", ".", "..", "books/..", "/"])
-def test_a_folder_is_no_file_name(name):
+def test_folder_as_file_name_is_refused(name):
     with pytest.raises(UsageError, match="names a folder"):
         resolve(Options(output_filename=name))
 
 
-def test_no_name_leads_out_of_the_output_folder_by_a_detour():
+def test_parent_folder_inside_a_file_name_is_refused():
     with pytest.raises(UsageError, match="--output_filename books/../../x has a .. inside"):
         resolve(Options(output_filename="books/../../x"))
 
@@ -131,7 +131,7 @@ def test_extra_stats_put_seed_and_temperatures_into_the_name():
     st.sampled_from([None, "con", "a...", "é" * 300]),
 )
 def test_names_are_legal_on_every_file_system(texts, filename):
-    prompts = [f"{text}a" for text in texts]  # something to say
+    prompts = [f"{text}a" for text in texts]  # at least one letter to speak
     names = stems(prompts, output_filename=filename, extra_stats=True, output_iterations=2)
     assert len({name.casefold() for name in names}) == len(names) == 2 * len(texts)
     for name in names:

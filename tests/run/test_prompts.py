@@ -35,16 +35,16 @@ def segments(text: str, **options) -> list[str]:
     return [segment.text for segment in plan.segments]
 
 
-def test_without_a_text_there_are_samples():
+def test_sample_prompts_are_used_without_a_text():
     assert prompts() == list(SAMPLE_PROMPTS)
 
 
-def test_standard_input(monkeypatch):
+def test_text_is_read_from_standard_input(monkeypatch):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO("Grüße.\r\nZwei.".encode("utf-8-sig"))))
     assert prompts(prompt_file="-") == ["Grüße.\nZwei."]
 
 
-def test_subtitles_are_read_as_what_is_said():
+def test_subtitle_files_are_read_as_their_spoken_text():
     srt = "1\n00:00:01,000 --> 00:00:02,000\n<i>Hello</i>\nthere.\n\n2\n00:00:03,000 --> 00:00:04,000\n[laughs]\n"
     for name in ("film.srt", "FILM2.SRT"):
         Path(name).write_bytes(srt.replace("\n", "\r\n").encode("utf-8-sig"))
@@ -68,7 +68,7 @@ CUTS = [
 
 
 @pytest.mark.parametrize(("how", "expected"), CUTS)
-def test_prompts_and_segments_are_cut_alike(how, expected):
+def test_prompts_and_segments_are_split_by_the_same_rules(how, expected):
     finer = {"group_text_by_counting": how.get("count"), "split_type_string": how.get("string")}
     as_segments = {"split_each_text_prompt_by": how["by"], "split_each_text_prompt_by_value": how.get("value")}
     assert segments(POEM, **as_segments, **finer) == expected
@@ -76,7 +76,7 @@ def test_prompts_and_segments_are_cut_alike(how, expected):
     assert prompts(text_prompt=POEM, **as_prompts, **finer) == expected
 
 
-def test_ornaments_are_no_prompts():
+def test_scene_breaks_are_not_prompts():
     text = "One two.\n\n***\n\nThree.\n---\nFour."
     by = "split_input_into_separate_prompts_by"
     assert prompts(text_prompt=text, **{by: "line"}) == ["One two.", "Three.", "Four."]
@@ -85,7 +85,7 @@ def test_ornaments_are_no_prompts():
     assert prompts(text_prompt=text, **{by: "word", f"{by}_value": "4"}) == ["One two. Three.", "Four."]
 
 
-def test_finer_flags_are_about_the_segments_where_both_are_cut():
+def test_grouping_flags_apply_to_segments_when_both_are_split():
     options = {
         "split_input_into_separate_prompts_by": "line",
         "split_each_text_prompt_by": "word",
@@ -96,7 +96,7 @@ def test_finer_flags_are_about_the_segments_where_both_are_cut():
     assert segments("One two three.", **options) == ["One two", "three."]
 
 
-def test_random_cuts_follow_the_seed_and_differ_by_take():
+def test_random_splits_depend_on_the_seed_and_the_take():
     text = " ".join(f"word{n}" for n in range(60))
     cut = {"split_each_text_prompt_by": "random", "split_each_text_prompt_by_value": "6"}
     assert segments(text, seed=3, **cut) == segments(text, single_starting_seed=3, **cut)
@@ -108,8 +108,8 @@ def test_random_cuts_follow_the_seed_and_differ_by_take():
     assert prompts(1, seed=9, **by) == prompts(2, seed=9, **by)
 
 
-def test_jitter_follows_the_seed_of_the_take():
-    """The clip's seed alone makes it again, whichever take it was."""
+def test_jitter_depends_on_the_seed_of_the_take():
+    """A take is reproduced from its seed alone, whatever its number."""
     text = " ".join("A sentence that is about this long, more or less." for _ in range(40))
     how = {"split_character_jitter": 60}
     takes, _ = plan_clips([text], resolve(Options(single_starting_seed=3, output_iterations=4, **how)), 0)
@@ -137,12 +137,12 @@ def test_jitter_follows_the_seed_of_the_take():
         ({"split_type_string": "x"}, "does nothing without --split_each_text_prompt_by"),
     ],
 )
-def test_cuts_that_make_no_sense_are_named(options, message):
+def test_invalid_split_flags_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
         segments(POEM, **options)
 
 
-def test_a_text_that_is_cut_to_nothing_is_named():
+def test_text_without_a_remainder_is_refused():
     with pytest.raises(TextError, match="nothing left"):
         prompts(
             text_prompt="abc",
@@ -151,7 +151,7 @@ def test_a_text_that_is_cut_to_nothing_is_named():
         )
 
 
-def test_segments_without_words_come_behind_the_text():
+def test_extra_segments_without_text_follow_the_text():
     options = resolve(Options(extra_confused_travolta_mode=2, seed=4, prompt_text_prefix="Oh,"))
     (plan,), _ = plan_clips(["Hello."], options, 0)
     assert [s.text for s in plan.segments] == ["Oh, Hello.", "", ""]
@@ -162,12 +162,12 @@ def test_segments_without_words_come_behind_the_text():
 
 
 def notes_of(name: str, **options) -> tuple[list[str], list[str]]:
-    """The prompts of a file, and what is told of how it was read."""
+    """The prompts of a file, and the notices about how it was read."""
     notes: list[str] = []
     return read_prompts(resolve(Options(prompt_file=name, **options)), notify=notes.append), notes
 
 
-def test_the_encoding_that_is_taken_is_told():
+def test_guessed_encoding_is_reported():
     Path("old.txt").write_bytes("He said “Été” – twice.".encode("cp1252"))
     Path("wide.txt").write_bytes("Hello there.\r\n".encode("utf-16"))
     Path("new.txt").write_bytes("Été.".encode("utf-8-sig"))
@@ -188,13 +188,13 @@ def test_the_encoding_that_is_taken_is_told():
         ("ascii", TextError, "--prompt_file old.txt: it is no ascii"),
     ],
 )
-def test_a_wrong_encoding_is_named(encoding, error, message):
+def test_wrong_text_encoding_is_refused(encoding, error, message):
     Path("old.txt").write_bytes("Été".encode("cp1252"))
     with pytest.raises(error, match=message):
         notes_of("old.txt", text_encoding=encoding)
 
 
-def test_subtitles_are_known_by_their_content(monkeypatch):
+def test_subtitles_are_recognised_by_content(monkeypatch):
     srt = "1\n00:00:01,000 --> 00:00:02,000\nÉté\nthere.\n"
     vtt = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Été there.\n"
     for text in (srt, vtt):
@@ -206,7 +206,7 @@ def test_subtitles_are_known_by_their_content(monkeypatch):
             assert prompts(prompt_file="-") == ["Été there."]
 
 
-def test_divided_words_are_joined_but_not_in_subtitles():
+def test_hyphenated_words_are_joined():
     Path("book.txt").write_text("The committee spoke about the re-\nduction of noise in the after-\nnoon session.\n")
     assert prompts(prompt_file="book.txt") == [
         "The committee spoke about the reduction\nof noise in the afternoon\nsession.\n"
@@ -214,8 +214,8 @@ def test_divided_words_are_joined_but_not_in_subtitles():
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
-def test_a_pipe_is_waited_for_until_somebody_writes(monkeypatch):
-    """However long it takes; the user is told what is waited for."""
+def test_pipe_is_waited_for_until_a_writer_opens_it(monkeypatch):
+    """However long that takes, with a notice to the user."""
     monkeypatch.setattr("bark_infinity.files._SECONDS_BEFORE_NOTICE", 0.1)
     monkeypatch.setattr("bark_infinity.files._WRITER_SECONDS", 0.1)
     os.mkfifo("pipe")
@@ -241,8 +241,8 @@ def test_waiting_for_a_pipe_can_be_interrupted(tmp_path):
 # ---- cost and limits ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_cuts_and_tokenises_each_text_once(demo, monkeypatch):
-    """Though it plans before the model is loaded, once for every unfinished run, and once more."""
+def test_each_text_is_split_and_tokenised_once_per_run(demo, monkeypatch):
+    """Although a run plans before the model is loaded, once for every unfinished run, and once more."""
     cuts: list[str] = []
     encoded: list[str] = []
     monkeypatch.setattr(
@@ -266,7 +266,7 @@ def test_a_run_cuts_and_tokenises_each_text_once(demo, monkeypatch):
 
 
 @pytest.mark.parametrize("unit", [None, "line"])
-def test_a_prefix_that_leaves_no_room_is_named(unit):
+def test_prefix_that_leaves_no_room_is_refused(unit):
     def count(text: str) -> int:
         return 2 * len(text.split())
 
@@ -284,7 +284,7 @@ def test_a_prefix_that_leaves_no_room_is_named(unit):
 
 
 @pytest.mark.parametrize("size", ["9" * 5000, "1" * 10, "٣" * 5000])
-def test_a_group_size_of_many_digits_is_named(size):
+def test_group_size_of_many_digits_is_refused(size):
     with pytest.raises(UsageError, match="by_value takes a whole number from 1 to 999,999,999, not") as error:
         segments(POEM, split_each_text_prompt_by="word", split_each_text_prompt_by_value=size)
     assert len(str(error.value)) < 200

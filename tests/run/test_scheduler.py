@@ -1,4 +1,4 @@
-"""Clips of several segments: order, history, passes, silence, memory, and what becomes of segments that fail or stay silent."""
+"""The scheduler: order of segments, histories, batches, pauses, memory, and segments that fail or stay silent."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def run(recorder: Recorder, n: int, voice: Voice | None = None, rows: int = 16, 
 
 
 def results_of(recorder: Recorder, *plans: ClipPlan, voice: Voice | None = VOICE, rows: int = 4, **options):
-    """What a run of these clips hands on."""
+    """The results that a run of these clips yields."""
     return Scheduler(recipe_of(recorder, voice, **options), rows).run(plans)
 
 
 @pytest.mark.parametrize(
-    ("options", "voice", "batches", "heard"),
+    ("options", "voice", "batches", "histories"),
     [
         ({}, VOICE, [5], [{99}] * 5),
         ({}, None, [1, 4], [set()] + [{0}] * 4),
@@ -54,14 +54,14 @@ def results_of(recorder: Recorder, *plans: ClipPlan, voice: Voice | None = VOICE
         ({"semantic_prev_segment_weight": 0.5}, VOICE, [1] * 5, [{99}, {0, 99}, {1, 99}, {2, 99}, {3, 99}]),
     ],
 )
-def test_who_hears_whom_and_what_runs_together(options, voice, batches, heard):
+def test_histories_and_batches_follow_from_the_interval_and_weights(options, voice, batches, histories):
     recorder = Recorder()
     run(recorder, 5, voice, **options)
     assert [len(batch) for batch in recorder.batches] == batches
-    assert sources(recorder, 5) == heard
+    assert sources(recorder, 5) == histories
 
 
-def test_a_clip_has_its_segments_in_order_with_silence_between():
+def test_clip_has_its_segments_in_order_with_pauses():
     clip = run(Recorder(), 4, VOICE, rows=3, add_silence_between_segments=0.5)
     assert len(clip.audio) == 4 * 96_000 + 3 * 12_000
     for number, span in enumerate(clip.spans):
@@ -70,18 +70,18 @@ def test_a_clip_has_its_segments_in_order_with_silence_between():
         assert (clip.audio[span.stop : span.stop + 12_000] == 0).all()
 
 
-def test_the_pause_of_a_segment_without_sound_is_not_lost():
+def test_pause_after_a_silent_segment_is_kept():
     recorder = Recorder(silent={"s1", "s2"})
     (clip,) = whole_clips(recipe_of(recorder), [plan(["s0", "* * *", "s1", "s2", "", "s3"])])
     assert [span.start for span in clip.spans if span.stop > span.start] == [0, 96_000 + 36_000]
 
 
 @pytest.mark.parametrize("interval", [0, 1, 2])
-def test_silent_segments_leave_no_hole_in_the_history(interval):
+def test_silent_segments_are_skipped_as_history(interval):
     recorder = Recorder(silent=frozenset({"s0", "s2"}))
     clip = run(recorder, 5, None, stable_mode_interval=interval)
-    heard = {0: [set(), set(), {1}, {1}, {3}], 1: [set(), set(), {1}, {1}, {1}], 2: [set(), set(), {1}, {1}, {1}]}
-    assert sources(recorder, 5) == heard[interval]
+    histories = {0: [set(), set(), {1}, {1}, {3}], 1: [set(), set(), {1}, {1}, {1}], 2: [set(), set(), {1}, {1}, {1}]}
+    assert sources(recorder, 5) == histories[interval]
     assert [span.stop - span.start for span in clip.spans] == [0, 96_000, 0, 96_000, 96_000]
     assert len(clip.audio) == 3 * 96_000 + 2 * 6_000
 
@@ -95,21 +95,21 @@ def test_segments_of_several_clips_share_batches():
     assert sum(map(len, recorder.batches)) == 7
 
 
-def test_plans_are_taken_only_when_there_is_room():
-    taken = []
+def test_plans_are_consumed_only_when_there_is_room():
+    consumed = []
 
     def plans():
         for n in range(100):
-            taken.append(n)
+            consumed.append(n)
             yield plan([f"s{n}"])
 
     recorder = Recorder()
     clips = whole_clips(recipe_of(recorder, None), plans(), rows=4)
     next(clips)
-    assert len(taken) <= 8
+    assert len(consumed) <= 8
 
 
-def test_an_unreadable_clip_does_not_stop_the_others():
+def test_unreadable_clip_does_not_stop_the_others():
     recorder = Recorder()
     plans = [plan(["s1"]), plan(["unreadable 2"]), plan(["s3"])]
     results = list(whole_clips(recipe_of(recorder, None), plans))
@@ -117,12 +117,12 @@ def test_an_unreadable_clip_does_not_stop_the_others():
     assert sorted(r.plan.text for r in results if isinstance(r, WholeClip)) == ["s1", "s3"]
 
 
-def test_the_voice_of_a_clip_is_its_beginning():
+def test_voice_of_a_clip_is_its_beginning():
     clip = run(Recorder(), 4, VOICE)  # 4 s each
     assert set(clip.voice.semantic) == {0, 1} and clip.voice.fine.shape == (8, 600)
 
 
-def test_a_clip_without_any_sound_has_failed():
+def test_silent_clip_fails():
     recorder = Recorder(silent=frozenset({"s0", "s1"}))
     (failed,) = whole_clips(recipe_of(recorder, None), [plan(["s0", "s1"])])
     assert isinstance(failed, FailedClip) and "--semantic_min_eos_p" in str(failed.error)
@@ -132,20 +132,20 @@ def test_a_clip_without_any_sound_has_failed():
 
 
 @pytest.mark.parametrize("options", [{"stable_mode_interval": 0}, {"stable_mode_interval": 2}, {}])
-def test_rows_at_once_change_nothing(bark: Bark, options):
+def test_number_of_rows_does_not_change_the_result(bark: Bark, options):
     how = {"split_each_text_prompt_by": "sentence", "semantic_max_gen_duration_s": 0.5}  # longer than a coarse window
     options = resolve(Options(single_starting_seed=4, **how, **options))
-    made = []
+    clips = []
     for rows in (1, 3):
         (clip,) = whole_clips(Recipe.from_options(options, bark), plan_clips([STORY], options, 0)[0], rows)
-        made.append(clip)
-    assert len(made[0].generations) > 3
-    for one, other in zip(made[0].generations, made[1].generations, strict=True):
+        clips.append(clip)
+    assert len(clips[0].generations) > 3
+    for one, other in zip(clips[0].generations, clips[1].generations, strict=True):
         np.testing.assert_array_equal(one.voice.fine, other.voice.fine)
-    np.testing.assert_allclose(made[0].audio, made[1].audio, atol=1e-6)
+    np.testing.assert_allclose(clips[0].audio, clips[1].audio, atol=1e-6)
 
 
-def test_prefix_and_suffix_count_towards_the_ids_a_segment_may_have():
+def test_prefix_counts_towards_the_token_limit_of_a_segment():
     options = resolve(
         Options(prompt_text_prefix="a " * 200, split_character_goal_length=400, split_character_max_length=400)
     )
@@ -153,14 +153,14 @@ def test_prefix_and_suffix_count_towards_the_ids_a_segment_may_have():
     assert len(clip.segments) > 1 and max(len(segment.text.split()) for segment in clip.segments) <= 256
 
 
-def test_lines_without_words_are_no_segments():
+def test_scene_break_lines_are_not_segments():
     (clip,), _ = plan_clips(["One.\n* * *\nTwo."], resolve(Options(split_each_text_prompt_by="line")), 0)
     assert [segment.text for segment in clip.segments] == ["One.", "Two."]
     assert [segment.pause.kind for segment in clip.segments] == ["scene", "paragraph"]
 
 
-class Cramped(Recorder):
-    """Has memory for two segments side by side, for none of `too_long`, and for that in `once` only at the second try."""
+class LowMemory(Recorder):
+    """Has memory for two segments at once, for none in `too_long`, and for those in `once` only at the second attempt."""
 
     def __init__(self, too_long: frozenset[str] = frozenset(), once: frozenset[str] = frozenset()):
         super().__init__()
@@ -171,36 +171,36 @@ class Cramped(Recorder):
         self.tried.append((len(segments), rows))
         if min(rows, len(segments)) > 2 or self.too_long & {segment.text for segment in segments}:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        for place, made in super().stream(segments, settings, progress, rows):
+        for place, generation in super().stream(segments, settings, progress, rows):
             if segments[place].text in self.once:
                 self.once.remove(segments[place].text)
                 self.spoken.pop()
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-            yield place, made
+            yield place, generation
 
 
-def test_rows_shrink_when_memory_runs_out():
-    recorder = Cramped()
+def test_number_of_rows_is_reduced_when_memory_runs_out():
+    recorder = LowMemory()
     assert len(run(recorder, 5, VOICE).generations) == 5
     assert recorder.tried == [(5, 16), (4, 2), (1, 2)]
 
 
-def test_what_is_made_before_memory_runs_out_is_not_made_again():
-    recorder = Cramped(once=frozenset({"s2"}))
+def test_segments_finished_before_memory_ran_out_are_kept():
+    recorder = LowMemory(once=frozenset({"s2"}))
     clip = run(recorder, 5, VOICE, rows=2)
     assert recorder.batches == [["s0", "s1", "s2", "s3"], ["s2"], ["s3"], ["s4"]]
     assert recorder.spoken == ["s0", "s1", "s2", "s3", "s4"] and len(clip.audio) == 5 * 96_000 + 4 * 6_000
 
 
-def test_a_segment_without_memory_fails_its_clip_alone():
-    recorder = Cramped(too_long=frozenset({"s2"}))
+def test_segment_that_does_not_fit_in_memory_fails_only_its_clip():
+    recorder = LowMemory(too_long=frozenset({"s2"}))
     plans = [plan(["s1"]), plan(["s2"]), plan(["s3"])]
     results = list(whole_clips(recipe_of(recorder, None), plans))
     assert [type(r) for r in results].count(FailedClip) == 1
     assert sorted(r.plan.text for r in results if isinstance(r, WholeClip)) == ["s1", "s3"]
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory():
+def test_other_runtime_errors_are_not_treated_as_out_of_memory():
     class Broken(Recorder):
         def stream(self, *_):
             raise RuntimeError("something else")
@@ -209,12 +209,12 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
         run(Broken(), 2)
 
 
-# ---- as they come ---------------------------------------------------------------------------------------------------
+# ---- streaming ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("rows", "batches"), [(1, [1] * 9), (2, [4, 4, 1]), (4, [8, 1])])
-def test_places_that_get_free_find_segments_waiting(rows, batches):
-    """Twice as many are given as stand side by side; where one stands alone it goes out alone."""
+def test_batches_hold_twice_as_many_segments_as_rows(rows, batches):
+    """So that a free row finds a segment waiting; with a single row, batches have one segment."""
     recorder = Recorder()
     run(recorder, 9, VOICE, rows=rows)
     assert [len(batch) for batch in recorder.batches] == batches and set(recorder.rows) == {rows}
@@ -224,13 +224,13 @@ def test_places_that_get_free_find_segments_waiting(rows, batches):
     ("voice", "n", "batches"),
     [(VOICE, 31, [8, 8, 8, 7]), (VOICE, 32, [4, 8, 8, 8, 4]), (None, 33, [1, 4, 8, 8, 8, 4])],
 )
-def test_the_first_pass_of_a_long_run_is_short(voice, n, batches):
+def test_first_batch_of_a_long_run_is_small(voice, n, batches):
     recorder = Recorder()
     run(recorder, n, voice, rows=4)
     assert [len(batch) for batch in recorder.batches] == batches
 
 
-def test_a_segment_is_handed_on_before_the_next_is_made():
+def test_segment_is_yielded_before_the_next_is_generated():
     recorder = Recorder()
     for number, placed in enumerate(results_of(recorder, plan([f"s{k}" for k in range(6)]))):
         assert len(recorder.spoken) == min(6, number + 1)
@@ -238,7 +238,7 @@ def test_a_segment_is_handed_on_before_the_next_is_made():
 
 
 @pytest.mark.parametrize("interval", [0, 1, 3])
-def test_segments_that_come_early_wait_for_their_turn(interval):
+def test_segments_finished_out_of_order_are_yielded_in_order(interval):
     texts = [f"s{k}" for k in range(20)]
     forward, backward = Recorder(), Recorder(backwards=True)
     results = [list(results_of(r, plan(texts), stable_mode_interval=interval)) for r in (forward, backward)]
@@ -251,7 +251,7 @@ def test_segments_that_come_early_wait_for_their_turn(interval):
     assert results[0][-1].audio_sha256 == results[1][-1].audio_sha256
 
 
-def test_a_record_tells_what_a_segment_heard_and_took():
+def test_record_has_the_history_sizes_tokens_and_time_of_a_segment():
     recorder = Recorder()
     *_, record = results_of(recorder, plan(["s1", "s2"]))
     for segment in record.segments:
@@ -259,7 +259,7 @@ def test_a_record_tells_what_a_segment_heard_and_took():
     assert record.seconds_taken == 0.2 and record.starting_voice is VOICE
 
 
-def test_leaving_ends_the_model_s_work():
+def test_closing_the_results_stops_the_engine():
     class Closing(Recorder):
         closed = False
 
@@ -277,14 +277,14 @@ def test_leaving_ends_the_model_s_work():
     assert recorder.closed and recorder.spoken == ["s0"]
 
 
-class Failing:
-    """A writer that has no space from the second segment of some clips on."""
+class FailingWriter:
+    """A writer without space from the second segment of the clips in `failing_texts`."""
 
-    def __init__(self, plan: ClipPlan, lost: set[str]):
-        self.plan, self.lost = plan, lost
+    def __init__(self, plan: ClipPlan, failing_texts: set[str]):
+        self.plan, self.failing_texts = plan, failing_texts
 
     def add(self, segment: FinishedSegment) -> None:
-        if segment.index and self.plan.text in self.lost:
+        if segment.index and self.plan.text in self.failing_texts:
             raise OutputError("no space left")
 
     def finish(self, clip: Clip) -> Clip:
@@ -294,39 +294,41 @@ class Failing:
         pass
 
 
-def failing(recorder: Recorder, plans: list[ClipPlan], lost: set[str], rows: int = 4, **options):
+def run_with_failing_writer(
+    recorder: Recorder, plans: list[ClipPlan], failing_texts: set[str], rows: int = 4, **options
+):
     recipe = recipe_of(recorder, **options)
-    return Scheduler(recipe, rows, open_writer=lambda plan: Failing(plan, lost)).run(plans)
+    return Scheduler(recipe, rows, open_writer=lambda plan: FailingWriter(plan, failing_texts)).run(plans)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_clip_that_cannot_be_written_is_neither_made_nor_handed_on(backwards):
+def test_clip_that_cannot_be_written_is_not_generated_further(backwards):
     recorder = Recorder(backwards=backwards)
     plans = [plan([f"s{10 * p + k}" for k in range(9)]) for p in range(1, 4)]
-    results = list(failing(recorder, plans, {plans[1].text}, rows=2))
+    results = list(run_with_failing_writer(recorder, plans, {plans[1].text}, rows=2))
     assert [result.plan for result in results if isinstance(result, Clip)] == [plans[0], plans[2]]
-    of_lost = [result for result in results if result.plan is plans[1]]
-    assert [type(result) for result in of_lost] == [FinishedSegment, FailedClip] and of_lost[0].index == 0
+    of_failed = [result for result in results if result.plan is plans[1]]
+    assert [type(result) for result in of_failed] == [FinishedSegment, FailedClip] and of_failed[0].index == 0
     assert len(recorder.spoken) <= 9 + 6 + 9 and set(recorder.spoken) >= {f"s{k}" for k in range(30, 39)}
 
 
-def test_a_pass_ends_when_nobody_waits_for_its_segments():
-    recorder = Counted()
+def test_batch_is_stopped_when_its_clip_has_failed():
+    recorder = ReferenceCounting()
     texts = [f"s{k}" for k in range(30)]
     clip = plan(texts)
-    list(failing(recorder, [clip], {clip.text}))
+    list(run_with_failing_writer(recorder, [clip], {clip.text}))
     assert recorder.spoken == ["s0", "s1"]
 
 
-def test_of_what_is_lost_nothing_waits():
-    recorder = Counted(backwards=True)
+def test_segments_of_a_failed_clip_are_released():
+    recorder = ReferenceCounting(backwards=True)
     plans = [plan([f"s{k}" for k in range(30)]), plan([f"s{k}" for k in range(30, 40)])]
-    for result in failing(recorder, plans, {plans[0].text}, stable_mode_interval=3):
+    for result in run_with_failing_writer(recorder, plans, {plans[0].text}, stable_mode_interval=3):
         if isinstance(result, Clip):
             assert sum(sound() is not None for sound in recorder.sounds) <= 2
 
 
-def test_progress_counts_what_has_its_sound():
+def test_progress_counts_decoded_segments():
     seen = []
     list(Scheduler(recipe_of(Recorder()), 2, progress=seen.append).run([plan([f"s{k}" for k in range(6)])]))
     assert [(p.segments_done, p.rows, p.rows_done) for p in seen if p.stage == "semantic"] == [(0, 4, 0), (4, 2, 0)]
@@ -344,8 +346,8 @@ def test_progress_counts_what_has_its_sound():
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
 
-class Counted(Recorder):
-    """Knows how much of what it has said is still held, and keeps none of it itself."""
+class ReferenceCounting(Recorder):
+    """Counts how many of its results are still referenced, and holds none itself."""
 
     def __init__(self, **how):
         super().__init__(**how)
@@ -354,17 +356,17 @@ class Counted(Recorder):
         self.most = [0, 0]
 
     def stream(self, *more):
-        for place, made in super().stream(*more):
+        for place, generation in super().stream(*more):
             self.histories.clear()
-            self.sounds.append(weakref.ref(made.audio))
-            self.tokens.append(weakref.ref(made.voice.fine))
+            self.sounds.append(weakref.ref(generation.audio))
+            self.tokens.append(weakref.ref(generation.voice.fine))
             alive = [sum(ref() is not None for ref in refs) for refs in (self.sounds, self.tokens)]
             self.most = [max(both) for both in zip(self.most, alive, strict=True)]
-            yield place, made
+            yield place, generation
 
 
 def last(recipe: Recipe, n: int) -> Clip:
-    """The finished clip of so many segments; nothing of them is kept."""
+    """The finished clip of n segments, keeping no reference to the segments."""
     for result in Scheduler(recipe, 4).run([plan([f"s{k}" for k in range(n)])]):
         if isinstance(result, Clip):
             return result
@@ -373,60 +375,62 @@ def last(recipe: Recipe, n: int) -> Clip:
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize(("interval", "voice", "waiting"), [(0, None, 0), (1, None, 8), (1, VOICE, 8), (3, VOICE, 24)])
-def test_of_a_long_text_only_what_waits_is_in_memory(interval, voice, waiting, backwards):
-    """`waiting`: the sound of as many segments as go to the model at once, times those that go on from each of them."""
-    recorder = Counted(backwards=backwards)
+def test_only_waiting_segments_are_in_memory(interval, voice, waiting, backwards):
+    """`waiting`: the size of a batch times the number of segments that depend on each of its segments."""
+    recorder = ReferenceCounting(backwards=backwards)
     clip = last(recipe_of(recorder, voice, stable_mode_interval=interval), 300)
     assert len(clip.segments) == len(recorder.sounds) == 300
     sounds, tokens = recorder.most
-    assert sounds <= waiting + 3 and tokens <= waiting + 8 + 6  # a voice of two segments, the starting one, one before
+    assert (
+        sounds <= waiting + 3 and tokens <= waiting + 8 + 6
+    )  # the clip's voice (two segments), the starting voice, the previous one
 
 
-def test_a_function_that_hears_all_is_given_tokens_and_no_sound():
-    recorder = Counted()
+def test_custom_function_holds_tokens_and_no_audio_in_memory():
+    recorder = ReferenceCounting()
     last(dataclasses.replace(recipe_of(recorder), function=lambda context: None), 40)
     assert recorder.most[0] <= 3 and recorder.most[1] == 40
 
 
-def test_a_segment_more_is_a_few_words_more():
+def test_memory_per_segment_is_a_few_kilobytes():
     def peak(n: int) -> int:
-        recipe = recipe_of(Counted())
+        recipe = recipe_of(ReferenceCounting())
         tracemalloc.start()
         last(recipe, n)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most
 
-    assert (peak(250) - peak(50)) / 200 < 4_000  # bytes; its sound and its tokens are 400 000
+    assert (peak(250) - peak(50)) / 200 < 4_000  # bytes; audio and tokens would be 400 000
 
 
-def test_where_much_waits_already_only_that_for_which_it_waits_is_made(monkeypatch):
-    """Long intervals: the segments that go on from each other in twice as many places as rows would all wait."""
+def test_no_new_chains_are_started_while_many_segments_wait(monkeypatch):
+    """With a long interval, the dependent segments of a whole batch would otherwise all wait in memory."""
     monkeypatch.setattr(clip_state, "_MOST_WAITING", 20)
-    recorder = Counted()
+    recorder = ReferenceCounting()
     clip = last(recipe_of(recorder, stable_mode_interval=40), 320)
     assert len(clip.segments) == 320 and 20 <= recorder.most[0] <= 20 + 8 + 3
 
 
 @pytest.mark.parametrize("voice", [None, VOICE])
 @pytest.mark.parametrize("interval", [0, 1, 3])
-def test_the_work_for_a_segment_does_not_grow_with_the_text(monkeypatch, interval, voice):
-    """Whether a segment's history is known is looked up some times for each, however many there are."""
-    asked = []
+def test_work_per_segment_does_not_grow_with_the_text(monkeypatch, interval, voice):
+    """Counts how often the scheduler checks whether a segment's history is known."""
+    checked = []
     known = clip_state.ClipState._history_known
-    monkeypatch.setattr(clip_state.ClipState, "_history_known", lambda self, k: asked.append(k) or known(self, k))
+    monkeypatch.setattr(clip_state.ClipState, "_history_known", lambda self, k: checked.append(k) or known(self, k))
     counts = []
     for n in (50, 400):
-        asked.clear()
+        checked.clear()
         last(recipe_of(Recorder(), voice, stable_mode_interval=interval), n)
-        counts.append(len(asked) / n)
+        counts.append(len(checked) / n)
     assert counts[1] <= 4 and counts[1] <= counts[0] + 0.2
 
 
 # ---- settings of a segment's own ------------------------------------------------------------------------------------
 
 
-def test_segments_with_settings_of_their_own_are_made_as_if_alone(bark: Bark):
+def test_segments_with_own_settings_equal_separate_runs(bark: Bark):
     warm = Settings(SemanticSettings(max_gen_duration_s=0.2))
     greedy = Settings(SemanticSettings(temperature=0.0, max_gen_duration_s=0.2), fine=FineSettings(0.0))
     segments = [
