@@ -38,7 +38,7 @@ def draw(logits: torch.Tensor, temp: float, top_k: int | None, top_p: float | No
 class LastLogits:
     """The logits behind the last position of a growing sequence, by the oracle's own cache of keys and values.
 
-    Without it, each step would compute all positions anew, which takes a hundred times as long.
+    Without the cache each step would recompute all positions, which takes a hundred times as long.
     """
 
     def __init__(self, model: torch.nn.Module):
@@ -47,7 +47,7 @@ class LastLogits:
         self._cache_name = "cache" if "cache" in names else "past_key_values"  # as older versions call it
 
     def __call__(self, **new: torch.Tensor) -> torch.Tensor:
-        """Logits (V,) once these input ids or embeddings stand behind those before."""
+        """Append these input ids or embeddings to the sequence; the logits (V,) behind them."""
         hook = self._model.lm_head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, -1:],))
         try:
             out = self._model(**new, **{self._cache_name: self._cache}, use_cache=True)
@@ -64,11 +64,11 @@ def semantic(
     model, g = oracle.semantic, oracle.generation_config.semantic_config
     text = [i + g.text_encoding_offset for i in ids[:256]]
     text += [g.text_pad_token] * (256 - len(text))
-    heard = [] if history is None else [int(t) for t in history[-256:]]
-    heard += [g.semantic_pad_token] * (256 - len(heard))
+    history_tokens = [] if history is None else [int(t) for t in history[-256:]]
+    history_tokens += [g.semantic_pad_token] * (256 - len(history_tokens))
     embed = model.input_embeds_layer
     x = torch.cat(
-        [embed(torch.tensor(text)) + embed(torch.tensor(heard)), embed(torch.tensor([g.semantic_infer_token]))]
+        [embed(torch.tensor(text)) + embed(torch.tensor(history_tokens)), embed(torch.tensor([g.semantic_infer_token]))]
     )
     out: list[int] = []
     last_logits = LastLogits(model)
@@ -106,30 +106,30 @@ def coarse(
         oracle.generation_config.semantic_config.semantic_vocab_size,
     )
     max_sem = math.floor(max_history / R)
-    heard_sem, heard = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    past_semantic, past_coarse = np.zeros(0, np.int64), np.zeros(0, np.int64)
     if history_semantic is not None and len(history_semantic):
         flat = (np.asarray(history_coarse) + np.array([[vocab], [vocab + 1024]])).T.reshape(-1)
         n_sem = min(max_sem, len(history_semantic) - len(history_semantic) % 2, math.floor(len(flat) / R))
-        heard_sem = np.asarray(history_semantic)[-n_sem:]
-        heard = flat[-round(n_sem * R) :][:-2]
+        past_semantic = np.asarray(history_semantic)[-n_sem:]
+        past_coarse = flat[-round(n_sem * R) :][:-2]
     steps = limit or round(math.floor(len(semantic) * R / 2) * 2)
-    all_sem = np.concatenate([heard_sem, semantic])
-    tokens = list(heard)
-    made = 0
-    while made < steps:
-        at = len(heard_sem) + round(made / R)
+    all_sem = np.concatenate([past_semantic, semantic])
+    tokens = list(past_coarse)
+    n_generated = 0
+    while n_generated < steps:
+        at = len(past_semantic) + round(n_generated / R)
         part = all_sem[max(0, at - max_sem) :][:256]
         part = np.concatenate([part, np.full(256 - len(part), g.coarse_semantic_pad_token)])
         x = np.concatenate([part, [g.coarse_infer_token], tokens[-max_history:]]).astype(np.int64)
-        last_logits = LastLogits(model)  # of a new window, whose positions are others
-        for _ in range(min(window, steps - made)):
+        last_logits = LastLogits(model)  # new for each window, whose positions start anew
+        for _ in range(min(window, steps - n_generated)):
             logits = last_logits(input_ids=torch.from_numpy(x)[None])
-            start = vocab + 1024 * (made % 2)
+            start = vocab + 1024 * (n_generated % 2)
             token = draw(logits[start : start + 1024], temp, top_k, top_p)[0] + start
             x = np.array([token])
             tokens.append(token)
-            made += 1
-    return np.array(tokens[len(heard) :]).reshape(-1, 2).T - np.array([[vocab], [vocab + 1024]])
+            n_generated += 1
+    return np.array(tokens[len(past_coarse) :]).reshape(-1, 2).T - np.array([[vocab], [vocab + 1024]])
 
 
 @torch.no_grad()

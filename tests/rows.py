@@ -1,4 +1,4 @@
-"""Rows of a batch for each stage, and what the library `transformers` makes of the same."""
+"""Rows of a batch for each stage, and the tokens of `transformers` for the same inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fine_row(coarse, voice=None, seed=None) -> FineRow:
 
 
 def prompt_of(voice) -> dict[str, torch.Tensor] | None:
-    """A voice as transformers takes it."""
+    """A voice in the form that transformers accepts."""
     return None if voice is None else {name: torch.from_numpy(a.copy()).long() for name, a in voice.prompts().items()}
 
 

@@ -1,4 +1,4 @@
-"""What the progress display shows while nothing is finished yet."""
+"""The progress display before and after the first finished segment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bark_infinity.run.scheduler import RunProgress
 
 
 class Screen:
-    """A display in a terminal of 80 columns, and a clock that is set by hand."""
+    """A display in a terminal of 80 columns, with a fake clock."""
 
     def __init__(self, monkeypatch, segments: int):
         self.now = 100.0
@@ -38,7 +38,7 @@ def progress(stage: str, tokens: int, total: int, done: int = 0, rows: int = 32)
     return RunProgress(done, 0, rows, stage, tokens, total, done)
 
 
-def test_the_first_token_is_seen(screen):
+def test_first_token_moves_the_bar(screen):
     (line,) = screen.lines()
     assert "0/40 segments" in line and "starting" in line
     screen.display.update(progress("semantic", 1, 24_576))
@@ -47,7 +47,7 @@ def test_the_first_token_is_seen(screen):
     assert "semantic, 32 segments" in second and "1 of at most 24,576 tokens" in second
 
 
-def test_every_stage_moves_both_bars_and_tells_its_speed(screen):
+def test_every_stage_moves_both_bars_and_shows_its_speed(screen):
     shown = []
     for stage in ("semantic", "coarse", "fine"):
         for tokens in (1_000, 5_000, 10_000):
@@ -62,13 +62,13 @@ def test_every_stage_moves_both_bars_and_tells_its_speed(screen):
     assert " 450/s" in screen.lines()[1]  # 9 000 tokens in the 20 s since the stage's first report
 
 
-def test_finished_segments_are_counted_while_the_rest_goes_on(screen):
+def test_finished_segments_are_counted_while_others_are_in_progress(screen):
     screen.now += 60.0
     screen.display.update(progress("fine", 5_000, 10_000, done=12))
     assert "12/40 segments" in screen.lines()[0] and "0:23 left" in screen.lines()[0]  # 28.8 segments of 40 in 60 s
 
 
-def test_segments_that_are_made_again_do_not_move_the_bar_back(screen):
+def test_retried_segments_do_not_move_the_bar_back(screen):
     screen.display.update(progress("fine", 10_000, 10_000, done=30))
     before = screen.bar()
     screen.display.update(RunProgress(30, 0, 10, "semantic", 1, 7_680, 0))

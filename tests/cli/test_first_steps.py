@@ -1,4 +1,4 @@
-"""A command line without a text: what it would do and how, and never a download for a sample."""
+"""A command line without a text: sample prompts are spoken, but no model is downloaded for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs a command line up to where a model would be loaded: (exit status, the prompts that it would speak, stderr)."""
+    """Runs a command line up to where a model would be loaded: (exit status, the prompts it would speak, stderr)."""
     monkeypatch.setenv("COLUMNS", "400")
     spoken = []
 
@@ -52,18 +52,18 @@ def run(monkeypatch, capsys):
         (["--model_dir", "empty"], "4.5 GB"),
     ],
 )
-def test_no_sample_is_worth_a_download(run, arguments, shown):
+def test_samples_are_refused_when_the_model_must_be_downloaded(run, arguments, shown):
     status, spoken, error = run(*arguments)
     assert (status, spoken) == (2, []) and shown in error
     assert "--model demo --text_prompt" in error and "error" not in error
 
 
-def test_the_demo_speaks_the_samples(run):
+def test_demo_speaks_the_samples(run):
     assert run("--model", "demo") == (0, list(SAMPLE_PROMPTS), "")
     assert run("--model", "demo", "--force_reload")[0] == 0
 
 
-def test_a_model_that_is_here_speaks_the_samples(run):
+def test_local_model_speaks_the_samples(run):
     Path("folder").mkdir()
     assert run("--model", "folder")[1] == list(SAMPLE_PROMPTS)
     Path("downloads/suno/bark").mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_a_model_that_is_here_speaks_the_samples(run):
     assert run("--model_dir", "hub")[1] == list(SAMPLE_PROMPTS)
 
 
-def test_the_originals_files_need_tokenizer_and_codec_too(run):
+def test_originals_checkpoints_need_tokenizer_and_codec_for_the_samples(run):
     places.original_cache().mkdir(parents=True)
     for name in ("text", "coarse", "fine"):
         (places.original_cache() / f"{name}_2.pt").touch()
@@ -90,16 +90,16 @@ def test_the_originals_files_need_tokenizer_and_codec_too(run):
 
 
 @pytest.mark.parametrize("arguments", [["--dry_run"], ["--text_splits_only"]])
-def test_what_loads_no_model_shows_the_samples(capsys, arguments):
+def test_dry_run_without_a_text_shows_the_samples(capsys, arguments):
     assert main(arguments) == 0
     assert "Suno" in capsys.readouterr().err
 
 
-def test_a_text_is_spoken_whatever_must_be_downloaded(run):
+def test_given_text_is_spoken_even_if_the_model_must_be_downloaded(run):
     assert run("--text_prompt", "Hello.")[1] == ["Hello."]
 
 
-def test_the_answer_imports_no_torch(tmp_path):
+def test_command_without_a_text_does_not_import_torch(tmp_path):
     code = "import sys; from bark_infinity.cli.main import main; print(main([]), 'torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert result.stdout.split() == ["2", "False"], result.stderr
@@ -115,7 +115,7 @@ def test_the_answer_imports_no_torch(tmp_path):
         ("/somewhere/pytest/__main__.py", "python bark_perform.py"),
     ],
 )
-def test_the_program_calls_itself_as_it_was_started(monkeypatch, capsys, start, name):
+def test_help_names_the_program_as_it_was_started(monkeypatch, capsys, start, name):
     monkeypatch.setattr(sys, "argv", [start])
     assert program_name() == name
     with pytest.raises(SystemExit):

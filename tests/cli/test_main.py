@@ -1,4 +1,4 @@
-"""The command line as its users meet it: what is on stdout and stderr, exit codes, files, and every kind of bad input."""
+"""The command line end to end: stdout, stderr, exit codes, files, and every kind of bad input."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def manifest(wav: str) -> dict:
     return json.loads(Path(wav).with_suffix(".json").read_text(encoding="utf-8"))
 
 
-# ---- as a person ----------------------------------------------------------------------------------------------------
+# ---- interactive use ------------------------------------------------------------------------------------------------
 
 
-def test_one_command_gives_a_path_that_exists(tmp_path):
+def test_command_prints_the_path_of_an_existing_file(tmp_path):
     result = shell("--model", "demo", "--text_prompt", "hi", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / result.stdout.strip()).is_file() and result.stdout.count("\n") == 1
@@ -59,7 +59,7 @@ def test_one_command_gives_a_path_that_exists(tmp_path):
     assert Voice.load(f"{stem}.npz").seconds == pytest.approx(soundfile.info(f"{stem}.wav").duration)
 
 
-def test_the_path_comes_through_a_pipe_while_a_person_watches_the_bar(tmp_path):
+def test_path_goes_to_a_pipe_and_progress_to_the_terminal(tmp_path):
     """stderr is a terminal, stdout is not: `wav=$(python bark_perform.py ...)`."""
     pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals of this kind")
     master, terminal = pty.openpty()
@@ -67,7 +67,7 @@ def test_the_path_comes_through_a_pipe_while_a_person_watches_the_bar(tmp_path):
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=terminal)
     os.close(terminal)
     shown = b""
-    with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
+    with contextlib.suppress(OSError):  # a terminal raises this when its writer has closed it
         while piece := os.read(master, 4096):
             shown += piece
     out, _ = process.communicate(timeout=60)
@@ -76,7 +76,7 @@ def test_the_path_comes_through_a_pipe_while_a_person_watches_the_bar(tmp_path):
     assert b"0/1 segment" in shown
 
 
-def test_paths_in_any_script_whatever_the_locale(tmp_path):
+def test_non_ascii_paths_are_printed_in_any_locale(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
     command = [sys.executable, str(START), "--model", "demo", "--text_prompt", "你好世界"]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60)
@@ -84,7 +84,7 @@ def test_paths_in_any_script_whatever_the_locale(tmp_path):
     assert (tmp_path / result.stdout.decode("utf-8").strip()).is_file()
 
 
-def test_a_reader_that_leaves_is_no_error(tmp_path):
+def test_closed_pipe_is_not_an_error(tmp_path):
     (tmp_path / "prompts").mkdir()
     for n in range(3000):
         (tmp_path / "prompts" / f"{n:0100}.npz").touch()
@@ -98,7 +98,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--list_speakers"], ["--dry_run", "--text_prompt", "hi"], ["--nonsense"]]
 )
-def test_what_needs_no_model_imports_no_torch(tmp_path, arguments):
+def test_commands_without_a_model_do_not_import_torch(tmp_path, arguments):
     code = f"import sys, bark_infinity.cli.main as c; sys.argv = ['x', *{arguments!r}]\ntry: c.main()\nfinally: print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=path_env())
     assert result.stdout, result.stderr
@@ -110,7 +110,7 @@ def path_env() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(START.parent)}
 
 
-def test_interrupting_keeps_what_is_finished(tmp_path):
+def test_interrupted_run_keeps_finished_segments(tmp_path):
     (tmp_path / "many.txt").write_text("".join(f"This is line number {n}.\n" for n in range(200)))
     arguments = ["--model", "demo", "--prompt_file", "many.txt", "--split_input_into_separate_prompts_by", "line"]
     command = [sys.executable, str(START), *arguments, "--batch_size", "1"]
@@ -126,7 +126,7 @@ def test_interrupting_keeps_what_is_finished(tmp_path):
 # ---- a long clip ----------------------------------------------------------------------------------------------------
 
 
-def test_forty_sentences_with_a_voice_are_one_clip(perform, make_voice, tmp_path):
+def test_forty_sentences_with_a_voice_make_one_clip(perform, make_voice, tmp_path):
     make_voice(6.0).save(tmp_path / "someone.npz")
     text = " ".join(
         f"This is sentence number {n}, which tells of a dog that walked along a river." for n in range(1, 41)
@@ -137,23 +137,23 @@ def test_forty_sentences_with_a_voice_are_one_clip(perform, make_voice, tmp_path
     status, (wav,), _ = perform(*arguments, "--add_silence_between_segments", "0.1")
     assert status == 0
     samples, rate = soundfile.read(wav, dtype="int16")
-    made = manifest(wav)
-    assert rate == 24_000 and [s["text"].split(",")[0] for s in made["segments"]] == [
+    content = manifest(wav)
+    assert rate == 24_000 and [s["text"].split(",")[0] for s in content["segments"]] == [
         f"This is sentence number {n}" for n in range(1, 41)
     ]
     end = 0
-    for segment in made["segments"]:
+    for segment in content["segments"]:
         start, stop = (round(segment[name] * rate) for name in ("start", "end"))
         assert start == end + (2_400 if end else 0) and stop - start == segment["frames"] * 320
         assert not samples[end:start].any() and samples[start:stop].std() > 10
         assert segment["history"]["semantic_tokens"] == 256
         end = stop
-    assert end == len(samples) and made["seconds"] == pytest.approx(len(samples) / rate, abs=1e-6)
+    assert end == len(samples) and content["seconds"] == pytest.approx(len(samples) / rate, abs=1e-6)
     with np.load(Path(wav).with_suffix(".segments.npz")) as tokens:
-        assert tokens["fine_prompt_39"].shape == (8, made["segments"][39]["frames"])
+        assert tokens["fine_prompt_39"].shape == (8, content["segments"][39]["frames"])
 
 
-def test_a_clip_is_made_again_from_its_manifest(perform):
+def test_clip_is_reproduced_from_its_manifest(perform):
     text = (
         "A first sentence that is long enough to stand alone here. And a second sentence that is as long as the first."
     )
@@ -183,7 +183,7 @@ def test_takes_and_names_never_collide(perform):
     np.testing.assert_array_equal(soundfile.read(wavs[1])[0], soundfile.read(more[1])[0])
 
 
-def test_the_clip_is_a_voice_for_the_next(perform):
+def test_clip_is_used_as_a_voice(perform):
     _, (wav,), _ = perform("--text_prompt", "Hello there", "--output_filename", "mine", "--seed", "5")
     status, (next_wav,), _ = perform("--text_prompt", "And again", "--history_prompt", "mine")
     assert status == 0 and manifest(next_wav)["segments"][0]["history"]["fine_frames"] > 0
@@ -216,10 +216,10 @@ def test_text_beyond_256_ids_is_reported(perform, huggingface_folder):
     assert manifest(wav)["segments"][0]["ids_cut"] == 144
 
 
-# ---- asking without making ------------------------------------------------------------------------------------------
+# ---- commands without audio -----------------------------------------------------------------------------------------
 
 
-def test_dry_run_shows_what_would_be_made(perform, tmp_path):
+def test_dry_run_shows_the_planned_clips(perform, tmp_path):
     status, out, err = perform(
         "--dry_run", "--text_prompt", "Hello there. [laughs]", "--seed", "42", "--output_iterations", "2"
     )
@@ -228,7 +228,7 @@ def test_dry_run_shows_what_would_be_made(perform, tmp_path):
         assert part in err
 
 
-def test_voices_are_listed(perform, make_voice):
+def test_list_speakers_prints_names(perform, make_voice):
     Path("prompts/v2").mkdir(parents=True)
     make_voice(6.0).save("prompts/v2/de_speaker_1.npz")
     Path("prompts/broken.npz").write_text("no voice")
@@ -238,7 +238,7 @@ def test_voices_are_listed(perform, make_voice):
         "v2/de_speaker_1",
         "demo_female",
         "demo_male",
-    ]  # nobody watches: names for a pipe
+    ]  # stdout is a pipe: names alone
     assert "German" in err and "6.0" in err and "no voice" in err and "announcer" in err
 
 
@@ -281,7 +281,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD)
-def test_bad_input_is_one_sentence_and_leaves_nothing(perform, tmp_path, arguments, message):
+def test_bad_input_gives_a_one_line_error_and_no_files(perform, tmp_path, arguments, message):
     (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     if "--text_prompt" not in arguments and "--prompt_file" not in arguments:
         arguments = ["--text_prompt", "Hello", *arguments]
@@ -297,19 +297,19 @@ def test_debug_shows_the_traceback(perform):
 
 
 @pytest.mark.parametrize("model", ["absent-model", "folder", ".", "x" * 300, "é/x", "a..b/-c", "~nobody_here/x"])
-def test_bad_models_are_one_sentence(perform, tmp_path, model):
+def test_bad_models_give_a_one_line_error(perform, tmp_path, model):
     (tmp_path / "folder").mkdir()
     status, out, err = perform("--text_prompt", "Hello", "--offline", model=model)
     assert status == 2 and not out and err.startswith("error: ") and "--model" in err
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
-def test_offline_without_a_model_names_three_ways_out(perform):
+def test_offline_without_a_model_suggests_three_remedies(perform):
     status, _, err = perform("--text_prompt", "Hello", "--offline", model="large")
     assert status == 2 and all(way in err for way in ("connect once", "--model a folder", "--model demo"))
 
 
-def test_a_gain_that_clips_is_told_once_a_clip_with_the_one_that_fits(perform):
+def test_clipping_gain_gives_one_warning_per_clip_with_a_fitting_gain(perform):
     arguments = ["--text_prompt", "Hello there.\nGood bye.", "--split_each_text_prompt_by", "line", "--seed", "3"]
     arguments += ["--semantic_max_gen_duration_s", "0.3", "--check_segments", "off"]
     status, (wav,), err = perform(*arguments, "--gain_db", "60")
@@ -341,7 +341,7 @@ def test_one_failing_prompt_does_not_stop_the_others(perform, monkeypatch):
     assert status == 1 and len(out) == 2 and "No space left" in err
 
 
-def test_a_prompt_that_cannot_be_spoken_is_left_out_and_listed(perform):
+def test_prompt_without_words_is_skipped_and_reported(perform):
     Path("three.txt").write_text("One line.\n...\nThree lines.\n")
     arguments = ["--prompt_file", "three.txt", "--split_input_into_separate_prompts_by", "line"]
     status, out, err = perform(*arguments)
@@ -350,7 +350,7 @@ def test_a_prompt_that_cannot_be_spoken_is_left_out_and_listed(perform):
     assert perform(*arguments, "--dry_run")[0] == 0
 
 
-def test_a_clip_that_cannot_be_saved_whole_leaves_nothing(perform, monkeypatch):
+def test_clip_that_cannot_be_saved_leaves_only_resumable_files(perform, monkeypatch):
     from bark_infinity.errors import OutputError
     from bark_infinity.output import clip_files as results
 
@@ -360,11 +360,13 @@ def test_a_clip_that_cannot_be_saved_whole_leaves_nothing(perform, monkeypatch):
     monkeypatch.setattr(results, "write_manifest", full_disk)
     status, out, err = perform("--text_prompt", "Hello")
     assert status == 1 and not out and "No space left" in err
-    left = sorted(Path("bark_samples").iterdir())  # to go on with when there is space
-    assert [path.name.partition("-")[0] for path in left] == [".run", "Hello"] and left[1].suffix == ".partial"
+    remaining = sorted(Path("bark_samples").iterdir())  # for resuming when there is space
+    assert [path.name.partition("-")[0] for path in remaining] == [".run", "Hello"] and remaining[
+        1
+    ].suffix == ".partial"
 
 
-def test_a_file_name_with_folders_is_made_there_and_gone_on_with(perform, monkeypatch):
+def test_output_filename_with_folders_is_saved_and_resumed_there(perform, monkeypatch):
     from bark_infinity.errors import OutputError
     from bark_infinity.output import clip_files
 
@@ -397,12 +399,12 @@ def test_settings_with_prompt_in_their_name_are_in_the_metadata(perform):
 
 
 @pytest.mark.parametrize("text", ["नमस्ते दुनिया, यह एक लंबा वाक्य है जो बहुत लंबा है।" * 3, "你好世界" * 60, "Hello"])
-def test_names_keep_the_voice_in_any_script(text):
+def test_file_names_keep_the_voice_in_any_script(text):
     stem = plan_clips([text], resolve(Options(history_prompt="v2/en_speaker_6")), 0)[0][0].stem
     assert stem.endswith("-SPK-v2_en_speaker_6") and len(stem.encode()) <= 160
 
 
-def test_the_home_folder_is_one_for_writing_and_looking_up(perform, monkeypatch, tmp_path):
+def test_tilde_in_output_dir_works_for_writing_and_finding_voices(perform, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     _, (wav,), _ = perform(
         "--text_prompt", "Hello there", "--output_dir=~/out", "--output_filename", "mine", "--seed", "5"
@@ -414,8 +416,8 @@ def test_the_home_folder_is_one_for_writing_and_looking_up(perform, monkeypatch,
 # ---- parsing --------------------------------------------------------------------------------------------------------
 
 
-def test_flags_take_dashes_cases_and_aliases():
-    given = parse(
+def test_flags_accept_dashes_upper_case_and_aliases():
+    options = parse(
         [
             "--Text-Prompt=a-b --c",
             "--USE_SMALL_MODELS",
@@ -425,11 +427,11 @@ def test_flags_take_dashes_cases_and_aliases():
             "-4",
         ]
     )
-    assert given.text_prompt == "a-b --c" and given.use_smaller_models is True and given.offload_cpu is False
-    assert given.coarse_history_time_alignment_hack == -4
+    assert options.text_prompt == "a-b --c" and options.use_smaller_models is True and options.offload_cpu is False
+    assert options.coarse_history_time_alignment_hack == -4
 
 
-def test_text_that_looks_like_markup_stays_text(perform):
+def test_markup_in_a_text_is_printed_literally(perform):
     status, _, err = perform("--dry_run", "--text_prompt", "[red]Hello[/red] [laughs] [/b]")
     assert status == 0 and "[red]Hello[/red] [laughs] [/b]" in err
     with pytest.raises(UsageError, match=r"\[red\]"):

@@ -1,4 +1,4 @@
-"""The seconds that a run says it took: those that went by, shared out among its clips."""
+"""The reported seconds of a run: wall-clock time, shared out among its clips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINES = ["--text_prompt", "One.\nTwo.\nThree.", "--split_each_text_prompt_by", "
 
 @pytest.fixture
 def perform(capsys, monkeypatch):
-    """A model that takes 8 s of a clock for each segment, which it says are 2 s in each of the four stages."""
+    """Runs a command line with a model that advances a fake clock by 8 s per segment and reports 2 s for each of the four stages."""
     clock = itertools.count(1.0, 0.0)
 
     def stream(self, segments, *_):
@@ -44,17 +44,17 @@ def perform(capsys, monkeypatch):
     return run
 
 
-def test_segments_of_an_earlier_run_take_no_time_of_this_one(perform):
-    _, (wav,), said = perform(*LINES, "--seed", "3")
-    assert "in 24.0 s (0.27x real time)" in said
+def test_kept_segments_add_no_time(perform):
+    _, (wav,), stderr = perform(*LINES, "--seed", "3")
+    assert "in 24.0 s (0.27x real time)" in stderr
     manifest = Path(wav).with_suffix(".json")
-    _, (again,), said = perform("--from_manifest", str(manifest), "--regenerate", "2", "--show_generation_times")
-    assert "in 8.0 s (0.81x real time)" in said and "1 (kept)" in said and "2 (kept)" not in said
+    _, (again,), stderr = perform("--from_manifest", str(manifest), "--regenerate", "2", "--show_generation_times")
+    assert "in 8.0 s (0.81x real time)" in stderr and "1 (kept)" in stderr and "2 (kept)" not in stderr
     content = json.loads(Path(again).with_suffix(".json").read_text())
-    assert content["seconds_taken"] == 24.0  # what the clip has cost in all
+    assert content["seconds_taken"] == 24.0  # the total over both runs
 
 
-def test_shares_of_clips_and_the_rest_add_up():
+def test_shares_of_the_clips_add_up_to_the_run():
     clips = [tables.ClipRow((0, k), Path(f"{k}.wav"), 2.0, taken, 1, "") for k, taken in enumerate((8.0, 16.0))]
     console = Console(file=io.StringIO(), width=80)
     tables.show_closing(console, clips, 0, 30.0)
@@ -64,5 +64,5 @@ def test_shares_of_clips_and_the_rest_add_up():
 
 
 def test_takes_of_a_prompt_share_the_run(perform):
-    _, wavs, said = perform("--text_prompt", "One.", "--output_iterations", "3")
-    assert len(wavs) == 3 and said.count("in 8.0 s") == 3 and re.search(r"all │ 6.0 s │ 24.0 s", said)
+    _, wavs, stderr = perform("--text_prompt", "One.", "--output_iterations", "3")
+    assert len(wavs) == 3 and stderr.count("in 8.0 s") == 3 and re.search(r"all │ 6.0 s │ 24.0 s", stderr)

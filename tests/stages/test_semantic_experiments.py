@@ -1,4 +1,4 @@
-"""The semantic stage's experiments on a model: each against arithmetic on logits that the network gives for whole sequences."""
+"""Experimental sampling of the semantic stage, checked against logits computed for the whole sequence at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(bark, rows, **settings) -> list[SemanticResult]:
 
 
 def logits_after(bark, text: str, tokens: np.ndarray, vocabulary: int = 10_001) -> torch.Tensor:
-    """What the network says at each step once `tokens` are known, from one pass over all: (len(tokens) + 1, V)."""
+    """Logits at each step given all `tokens`, from one forward pass: (len(tokens) + 1, V)."""
     model, ids = bark.stages["semantic"].model, bark.encode(text)
     padded = torch.full((256,), 129_595)
     padded[: len(ids)] = torch.tensor(ids) + 10_048
@@ -43,57 +43,57 @@ def logits_after(bark, text: str, tokens: np.ndarray, vocabulary: int = 10_001) 
         return model.logits(hidden[0, 256:], 0, vocabulary)
 
 
-def test_bottom_k_and_inverted_p_of_nearly_nothing_say_the_unlikeliest(bark):
+def test_smallest_bottom_k_and_inverted_p_choose_the_least_likely_token(bark):
     for how in ({"bottom_k": 1}, {"inverted_p": 0.0}):
-        (made,) = run(bark, [row_of(bark, TEXTS[0])], **how, **ENDLESS)
-        expected = logits_after(bark, TEXTS[0], made.tokens, 10_000)[:-1].argmin(dim=-1)
-        np.testing.assert_array_equal(made.tokens, expected)
+        (result,) = run(bark, [row_of(bark, TEXTS[0])], **how, **ENDLESS)
+        expected = logits_after(bark, TEXTS[0], result.tokens, 10_000)[:-1].argmin(dim=-1)
+        np.testing.assert_array_equal(result.tokens, expected)
 
 
-def test_a_repeat_penalty_of_nothing_says_no_token_twice(bark):
+def test_repeat_penalty_of_zero_forbids_repeated_tokens(bark):
     often = {"top_k": 30, **ENDLESS}
     (free,), (penalised,) = (run(bark, [row_of(bark, TEXTS[1])], **often, **p) for p in ({}, {"repeat_penalty": 0.0}))
     assert len(set(penalised.tokens)) == len(penalised.tokens) == len(free.tokens) > len(set(free.tokens))
 
 
-def test_a_repeat_penalty_weighs_greedy_tokens_too(bark):
-    (made,) = run(bark, [row_of(bark, TEXTS[1])], temperature=0, repeat_penalty=0.5, **ENDLESS)
-    counts, logits = torch.zeros(10_000), logits_after(bark, TEXTS[1], made.tokens, 10_000)
-    for step, token in enumerate(made.tokens):
+def test_repeat_penalty_applies_to_greedy_tokens(bark):
+    (result,) = run(bark, [row_of(bark, TEXTS[1])], temperature=0, repeat_penalty=0.5, **ENDLESS)
+    counts, logits = torch.zeros(10_000), logits_after(bark, TEXTS[1], result.tokens, 10_000)
+    for step, token in enumerate(result.tokens):
         assert token == int((logits[step] + counts * math.log(0.5)).argmax())
         counts[token] += 1
     assert counts.max() > 1
 
 
-def test_what_the_negative_text_says_too_is_taken_off(bark):
-    """Greedy tokens are those of the difference; taken off whole, the same text leaves nothing to prefer."""
+def test_logits_of_the_negative_text_are_subtracted(bark):
+    """Greedy tokens maximise the difference; subtracting the text's own logits leaves a uniform distribution."""
     for scales in ((0.7, None), (None, 1.5), (0.3, 0.4)):
         settings = {"negative_logits_scale": scales[0], "negative_divergence_scale": scales[1], "temperature": 0}
-        (made,) = run(bark, [row_of(bark, TEXTS[0], negative=TEXTS[1])], **settings, **ENDLESS)
-        logits, others = (logits_after(bark, text, made.tokens, 10_000)[:-1] for text in TEXTS[:2])
+        (result,) = run(bark, [row_of(bark, TEXTS[0], negative=TEXTS[1])], **settings, **ENDLESS)
+        logits, others = (logits_after(bark, text, result.tokens, 10_000)[:-1] for text in TEXTS[:2])
         ours, theirs = logits.softmax(-1), others.softmax(-1)
         middle = (ours + theirs) / 2
         divergence = ((ours * (ours / middle).log2()).sum(-1) + (theirs * (theirs / middle).log2()).sum(-1)) / 2
         scale = (scales[0] or 0) + (scales[1] or 0) * divergence[:, None]
-        np.testing.assert_array_equal(made.tokens, (logits - scale * others).argmax(-1))
-    (made,) = run(bark, [row_of(bark, TEXTS[0], seed=5, negative=TEXTS[0])], negative_logits_scale=1.0, **ENDLESS)
+        np.testing.assert_array_equal(result.tokens, (logits - scale * others).argmax(-1))
+    (result,) = run(bark, [row_of(bark, TEXTS[0], seed=5, negative=TEXTS[0])], negative_logits_scale=1.0, **ENDLESS)
     generator = torch.Generator().manual_seed(5)
-    uniform = [int(torch.multinomial(torch.full((10_000,), 1e-4), 1, generator=generator)) for _ in made.tokens]
-    np.testing.assert_array_equal(made.tokens, uniform)
+    uniform = [int(torch.multinomial(torch.full((10_000,), 1e-4), 1, generator=generator)) for _ in result.tokens]
+    np.testing.assert_array_equal(result.tokens, uniform)
 
 
-def test_mirostat_steers_towards_its_surprise(bark):
-    """The tiny model's own surprise is about 13 bits and its likeliest token has 10; mirostat gives what was asked for."""
+def test_mirostat_reaches_its_target_surprise(bark):
+    """The tiny model's own surprise is about 13 bits and its likeliest token has 10; the targets lie in between."""
     own = []
     for tau in (None, 10.5, 12.0):
         rows = [row_of(bark, text, seed) for seed, text in enumerate(TEXTS)]
-        made = run(bark, rows, mirostat_tau=tau, mirostat_learning_rate=0.5, temperature=1.0, allow_early_stop=False)
+        results = run(bark, rows, mirostat_tau=tau, mirostat_learning_rate=0.5, temperature=1.0, allow_early_stop=False)
         log_probs = [
-            logits_after(bark, t, m.tokens[:-1], 10_000).log_softmax(-1) for t, m in zip(TEXTS, made, strict=True)
+            logits_after(bark, t, m.tokens[:-1], 10_000).log_softmax(-1) for t, m in zip(TEXTS, results, strict=True)
         ]
         surprise = [
             -p[torch.arange(len(m.tokens)), m.tokens][100:].mean() / math.log(2)
-            for p, m in zip(log_probs, made, strict=True)
+            for p, m in zip(log_probs, results, strict=True)
         ]
         own.append(float(sum(surprise) / len(surprise)))
     assert own[0] > 12 and own[1] == pytest.approx(10.5, abs=0.3) and own[2] == pytest.approx(12.0, abs=0.3)
@@ -110,7 +110,7 @@ EXPERIMENTS = [
 
 
 @pytest.mark.parametrize("how", EXPERIMENTS)
-def test_a_row_has_the_tokens_it_gets_alone_and_without_a_cache(bark, how):
+def test_batched_rows_equal_single_rows_and_rows_without_a_cache(bark, how):
     histories = (None, np.arange(70), np.arange(300))
     negatives = ("Go away!", None, "Be quiet, all of you.")
 
@@ -118,24 +118,24 @@ def test_a_row_has_the_tokens_it_gets_alone_and_without_a_cache(bark, how):
         return [row_of(bark, *row) for row in zip(TEXTS, (3, 4, 5), histories, negatives, strict=True)]
 
     together = run(bark, rows(), min_eos_p=0.001, max_gen_duration_s=2.0, **how)
-    for k, made in enumerate(together):
+    for k, result in enumerate(together):
         (alone,) = run(bark, [rows()[k]], min_eos_p=0.001, max_gen_duration_s=2.0, **how)
         (slow,) = run(bark, [rows()[k]], min_eos_p=0.001, use_kv_caching=False, max_gen_duration_s=0.2, **how)
-        np.testing.assert_array_equal(made.tokens, alone.tokens)
-        np.testing.assert_array_equal(made.tokens[: len(slow.tokens)], slow.tokens)
+        np.testing.assert_array_equal(result.tokens, alone.tokens)
+        np.testing.assert_array_equal(result.tokens[: len(slow.tokens)], slow.tokens)
     (usual,) = run(bark, rows()[:1], min_eos_p=0.001)
     assert not np.array_equal(usual.tokens, together[0].tokens)
 
 
 @pytest.mark.parametrize("early_stop", [True, False])
-def test_entropy_and_perplexity_are_the_models_own(bark, early_stop):
+def test_entropy_and_perplexity_are_those_of_the_unmodified_model(bark, early_stop):
     rows = [row_of(bark, text, seed) for seed, text in enumerate(TEXTS)]
     how = {"temperature": 0.6, "top_k": 500, "allow_early_stop": early_stop, "max_gen_duration_s": 1.0}
-    for text, made in zip(TEXTS, run(bark, rows, statistics=True, **how), strict=True):
-        logits = logits_after(bark, text, made.tokens, 10_001 if early_stop else 10_000)[: len(made.tokens)]
+    for text, result in zip(TEXTS, run(bark, rows, statistics=True, **how), strict=True):
+        logits = logits_after(bark, text, result.tokens, 10_001 if early_stop else 10_000)[: len(result.tokens)]
         probs = logits.double().softmax(-1)
         entropy = -(probs * probs.log2()).sum(-1).mean()
-        likelihood = probs[torch.arange(len(probs)), torch.from_numpy(made.tokens)].log().mean()
-        assert made.statistics.entropy == pytest.approx(float(entropy), rel=1e-4)
-        assert made.statistics.perplexity == pytest.approx(math.exp(-likelihood), rel=1e-3)
+        likelihood = probs[torch.arange(len(probs)), torch.from_numpy(result.tokens)].log().mean()
+        assert result.statistics.entropy == pytest.approx(float(entropy), rel=1e-4)
+        assert result.statistics.perplexity == pytest.approx(math.exp(-likelihood), rel=1e-3)
     assert run(bark, rows, **how)[0].statistics is None

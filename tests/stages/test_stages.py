@@ -1,4 +1,4 @@
-"""Every stage against the library transformers on the same weights, and against the slow plain loop."""
+"""Every stage against transformers with the same weights, and against the slow plain loop of tests/plain.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def either(request, huggingface_folder, suno_folder) -> Bark:
 
 
 def semantic_tokens(bark, rows, settings) -> list[np.ndarray]:
-    return [made.tokens for made in bark.run_stage("semantic", rows, settings)]
+    return [result.tokens for result in bark.run_stage("semantic", rows, settings)]
 
 
 # ---- transformers, greedy -------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_audio_equals_transformers(either, oracle):
     assert ours.std() > 1e-3
 
 
-# ---- the plain loop, drawn ------------------------------------------------------------------------------------------
+# ---- the plain loop, sampled ----------------------------------------------------------------------------------------
 
 DRAWS = [
     {},
@@ -186,7 +186,7 @@ def test_a_long_clip_in_one_stage_call(bark, oracle):
 # ---- ends and limits ------------------------------------------------------------------------------------------------
 
 
-def test_speech_ends_by_draw_and_by_probability(bark, oracle):
+def test_speech_ends_when_the_end_is_drawn_or_likely(bark, oracle):
     row = lambda: semantic_row(bark, "Hello there.", seed=3)  # noqa: E731
     length = {p: len(semantic_tokens(bark, [row()], SemanticSettings(min_eos_p=p))[0]) for p in (None, 0.9, 0.2, 0.001)}
     for p, n in length.items():
@@ -203,26 +203,28 @@ def test_max_gen_duration_keeps_the_token_that_exceeds_it(bark):
     assert len(tokens) == 25  # 24 tokens are 0.481 s, 25 are 0.501 s
 
 
-def test_history_limit_hears_only_the_end_of_a_voice(bark, make_voice):
+def test_history_limit_keeps_only_the_end_of_a_voice(bark, make_voice):
     voice = make_voice(9.0)
     row, settings = semantic_row(bark, "Hello", voice, 1), SemanticSettings(history_limit=40)
     cut = SemanticRow(row.text_ids, voice.semantic[-40:], RowRandom(1))
     limited = semantic_tokens(bark, [row], settings)[0]
     np.testing.assert_array_equal(limited, semantic_tokens(bark, [cut], SemanticSettings())[0])
     none = SemanticRow(row.text_ids, voice.semantic[:0], RowRandom(2))
-    unheard = semantic_tokens(bark, [semantic_row(bark, "Hello", voice, 2)], SemanticSettings(history_limit=0))[0]
-    np.testing.assert_array_equal(unheard, semantic_tokens(bark, [none], SemanticSettings())[0])
+    without_history = semantic_tokens(bark, [semantic_row(bark, "Hello", voice, 2)], SemanticSettings(history_limit=0))[
+        0
+    ]
+    np.testing.assert_array_equal(without_history, semantic_tokens(bark, [none], SemanticSettings())[0])
 
 
 def test_alignment_drops_tokens_from_the_end_of_the_coarse_history(bark, make_voice):
     voice = make_voice(5.0)
-    made = {
+    codes = {
         n: bark.run_stage(
             "coarse", [coarse_row(random_semantic(20), voice)], CoarseSettings(temperature=0, alignment=n)
         )[0]
         for n in (0, -2, -4)
     }
-    assert not np.array_equal(made[0], made[-2]) and not np.array_equal(made[-2], made[-4])
+    assert not np.array_equal(codes[0], codes[-2]) and not np.array_equal(codes[-2], codes[-4])
 
 
 def test_rows_without_speech_stay_empty_beside_others(bark):
@@ -241,8 +243,8 @@ def test_progress_counts_to_its_total(bark):
     assert seen[-1] == ("coarse", 104, 104) and [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
 
 
-def test_memory_that_was_used_before_is_not_heard(bark, make_voice, monkeypatch):
-    """Allocators hand out old memory: rows of unequal length must not read what others left there."""
+def test_uninitialised_memory_is_not_read(bark, make_voice, monkeypatch):
+    """Allocators return used memory: rows of unequal length must not read what other rows left in it."""
     rows = [coarse_row(random_semantic(20), voice, seed=1) for voice in (None, make_voice(5.0))]
     expected = bark.run_stage("coarse", rows, CoarseSettings())
     empty = torch.empty

@@ -41,7 +41,7 @@ def ends(text: str, **lengths: int) -> list[tuple[str, Break]]:
     ]
     + ["•", "§", "✻ ✻ ✻", "*.*.*", "★", "＊　＊　＊", "<<>>"],
 )
-def test_a_line_of_ornaments_is_a_scene_break(line):
+def test_line_of_ornaments_is_a_scene_break(line):
     assert is_ornament(line)
     for gap in (f"\n\n{line}\n\n", f"\n{line}\n", f"\n\n\n  {line} \n\n{line}\n"):
         assert ends(f"She closed the door behind her.{gap}The next day it rained.") == [
@@ -53,11 +53,11 @@ def test_a_line_of_ornaments_is_a_scene_break(line):
 @pytest.mark.parametrize(
     "line", ["...", "?!", "!!!", "«…»", "♪", "♪ ♪", "……", "。", "5", "a", "(12)", "😀", '"', "", "  "]
 )
-def test_marks_of_punctuation_music_and_numbers_are_no_ornaments(line):
+def test_punctuation_music_marks_and_numbers_are_not_scene_breaks(line):
     assert not is_ornament(line)
 
 
-def test_ornaments_at_the_edges_and_alone():
+def test_scene_breaks_at_the_edges_of_a_text_and_alone():
     assert ends("***\n\nIt was late that night.\n\n***\n") == [("It was late that night.", S)]
     assert ends("It was late that night.\n\n---\n\n?!\n\n---\n\nHe left the old house.") == [
         ("It was late that night. ?!", S),
@@ -91,13 +91,13 @@ def test_ornaments_at_the_edges_and_alone():
         "제3장",
     ],
 )
-def test_a_heading_is_spoken_by_itself(heading):
+def test_heading_is_a_segment_of_its_own(heading):
     before, behind = "It had been a long day for all of them.", "The kettle had been cold for an hour by then."
     assert ends(f"{before}\n\n{heading}\n\n{behind}") == [(before, P), (heading, P), (behind, P)]
     assert ends(f"{heading}\n\n***\n\n{behind}") == [(heading, S), (behind, P)]
 
 
-def test_headings_in_other_dresses():
+def test_headings_in_markdown_and_capitals():
     behind = "And then the sun came out again."
     for heading in (
         "* The Kettle *",
@@ -114,18 +114,18 @@ def test_headings_in_other_dresses():
 @pytest.mark.parametrize(
     "short", ["“Yes.”", "Yes!", "[laughs]", "MAN: yes", "yes indeed", "♪ la la ♪", "He said:", "(sighs)"]
 )
-def test_other_short_paragraphs_join_the_next(short):
-    """The model babbles on one or two words."""
+def test_short_paragraphs_that_are_not_headings_join_the_next(short):
+    """The model produces nonsense for one or two words."""
     behind = "Then they all went home together."
     assert ends(f"{short}\n\n{behind}")[0][0] == f"{short} {behind}" or len(short.split()) > 2
 
 
-def test_many_short_paragraphs_are_a_list():
+def test_many_short_paragraphs_are_treated_as_a_list():
     text = "\n\n".join(["Red apples", "Green pears", "Blue plums", "Black grapes", "And that was all there was."])
     assert len(ends(text)) == 3
 
 
-def test_parts_of_a_sentence_have_pauses_of_segments():
+def test_parts_of_a_sentence_are_separated_by_segment_pauses():
     long = (
         "The old man walked down the road with his dog, and he sang a song that nobody knew but the birds in the wood."
     )
@@ -134,7 +134,7 @@ def test_parts_of_a_sentence_have_pauses_of_segments():
     assert all(end < P for end in grades[:1])
 
 
-def test_a_change_of_speaker_is_no_paragraph():
+def test_change_of_speaker_is_not_a_paragraph_break():
     text = "MAN: I would like a coffee please. WOMAN: So would I, to be honest."
     assert ends(text) == [("MAN: I would like a coffee please.", Break.TURN), ("WOMAN: So would I, to be honest.", P)]
 
@@ -149,7 +149,7 @@ def test_a_change_of_speaker_is_no_paragraph():
         ("char", 100, [("One two. Three four. Five six. Seven.", P)]),
     ],
 )
-def test_spans_of_other_units(unit, size, expected):
+def test_breaks_with_other_split_units(unit, size, expected):
     text = "One two.\nThree four.\n \nFive six.\n\n* * *\n\nSeven."
     found = [(part, end if end >= P else None) for part, end in segments_of_spans(*split_spans(text, unit, size))]
     assert found == expected
@@ -161,7 +161,7 @@ LONG = (
 LONG += "chair by the window heard it, for all the others were asleep."
 
 
-def test_a_text_with_one_paragraph_a_line():
+def test_text_with_one_paragraph_per_line():
     text = f"{LONG}\n“Who is there at this hour?”\n“It is me, your old friend.”\n{LONG}"
     paragraphs = [text for text, end in ends(text) if end is P]
     assert len(paragraphs) == 4 and paragraphs[1:3] == ["“Who is there at this hour?”", "“It is me, your old friend.”"]
@@ -169,7 +169,7 @@ def test_a_text_with_one_paragraph_a_line():
     assert [end for _, end in ends(f"{chinese}\n{chinese}")].count(P) == 2
 
 
-def test_wrapped_lines_are_no_paragraphs():
+def test_wrapped_lines_are_not_paragraphs():
     for width in (40, 78, 100, 170):
         lines = textwrap.wrap(f"{LONG} {LONG} {LONG} {LONG}", width)
         assert [end for _, end in ends("\n".join(lines))].count(P) == 1
@@ -177,7 +177,7 @@ def test_wrapped_lines_are_no_paragraphs():
         assert [end for _, end in ends(indented)].count(P) == 1
 
 
-def test_an_indented_line_begins_a_paragraph():
+def test_indented_line_begins_a_paragraph():
     for indent in ("  ", "    ", "\t"):
         paragraph = indent + "\n".join(textwrap.wrap(LONG, 70))
         assert [end for _, end in ends(f"{paragraph}\n{paragraph}\n{paragraph}")].count(P) == 3
@@ -188,7 +188,7 @@ def test_an_indented_line_begins_a_paragraph():
 @pytest.mark.parametrize(
     "unit", ["a\n\n", "***\n", "a b c\n***\n", "Chapter 1\n", "  a\nb\n", "- ", "x\n---\n", "* a *\n\n"]
 )
-def test_time_grows_with_the_text(unit):
+def test_time_is_linear_in_the_length(unit):
     text = unit * (100_000 // len(unit))
     start = time.perf_counter()
     find_blocks(text)

@@ -10,7 +10,7 @@ from bark_infinity.text.units import split_by
 CASES = Path(__file__).with_name("sentence_cases.txt")
 LANGUAGES = ["en", "de", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh"]
 FEWEST = 20  # cases of each language
-SHARE = 0.95  # of all cases that are cut exactly as the file says
+SHARE = 0.95  # of all cases that must be split exactly as the file says
 LANGUAGE_SHARE = 0.85
 
 
@@ -32,7 +32,7 @@ def test_every_language_has_enough_cases() -> None:
     assert min(counts.values()) >= FEWEST, counts
 
 
-def test_nineteen_of_twenty_texts_are_cut_where_their_sentences_end() -> None:
+def test_nineteen_of_twenty_texts_are_split_at_their_sentences() -> None:
     cases = read_cases()
     failing = []
     for language, text, sentences in cases:

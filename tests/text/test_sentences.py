@@ -42,7 +42,7 @@ def check(marked: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_language(language: str) -> None:
+def test_sentences_of_every_language(language: str) -> None:
     check(LANGUAGES[language])
 
 
@@ -73,7 +73,7 @@ def test_closing_marks_stay_with_their_sentence(marked: str) -> None:
         "“走吧！”她笑了。|好。",
     ],
 )
-def test_a_quotation_does_not_end_the_sentence_around_it(marked: str) -> None:
+def test_quotation_does_not_end_the_enclosing_sentence(marked: str) -> None:
     check(marked)
 
 
@@ -84,18 +84,18 @@ def test_a_quotation_does_not_end_the_sentence_around_it(marked: str) -> None:
         "So… I left.| Then…| Nothing.",
         "Really?!| No!!!| Yes.",
         "Quoi ? !| Oui.",
-        "Why? ...| Because.",  # three dots alone are no sentence
+        "Why? ...| Because.",  # three dots alone are not a sentence
     ],
 )
-def test_ellipses_and_runs_of_marks(marked: str) -> None:
+def test_ellipses_and_repeated_marks(marked: str) -> None:
     check(marked)
 
 
-def test_a_word_that_is_also_an_abbreviation_is_one_only_before_a_number() -> None:
+def test_ambiguous_word_is_an_abbreviation_only_before_a_number() -> None:
     check("I said no.| Martha left.| It is art.| See art. 12 and no. 5.")
 
 
-def test_capitals_tell_a_title_from_a_word() -> None:
+def test_capital_letters_distinguish_a_title_from_a_word() -> None:
     check("Sen. Smith spoke.| Kimsin sen.| Ben Ali.")
     check("Tell me.| Martha did.| Dr. No came.")
 
@@ -104,11 +104,11 @@ def test_abbreviation_at_the_end_of_a_sentence() -> None:
     check("He works at Acme Inc.| The pay is good.| Bob Jr. and Acme Inc. left.")
 
 
-def test_text_in_small_letters_has_sentences_too() -> None:
+def test_text_in_lower_case_is_split() -> None:
     check("hello there.| how are you?| i am fine.")
 
 
-def test_the_number_of_a_list_item_stays_with_the_item() -> None:
+def test_number_of_a_list_item_stays_with_the_item() -> None:
     check("1. Buy milk.| 2. Buy eggs.| How many?| 7. Good.")
 
 
@@ -121,7 +121,7 @@ def test_nltk_is_not_imported() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
-def test_small_letters_begin_sentences_only_where_most_of_the_text_has_them() -> None:
+def test_lower_case_begins_sentences_only_in_mostly_lower_case_text() -> None:
     text = "I went out. it was cold. we came home."
     check("I went out.| it was cold.| we came home.")
     assert begins_sentences_small(text) and not begins_sentences_small("It was cold (in Nov. too). See vol. two. Go.")
@@ -130,7 +130,7 @@ def test_small_letters_begin_sentences_only_where_most_of_the_text_has_them() ->
     assert sentence_ends("I went out. it was cold.", small_letters=True) == [11]
 
 
-def test_a_date_and_an_ordinal_are_no_list() -> None:
+def test_dates_and_ordinals_are_not_list_items() -> None:
     check("Am 1. Mai und am 2. Juni ist frei.| Am 3. auch.")
     check("We need (a) time and (b) money.| Either 1) go or 2) stay.")
 
@@ -138,14 +138,14 @@ def test_a_date_and_an_ordinal_are_no_list() -> None:
 @pytest.mark.parametrize(
     "unit", ["1. A ", "a) B ", "[x] ", ".[1] ", "»A.« ", "(a b) ", "a.B", "Mr. ", "「あ。」", "“व!” ", "*a* . "]
 )
-def test_time_grows_with_the_text(unit: str) -> None:
+def test_time_is_linear_in_the_length(unit: str) -> None:
     start = time.perf_counter()
     sentence_ends(unit * (200_000 // len(unit)))
     assert time.perf_counter() - start < 8
 
 
 @given(st.text(alphabet="aB1. !?…。」\"'»“-।\n ", max_size=60))
-def test_sentences_cover_the_text_and_are_spoken(text: str) -> None:
+def test_sentences_cover_the_text_and_contain_words(text: str) -> None:
     assert "".join("".join(split_sentences(text)).split()) == "".join(text.split())
     ends = sentence_ends(text)
     for start, end in zip([0, *ends], [*ends, len(text)], strict=True):

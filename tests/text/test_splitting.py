@@ -9,7 +9,7 @@ from bark_infinity.text.blocks import is_ornament
 from bark_infinity.text.breaks import SYLLABLE_LENGTH
 from bark_infinity.text.splitting import estimate_seconds, normalize_text, split_text
 
-# Each text is marked with | where split_text is to cut it.
+# `|` marks where split_text must split each text.
 LANGUAGES = {
     "en": "However little known the feelings or views of such a man may be on his first entering a neighbourhood,| this "
     "truth is so well fixed in the minds of the surrounding families, that he is considered the rightful property of some "
@@ -62,23 +62,23 @@ def check(marked: str, **lengths: int) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_language(language: str) -> None:
+def test_every_language_is_split_at_sentences(language: str) -> None:
     check(LANGUAGES[language])
 
 
-def test_stops_at_the_goal_and_before_the_maximum() -> None:
+def test_segments_end_near_the_goal_and_before_the_maximum() -> None:
     check("One two three. Four five six.| Seven eight nine. Ten eleven.| It is over.", goal_length=28, max_length=40)
     check("One two three four five.| Six seven eight nine ten.", goal_length=45, max_length=48)
     assert split_text("a b c d e. " * 2, goal_length=21, max_length=21) == ["a b c d e. a b c d e."]
 
 
-def test_long_sentence_is_cut_into_like_parts() -> None:
+def test_long_sentence_is_split_into_even_parts() -> None:
     parts = split_text("word " * 60)
     assert len(parts) == 3
     assert max(map(len, parts)) - min(map(len, parts)) <= 10
 
 
-def test_without_commas_a_sentence_is_cut_before_conjunctions() -> None:
+def test_sentence_without_commas_is_split_before_conjunctions() -> None:
     check(
         "The meeting dragged on without an end in sight| while the rain was beating against the windows of the old hall| "
         "and the mayor was fast asleep in his chair by the fire again.",
@@ -87,7 +87,7 @@ def test_without_commas_a_sentence_is_cut_before_conjunctions() -> None:
     )
 
 
-def test_head_of_a_long_sentence_stays_with_it() -> None:
+def test_beginning_of_a_long_sentence_stays_with_it() -> None:
     assert split_text("It was late by then. " + "All the birds had gone to sleep, " * 7)[0] == "It was late by then."
 
 
@@ -99,11 +99,11 @@ def test_paragraphs_and_headings_end_segments() -> None:
     ]
 
 
-def test_short_last_paragraph_joins_the_one_before() -> None:
+def test_short_last_paragraph_joins_the_previous_one() -> None:
     assert split_text("And so they lived.\n\nThe End.") == ["And so they lived. The End."]
 
 
-def test_punctuation_is_never_a_segment() -> None:
+def test_punctuation_alone_is_not_a_segment() -> None:
     assert split_text("It was late.\n\n* * *\n\nHe left the house.\n\n...") == [
         "It was late.",
         "He left the house. ...",
@@ -113,7 +113,7 @@ def test_punctuation_is_never_a_segment() -> None:
     assert split_text(" \n\n ") == []
 
 
-def test_dialogue() -> None:
+def test_each_speaker_of_a_dialogue_begins_a_segment() -> None:
     parts = split_text(
         "WOMAN: I would like an oatmilk latte please.\nMAN: Wow, that's expensive! [laughs]\n"
         "OLD MAN: I know a place downtown where you can get the same for half, if you do not mind waiting\nin line for it\n"
@@ -150,14 +150,14 @@ UNITS = [
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("before", range(0, 30, 3))
-def test_units_are_never_cut(unit: str, before: int) -> None:
+def test_quotations_numbers_tags_and_addresses_are_not_split(unit: str, before: int) -> None:
     text = "word, " * before + unit + " and some more words, to the end of it."
     assert (
         sum(unit in part for part in split_text(text, goal_length=30, max_length=32 if "行" not in unit else 60)) == 1
     )
 
 
-def test_long_lyrics_are_cut_and_keep_their_marks() -> None:
+def test_long_lyrics_are_split_and_keep_their_marks() -> None:
     parts = split_text("♪ " + "la la la, " * 40 + "oh ♪ And that was that, my dear.")
     assert parts[0].startswith("♪ la") and all(len(part) <= 170 for part in parts)
     assert any("oh ♪" in part for part in parts)
@@ -172,7 +172,7 @@ def test_emoji_and_combined_characters_stay_whole() -> None:
         assert all(part.removeprefix("a").startswith(sign) for part in parts)
 
 
-def test_one_endless_word_is_cut_in_like_parts() -> None:
+def test_very_long_word_is_split_into_even_parts() -> None:
     for parts in (split_text("x" * 20_000), split_text("x" * 20_000, count_ids=len)):
         assert "".join(parts) == "x" * 20_000
         assert max(map(len, parts)) - min(map(len, parts)) <= len(parts)
@@ -180,11 +180,11 @@ def test_one_endless_word_is_cut_in_like_parts() -> None:
 
 
 @pytest.mark.parametrize("text", ["😀", "😀 🎉 👩‍👩‍👧‍👦 " * 30, "\u200b", "٭ ٭"])
-def test_signs_alone_are_one_segment(text: str) -> None:
+def test_text_of_symbols_alone_is_one_segment(text: str) -> None:
     assert split_text(text) == [" ".join(text.split())]
 
 
-def test_german_quotations_are_not_what_stands_between_them() -> None:
+def test_text_between_two_german_quotations_is_not_a_quotation() -> None:
     text = "»Bist du sicher?« Anna sah ihn lange an. »Ich war noch nie so sicher.« Er legte den Schlüssel hin. " * 3
     parts = split_text(text, goal_length=20, max_length=60)
     assert parts[:2] == [
@@ -197,7 +197,7 @@ def test_german_quotations_are_not_what_stands_between_them() -> None:
     assert any(whole in part for part in parts)
 
 
-def test_items_without_stops_are_segments_of_their_own() -> None:
+def test_list_items_without_full_stops_are_separate_segments() -> None:
     text = "Do the following:\n1. Open the box on the left\n2. Take out the old\nlamp\n3. Close the box again"
     assert split_text(text) == [
         "Do the following:",
@@ -212,7 +212,7 @@ def test_items_without_stops_are_segments_of_their_own() -> None:
     ]
 
 
-def test_sounds_stay_with_the_sentence_before_and_speakers_with_the_one_behind() -> None:
+def test_sound_tags_stay_with_the_sentence_before_and_speaker_tags_with_the_one_after() -> None:
     for tag in ("[laughs]", "[LAUGHS]", "(sighs)", "*coughs*", "[clears throat]"):
         assert split_text(f"That was all of it. {tag} Then he went.", goal_length=10, max_length=40) == [
             f"That was all of it. {tag}",
@@ -221,14 +221,14 @@ def test_sounds_stay_with_the_sentence_before_and_speakers_with_the_one_behind()
     assert split_text("That was all of it. [OLD MAN] Then he went.", goal_length=10, max_length=40)[1][0] == "["
 
 
-def test_verse_in_small_letters_is_verse() -> None:
+def test_lower_case_verse_is_recognised() -> None:
     lines = ["walking down the road again", "with my pockets full of rain", "every window has a light"]
     lines += ["but there's none for me tonight", "so i sing it to the moon", "and the moon is leaving soon"] * 3
     parts = split_text("\n".join(lines))
     assert len(parts) > 1 and all(any(part.endswith(line) for line in lines) for part in parts)
 
 
-def test_digits_count_by_the_words_they_are_read_as() -> None:
+def test_digits_are_counted_as_the_words_they_are_read_as() -> None:
     assert estimate_seconds("514") == pytest.approx(estimate_seconds("five hundred fourteen"), rel=0.3)
     assert estimate_seconds("2000") == pytest.approx(estimate_seconds("two thousand"), rel=0.3)
     run = " ".join(str(number) for number in range(101, 999, 7))
@@ -238,7 +238,7 @@ def test_digits_count_by_the_words_they_are_read_as() -> None:
     assert max(map(len, split_text("一二三四五六七八九十" * 100))) <= 60
 
 
-def test_right_to_left_is_cut_at_its_own_marks() -> None:
+def test_right_to_left_text_is_split_at_its_own_punctuation() -> None:
     check(
         "ذهبت إلى السوق صباح اليوم، واشتريت الخبز والحليب؛ ثم عدت إلى البيت.| هل تريد أن تأكل معي؟ نعم، بكل سرور!",
         goal_length=60,
@@ -253,7 +253,7 @@ def test_right_to_left_is_cut_at_its_own_marks() -> None:
     check("הלכתי היום לשוק בבוקר,| וקניתי לחם וחלב טרי מאוד.| האם אתה רוצה לאכול איתי?", goal_length=25, max_length=30)
 
 
-def test_line_ends_count_whatever_the_system_writes() -> None:
+def test_line_endings_of_every_system_are_recognised() -> None:
     text = "First line.\nSecond line.\n\nNew paragraph here.\n"
     for line_end in ("\n", "\r\n", "\r", "\x85"):
         raw = "\ufeff" + text.replace("\n", line_end).replace("line", "li\x00ne")
@@ -266,7 +266,7 @@ while upon its knees/And looks at me with yellow eyes/Then on it goes into the n
 )
 
 
-def test_verse_is_cut_at_line_ends_and_prose_is_not() -> None:
+def test_verse_is_split_at_line_ends_and_prose_is_not() -> None:
     check_verse(VERSE)
     chinese = "鲁镇的酒店的格局，是和别处不同的都是当街一个曲尺形的大柜台/柜里面预备着热水可以随时温酒，做工的人傍午傍晚散了工每每花四文/铜钱买一碗酒。"
     for prose in (VERSE.replace("/It", "/it"), VERSE.replace("eyes", "eyes " * 10), chinese):  # wrapped, or too long
@@ -275,14 +275,14 @@ def test_verse_is_cut_at_line_ends_and_prose_is_not() -> None:
 
 
 def check_verse(marked: str) -> None:
-    """Cut in halves at |; the same text in one line is not cut there."""
+    """Check that the text is split at `|`, and is not split there when written in one line."""
     halves = [" ".join(half.split("/")).strip() for half in marked.split("|")[1:]]
     text = marked.replace("|", "")
     assert split_text("It is a poem.\n\n" + text.replace("/", "\n"))[-2:] == halves
     assert split_text(text.replace("/", " ")) != halves
 
 
-def test_ids_are_the_hard_limit() -> None:
+def test_token_limit_is_never_exceeded() -> None:
     url = "https://example.org/" + "a" * 400
     assert split_text(f"See {url} now, please.", count_ids=lambda text: 1) == ["See", url, "now, please."]
     for parts in (split_text(url), split_text(url, count_ids=len)):
@@ -291,7 +291,7 @@ def test_ids_are_the_hard_limit() -> None:
     assert all(len(part) <= 40 for part in split_text("What a day, she said. " * 20, count_ids=len, max_ids=40))
 
 
-def test_chinese_counts_by_the_time_it_takes() -> None:
+def test_chinese_characters_are_counted_by_their_speaking_time() -> None:
     for part in split_text("床前明月光，疑是地上霜。举头望明月，低头思故乡。" * 20):
         assert SYLLABLE_LENGTH * sum(map(str.isalpha, part)) <= 170
         assert part[-1] in "。，"
@@ -310,7 +310,7 @@ def test_jitter_is_seeded_and_bounded() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"goal_length": 200}, {"goal_length": 0}, {"max_length": 0}, {"jitter": -1}, {"max_ids": 0}]
 )
-def test_wrong_lengths(wrong: dict[str, int]) -> None:
+def test_invalid_lengths_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError):
         split_text("Hello.", **wrong)
 
@@ -345,10 +345,10 @@ LENGTHS = st.tuples(st.integers(1, 60), st.integers(0, 60))
 
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, LENGTHS, st.integers(0, 30))
-def test_nothing_is_lost_and_nothing_is_empty(text: str, lengths: tuple[int, int], jitter: int) -> None:
+def test_no_text_is_lost_and_no_segment_is_empty(text: str, lengths: tuple[int, int], jitter: int) -> None:
     parts = split_text(text, goal_length=lengths[0], max_length=sum(lengths), jitter=jitter, max_ids=1000)
     assert spoken("".join(parts)) == spoken(text)
-    assert bare("".join(parts)) == bare(text) or any(map(is_ornament, text))  # those may be left out
+    assert bare("".join(parts)) == bare(text) or any(map(is_ornament, text))  # scene breaks may be left out
     for part in parts:
         assert part and part == " ".join(part.split())
         assert len(parts) == 1 or any(char.isalnum() for char in part)
@@ -356,7 +356,7 @@ def test_nothing_is_lost_and_nothing_is_empty(text: str, lengths: tuple[int, int
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["a", "word", "Hm,", "end.", "Why?", "so —", "\n\n"]), max_size=80), LENGTHS)
-def test_limits_hold_where_every_word_can_be_cut(words: list[str], lengths: tuple[int, int]) -> None:
+def test_length_limits_hold_for_texts_of_short_words(words: list[str], lengths: tuple[int, int]) -> None:
     limit = sum(lengths)
     for part in split_text(" ".join(words), goal_length=lengths[0], max_length=limit):
         assert len(part) <= limit or len(part.rstrip(" —").split()) == 1
@@ -364,14 +364,14 @@ def test_limits_hold_where_every_word_can_be_cut(words: list[str], lengths: tupl
 
 @settings(max_examples=100, deadline=None)
 @given(TEXTS, st.integers(1, 40))
-def test_no_part_exceeds_the_ids(text: str, max_ids: int) -> None:
+def test_no_segment_exceeds_the_token_limit(text: str, max_ids: int) -> None:
     parts = split_text("a" + text, count_ids=len, max_ids=max_ids)
     assert all(len(part) <= max_ids for part in parts)
     assert spoken("".join(parts)) == spoken("a" + text)
 
 
 @pytest.mark.parametrize("unit", ["x", "a. ", '1! "', "漢字を見た", "♪ la ", "- ", "“a ", "MAN: "])
-def test_time_grows_with_the_text(unit: str) -> None:
+def test_time_is_linear_in_the_length(unit: str) -> None:
     start = time.perf_counter()
     split_text("Hello there. " + unit * (100_000 // len(unit)))
     assert time.perf_counter() - start < 5
@@ -383,7 +383,7 @@ def test_normalize_text() -> None:
 
 
 @given(st.text())
-def test_normalize_text_twice_is_once(text: str) -> None:
+def test_normalize_text_is_idempotent(text: str) -> None:
     text = normalize_text(text)
     assert normalize_text(text) == text
     assert unicodedata.is_normalized("NFC", text)

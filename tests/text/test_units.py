@@ -1,4 +1,4 @@
-"""Every unit a text can be cut by, groups of them, and what a user is told who asks for the impossible."""
+"""Every unit a text can be split by, grouping of units, and error messages for impossible requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAIN_UNITS = [unit for unit in SPLIT_UNITS if unit not in PATTERN_UNITS]
 
 
 class Tagger:
-    """Stands in for nltk's."""
+    """Stands in for nltk's part-of-speech tagger."""
 
     TAGS = {"the": "DT", "a": "DT", "dog": "NN", "dogs": "NNS", "house": "NN", "and": "CC", "but": "CC", "n't": "RB"}
 
@@ -41,7 +41,7 @@ def bare(text: str) -> str:
 # ---- words, lines, sentences, characters -----------------------------------------------------------------------------
 
 
-def test_words_lines_and_sentences():
+def test_split_by_word_line_and_sentence():
     text = "Dr. Who, come\there.\r\n\r\n  Now! \nPlease\ndo."
     assert split_by(text, "word", 3) == ["Dr. Who, come", "here. Now! Please", "do."]
     assert split_by(text, "line") == ["Dr. Who, come here.", "Now!", "Please", "do."]
@@ -54,7 +54,7 @@ def test_words_lines_and_sentences():
     ]
 
 
-def test_characters_are_what_readers_see():
+def test_characters_are_grapheme_clusters():
     signs = ["हि", "न्दी", "🇩🇪", "🇫🇷", "👩‍👩‍👧‍👦", "x\u0301\u0302", "👍🏽", "1️⃣", "한", "ج"]
     assert split_by("".join(signs), "char") == signs
     assert split_by("".join(signs), "char", 4) == ["".join(signs[:4]), "".join(signs[4:8]), "".join(signs[8:])]
@@ -63,7 +63,7 @@ def test_characters_are_what_readers_see():
 
 
 @pytest.mark.parametrize("unit", PLAIN_UNITS)
-def test_text_without_words(unit):
+def test_text_without_words_gives_no_pieces(unit):
     assert split_by(" \n\u2028\t ", unit) == split_by("", unit) == []
     assert split_by(" ... ", unit, 3) == split_by(" ... ", unit, 9, count_by="char") == ["..."]
 
@@ -71,16 +71,20 @@ def test_text_without_words(unit):
 # ---- string and regex ------------------------------------------------------------------------------------------------
 
 
-def test_string_is_left_out():
+def test_separator_string_is_removed():
     assert split_by("one.two | three\n|  | four|", "string", pattern="|") == ["one.two", "three", "four"]
     assert split_by("one.two.three", "string", 2, pattern=".") == ["one two", "three"]
     assert split_by("no such thing", "string", pattern="|") == ["no such thing"]
     assert split_by("a\n\n\nb\n\nc", "string", pattern="\n\n") == ["a", "b", "c"]
 
 
-def test_regex():
+def test_split_by_regex():
     assert split_by("a12b3c", "regex", pattern=r"\d+") == ["a", "b", "c"]
-    assert split_by("one, two; three", "regex", pattern=r"(,|;)( )") == ["one", "two", "three"]  # groups are not pieces
+    assert split_by("one, two; three", "regex", pattern=r"(,|;)( )") == [
+        "one",
+        "two",
+        "three",
+    ]  # capture groups are not pieces
     assert split_by("Part 1 a Part 2 b", "regex", pattern=r"(?=Part)") == ["Part 1 a", "Part 2 b"]
     assert split_by("one, two; three", "regex", 2, pattern=r"(?<=[,;])") == ["one, two;", "three"]
     assert split_by("oneTwoThree", "regex", 2, pattern=r"(?=[A-Z])") == ["oneTwo", "Three"]
@@ -89,13 +93,13 @@ def test_regex():
 
 @pytest.mark.parametrize("unit", PATTERN_UNITS)
 @pytest.mark.parametrize("pattern", [None, ""])
-def test_missing_pattern(unit, pattern):
+def test_missing_pattern_is_refused(unit, pattern):
     with pytest.raises(UsageError, match=f"by {unit} needs --split_type_string"):
         split_by("Hello.", unit, pattern=pattern)
 
 
 @pytest.mark.parametrize("pattern", ["(", "a{99999999999999999999}", "(?P<n>", "*"])
-def test_broken_regex(pattern):
+def test_invalid_regex_is_refused(pattern):
     with pytest.raises(UsageError, match="--split_type_string .* is not a regular expression"):
         split_by("Hello.", "regex", pattern=pattern)
 
@@ -103,9 +107,9 @@ def test_broken_regex(pattern):
 # ---- random ----------------------------------------------------------------------------------------------------------
 
 
-def test_random_groups_come_from_the_seed():
+def test_random_groups_depend_on_the_seed():
     text = " ".join(map(str, range(24)))
-    # as Python 3.10 to 3.13 draw them
+    # the values that Python 3.10 to 3.13 draw
     assert [len(piece.split()) for piece in split_by(text, "random", 4, seed=7)] == FROM_SEED_7
     lengths = {len(piece.split()) for piece in split_by(text * 50, "random", 4, seed=1)}
     assert lengths == {1, 2, 3, 4}
@@ -141,12 +145,12 @@ STANZAS = {
 
 
 @pytest.mark.parametrize("kind", STANZAS)
-def test_rhymes_close_a_piece(kind):
+def test_piece_ends_after_a_rhyme(kind):
     pieces = STANZAS[kind]
     assert split_by("\n".join(line for piece in pieces for line in piece), "rhyme") == [" ".join(p) for p in pieces]
 
 
-def test_rhymes_and_stanzas():
+def test_rhymes_do_not_cross_stanzas():
     assert split_by(f"{DAY}\n{NIGHT}\n\n{WAY}\n{LIGHT}", "rhyme") == [f"{DAY} {NIGHT}", f"{WAY} {LIGHT}"]
     assert split_by("\n".join([DAY, WAY, NIGHT, LIGHT, TREE, SEA]), "rhyme", 2) == [
         " ".join([DAY, WAY, NIGHT, LIGHT]),
@@ -164,7 +168,7 @@ def test_rhymes_and_stanzas():
 
 
 @pytest.mark.usefixtures("tagger")
-def test_parts_of_speech():
+def test_split_by_part_of_speech():
     text = 'See "the dog" and the house, but do not see dogs. The end: "a (big) dog"!'
     assert split_by(text, "pos", pattern="DT NN") == [
         "See",
@@ -177,13 +181,13 @@ def test_parts_of_speech():
         'house, but do not see dogs. The end: "a (big)',
         'dog"!',
     ]
-    assert split_by("I don't see", "pos", pattern="RB") == ["I don't see"]  # no word is torn
+    assert split_by("I don't see", "pos", pattern="RB") == ["I don't see"]  # no word is split
     assert split_by("The dogs", "pos", pattern="NN-NN") == ["The dogs"]
 
 
 @pytest.mark.usefixtures("tagger")
 @pytest.mark.parametrize("pattern", ["NOUN", "DT NOUN", " ", "N N X"])
-def test_unknown_parts_of_speech(pattern):
+def test_unknown_parts_of_speech_are_refused(pattern):
     with pytest.raises(UsageError, match="--split_type_string has no Penn tag .* there are CC CD"):
         split_by("Hello.", "pos", pattern=pattern)
 
@@ -201,14 +205,14 @@ def nltk_without_data(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_without_the_tagger(offline, nltk_without_data):
+def test_missing_tagger_raises_an_error_naming_it(offline, nltk_without_data):
     with pytest.raises(UsageError) as error:
         split_by("Hello.", "pos", pattern="NN", offline=offline)
     assert "python -m nltk.downloader averaged_perceptron_tagger_eng" in str(error.value)
     assert ("--offline" in str(error.value)) is offline
 
 
-def test_a_download_that_fails_prints_nothing(tmp_path):
+def test_failed_download_prints_nothing(tmp_path):
     program = """
 import nltk
 from bark_infinity.errors import UsageError
@@ -226,19 +230,19 @@ except UsageError:
     assert (run.stdout, run.stderr) == ("told\n", "")
 
 
-def test_offline_downloads_nothing(nltk_without_data, monkeypatch):
+def test_tagger_is_not_downloaded_offline(nltk_without_data, monkeypatch):
     import nltk
 
-    asked = []
-    monkeypatch.setattr(nltk, "download", lambda name, **how: asked.append(name))
+    downloads = []
+    monkeypatch.setattr(nltk, "download", lambda name, **how: downloads.append(name))
     for offline in (True, False):
         with pytest.raises(UsageError):
             split_by("Hello.", "pos", pattern="NN", offline=offline)
-    assert asked == ["averaged_perceptron_tagger_eng"]
+    assert downloads == ["averaged_perceptron_tagger_eng"]
 
 
 def write_tagger(folder):
-    """nltk's files of a tagger that knows one word, and some endings."""
+    """nltk's data files of a tagger that knows one word and some endings."""
     folder = folder / "taggers" / "averaged_perceptron_tagger_eng"
     folder.mkdir(parents=True)
     parts = {
@@ -251,8 +255,8 @@ def write_tagger(folder):
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_nltks_tagger(offline, nltk_without_data, monkeypatch):
-    """Read where it is there; downloaded and read where it is not."""
+def test_nltk_tagger_is_read_or_downloaded(offline, nltk_without_data, monkeypatch):
+    """Read if its files exist, otherwise downloaded first."""
     import nltk
 
     if offline:
@@ -268,7 +272,7 @@ def test_nltks_tagger(offline, nltk_without_data, monkeypatch):
 # ---- groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_groups_by_counting():
+def test_groups_are_formed_by_counting_other_units():
     text = "One two three. Four five.\nSix. Seven eight nine ten eleven twelve. Thirteen."
     assert split_by(text, "sentence", 5, count_by="word") == [
         "One two three. Four five.",
@@ -287,7 +291,7 @@ def test_groups_by_counting():
 
 
 @given(st.lists(st.sampled_from(["a", "bc", "def", "x.", "\n"]), max_size=40), st.integers(1, 9))
-def test_groups_by_counting_are_full_and_not_too_full(words, size):
+def test_groups_by_counting_are_as_large_as_allowed(words, size):
     text = " ".join(words)
     for unit, count_by in (("word", "char"), ("sentence", "word"), ("line", "word")):
         count = len if count_by == "char" else lambda piece: len(piece.split())
@@ -304,7 +308,7 @@ def test_groups_by_counting_are_full_and_not_too_full(words, size):
 @pytest.mark.parametrize(
     ("unit", "size", "count_by"), [("paragraph", 1, None), ("word", 0, None), ("word", 1, "regex"), ("word", 1, "x")]
 )
-def test_wrong_arguments(unit, size, count_by):
+def test_invalid_arguments_are_refused(unit, size, count_by):
     with pytest.raises(ValueError):
         split_by("Hello.", unit, size, count_by=count_by)
 
@@ -339,7 +343,7 @@ TEXTS = st.text(max_size=120) | st.lists(
 @given(
     TEXTS, st.integers(1, 5), st.sampled_from([None, "word", "line", "sentence", "char", "random", "rhyme"]), st.data()
 )
-def test_nothing_is_lost(text, size, count_by, data):
+def test_no_text_is_lost(text, size, count_by, data):
     unit = data.draw(st.sampled_from([*PLAIN_UNITS, "pos"]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_units, "_tagger", lambda offline: Tagger())
@@ -352,7 +356,7 @@ def test_nothing_is_lost(text, size, count_by, data):
 
 
 @given(TEXTS, st.sampled_from(["e", ".", "\n", "the", " "]), st.integers(1, 3))
-def test_string_and_regex_lose_the_pattern_alone(text, pattern, size):
+def test_only_the_separator_is_removed(text, pattern, size):
     left = bare(text.replace(pattern, ""))
     assert bare("".join(split_by(text, "string", size, pattern=pattern))) == left
     assert bare("".join(split_by(text, "regex", size, pattern=f"({pattern if pattern != '.' else '[.]'})"))) == left
@@ -360,7 +364,7 @@ def test_string_and_regex_lose_the_pattern_alone(text, pattern, size):
 
 
 @given(st.text(max_size=60))
-def test_characters_follow_each_other(text):
+def test_characters_are_kept_in_order(text):
     spans = characters(text)
     assert "".join(text[start:end] for start, end in spans) == text
     assert all(start < end for start, end in spans)
@@ -369,8 +373,8 @@ def test_characters_follow_each_other(text):
 @pytest.mark.usefixtures("tagger")
 @pytest.mark.parametrize("unit", SPLIT_UNITS)
 @pytest.mark.parametrize("text", ["word. ", "x", "a b\n", "by day,\n\n", "' "])
-def test_large_texts(unit, text):
-    """Work that grows with the square of the text would not come to an end here."""
+def test_large_texts_are_split_in_linear_time(unit, text):
+    """Quadratic time would not finish here."""
     text *= 200_000 // len(text)
     pieces = split_by(text, unit, 50, pattern="DT" if unit == "pos" else "y", count_by="word")
     assert bare("".join(pieces)) == bare(text.replace("y", "") if unit in ("string", "regex") else text)
