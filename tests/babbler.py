@@ -1,4 +1,4 @@
-"""A complete Bark in memory with random weights, which babbles: ten times as fast as the demo, of published vocabularies."""
+"""A complete small Bark in memory with random weights and the published vocabularies: it produces nonsense, ten times as fast as the demo."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CONFIG = {
 
 
 class Babbler(HuggingFaceCheckpoint):
-    """Random weights in transformers' layout, read by its ordinary reader."""
+    """A checkpoint of random weights in transformers' layout."""
 
     def __init__(self):
         tokenizer = Tokenizer.from_vocabulary(_VOCABULARY)
@@ -106,7 +106,7 @@ def _block_tensors(normal) -> dict[str, torch.Tensor]:
 
 
 def _end_speech(tensors: dict[str, torch.Tensor]) -> None:
-    """Let speech end after `_MEAN_TOKENS` on average and never before `_FEWEST_TOKENS`, whatever is said.
+    """Let speech end after `_MEAN_TOKENS` on average and never before `_FEWEST_TOKENS`, whatever the text.
 
     Channel 0 is kept for it: only the position writes it, and only the end-of-speech logit reads it.
     """

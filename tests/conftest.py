@@ -1,4 +1,4 @@
-"""Shared fixtures: tiny checkpoints in both layouts, the oracle they were saved from, real voices where there are some."""
+"""Shared fixtures: tiny checkpoints in both layouts, the oracle they were saved from, and published voices if present."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"
 
 @pytest.fixture(autouse=True)
 def _away_from_home(tmp_path, monkeypatch):
-    """Every test works in a folder and with caches of its own."""
+    """Every test has its own working folder and caches."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("SUNO_USE_SMALL_MODELS", "SUNO_OFFLOAD_CPU", "SUNO_ENABLE_MPS"):
@@ -25,7 +25,7 @@ def _away_from_home(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def _babbling_demo():
-    """In the tests' own processes `--model demo` babbles, in a tenth of the time that speaking takes.
+    """In the tests' own process `--model demo` loads the Babbler, which takes a tenth of the demo's time.
 
     The demo itself is tried in test_demo.py, and in every process that a test starts.
     """

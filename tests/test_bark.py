@@ -1,4 +1,4 @@
-"""Bark: segments of a batch keep to themselves, seeds start where they are told to, and the original's functions agree."""
+"""Bark: segments of a batch are independent, each seed starts its own stage, and the original's functions give its results."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_seeded_tokens_equal_the_originals(bark, oracle, drop_in, make_voice, se
     tokens, audio = drop_in.generate_audio(TEXT, voice, silent=True, output_full=True)
     for name, array in zip(("semantic_prompt", "coarse_prompt", "fine_prompt"), expected, strict=True):
         np.testing.assert_array_equal(tokens[name], array)
-    made = bark.speak(TEXT, voice, seed=11)
-    np.testing.assert_array_equal(made.voice.fine, expected[2])
-    np.testing.assert_array_equal(made.audio, audio)
+    generation = bark.speak(TEXT, voice, seed=11)
+    np.testing.assert_array_equal(generation.voice.fine, expected[2])
+    np.testing.assert_array_equal(generation.audio, audio)
 
 
-def test_segments_of_a_batch_say_what_they_say_alone(bark, make_voice):
+def test_segments_of_a_batch_equal_single_segments(bark, make_voice):
     texts = ["One.", "A second segment that is longer than the first.", "Three?", "The fourth one, with a voice."]
     voices = [None, make_voice(2.0), None, make_voice(8.0, seed=3)]
     segments = [Segment(t, History.of_voice(v), Seeds(k)) for k, (t, v) in enumerate(zip(texts, voices, strict=True))]
@@ -59,7 +59,7 @@ def test_segments_of_a_batch_say_what_they_say_alone(bark, make_voice):
         np.testing.assert_allclose(together.audio, alone.audio, atol=1e-6)
 
 
-def test_stage_seeds_start_their_stage_alone(bark):
+def test_stage_seed_changes_only_its_stage(bark):
     say = lambda **seeds: bark.generate([Segment(TEXT, seeds=Seeds(**seeds))])[0].voice  # noqa: E731
     plain_run, coarse_run = say(segment=1), say(segment=1, coarse=9)
     np.testing.assert_array_equal(plain_run.semantic, coarse_run.semantic)
@@ -70,14 +70,14 @@ def test_stage_seeds_start_their_stage_alone(bark):
     assert not np.array_equal(one.fine, other.fine)
 
 
-def test_long_texts_are_cut_and_counted(bark):
+def test_long_text_is_truncated_and_the_lost_tokens_counted(bark):
     long = "a" + " b" * 300
-    (made,) = bark.generate([Segment(long, seeds=Seeds(1))])
-    assert made.cut_ids == 301 - 256
-    np.testing.assert_array_equal(made.voice.semantic, bark.speak("a" + " b" * 255, seed=1).voice.semantic)
+    (generation,) = bark.generate([Segment(long, seeds=Seeds(1))])
+    assert generation.cut_ids == 301 - 256
+    np.testing.assert_array_equal(generation.voice.semantic, bark.speak("a" + " b" * 255, seed=1).voice.semantic)
 
 
-def test_a_speech_that_ends_at_once_is_silent_and_harmless(bark):
+def test_speech_that_ends_at_once_gives_a_silent_result(bark):
     at_once = Settings(SemanticSettings(min_eos_p=0.0))
     silent, spoken = bark.generate([Segment("Hi")], at_once)[0], bark.speak("Hi", seed=1)
     assert silent.silent and silent.audio.shape == (0,) and silent.voice.fine.shape == (8, 0)
@@ -92,7 +92,7 @@ def test_empty_text_is_refused(bark):
 # ---- the original's functions ---------------------------------------------------------------------------------------
 
 
-def test_functions_have_the_originals_types(drop_in, tmp_path):
+def test_functions_return_the_originals_types(drop_in, tmp_path):
     semantic = drop_in.text_to_semantic(TEXT, silent=True)
     coarse = drop_in.generate_coarse(semantic, silent=True, use_kv_caching=True)
     fine = drop_in.generate_fine(coarse)
@@ -108,26 +108,26 @@ def test_functions_have_the_originals_types(drop_in, tmp_path):
         np.testing.assert_array_equal(drop_in.generate_audio("Go on", same, silent=True), from_path)
 
 
-def test_semantic_to_waveform_takes_tokens_from_elsewhere(drop_in):
+def test_semantic_to_waveform_accepts_any_tokens(drop_in):
     tokens, audio = drop_in.semantic_to_waveform(np.arange(60), silent=True, output_full=True)
     assert tokens["fine_prompt"].shape == (8, 90) and audio.shape == (90 * 320,)
 
 
-def test_no_end_by_probability_where_the_caller_says_none(drop_in):
+def test_min_eos_p_none_disables_the_end_by_probability(drop_in):
     torch.manual_seed(1)
     long = drop_in.generate_text_semantic(TEXT, min_eos_p=None, silent=True, use_kv_caching=True)
     torch.manual_seed(1)
     assert len(drop_in.generate_text_semantic(TEXT, min_eos_p=0.001, silent=True, use_kv_caching=True)) < len(long)
 
 
-def test_loading_leaves_the_default_generator_alone(huggingface_folder):
+def test_loading_does_not_use_the_default_generator(huggingface_folder):
     torch.manual_seed(1)
     state = torch.get_rng_state()
     assert bark_infinity.Bark.load(str(huggingface_folder), device="cpu").codec
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_model_that_is_there_is_not_loaded_again(drop_in, huggingface_folder, monkeypatch):
+def test_loaded_model_is_not_loaded_again(drop_in, huggingface_folder, monkeypatch):
     from bark_infinity import drop_in as module
 
     loaded = []
@@ -136,7 +136,7 @@ def test_a_model_that_is_there_is_not_loaded_again(drop_in, huggingface_folder, 
     assert not loaded
 
 
-def test_python_follows_the_environment(monkeypatch):
+def test_environment_variables_apply_to_python(monkeypatch):
     from bark_infinity import drop_in as module
 
     choices = []
@@ -150,17 +150,17 @@ def test_python_follows_the_environment(monkeypatch):
     assert choices[0].cpu_stages == {"coarse"} and choices[0].model == "large"
 
 
-def test_fine_goes_on_from_any_number_of_codebooks(drop_in):
-    given = np.random.default_rng(1).integers(0, 1024, (5, 40))
-    fine = drop_in.generate_fine(given)
-    np.testing.assert_array_equal(fine[:5], given)
+def test_generate_fine_continues_any_number_of_codebooks(drop_in):
+    codes = np.random.default_rng(1).integers(0, 1024, (5, 40))
+    fine = drop_in.generate_fine(codes)
+    np.testing.assert_array_equal(fine[:5], codes)
     assert fine.shape == (8, 40) and fine.max() < 1024
-    one = drop_in.generate_fine(given[:1])
-    np.testing.assert_array_equal(one[:1], given[:1])
+    one = drop_in.generate_fine(codes[:1])
+    np.testing.assert_array_equal(one[:1], codes[:1])
     assert one.max() < 1024
 
 
-def test_presets_follow_the_loaded_models_settings(huggingface_folder, monkeypatch):
+def test_presets_are_loaded_with_the_models_hub_settings(huggingface_folder, monkeypatch):
     from bark_infinity.checkpoints import hub
 
     cached_repo, caches = hub.CachedRepo, set()
@@ -211,7 +211,7 @@ def test_progress_is_shown_unless_silent(drop_in, capfd, monkeypatch):
 
 
 class Recorder:
-    """A model that only remembers where it was moved."""
+    """A model that only records the devices it is moved to."""
 
     def __init__(self):
         self.moves: list[str] = []
@@ -220,7 +220,7 @@ class Recorder:
         self.moves.append(device.type)
 
 
-def test_an_offloaded_model_is_on_the_gpu_for_its_work_alone():
+def test_offloaded_model_is_on_the_gpu_only_while_in_use():
     model, gpu = Recorder(), torch.device("cuda")
     with pytest.raises(ZeroDivisionError), on_device(model, Placement(gpu, torch.float32, offload=True)):
         assert model.moves == ["cuda"]
@@ -265,14 +265,14 @@ def test_absent_devices_are_refused():
         choose_device("cuda")
 
 
-def test_batches_shrink_with_memory(bark, monkeypatch):
+def test_number_of_rows_depends_on_free_memory(bark, monkeypatch):
     from bark_infinity import bark as module
 
     monkeypatch.setattr(module, "free_memory", lambda _: 2**40)
     assert bark.rows_at_once() == 16
     monkeypatch.setattr(module, "free_memory", lambda _: 0)
     assert bark.rows_at_once() == 1
-    cache = module.cache_bytes_per_row(bark.stages["semantic"].model)  # as that of the coarse stage
+    cache = module.cache_bytes_per_row(bark.stages["semantic"].model)  # the same as the coarse stage's
     monkeypatch.setattr(module, "_FINE_BYTES_PER_ROW", 1)
     monkeypatch.setattr(module, "free_memory", lambda _: 2 * 8 * cache)
     assert (bark.rows_at_once(), bark.rows_at_once(Settings(negative_text="Bye."))) == (8, 4)
@@ -280,7 +280,7 @@ def test_batches_shrink_with_memory(bark, monkeypatch):
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_gpu_says_the_same_greedily(huggingface_folder, bark):
+def test_gpu_gives_the_same_greedy_tokens(huggingface_folder, bark):
     from bark_infinity.stages.coarse import CoarseSettings
     from bark_infinity.stages.fine import FineSettings
 
@@ -294,7 +294,7 @@ def test_a_gpu_says_the_same_greedily(huggingface_folder, bark):
 # ---- segments without words, or with tokens in place of a text ----------------------------------------------------------
 
 
-def test_a_segment_without_words_fills_its_window(bark, make_voice):
+def test_segment_without_text_fills_its_window(bark, make_voice):
     history = History.of_voice(make_voice(6.0))
     segments = [
         Segment("Hello.", history, Seeds(1)),
@@ -304,29 +304,31 @@ def test_a_segment_without_words_fills_its_window(bark, make_voice):
     settings = Settings(semantic=SemanticSettings(min_eos_p=0.001))
     together = bark.generate(segments, settings)
     assert len(together[1].voice.semantic) == 768 > len(together[0].voice.semantic)
-    for segment, made in zip(segments, together, strict=True):
-        np.testing.assert_array_equal(bark.generate([segment], settings)[0].voice.fine, made.voice.fine)
+    for segment, generation in zip(segments, together, strict=True):
+        np.testing.assert_array_equal(bark.generate([segment], settings)[0].voice.fine, generation.voice.fine)
     row = SemanticRow([], make_voice(6.0, seed=1).semantic, RowRandom(2))
     endless = dataclasses.replace(settings.semantic, allow_early_stop=False)
     (other,) = bark.run_stage("semantic", [row], endless)
     assert not np.array_equal(other.tokens, together[1].voice.semantic)
 
 
-def test_given_tokens_are_said_as_they_are(bark, make_voice):
-    """As the original's semantic_to_waveform: the coarse stage draws first."""
+def test_given_semantic_tokens_are_used_unchanged(bark, make_voice):
+    """As in the original's semantic_to_waveform, the seed starts the coarse stage."""
     tokens, history = make_voice(2.0).semantic, History.of_voice(make_voice(6.0, seed=1))
     segments = [Segment("words", history, Seeds(4), tokens), Segment("Hello.", history, Seeds(4))]
-    made, said = bark.generate(segments)
-    np.testing.assert_array_equal(made.voice.semantic, tokens)
-    assert made.voice.fine.shape[1] == int(len(tokens) * 75 / 49.9) and not np.array_equal(said.voice.semantic, tokens)
-    np.testing.assert_array_equal(bark.generate(segments[:1])[0].voice.fine, made.voice.fine)
+    from_tokens, from_text = bark.generate(segments)
+    np.testing.assert_array_equal(from_tokens.voice.semantic, tokens)
+    assert from_tokens.voice.fine.shape[1] == int(len(tokens) * 75 / 49.9) and not np.array_equal(
+        from_text.voice.semantic, tokens
+    )
+    np.testing.assert_array_equal(bark.generate(segments[:1])[0].voice.fine, from_tokens.voice.fine)
     with pytest.raises(VoiceError, match="another model's"):
         bark.generate([Segment("words", history, Seeds(4), np.array([10_000]))])
 
 
-def test_negative_text_is_read_by_the_tokenizer(bark):
+def test_negative_text_changes_the_tokens(bark):
     settings = Settings(semantic=SemanticSettings(negative_logits_scale=0.5), negative_text="Go away.")
-    made = [bark.generate([Segment("Hello.", seeds=Seeds(4))], s)[0] for s in (settings, Settings())]
-    assert not np.array_equal(made[0].voice.semantic, made[1].voice.semantic)
+    generations = [bark.generate([Segment("Hello.", seeds=Seeds(4))], s)[0] for s in (settings, Settings())]
+    assert not np.array_equal(generations[0].voice.semantic, generations[1].voice.semantic)
     with pytest.raises(TextError):
         bark.generate([Segment("Hello.")], dataclasses.replace(settings, negative_text=" "))

@@ -31,7 +31,7 @@ def case(who: str = OURS, dtype: str = "float32", rows: int = 1, stages: tuple[s
 
 
 def report(**changes) -> Report:
-    """A coarse prefill takes 2 s and a step 0.1 s, a semantic prefill 1 s and a step 0.1 s."""
+    """Fake timings: a coarse prefill of 2 s, a semantic prefill of 1 s, and steps of 0.1 s."""
     times = {
         "semantic": Times(long=[1 + 63 * 0.1], short=[1.0]),
         "coarse": Times(long=[2 + 59 * 0.1], short=[2.1]),
@@ -45,14 +45,14 @@ def report(**changes) -> Report:
 
 
 @pytest.mark.parametrize(("dtype", "weight", "number"), [("float32", 4, 4), ("bfloat16", 2, 2), ("int8", 1, 2)])
-def test_a_step_reads_its_weights_once_and_the_cache_of_every_row(dtype, weight, number):
+def test_bytes_of_a_step_are_the_weights_once_and_the_cache_of_every_row(dtype, weight, number):
     floor = Floor(machine(), SIZES["large"], dtype)
     cache = 2 * 300 * 1024 * 24 * number
     assert floor.step("semantic", 1, 300) == pytest.approx(((WEIGHTS + HEAD) * weight + cache) / 1e9)
     assert floor.step("semantic", 16, 300) == pytest.approx(((WEIGHTS + HEAD) * weight + 16 * cache) / 1e9)
 
 
-def test_what_multiplies_longer_than_it_reads_has_its_products_as_floor():
+def test_compute_bound_step_has_its_products_as_lower_bound():
     floor = Floor(machine(bandwidth=1e30, rate=1e9), SIZES["large"], "float32")
     attention = 2 * 257**2 * 1024 * 24
     assert floor.prefill("semantic", 4, 257) == pytest.approx(4 * (2 * (WEIGHTS * 257 + HEAD) + attention) / 1e9)
@@ -60,11 +60,11 @@ def test_what_multiplies_longer_than_it_reads_has_its_products_as_floor():
     assert floor.fine(1) == pytest.approx(6 * one / 1e9)
 
 
-def test_a_type_that_torch_does_not_multiply_has_the_fastest_other_rate():
+def test_unsupported_dtype_uses_the_fastest_other_rate():
     assert machine(rate=1e9).rate("int8") == 2e9
 
 
-def test_a_machine_measured_twice_is_as_fast_as_at_its_best():
+def test_best_of_two_machine_measurements_is_used():
     both = machine(bandwidth=2e9, rate=1e9).best_of(machine(bandwidth=1e9, rate=3e9))
     assert (both.bandwidth, both.rates) == (2e9, {"float32": 3e9, "bfloat16": 6e9, "int8": None})
 
@@ -72,22 +72,28 @@ def test_a_machine_measured_twice_is_as_fast_as_at_its_best():
 # ---- what follows from times ----------------------------------------------------------------------------------------
 
 
-def test_prefill_and_step_follow_from_two_lengths():
+def test_prefill_and_step_times_are_derived_from_two_lengths():
     assert split(Work(1, 1), Work(2, 118), 3.5, 2 * 3 + 118 * 0.5) == pytest.approx((3.0, 0.5))
     assert split(Work(1, 0), Work(1, 47), 2.0, 1.9) == (2.0, 0.0)  # noise is no negative time
 
 
-def test_a_segment_is_seventeen_windows_and_its_rates_follow():
-    made = {m.stage: m for m in results(report()).measurements()}
+def test_segment_time_and_rates_are_derived_from_its_windows():
+    measurements_by_stage = {m.stage: m for m in results(report()).measurements()}
     assert (cases.SEGMENT_TOKENS, cases.SEGMENT_FRAMES) == (339, 509)
-    assert made["coarse"].seconds == pytest.approx(17 * 2 + (2 * 509 - 17) * 0.1, rel=1e-3)
-    assert made["coarse"].tokens_per_s == pytest.approx(2 * 509 / made["coarse"].seconds)
-    assert made["semantic"].seconds > 1 + 338 * 0.1  # later steps read more than those that were timed
-    assert made[FROM_PARTS].seconds == pytest.approx(sum(made[stage].seconds for stage in cases.STAGES))
-    assert made[FROM_PARTS].realtime == pytest.approx(509 / 75 / made[FROM_PARTS].seconds)
+    assert measurements_by_stage["coarse"].seconds == pytest.approx(17 * 2 + (2 * 509 - 17) * 0.1, rel=1e-3)
+    assert measurements_by_stage["coarse"].tokens_per_s == pytest.approx(
+        2 * 509 / measurements_by_stage["coarse"].seconds
+    )
+    assert measurements_by_stage["semantic"].seconds > 1 + 338 * 0.1  # later steps read more than those that were timed
+    assert measurements_by_stage[FROM_PARTS].seconds == pytest.approx(
+        sum(measurements_by_stage[stage].seconds for stage in cases.STAGES)
+    )
+    assert measurements_by_stage[FROM_PARTS].realtime == pytest.approx(
+        509 / 75 / measurements_by_stage[FROM_PARTS].seconds
+    )
 
 
-def test_ratios_are_to_the_peer_in_its_first_type_one_at_a_time():
+def test_ratios_compare_with_the_peers_first_dtype_at_batch_size_one():
     batch = report(rows=16)
     del batch.times["fine"], batch.times["codec"]  # on a CPU one after the other, as measured with one row
     found = results(
@@ -111,14 +117,14 @@ def test_the_fastest_run_of_all_rounds_counts():
 # ---- plan -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_compared_is_measured_in_turns_and_batches_once():
+def test_compared_cases_are_measured_alternately_and_batches_once():
     args = speed.parse(["--sizes", "small", "--dtypes", "bfloat16", "--rows", "1", "16", "--peer_dtypes", "float32"])
     planned = list(speed.plan(args, {"small": "folder"}))
     assert [(c.who, c.rows) for c in planned] == [(THEIRS, 1), (OURS, 1), (OURS, 16), (THEIRS, 1), (OURS, 1)]
     assert planned[1].stages == cases.STAGES and planned[2].stages == ("semantic", "coarse")
 
 
-def test_a_batch_that_would_take_too_long_is_left_out_and_told():
+def test_batch_that_would_take_too_long_is_skipped_and_reported():
     found = dataclasses.replace(results(), machine=machine(bandwidth=1e12, rate=1e9))  # 0.6 s a position
     alone, batch = case(stages=cases.STAGES), case(rows=4, stages=("semantic", "coarse", "codec"))
     assert speed.patient(alone, found, patience_s=4000.0) == alone  # all ratios are to it
@@ -129,7 +135,7 @@ def test_a_batch_that_would_take_too_long_is_left_out_and_told():
 # ---- output ---------------------------------------------------------------------------------------------------------
 
 
-def test_markdown_replaces_the_results_of_its_device_alone(tmp_path):
+def test_markdown_replaces_only_the_results_of_its_device(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("# How to run\n")
     tables.write_markdown(results(report()), path)
@@ -152,14 +158,16 @@ def test_a_run_with_a_tiny_model(tmp_path, capsys):
 
     found = Results.read(tmp_path / "found.json")
     assert found.command == f"python benchmarks/speed.py {' '.join(arguments)}"
-    made = {(m.who, m.stage): m.seconds for m in found.measurements()}
-    assert set(made) == {(who, stage) for who in (OURS, THEIRS) for stage in (*cases.STAGES, FROM_PARTS)}
-    assert all(seconds > 0 for seconds in made.values())
+    measurements_by_stage = {(m.who, m.stage): m.seconds for m in found.measurements()}
+    assert set(measurements_by_stage) == {
+        (who, stage) for who in (OURS, THEIRS) for stage in (*cases.STAGES, FROM_PARTS)
+    }
+    assert all(seconds > 0 for seconds in measurements_by_stage.values())
     assert [run.failed for run in found.programs] == [None] * len(found.programs)
     assert found.programs[-1].sound_s == pytest.approx(cases.SEGMENT_SECONDS, abs=0.01)
 
     shown = capsys.readouterr().out
-    assert shown.count("this version does not offer --dtype float3") == 1  # told, and nothing broke
+    assert shown.count("this version does not offer --dtype float3") == 1  # reported, and the run went on
     assert "transformers" in shown and "--dry_run of 5 prompts" in shown
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["tiny"]
     assert "### Tiny model" in (tmp_path / "found.md").read_text()

@@ -1,4 +1,4 @@
-"""Flags together: every pair of their values in some run, a thousand prompts, and texts that nobody thought of."""
+"""Flags in combination: every pair of values in some run, a thousand prompts, and arbitrary texts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ needs_ffmpeg = pytest.mark.skipif(
 
 
 def each(*names: str, values: Sequence[object]) -> list[list[Value]]:
-    """A factor for each flag: not given, or with one of these values."""
+    """A factor for each flag: unset, or with one of these values."""
     return [[{}, *({name: value} for value in values)] for name in names]
 
 
@@ -179,7 +179,7 @@ def is_forbidden(value: Value) -> bool:
 
 @functools.cache
 def all_pairs() -> tuple[list[Value], list[Value]]:
-    """Runs in which every pair of values that the options allow stands side by side, and the pairs they refuse.
+    """Runs that together contain every pair of values that the options allow, and the pairs they refuse.
 
     Greedy: each run starts from an uncovered pair, then takes for every other factor, in random order, the value that
     covers most.
@@ -204,7 +204,7 @@ def all_pairs() -> tuple[list[Value], list[Value]]:
 
 
 def runs_through_ffmpeg() -> list[Value]:
-    """Few runs in which m4a stands beside every value of every other factor that the options allow beside it."""
+    """A few runs that combine m4a with every value of every other factor that the options allow with it."""
     beside = [i for i, values in enumerate(FACTORS) if {"output_format": "wav"} not in values]
     open_cells = {(i, k) for i in beside for k in range(len(FACTORS[i]))}
     open_cells -= {cell for cell in open_cells if is_forbidden(value_of(cell) | THROUGH_FFMPEG)}
@@ -269,7 +269,7 @@ def arguments(value: Value) -> list[str]:
 
 
 def n_clips(value: Value) -> int:
-    """What the inputs call for: they have two lines, which are two sentences of two words."""
+    """The expected number of clips: the inputs have two lines, which are two sentences of two words."""
     if "from_manifest" in value:
         return 1  # that clip, again
     cut = "split_input_into_separate_prompts_by" in value and "bark_speaker_as_the_prompt" not in value
@@ -294,20 +294,20 @@ def check_run(value: Value, status: int, out: list[str], error: str) -> None:
 
 
 def check_clip(value: Value, path: Path) -> None:
-    """Its files are there and can be read, and its manifest says what was given."""
+    """Check that a clip's files exist and can be read, and that its manifest records the flags."""
     stem = path.name.removesuffix(path.suffix)
-    made = json.loads(path.with_name(f"{stem}.json").read_text(encoding="utf-8"))
-    assert duration(path) == pytest.approx(made["seconds"], abs=0.1)  # mp3 and m4a fill their last frames
+    content = json.loads(path.with_name(f"{stem}.json").read_text(encoding="utf-8"))
+    assert duration(path) == pytest.approx(content["seconds"], abs=0.1)  # mp3 and m4a fill their last frames
     wanted = value.get("output_format") or ("flac" if value.get("output_filename") == "clip.flac" else "wav")
     assert path.suffix == f".{wanted}"
     voice = path.with_name(f"{stem}.npz")
     assert voice.exists() == value.get("always_save_speaker", True) and (not voice.exists() or Voice.load(voice))
     assert path.with_name(f"{stem}.segments").is_dir() == value.get("hoarder_mode", False)
-    assert made["settings"] == recorded_settings(resolve(parse(arguments(value))))
+    assert content["settings"] == recorded_settings(resolve(parse(arguments(value))))
     usual = resolve(Options())
     recorded = {line.name for line in flags() if line.sound or not line.path}
     given = {name: setting for name, setting in value.items() if setting != getattr(usual, name) and name in recorded}
-    assert {name: made["settings"].get(name) for name in given} == given
+    assert {name: content["settings"].get(name) for name in given} == given
 
 
 def duration(path: Path) -> float:
@@ -341,7 +341,7 @@ def test_every_pair_of_values_works_together(perform, part):
     check_runs(perform, runs[part::PARTS])
 
 
-def test_what_is_combined_does_not_depend_on_the_machine(tmp_path):
+def test_combinations_do_not_depend_on_the_machine(tmp_path):
     for name in ("ffmpeg", "ffprobe"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
@@ -355,7 +355,7 @@ def test_what_is_combined_does_not_depend_on_the_machine(tmp_path):
 
 
 @needs_ffmpeg
-def test_m4a_works_beside_every_other_value(perform):
+def test_m4a_works_with_every_other_value(perform):
     check_runs(perform, runs_through_ffmpeg())
 
 
@@ -375,7 +375,7 @@ def test_pairs_that_exclude_each_other_are_refused(perform):
         {"semantic_top_p": 0.0, "semantic_inverted_p": 0.5},
     ],
 )
-def test_a_zero_is_given(value):
+def test_zero_counts_as_set(value):
     assert is_forbidden(value)
 
 
@@ -389,13 +389,13 @@ def test_a_zero_is_given(value):
         {"bark_speaker_as_the_prompt": "short.npz", "prompt_text_prefix": "[sighs]"},
     ],
 )
-def test_a_flag_that_nothing_reads_beside_another_is_refused_or_obeyed(perform, value):
+def test_flag_is_refused_or_has_an_effect_beside_another(perform, value):
     source, flag = value
     alone, both = perform({source: value[source]}, "--dry_run"), perform(value, "--dry_run")
     assert both[0] == 2 and f"--{flag}" in both[2] or alone != both
 
 
-def test_every_x_is_refused_or_obeyed_beside_every_segment():
+def test_every_x_is_refused_or_kept_beside_history_only_everywhere():
     value = {"absolute_semantic_history_only": True, "absolute_semantic_history_only_every_x": 2}
     assert is_forbidden(value) or resolve(Options(**value)).absolute_semantic_history_only_every_x == 2
 
@@ -408,8 +408,15 @@ MANY = "".join(f"This is line {n % 7} of many.\n" for n in range(1000))
 @pytest.mark.parametrize("more", [[], ["--output_filename", "take"], ["--output_iterations", "3"]])
 def test_a_thousand_prompts_are_planned_without_torch(tmp_path, more):
     (tmp_path / "many.txt").write_text(MANY)
-    flags_given = ["--dry_run", "--prompt_file", "many.txt", "--split_input_into_separate_prompts_by", "line", *more]
-    code = f"import sys\nfrom bark_infinity.cli.main import main\nprint(main({flags_given!r}), 'torch' in sys.modules)"
+    arguments_of_a_run = [
+        "--dry_run",
+        "--prompt_file",
+        "many.txt",
+        "--split_input_into_separate_prompts_by",
+        "line",
+        *more,
+    ]
+    code = f"import sys\nfrom bark_infinity.cli.main import main\nprint(main({arguments_of_a_run!r}), 'torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(START.parent), "COLUMNS": "200"}
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.stdout.split() == ["0", "False"], result.stderr
@@ -418,13 +425,13 @@ def test_a_thousand_prompts_are_planned_without_torch(tmp_path, more):
     assert names == sorted(names) and len({name.casefold() for name in names}) == len(names)
 
 
-def test_ten_of_a_thousand_prompts_are_spoken(perform):
+def test_ten_prompts_are_spoken_in_one_run(perform):
     texts = MANY.splitlines()[:10]
     cut = {"split_input_into_separate_prompts_by": "line", "semantic_max_gen_duration_s": 0.1, "fine_temp": 0.0}
     status, out, error = perform({"text_prompt": "\n".join(texts)} | cut)
     assert status == 0 and error.count("made bark_samples") == 10
-    texts_made = [json.loads(Path(name).with_suffix(".json").read_text())["text"] for name in sorted(out)]
-    assert texts_made == texts
+    spoken_texts = [json.loads(Path(name).with_suffix(".json").read_text())["text"] for name in sorted(out)]
+    assert spoken_texts == texts
 
 
 # ---- any text -------------------------------------------------------------------------------------------------------
@@ -467,7 +474,7 @@ UNSPEAKABLE = {
 
 
 def tell(perform, text: str, *more: str) -> tuple[int, list[str], str]:
-    """The run of a text that stands in a file."""
+    """Run the command line on a text in a file."""
     file = Path("text.txt").absolute()
     file.write_bytes(text.encode())
     return perform({"prompt_file": str(file)}, *more)
@@ -480,13 +487,13 @@ def test_any_text_is_split(perform, name):
     assert status == 0 and pieces, error
     assert all(any(c.isalnum() for c in piece) for piece in pieces)
     assert max(map(len, pieces)) <= (512 if name == "a word" else 170) or name == "marks"  # no longer than 256 ids
-    said = [c for c in unicodedata.normalize("NFC", text) if c.isalnum()]
-    assert [c for c in unicodedata.normalize("NFC", "".join(pieces)) if c.isalnum()] == said
+    letters = [c for c in unicodedata.normalize("NFC", text) if c.isalnum()]
+    assert [c for c in unicodedata.normalize("NFC", "".join(pieces)) if c.isalnum()] == letters
 
 
 @pytest.mark.parametrize("name", UNSPEAKABLE)
 @pytest.mark.parametrize("more", ["--text_splits_only", "--dry_run", "--silent"])
-def test_what_has_no_words_is_one_sentence(perform, name, more):
+def test_text_without_words_gives_a_one_line_error(perform, name, more):
     status, out, error = tell(perform, UNSPEAKABLE[name], more)
     assert (status, out) == (2, []) and error.startswith("error: ") and error.count("error") == 1
     assert not Path("bark_samples").exists()

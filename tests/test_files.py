@@ -1,4 +1,4 @@
-"""File names that every file system takes, and files that are whole or absent."""
+"""Legal file names, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_any_text_becomes_a_legal_name(to_stem, text):
         ("", "bark"),
     ],
 )
-def test_names_keep_letters_of_every_script(text, expected):
+def test_file_names_keep_letters_of_every_script(text, expected):
     assert safe_stem(text) == expected
     assert safe_stem(expected) == expected
 
@@ -78,7 +78,7 @@ def test_device_names_of_windows_are_avoided(device):
     assert safe_stem(f"{device}sole") == f"{device}sole"
 
 
-def test_long_names_are_cut_between_characters():
+def test_long_names_are_truncated_between_characters():
     assert safe_stem("世" * 200) == "世" * 53
     assert safe_stem("नमस्ते", max_bytes=10) == "नमस"
     assert safe_stem("abc_def", max_bytes=4) == "abc"
@@ -87,7 +87,7 @@ def test_long_names_are_cut_between_characters():
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_appears_once_it_is_whole():
+def test_file_appears_only_when_it_is_complete():
     def write(file):
         file.write(b"half")
         file.flush()
@@ -108,7 +108,7 @@ def test_a_file_appears_once_it_is_whole():
         (OSError(errno.ENOSPC, "No space left on device"), OutputError),
     ],
 )
-def test_a_failed_write_leaves_everything_as_it_was(before, failure, raised):
+def test_failed_write_changes_nothing(before, failure, raised):
     if before is not None:
         Path("a").write_bytes(before)
 
@@ -130,7 +130,7 @@ def test_an_existing_file_is_replaced():
 
 
 @pytest.mark.parametrize("hard_links", [True, False])
-def test_an_existing_file_is_kept_where_overwriting_is_forbidden(monkeypatch, hard_links):
+def test_existing_file_is_kept_when_overwriting_is_forbidden(monkeypatch, hard_links):
     def no_links(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -155,14 +155,14 @@ def test_permissions_follow_the_umask(overwrite, umask, mode):
     assert stat.S_IMODE(Path("a").stat().st_mode) == mode
 
 
-def test_the_umask_of_the_process_is_never_touched(monkeypatch):
-    """It belongs to all threads: what another one creates in between would have the rights of any file."""
+def test_umask_of_the_process_is_never_changed(monkeypatch):
+    """It is shared by all threads: a file that another thread creates meanwhile would get the wrong permissions."""
     monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
     write_whole(Path("a"), lambda file: file.write(b"x"))
     assert os.listdir() == ["a"]
 
 
-def test_stale_temporaries_of_ours_alone_are_removed():
+def test_only_our_own_stale_temporary_files_are_removed():
     ours, encoders = f".bark-infinity-{'a' * 16}.tmp", f".bark-infinity-{'b' * 16}.tmp.m4a"
     foreign = [".tmp", ".x.tmp", f"bark-infinity-{'a' * 16}.tmp", f".bark-infinity-{'g' * 16}.tmp", f"{ours}.a/"]
     recent, link = f".bark-infinity-{'c' * 16}.tmp", f".bark-infinity-{'d' * 16}.tmp"
@@ -181,7 +181,7 @@ def test_stale_temporaries_of_ours_alone_are_removed():
     [("missing/a", "missing (No such file"), ("file/a", "file (Not a directory"), ("x" * 300, "name too long")],
 )
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_folders_that_cannot_be_written_are_named(path, named, overwrite):
+def test_unwritable_folder_raises_an_error_naming_it(path, named, overwrite):
     Path("file").touch()
     with pytest.raises(OutputError) as caught:
         write_whole(Path(path), lambda file: file.write(b"x"), overwrite)
@@ -190,7 +190,7 @@ def test_folders_that_cannot_be_written_are_named(path, named, overwrite):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes in read-only folders")
-def test_a_read_only_folder_is_named():
+def test_read_only_folder_raises_an_error_naming_it():
     Path("locked").mkdir(mode=0o500)
     with pytest.raises(OutputError, match="locked.*Permission denied.*--output_dir"):
         write_whole(Path("locked/a"), lambda file: file.write(b"x"))
@@ -200,14 +200,14 @@ def test_a_read_only_folder_is_named():
 
 
 def moves() -> list[tuple[Path, Path]]:
-    """Two files and a folder between them, and the names they are to have."""
+    """Two files and a folder between them, with their final names."""
     Path(".hidden/folder").mkdir(parents=True)
     for name in ("a", "folder/in", "z"):
         Path(".hidden", name).write_text(name)
     return [(Path(".hidden", name), Path(f"new {name}")) for name in ("a", "folder", "z")]
 
 
-def test_several_get_their_names_together():
+def test_several_files_are_renamed_together():
     name_together(moves())
     assert Path("new a").read_text() == "a" and Path("new folder/in").read_text() == "folder/in"
     assert os.listdir(".hidden") == [] and len(os.listdir()) == 4
@@ -215,7 +215,7 @@ def test_several_get_their_names_together():
 
 @pytest.mark.parametrize("hard_links", [True, False])
 @pytest.mark.parametrize("taken", ["new a", "new folder", "new z"])
-def test_one_name_that_is_taken_keeps_all_hidden(monkeypatch, taken, hard_links):
+def test_one_taken_name_prevents_all_renames(monkeypatch, taken, hard_links):
     def no_links(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -229,7 +229,7 @@ def test_one_name_that_is_taken_keeps_all_hidden(monkeypatch, taken, hard_links)
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError])
-def test_what_breaks_in_between_keeps_all_hidden(monkeypatch, failure):
+def test_error_while_renaming_undoes_all_renames(monkeypatch, failure):
     replace, calls = os.replace, []
 
     def breaks(*arguments):  # for the folder; files are linked
@@ -245,7 +245,7 @@ def test_what_breaks_in_between_keeps_all_hidden(monkeypatch, failure):
 
 
 @pytest.mark.parametrize("which", [1, 2])
-def test_what_has_both_names_when_it_is_interrupted_loses_the_new_one(monkeypatch, which):
+def test_file_with_both_names_loses_the_new_one_when_interrupted(monkeypatch, which):
     unlink, calls = os.unlink, []
 
     def interrupted(*arguments, **more):

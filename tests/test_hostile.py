@@ -1,4 +1,4 @@
-"""Files from anybody: whatever is in them, the answer is a result or one sentence, in bounded time and memory."""
+"""Untrusted files: whatever they contain, the program gives a result or a one-line error, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ SPLICES = (
 
 @st.composite
 def damaged(draw, valid: bytes) -> bytes:
-    """A valid file with some bytes changed, left out, doubled or put in; or nothing of it."""
+    """A valid file with some bytes changed, removed, repeated or inserted; or an empty file."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=300))
     data = bytearray(valid)
@@ -189,8 +189,8 @@ def damaged(draw, valid: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_damaged_files_are_read_or_refused(name, tmp_path, monkeypatch):
-    """Nothing but BarkError comes out, in one sentence."""
+def test_damaged_files_are_read_or_raise_bark_error(name, tmp_path, monkeypatch):
+    """Only BarkError is raised, with a message of one line."""
     monkeypatch.setattr("shutil.which", lambda _: None)  # ffmpeg is another program
     reader, make = READERS[name]
     path, valid = tmp_path / name, make()
@@ -212,16 +212,16 @@ def test_damaged_files_are_read_or_refused(name, tmp_path, monkeypatch):
     check()
 
 
-def test_damaged_journals_are_passed_over(make_voice):
-    """A run's file, the note of a clip under way, its names to be given, and its kept segments."""
+def test_damaged_journals_are_ignored(make_voice):
+    """The run's journal, the plan of an unfinished clip, its pending names, and its kept segments."""
     from bark_infinity.run.planning import plan_clips
 
     out = Path("out")
     (plan,), _ = plan_clips(["One. Two."], resolve(Options(output_dir="out", seed=1)), 1)
     journal = RunJournal.start(out, lambda _: "key", 3)
     clip = journal.clip(plan)
-    told = {"cut_ids": 0, "seconds_taken": {"semantic": 1.0}, "statistics": None}
-    clip.keep("a", KeptSegment(make_voice(0.5), told))
+    about = {"cut_ids": 0, "seconds_taken": {"semantic": 1.0}, "statistics": None}
+    clip.keep("a", KeptSegment(make_voice(0.5), about))
     (clip.work / "x.wav").write_bytes(b"sound")
     (clip.folder / "naming.json").write_text(json.dumps({"moves": [["x.wav", "x.wav"]]}))
     (run_file,) = out.glob(".run-*")
@@ -257,11 +257,11 @@ def test_damaged_journals_are_passed_over(make_voice):
     check()
 
 
-# ---- made to hurt ---------------------------------------------------------------------------------------------------
+# ---- malicious files ------------------------------------------------------------------------------------------------
 
 
 def limited(code: str, seconds: float = 100) -> subprocess.CompletedProcess:
-    """A process with little memory; the limit counts addresses, so what torch maps is in it."""
+    """Limit the address space of the process, which includes what torch maps."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -273,7 +273,7 @@ def limited(code: str, seconds: float = 100) -> subprocess.CompletedProcess:
 
 
 def bomb(path: str, members: dict[str, bytes], zeros: int, how: int = zipfile.ZIP_DEFLATED) -> None:
-    """An archive whose members are these bytes and then zeros without end."""
+    """An archive whose members are these bytes followed by gigabytes of zeros."""
     block = bytes(2**20)
     with zipfile.ZipFile(path, "w", how) as archive:
         for name, start in members.items():
@@ -314,7 +314,7 @@ VOICES = {
 
 
 @pytest.mark.parametrize("kind", VOICES)
-def test_hostile_voices_cost_little(kind):
+def test_malicious_voices_cost_little_time_and_memory(kind):
     VOICES[kind]("evil.npz")
     import tracemalloc
 
@@ -330,7 +330,7 @@ def test_hostile_voices_cost_little(kind):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
-def test_pipes_among_voices_are_not_waited_for():
+def test_named_pipes_among_voices_do_not_block():
     Path("prompts").mkdir()
     os.mkfifo("prompts/pipe.npz")
     assert [voice.seconds for voice in list_voices([Path("prompts")])] == [None]
@@ -344,7 +344,7 @@ class Payload:
 
 
 class Growing:
-    """Sixty bytes that would become ten gigabytes."""
+    """A pickle of sixty bytes that would expand to ten gigabytes."""
 
     def __reduce__(self):
         return bytearray, (10**10,)
@@ -375,7 +375,7 @@ PICKLES = {
 
 
 @pytest.mark.parametrize("kind", PICKLES)
-def test_hostile_pickles_run_nothing_and_grow_nothing(kind):
+def test_malicious_pickles_run_no_code_and_allocate_little(kind):
     PICKLES[kind]("evil.pt")
     with pytest.raises(CheckpointError) as error:
         content = load_pickled(Path("evil.pt"))
@@ -384,13 +384,13 @@ def test_hostile_pickles_run_nothing_and_grow_nothing(kind):
     assert not Path("executed").exists()
 
 
-def test_names_of_tensors_that_are_no_text():
+def test_tensor_names_that_are_not_text_are_refused():
     torch.save({1: torch.zeros(1), "x": torch.ones(1)}, "odd.pt")
     assert list(tensors_of(load_pickled(Path("odd.pt")), Path("odd.pt"))) == ["x"]
 
 
 @pytest.mark.parametrize("part", ["../climbed.bin", "/etc/passwd", "a/b.safetensors", "..", "", "x\0y", 7, ["x"]])
-def test_an_index_leads_nowhere_else(part, huggingface_folder):
+def test_weights_index_cannot_point_outside_the_folder(part, huggingface_folder):
     Path("climbed.bin").write_bytes((huggingface_folder / "model.safetensors").read_bytes())
     Path("model").mkdir()
     Path("model/model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": part}}))
@@ -398,7 +398,7 @@ def test_an_index_leads_nowhere_else(part, huggingface_folder):
         read_tensors(Path("model"))
 
 
-def test_a_header_of_safetensors_that_promises_too_much():
+def test_safetensors_header_larger_than_the_file_is_refused():
     for length in (2**63, 2**40, 10**8 - 1):
         Path("evil.safetensors").write_bytes(struct.pack("<Q", length) + b"{" * 1000)
         with pytest.raises(CheckpointError, match="evil.safetensors"):
@@ -406,16 +406,16 @@ def test_a_header_of_safetensors_that_promises_too_much():
 
 
 def with_config(folder: Path, change: Callable[[dict], object]) -> Path:
-    """A checkpoint whose config.json is changed, beside the weights as they are."""
-    made = Path("model")
-    made.mkdir()
+    """A checkpoint with a changed config.json and unchanged weights."""
+    folder = Path("model")
+    folder.mkdir()
     for file in folder.iterdir():
-        (made / file.name).symlink_to(file)
+        (folder / file.name).symlink_to(file)
     config = json.loads((folder / "config.json").read_text())
     change(config)
-    (made / "config.json").unlink()
-    (made / "config.json").write_text(json.dumps(config))
-    return made
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 ABSURD = [
@@ -454,12 +454,12 @@ def test_absurd_sizes_are_refused_before_anything_is_built(change, huggingface_f
         {"semantic_config": {"max_new_tokens": 10**30}},
     ],
 )
-def test_rates_that_would_take_for_ever(generation):
+def test_extreme_rates_are_refused(generation):
     with pytest.raises(CheckpointError, match="generation_config.json"):
         HuggingFaceCheckpoint("it", {}, generation, {}, None)
 
 
-def test_a_tokenizer_with_more_words_than_the_model(bark, monkeypatch):
+def test_tokenizer_larger_than_the_models_vocabulary_is_refused(bark, monkeypatch):
     class Foreign:
         def encode(self, _: str) -> list[int]:
             return [5, 10**6]
@@ -473,7 +473,7 @@ def test_a_tokenizer_with_more_words_than_the_model(bark, monkeypatch):
 
 
 def refused(*arguments: str, capfd) -> str:
-    """What is said of a command line that ends with 2; in one sentence, without what steers a terminal."""
+    """The error message of a command line that exits with 2: one line without control characters."""
     assert main(["--dry_run", *arguments]) == 2
     err = capfd.readouterr().err
     assert "Traceback" not in err and len(err) < 10_000
@@ -487,14 +487,14 @@ FLAGS = ("prompt_file", "from_manifest", "config")
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such devices")
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("file", ["/dev/zero", ".", "/proc/self/mem"])
-def test_devices_and_folders(flag, file, capfd):
+def test_devices_and_folders_as_files_are_refused(flag, file, capfd):
     message = refused(f"--{flag}", file, capfd=capfd)
     assert f"--{flag} {file}" in message
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag != "prompt_file"])
-def test_a_pipe_without_a_writer_is_not_waited_for(flag, capfd, monkeypatch):
+def test_pipe_without_a_writer_does_not_block(flag, capfd, monkeypatch):
     monkeypatch.setattr("bark_infinity.files._WRITER_SECONDS", 0.1)
     os.mkfifo("pipe")
     message = refused(f"--{flag}", "pipe", capfd=capfd)
@@ -502,7 +502,7 @@ def test_a_pipe_without_a_writer_is_not_waited_for(flag, capfd, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
-def test_a_pipe_with_a_slow_writer_is_read_to_its_end():
+def test_pipe_with_a_slow_writer_is_read_to_its_end():
     os.mkfifo("pipe")
     started = threading.Event()
 
@@ -531,14 +531,14 @@ def test_files_of_gigabytes_are_refused_without_reading_them(flag, name, capfd):
     assert "more than the" in refused(f"--{flag}", name, capfd=capfd)
 
 
-def test_standard_input_without_end(monkeypatch):
+def test_endless_standard_input_is_refused(monkeypatch):
     with open("/dev/zero" if Path("/dev/zero").exists() else os.devnull) as endless:
         monkeypatch.setattr(sys, "stdin", endless)
         with pytest.raises(BarkError):
             read_prompts(resolve(Options(prompt_file="-")))
 
 
-def test_a_text_of_nothing_but_one_long_line(capfd):
+def test_text_of_one_very_long_line(capfd):
     Path("long.txt").write_text("word " * 20_000 + "a" * 100_000)
     assert main(["--prompt_file", "long.txt", "--dry_run"]) == 0
     Path("nul.txt").write_bytes(b"Hello\0 there.\x1b[31m\xc2\x9b" + b"\0" * 1000)
@@ -548,11 +548,11 @@ def test_a_text_of_nothing_but_one_long_line(capfd):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
-def test_other_encodings_are_read_and_told(encoding, capfd):
+def test_other_encodings_are_read_and_reported(encoding, capfd):
     Path("x.srt").write_text(SRT + "Schön", encoding=encoding)
     assert main(["--dry_run", "--prompt_file", "x.srt"]) == 0
-    said = capfd.readouterr().err
-    assert "x.srt is read as" in said and "Schön" in said
+    stderr = capfd.readouterr().err
+    assert "x.srt is read as" in stderr and "Schön" in stderr
     message = refused("--prompt_file", "x.srt", "--text_encoding", "ascii", capfd=capfd)
     assert "--prompt_file x.srt: it is no ascii" in message
 
@@ -561,7 +561,7 @@ DEEP = ["a = " + "[" * 90_000, "a = " + "{a=" * 60_000, "a" + ".a" * 50_000 + " 
 
 
 @pytest.mark.parametrize("text", DEEP)
-def test_deep_settings(text, capfd):
+def test_deeply_nested_settings_are_refused(text, capfd):
     Path("deep.toml").write_text(text)
     assert "--config deep.toml" in refused("--config", "deep.toml", capfd=capfd)
 
@@ -573,8 +573,8 @@ PATHS = (
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_names_of_files_with_a_nul(name, capfd):
-    """Which no command line can give, but a settings file can."""
+def test_file_names_with_a_nul_character_are_refused(name, capfd):
+    """A command line cannot contain one, but a settings file can."""
     text = (
         ""
         if name in ("prompt_file", "from_manifest", "render_npz_samples", "convert_model")
@@ -611,18 +611,18 @@ def test_names_of_files_with_a_nul(name, capfd):
         {"settings": {"custom_audio_processing_function": {"a": "b"}}},
     ],
 )
-def test_hostile_manifests(change, capfd):
+def test_malicious_manifests_are_refused(change, capfd):
     Path("evil.json").write_text(json.dumps(MANIFEST | change))
     assert "evil.json" in refused("--from_manifest", "evil.json", capfd=capfd)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"format": 1' + "0" * 10_000 + "}", "\0", ""])
-def test_manifests_that_break_their_parser(text, capfd):
+def test_manifests_that_break_the_json_parser_are_refused(text, capfd):
     Path("evil.json").write_text(text)
     assert "evil.json is not JSON" in refused("--from_manifest", "evil.json", capfd=capfd)
 
 
-def test_a_manifest_names_no_file_to_write(capfd):
+def test_manifest_cannot_choose_a_file_to_write(capfd):
     settings = {"output_dir": "climbed", "output_filename": "../climbed", "convert_model": "climbed", "config": "x"}
     Path("evil.json").write_text(json.dumps(MANIFEST | {"settings": settings, "text": "../../climbed"}))
     assert main(["--from_manifest", "evil.json", "--dry_run"]) == 0
@@ -647,7 +647,7 @@ def shown(capfd) -> str:
     return err
 
 
-def test_foreign_text_cannot_steer_the_terminal(capfd, make_voice):
+def test_control_characters_are_not_sent_to_the_terminal(capfd, make_voice):
     name = f"{STEERING}.npz"
     Path("prompts").mkdir()
     make_voice(2.0).save(f"prompts/{name}")
@@ -666,13 +666,13 @@ def test_foreign_text_cannot_steer_the_terminal(capfd, make_voice):
         shown(capfd)
 
 
-def test_a_message_has_one_line_and_a_length(capfd):
+def test_messages_have_one_line_and_a_maximum_length(capfd):
     report_error(make_console(), "a\nb" + "x" * 10**6)
     err = capfd.readouterr().err
     assert len(err) < 20_000 and "a b" in err
 
 
-def test_paths_are_exact_for_a_program(capfd):
+def test_printed_paths_are_exact(capfd):
     from bark_infinity.cli.console import print_result
 
     print_result(Path("a\x1bb"))
@@ -680,7 +680,7 @@ def test_paths_are_exact_for_a_program(capfd):
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such devices")
-def test_what_would_grow_fits_into_little_memory():
+def test_compressed_files_are_refused_within_little_memory():
     torch.save({"model": Growing()}, "evil.pt")
     done = limited(
         """

@@ -1,4 +1,4 @@
-"""Imports go downwards only, no two modules import each other, and what must answer at once imports no torch."""
+"""Imports go only to lower layers, no two modules import each other, and modules that must start fast do not import torch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported(name: str, path: Path) -> Iterator[str]:
-    """Our modules that a module imports, wherever in it, also for annotations alone."""
+    """The package's modules that a module imports anywhere, including under TYPE_CHECKING."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -78,7 +78,7 @@ def test_folders_have_empty_init_files():
     assert all(not path.read_text() for name, path in MODULES.items() if path.name == "__init__.py")
 
 
-def test_what_answers_at_once_imports_nothing_slow_at_its_top():
+def test_fast_modules_import_nothing_slow_at_module_level():
     for name, path in MODULES.items():
         if top(name) not in TORCH_FREE:
             continue

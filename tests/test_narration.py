@@ -1,4 +1,4 @@
-"""Long texts from Python: segments while they are made, cancelling, saving, going on; and what is asked of a job."""
+"""Long texts from Python: iterating over segments, cancelling, saving, resuming."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fake_narration(engine: Recorder, n: int = 6, folder: str | None = None, **op
     return Narration(resolved, Recipe.from_options(resolved, engine, VOICE), in_memory=folder is None)
 
 
-def test_segments_come_while_the_others_are_not_made_yet():
+def test_segments_are_yielded_before_the_next_is_generated():
     engine = Recorder()
     for number, segment in enumerate(fake_narration(engine), 1):
         assert isinstance(segment, FinishedSegment) and len(engine.spoken) == number
@@ -44,7 +44,7 @@ def test_segments_come_while_the_others_are_not_made_yet():
         )
 
 
-def test_a_chapter_is_spoken_and_saved_in_any_format(bark: Bark):
+def test_chapter_is_spoken_and_saved_in_any_format(bark: Bark):
     narration = narrate(bark, CHAPTER, seed=3, options=SHORT)
     assert "not finished" in repr(narration)
     segments = list(narration)
@@ -58,17 +58,17 @@ def test_a_chapter_is_spoken_and_saved_in_any_format(bark: Bark):
     assert [s["text"] for s in content(wav)["segments"]] == [s.text for s in segments]
     assert narration.save("book/chapter.wav") == Path("book/chapter_1.wav")
     assert soundfile.info(narration.save("chapter.flac")).format == "FLAC"
-    assert [s.start for s in narration] == [s.start for s in segments]  # they can be asked for again
+    assert [s.start for s in narration] == [s.start for s in segments]  # iterating again gives the same segments
 
 
-def test_saving_makes_what_is_not_made_yet(bark: Bark):
+def test_save_generates_the_remaining_segments(bark: Bark):
     narration = narrate(bark, CHAPTER, seed=3, options=SHORT)
     next(iter(narration))
     path = narration.save("all.wav")
     assert len(narration.segments) == len(narration.plan.segments) == len(content(path)["segments"])
 
 
-def test_a_folder_keeps_what_is_finished_and_the_same_call_goes_on(bark: Bark):
+def test_cancelled_narration_with_a_folder_is_resumed(bark: Bark):
     whole = narrate(bark, CHAPTER, seed=3, options=SHORT)
     whole.save("whole.wav")
     one = narrate(bark, CHAPTER, seed=3, options=SHORT, folder="out")
@@ -87,7 +87,7 @@ def test_a_folder_keeps_what_is_finished_and_the_same_call_goes_on(bark: Bark):
         _ = two.audio
 
 
-def test_cancelling_from_another_thread_ends_a_stage_at_once():
+def test_cancel_from_another_thread_interrupts_a_stage():
     class Waiting(Recorder):
         def stream(self, segments, settings, progress, rows):
             started.set()
@@ -120,7 +120,7 @@ def test_progress_is_reported(bark: Bark):
     assert {p.stage for p in seen} == {"semantic", "coarse", "fine"}
 
 
-def test_what_cannot_be_spoken_is_told_before_anything_is_made(bark: Bark):
+def test_invalid_arguments_raise_before_generating(bark: Bark):
     with pytest.raises(TextError, match="nothing to say"):
         narrate(bark, "...")
     with pytest.raises(VoiceError, match="no voice 'nobody_at_all'"):
@@ -131,19 +131,25 @@ def test_what_cannot_be_spoken_is_told_before_anything_is_made(bark: Bark):
         narrate(bark, "One.", options=SHORT).save("x.m4b")
 
 
-def test_a_voice_by_name_path_or_tokens_is_the_same(bark: Bark, make_voice):
+def test_voice_can_be_a_name_path_or_tokens(bark: Bark, make_voice):
     voice = make_voice(4.0)
     Path("custom_speakers").mkdir()
     voice.save("custom_speakers/ann.npz")
     sounds = [
-        narrate(bark, "One sentence.", given, seed=1, options=SHORT).audio
-        for given in ("ann", "custom_speakers/ann.npz", Path("custom_speakers/ann.npz"), voice, voice.prompts())
+        narrate(bark, "One sentence.", voice_argument, seed=1, options=SHORT).audio
+        for voice_argument in (
+            "ann",
+            "custom_speakers/ann.npz",
+            Path("custom_speakers/ann.npz"),
+            voice,
+            voice.prompts(),
+        )
     ]
     for other in sounds[1:]:
         np.testing.assert_array_equal(other, sounds[0])
 
 
-def test_the_example_of_the_docstring_runs(bark: Bark):
+def test_docstring_example_runs(bark: Bark):
     lines = [line[8:] for line in narrate.__doc__.splitlines() if line.startswith("        ")]
     played: list[np.ndarray] = []
     names = {"chapter": CHAPTER, "play": played.append}
@@ -151,6 +157,6 @@ def test_the_example_of_the_docstring_runs(bark: Bark):
     assert played and Path("chapter.flac").exists()
 
 
-def test_speak_refuses_what_it_cannot_say_to_its_end(bark: Bark):
+def test_speak_refuses_texts_longer_than_one_segment(bark: Bark):
     with pytest.raises(TextError, match=r"one segment reads 256; speak it with narrate"):
         bark.speak("a b " * 200)

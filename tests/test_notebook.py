@@ -17,7 +17,7 @@ NOTEBOOK = ROOT / "notebooks" / "bark_infinity.ipynb"
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
+def executed_notebook(tmp_path_factory):
     """The notebook's cells after they have run, and the folder they ran in."""
     folder = tmp_path_factory.mktemp("notebook")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
@@ -31,13 +31,13 @@ def executed(tmp_path_factory):
 
 
 def sound_of(outputs: list) -> bool:
-    """Whether a player with sound is shown."""
+    """True when the output shows an audio player with data."""
     players = [out["data"].get("text/html", "") for out in outputs if "data" in out]
     return any("<audio" in player and "base64," in player and len(player) > 10_000 for player in players)
 
 
-def test_every_cell_runs_and_the_sound_can_be_played(executed):
-    outputs, folder = executed
+def test_every_cell_runs_and_the_sound_can_be_played(executed_notebook):
+    outputs, folder = executed_notebook
     for name in ("speak", "voices", "long"):
         assert sound_of(outputs[name]), name
     shown = "".join(out.get("text", "") for out in outputs["long"])
@@ -46,7 +46,7 @@ def test_every_cell_runs_and_the_sound_can_be_played(executed):
     assert "dry run" in json.dumps(outputs["command"])  # shown as tables
 
 
-def test_it_is_kept_without_outputs_and_installs_from_the_checkout():
+def test_notebook_has_no_outputs_and_installs_from_the_checkout():
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     nbformat.validate(notebook)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

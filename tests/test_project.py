@@ -1,4 +1,4 @@
-"""What pyproject.toml and the papers promise of the tests and the model in the box."""
+"""Consistency of pyproject.toml, the documents, the tests and the demo model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_marker_has_a_test():
         ), name
 
 
-def test_no_paper_calls_the_trained_demo_random():
+def test_no_document_calls_the_trained_demo_random():
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bark_infinity/assets/demo/README.md"):
         for sentence in re.split(r"(?<=[.;:])\s", (ROOT / name).read_text(encoding="utf-8")):
             assert "babbler.py" in sentence or not ("demo" in sentence and "random weights" in sentence), (

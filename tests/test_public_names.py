@@ -1,4 +1,4 @@
-"""The package's names: the same for a program, an editor and a type checker, without torch until they are used."""
+"""The package's public names: the same for programs, editors and type checkers, without importing torch before use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def imported_for_type_checkers(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_name_is_there(module):
+def test_every_public_name_exists(module):
     found = importlib.import_module(module)
     for name in found.__all__:
         assert getattr(found, name) is not None
@@ -63,7 +63,7 @@ def test_mypy_sees_the_names_and_their_types(tmp_path):
         "generate_audio('Hello.', 5, no_such_argument=1)\n"
         "from bark_infinity import no_such_name\n"
     )
-    # Nothing is asked of these: reading them takes mypy a minute.
+    # These are not checked: reading them takes mypy a minute.
     libraries = ("torch", "transformers", "numpy", "huggingface_hub", "safetensors", "tokenizers", "rich", "nltk")
     skipped = "".join(f"[mypy-{name}.*]\nfollow_imports = skip\n" for name in libraries)
     (tmp_path / "mypy.ini").write_text(f"[mypy]\nfollow_imports = silent\nignore_missing_imports = true\n{skipped}")
@@ -79,7 +79,7 @@ def test_mypy_sees_the_names_and_their_types(tmp_path):
 
 
 @needs_jedi
-def test_editors_complete_the_names():
+def test_editors_complete_public_names():
     import jedi
 
     project = jedi.Project(ROOT)
@@ -94,7 +94,7 @@ def test_editors_complete_the_names():
     assert "semantic_to_waveform" in completions("from bark_infinity.api import semantic_to_")
 
 
-def test_the_modules_of_the_original_need_no_torch_for_their_numbers():
+def test_constants_of_the_originals_modules_need_no_torch():
     code = (
         "import sys, bark_infinity.api\n"
         "from bark_infinity import SUPPORTED_LANGS\n"
@@ -106,7 +106,7 @@ def test_the_modules_of_the_original_need_no_torch_for_their_numbers():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_the_functions_of_the_originals_modules_are_ours():
+def test_functions_of_the_originals_modules_are_ours():
     from bark_infinity import drop_in
     from bark_infinity.api import semantic_to_waveform
     from bark_infinity.generation import generate_text_semantic, preload_models
@@ -121,8 +121,8 @@ def test_no_repr_shows_arrays(make_voice, demo):
     audio = np.zeros(24_000, np.float32)
     assert repr(voice) == "Voice(8.0 s, 399 semantic tokens, 599 frames)"
     assert repr(History.of_voice(voice)) == "History(399 semantic tokens, 599 coarse frames, 599 fine frames)"
-    made = Generation(voice, audio, 3, {}, ended=False)
-    assert repr(made) == f"Generation(1.0 s of audio, {voice!r}, without an end, 3 ids not spoken)"
+    generation = Generation(voice, audio, 3, {}, ended=False)
+    assert repr(generation) == f"Generation(1.0 s of audio, {voice!r}, without an end, 3 ids not spoken)"
     assert (
         repr(Segment("Hello.", seeds=Seeds(5)))
         == f"Segment('Hello.', {History.of_voice(None)!r}, seeds={{'segment': 5}})"

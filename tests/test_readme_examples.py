@@ -34,7 +34,7 @@ PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "do
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", "\n".join(PAGES), re.DOTALL | re.MULTILINE)
 PROMPTS_README = (ROOT / "prompts" / "README.md").read_text(encoding="utf-8")
 PROGRAMS = (("bark_perform.py",), ("-m", "bark_infinity"), ("bark-infinity",))
-QUICK = ("--semantic_max_gen_duration_s=0.3", "--fine_temp=0")  # what a new clip is made with, to be short
+QUICK = ("--semantic_max_gen_duration_s=0.3", "--fine_temp=0")  # added to commands that speak, to make the clips short
 PUNCTUATION = re.compile(r"[();<>|&]+")
 SAMPLE_LINES = 3
 N_SEGMENTS = 10  # of the clip that examples make again
@@ -51,7 +51,7 @@ class Command:
 
 
 def commands(block: str) -> list[Command]:
-    """All starts of this program in a block of shell commands, in order, with its loops run once."""
+    """All invocations of this program in a block of shell commands, in order; each loop runs once."""
     found: list[Command] = []
     for line in block.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
@@ -68,7 +68,7 @@ def commands(block: str) -> list[Command]:
 
 
 def _start(words: list[str]) -> int | None:
-    """Where the arguments of the next start of the program begin."""
+    """The position where the arguments of the program's next invocation begin."""
     for k in range(len(words)):
         for program in PROGRAMS:
             if tuple(words[k : k + len(program)]) == program:
@@ -118,7 +118,7 @@ def clip(models, tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def checkout(monkeypatch, tmp_path) -> None:
-    """The current folder has the files that examples name; of the sample texts the beginning, to be short."""
+    """The current folder holds the files that examples name; sample texts are shortened."""
     monkeypatch.setenv("COLUMNS", "300")
     (tmp_path / "prompts").mkdir()
     for path in (ROOT / "prompts").glob("*.txt"):
@@ -134,7 +134,7 @@ def numbered(language: str) -> list:
 
 
 @pytest.mark.parametrize("block", numbered("sh"))
-def test_a_block_of_commands_runs(block, clip, monkeypatch, capsys):
+def test_shell_block_runs(block, clip, monkeypatch, capsys):
     if "bark_samples/name.json" in block:
         shutil.copytree(clip, "bark_samples")
     for command in commands(block):
@@ -156,12 +156,12 @@ def test_a_block_of_commands_runs(block, clip, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("block", numbered("python"))
-def test_a_block_of_python_runs(block, clip):
+def test_python_block_runs(block, clip):
     shutil.copytree(clip, "bark_samples")
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
 
 
-def test_files_that_commands_name_are_there():
+def test_files_named_in_commands_exist():
     for language, block in BLOCKS:
         if language == "sh":
             for name in re.findall(r"(?:python\S* |-r )(\S+\.(?:py|txt))", block):

@@ -1,4 +1,4 @@
-"""The demo's recipe, in miniature: every stage learns a little, and what is exported computes what was trained."""
+"""The demo's training recipe in miniature: every stage trains for two steps, and the exported model computes what was trained."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from training.durations import Durations
 from training.speech import Clips, Corpus, Utterance
 from training.teacher import Phone, Teacher
 
-IN_ONE_PROCESS = pytest.mark.xdist_group("training")  # the folder is made once
+IN_ONE_PROCESS = pytest.mark.xdist_group("training")  # the folder is created once
 SENTENCES = ("Hello there, little one.", "The cat sat down.", "Go on!")
 
 
-def said(text: str, seconds: float = 2.5) -> Utterance:
-    """A text whose words have two phones each, between two pauses."""
+def utterance(text: str, seconds: float = 2.5) -> Utterance:
+    """An utterance whose words have two phones each, between two pauses."""
     count = len(text.split())
     words = np.array([-1, *np.repeat(np.arange(count), 2), -1], np.int16)
     phones = np.array([0, *(np.arange(2 * count) % (len(t.PHONES) - 2) + 1), 0], np.uint8)
@@ -39,11 +39,11 @@ def tone(seconds: float, pitch: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Corpora that no teacher made, and every stage after two steps, by the recipe's own command."""
+    """Synthetic corpora, and every stage trained for two steps by the recipe's own command."""
     folder = tmp_path_factory.mktemp("work")
     for name in ("all", "numbered", "salads", "short"):
-        Corpus(folder, name).write([said(text) for text in SENTENCES] * 2)
-    spoken = [(i % 2, said(SENTENCES[i % 3]), tone(2.5, 100 + 7 * i)) for i in range(14)]
+        Corpus(folder, name).write([utterance(text) for text in SENTENCES] * 2)
+    spoken = [(i % 2, utterance(SENTENCES[i % 3]), tone(2.5, 100 + 7 * i)) for i in range(14)]
     Clips(folder).write(spoken)
     tiny = {
         "SEMANTIC": settings.Shape(1, 192, 2),
@@ -67,34 +67,35 @@ def folder(tmp_path_factory):
 
 
 @IN_ONE_PROCESS
-def test_what_is_exported_loads_in_transformers_and_here(folder):
-    model, told = BarkModel.from_pretrained(folder / "demo", output_loading_info=True)
+def test_exported_model_loads_in_transformers_and_here(folder):
+    model, loading_info = BarkModel.from_pretrained(folder / "demo", output_loading_info=True)
     assert (
-        all(name.endswith(export.CREATED_ON_LOADING) for name in told["missing_keys"]) and not told["unexpected_keys"]
+        all(name.endswith(export.CREATED_ON_LOADING) for name in loading_info["missing_keys"])
+        and not loading_info["unexpected_keys"]
     )
     assert json.loads((folder / "demo" / "generation_config.json").read_text())["semantic_config"]["do_sample"]
     bark = Bark.load(str(folder / "demo"), device="cpu")
-    made = bark.speak("Hello.", voice=Voice.load(folder / "demo" / "voices" / "demo_male.npz"), seed=1)
-    assert np.isfinite(made.audio).all() and len(made.audio) % 320 == 0
+    generation = bark.speak("Hello.", voice=Voice.load(folder / "demo" / "voices" / "demo_male.npz"), seed=1)
+    assert np.isfinite(generation.audio).all() and len(generation.audio) % 320 == 0
 
 
 @IN_ONE_PROCESS
-def test_the_semantic_stage_is_exported_as_it_was_trained(folder):
+def test_exported_semantic_stage_computes_what_was_trained(folder):
     ours = loop.trained(folder, "semantic", semantic.Semantic())
     theirs = export.model_of(folder).semantic
-    heard = semantic.Example(np.arange(5) + t.TEXT_OFFSET, np.arange(40, 60), np.arange(100, 130), brisk=False)
-    batch = semantic.collated([heard], t.MAX_TEXT)
+    example = semantic.Example(np.arange(5) + t.TEXT_OFFSET, np.arange(40, 60), np.arange(100, 130), brisk=False)
+    batch = semantic.collated([example], t.MAX_TEXT)
     with torch.no_grad():
         table = theirs.input_embeds_layer
         prefix = table(batch.prefix) + table(batch.history)
-        said = table(torch.cat([batch.infer, batch.semantic[:, :-1]], 1))
-        logits = theirs(inputs_embeds=torch.cat([prefix, said], 1)).logits[0, t.MAX_TEXT :]
+        spoken_embeddings = table(torch.cat([batch.infer, batch.semantic[:, :-1]], 1))
+        logits = theirs(inputs_embeds=torch.cat([prefix, spoken_embeddings], 1)).logits[0, t.MAX_TEXT :]
         expected = settings.SEMANTIC_SHARPNESS * ours.hidden(batch) @ ours.head().T
     assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
 
 
 @IN_ONE_PROCESS
-def test_the_coarse_stage_is_exported_as_it_was_trained(folder):
+def test_exported_coarse_stage_computes_what_was_trained(folder):
     ours = loop.trained(folder, "coarse", coarse.Coarse())
     theirs = export.model_of(folder).coarse_acoustics
     clip = codec.coded_clips(folder)[1][0]
@@ -106,7 +107,7 @@ def test_the_coarse_stage_is_exported_as_it_was_trained(folder):
     assert torch.allclose(logits, expected, atol=1e-4) and expected.std() > 0.01
 
 
-def test_what_is_stopped_goes_on_as_if_it_was_not(tmp_path):
+def test_interrupted_training_resumes_with_the_same_result(tmp_path):
     def learned(name: str, *steps: int) -> torch.Tensor:
         for until in steps:
             torch.manual_seed(1)
@@ -124,7 +125,7 @@ def test_what_is_stopped_goes_on_as_if_it_was_not(tmp_path):
     assert torch.equal(learned("parts", 4, 9), whole) and not torch.equal(learned("short", 4), whole)
 
 
-def test_characters_are_the_tokenizers():
+def test_character_ids_are_the_tokenizers():
     tokenizer = Tokenizer.from_vocabulary(t.VOCABULARY)
     for text in (
         "Hello, I'm here!",
@@ -135,8 +136,8 @@ def test_characters_are_the_tokenizers():
         assert [i for word in text.split() for i in t.characters(word)] == tokenizer.encode(text)
 
 
-def test_tokens_tell_the_phone_its_beginning_and_the_place_in_the_text():
-    one = said("Hi you.", 1.2)
+def test_semantic_tokens_encode_phone_onset_and_text_position():
+    one = utterance("Hi you.", 1.2)
     words = [t.characters(word) for word in one.text.split()]
     place = t.places(words, one.words)
     assert place.tolist() == [0, 0, 1, 2, 4, 5]  # "Hi" is read at 0 and 1, "you" at 2 to 4, the last pause at the stop
@@ -149,7 +150,7 @@ def test_tokens_tell_the_phone_its_beginning_and_the_place_in_the_text():
     assert np.diff(np.flatnonzero(begins)).tolist() == [1, 2, 3, 4, 5]
 
 
-def test_a_phone_lasts_as_long_as_the_teachers_do_in_such_a_place():
+def test_phone_duration_is_the_teachers_mean_in_its_context():
     words = np.array([-1, 0, 0, 1, -1], np.int16)
 
     def spoken(last: float) -> Utterance:
@@ -158,17 +159,17 @@ def test_a_phone_lasts_as_long_as_the_teachers_do_in_such_a_place():
     durations = Durations([spoken(last) for last in (0.14, 0.16) for _ in range(3)])
     assert durations.of(spoken(9.0)).tolist() == [10, 5, 7, 3, 1]  # 0.15 s at 49.9 tokens: 7.485
     strange = Utterance("", np.array([6, 9], np.uint8), np.array([0, 0], np.int16), np.zeros(2))
-    assert durations.of(strange).tolist() == [5, 1]  # the phone's mean anywhere; a phone that nobody said
+    assert durations.of(strange).tolist() == [5, 1]  # the phone's mean in any context; a phone never seen
 
 
-def test_several_texts_become_one_with_one_pause_between():
-    pair = [said("Hi you."), said("Go on!")]
+def test_joined_utterances_have_one_pause_between():
+    pair = [utterance("Hi you."), utterance("Go on!")]
     example = semantic._example(random.Random(0), pair, None, None, clean=True)
     assert len(example.semantic) == sum(len(one.phones) for one in pair) - 1
     assert (example.text - t.TEXT_OFFSET).tolist() == [i for w in ["Hi", "you.", "Go", "on!"] for i in t.characters(w)]
 
 
-def test_texts_as_people_type_them_keep_their_words():
+def test_rewritten_texts_keep_their_words():
     rng = random.Random(0)
     words = ["Well,", "he", "said", "that", "we", "should", "go", "home", "now."]
     for _ in range(300):
@@ -177,7 +178,7 @@ def test_texts_as_people_type_them_keep_their_words():
 
 
 @pytest.mark.parametrize("pitch", [100.0, 195.0])
-def test_the_phase_of_the_fundamental_is_told(pitch):
+def test_latents_contain_the_phase_of_the_fundamental(pitch):
     voice = settings.VOICES[int(pitch > 150)]
     at = torch.arange(24_000) / 24_000
     found = latents.latents(0.3 * torch.cos(2 * np.pi * pitch * at), voice)[10:60, latents.N_MELS :]
@@ -187,7 +188,7 @@ def test_the_phase_of_the_fundamental_is_told(pitch):
     assert (found / 2 - expected).abs().max() < 0.1
 
 
-def test_codes_come_near_the_latents():
+def test_codes_approximate_the_latents():
     points = torch.randn(3_000, latents.WIDTH, generator=torch.Generator().manual_seed(0))
     books = latents.codebooks(points)
     rest = [
@@ -197,18 +198,18 @@ def test_codes_come_near_the_latents():
     assert rest[0] > 1.2 * rest[1] > 1.4 * rest[2]
 
 
-def test_sentences_are_plain_or_left_out():
+def test_only_plain_sentences_are_kept():
     assert texts.tidied("a small  well-known dog; it barks") == "A small well known dog, it barks."
     assert texts.tidied("No, thank you!") == "No, thank you!"
     for bad in ("two words", "it costs $5 now", "the NATO summit ended", "e.g. this one here", "a" * 90 + " b c"):
         assert texts.tidied(bad) is None
     short = texts.short(["A cat sat on it.", "It is a good day to go home and rest."], 300)
     assert all(len(text.split()) <= 8 and text[-1] in ".!?" for text in short) and "Hello" in " ".join(short)
-    made = texts.numbered(200)
-    assert made == texts.numbered(200) and sum(any(c.isdigit() for c in text) for text in made) == 200
+    sentences = texts.numbered(200)
+    assert sentences == texts.numbered(200) and sum(any(c.isdigit() for c in text) for text in sentences) == 200
 
 
-def test_the_teacher_tells_what_it_reads_where():
+def test_teacher_gives_phones_and_the_words_they_belong_to():
     try:
         teacher = Teacher(settings.TEACHER)
     except OSError as error:
@@ -221,22 +222,22 @@ def test_the_teacher_tells_what_it_reads_where():
     assert speech.utterance("In 1984 it rained.", [Phone("pau", 0.1, -1, -1), Phone("ih", 0.2, 0, 0)]) is None
 
 
-def test_what_the_coarse_stage_hears_is_near_what_it_shall_say():
+def test_misheard_codes_are_neighbours_of_the_right_ones():
     books = torch.arange(1024.0).expand(8, 1024)[..., None]  # alike are those with ids close by
     rng = np.random.default_rng(0)
     codes = t.N_SEMANTIC + rng.integers(0, 1024, 300) + 1024 * (np.arange(300) % 2)
     batch = coarse.collated([coarse.Spoken(rng.integers(0, t.N_SEMANTIC, 100), codes)] * 40)
-    heard = coarse.Windows([], books)._misheard(rng, batch.codes)
-    wrong = heard != batch.codes
+    misheard = coarse.Windows([], books)._misheard(rng, batch.codes)
+    wrong = misheard != batch.codes
     assert 0.05 < wrong.float().mean() < 0.15  # half of `COARSE_MISHEARD`
-    assert (heard - batch.codes)[wrong].abs().max() <= 8
-    assert ((heard - t.N_SEMANTIC) // 1024 == (batch.codes - t.N_SEMANTIC) // 1024).all()
+    assert (misheard - batch.codes)[wrong].abs().max() <= 8
+    assert ((misheard - t.N_SEMANTIC) // 1024 == (batch.codes - t.N_SEMANTIC) // 1024).all()
 
 
 @IN_ONE_PROCESS
 @pytest.mark.parametrize("module", [semantic, coarse, fine])
-def test_a_step_runs_wholly_on_the_device(folder, monkeypatch, module):
-    """torch's device without memory refuses to meet another one, as a GPU would. EnCodec cannot run there."""
+def test_training_step_uses_only_the_device(folder, monkeypatch, module):
+    """torch's `meta` device refuses operations with another device, as a GPU would. EnCodec cannot run on it."""
     losses = []
 
     def step(folder, name, model, optimisers, schedule, loss_of, judge, **_):

@@ -38,7 +38,7 @@ def of_other(engine: Other) -> Engine:
 
 
 def mypy(*arguments: str) -> str:
-    """What mypy says of the files, by default those in its settings."""
+    """mypy's output for the files, by default those of its configuration."""
     command = [sys.executable, "-m", "mypy", "--no-color-output", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.stdout + done.stderr
@@ -46,7 +46,7 @@ def mypy(*arguments: str) -> str:
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 def test_package_and_engines_have_no_type_errors(tmp_path):
-    """Also that Bark, the fakes and the benchmark's model are engines, and that mypy finds what is none."""
+    """Also that Bark, the fakes and the benchmark's model implement Engine, and that mypy rejects a class that does not."""
     found = mypy()
     assert found.startswith("Success"), found
     (tmp_path / "no_engines.py").write_text(NO_ENGINES)

@@ -1,4 +1,4 @@
-"""The wheel, installed in a folder of its own, does what the checkout does, wherever it is started."""
+"""The wheel, installed in an empty folder, behaves like the checkout, from any current folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGE = ROOT / "bark_infinity"
 
 
 def _can_build() -> bool:
-    """Whether pyproject.toml's build backend is here; without a network pip cannot fetch it."""
+    """True when pyproject.toml's build backend is installed; without a network pip cannot fetch it."""
     try:
         return int(version("setuptools").split(".")[0]) >= 77 and bool(version("pip"))
     except PackageNotFoundError:
@@ -48,7 +48,7 @@ def site(tmp_path_factory) -> Path:
 
 
 def command(site: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """The installed command, with nothing of the checkout in reach."""
+    """The installed command, with the checkout not importable."""
     environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "200"}
     start = [sys.executable, str(site / "bin" / "bark-infinity"), *arguments]
     return subprocess.run(start, env=environment, capture_output=True, text=True, timeout=120)
@@ -62,16 +62,16 @@ def files(folder: Path) -> set[str]:
     }
 
 
-def test_every_file_of_the_package_is_in_it(site):
+def test_wheel_contains_every_file_of_the_package(site):
     assert files(PACKAGE) == files(site / "bark_infinity")
     assert (PACKAGE / "py.typed").is_file()
 
 
-def test_it_calls_itself_by_the_name_of_the_command(site):
+def test_help_names_the_installed_command(site):
     assert command(site, "--help").stdout.startswith("usage: bark-infinity ")
 
 
-def test_it_lists_and_speaks_with_the_demos_voices_from_any_folder(site, tmp_path):
+def test_installed_command_lists_and_uses_demo_voices_from_any_folder(site, tmp_path):
     assert command(site, "--list_speakers").stdout.split() == ["demo_female", "demo_male"]
     spoken = command(site, "--model", "demo", "--history_prompt", "demo_female", "--text_prompt", "Good day.")
     assert spoken.returncode == 0, spoken.stderr

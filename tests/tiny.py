@@ -1,4 +1,4 @@
-"""Tiny random Barks in both published layouts, built with the library `transformers`, which is also the oracle."""
+"""Tiny random Barks in both published layouts, built with `transformers`, whose model is also the tests' oracle."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SUNO_NAMES = {  # transformers' -> Suno's
 
 
 def make_oracle(seed: int = 0, bias: bool = False, ends: bool = True, spec: dict | None = None) -> BarkModel:
-    """A tiny Bark with published vocabularies, or with those that `spec` gives, and weights large enough to decide.
+    """A tiny Bark with the published vocabularies or those of `spec`; its weights are large enough for clear argmaxes.
 
     With `ends`, the semantic stage's end of speech grows with the position, so that greedy decoding stops.
     """
@@ -91,7 +91,7 @@ def make_generation_config(spec: dict) -> BarkGenerationConfig:
 
 
 def save_huggingface(model: BarkModel, folder: Path) -> Path:
-    """The oracle's own `save_pretrained`, and the files that stand beside it in a hub repository."""
+    """Save with the oracle's own `save_pretrained`, and the other files of a hub repository."""
     folder.mkdir(parents=True)
     generation, model.generation_config = model.generation_config, GenerationConfig()
     try:
@@ -142,7 +142,7 @@ def suno_name(name: str) -> str:
 
 
 def spread_codebooks(model: EncodecModel) -> EncodecModel:
-    """Random codebooks that lie where the encoder's output does, so that codes tell sounds apart."""
+    """Random codebooks in the range of the encoder's output, so that different sounds get different codes."""
     with torch.no_grad():
         latents = model.encoder(torch.from_numpy(noise(24_000))[None, None])[0]  # (width, 75)
         spread, centre = latents.std(1), latents.mean(1)
@@ -156,7 +156,7 @@ def noise(n: int) -> np.ndarray:
 
 
 def put_in_hub_cache(cache, repo: str, folder) -> None:
-    """Lay a folder out as the hub's cache keeps a repository."""
+    """Copy a folder into the layout of a repository in the hub's cache."""
     home = cache / f"models--{repo.replace('/', '--')}"
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text("0" * 40)

@@ -360,10 +360,8 @@ def test_clip_that_cannot_be_saved_leaves_only_resumable_files(perform, monkeypa
     monkeypatch.setattr(results, "write_manifest", full_disk)
     status, out, err = perform("--text_prompt", "Hello")
     assert status == 1 and not out and "No space left" in err
-    remaining = sorted(Path("bark_samples").iterdir())  # for resuming when there is space
-    assert [path.name.partition("-")[0] for path in remaining] == [".run", "Hello"] and remaining[
-        1
-    ].suffix == ".partial"
+    run, clip = sorted(Path("bark_samples").iterdir())  # for resuming when there is space
+    assert [path.name.partition("-")[0] for path in (run, clip)] == [".run", "Hello"] and clip.suffix == ".partial"
 
 
 def test_output_filename_with_folders_is_saved_and_resumed_there(perform, monkeypatch):
