@@ -1,4 +1,4 @@
-"""Whether a segment came out as speech: cheap checks of its sound and its tokens."""
+"""Cheap checks of a segment's audio and tokens, to find segments that did not come out as speech."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..options.table import Options
 from ..text.splitting import estimate_seconds
 from ..voices.voice import Voice
 
-FAULTS = {  # by name, with the unit of what is measured; the most serious first
+FAULTS = {  # name, ending in the unit of the measured value: description; the most serious first
     "empty_s": "the model ended the speech at once",
     "not_finite_percent": "{:.3g} % of its samples are no numbers",
     "quiet_dbfs": "it is all but silent, with a loudness of {:.0f} dBFS",
@@ -24,15 +24,17 @@ FAULTS = {  # by name, with the unit of what is measured; the most serious first
     "clipped_percent": "{:.3g} % of its samples are clipped",
 }
 LESS_IS_WORSE = ("quiet_dbfs", "too_short_ratio")
-_FULL_SCALE = 1.0  # of a sample; what is beyond is clipped in a file
-_LEAST_RMS = 1e-10  # of full scale: -200 dBFS, so that silence too has a number
-_SLACK_S = 3.0  # of speech, either way: pauses and breaths beside which a ratio to a short text says nothing
-_UNTIMED = re.compile(r"\[[^][\n]*\]|♪")  # a laugh or a song: its text does not tell how long it takes
+_FULL_SCALE = 1.0  # magnitude of a sample beyond which a file clips it
+_LEAST_RMS = 1e-10  # of full scale: -200 dBFS, so that silence has a finite loudness
+_SLACK_S = (
+    3.0  # difference from the estimate that is always allowed: in a short text, pauses and breaths outweigh the words
+)
+_UNTIMED = re.compile(r"\[[^][\n]*\]|♪")  # [laughs] or ♪: how long it takes cannot be estimated from its text
 
 
 @dataclass(frozen=True)
 class SegmentChecks:
-    """What is still taken for speech; the flags `check_...` say more. `retries`: so many more tries of a faulty segment."""
+    """Thresholds of the checks; see the flags `check_...`. `retries`: most further tries of a faulty segment."""
 
     retries: int = 0
     min_loudness_db: float = Options.check_min_loudness_db
@@ -40,12 +42,12 @@ class SegmentChecks:
     max_repeat_s: float = Options.check_max_repeat_s
     max_length_ratio: float = Options.check_max_length_ratio
     min_length_ratio: float = Options.check_min_length_ratio
-    ends: bool = True  # the model is to end a segment with a text by itself
+    ends: bool = True  # whether the model is expected to end a segment by itself (--semantic_allow_early_stop)
     longest_s: float | None = None  # the longest that --semantic_max_gen_duration_s allows
 
     @classmethod
     def from_options(cls, options: Options) -> SegmentChecks | None:
-        """What resolved options ask for; None: no checks."""
+        """The checks that resolved options ask for; None if they are off."""
         if options.check_segments == "off":
             return None
         return cls(
@@ -62,10 +64,11 @@ class SegmentChecks:
     def faults(
         self, audio: np.ndarray, voice: Voice, text: str | None, ended: bool = True, given: bool = False
     ) -> dict[str, float]:
-        """What is wrong with a segment, by name, and how much; the names have the units.
+        """The faults of a segment: {name in FAULTS: measured value}.
 
-        `audio`: samples (n,) in -1..1 at 24 kHz. `text`: None if it has none to say. `ended`: it was over before the
-        model's window was full. `given`: its semantic tokens were, so that the sound alone is the model's.
+        `audio`: samples (n,) in -1..1 at 24 kHz. `text`: None for a segment without words. `ended`: whether the model
+        ended the segment before its window was full. `given`: whether its semantic tokens were given, not generated;
+        then only the audio is checked.
         """
         if not len(audio):
             return {"empty_s": 0.0}
@@ -109,7 +112,7 @@ class SegmentChecks:
 
 
 def _share_of_longest_run(tokens: np.ndarray) -> float:
-    """Of tokens (n,) or frames (8, n), how many of n the longest run of the same ones has."""
+    """Length of the longest run of equal tokens (n,) or frames (8, n), divided by n."""
     columns = np.atleast_2d(tokens)
     n = columns.shape[1]
     changes = np.flatnonzero((columns[:, 1:] != columns[:, :-1]).any(axis=0)) + 1

@@ -1,4 +1,4 @@
-"""A clip while it is made: what each of its segments waits for, the history it gets, and its place in the clip's sound."""
+"""The state of an unfinished clip: the status of each segment, and the history that it gets."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .recipe import Recipe
 from .stitching import Stitcher
 from .takes import Try, best_of, next_seeds
 
-_MOST_WAITING = 1000  # finished segments whose sound waits for an earlier one: at 15 s each 1.4 GB
+_MOST_WAITING = 1000  # finished segments kept in memory until an earlier one is finished: at 15 s each 1.4 GB
 
 
 class SegmentStatus(Enum):
-    """What becomes of a segment, in this order; from READY on it is given to the engine."""
+    """The status of a segment; it passes through these in order. READY and RETRYING segments can be given to the engine."""
 
-    WAITING = auto()  # for a segment whose voice is part of its history
+    WAITING = auto()  # its history depends on a segment that is not finished
     READY = auto()  # its history can be built
-    RETRYING = auto()  # it came out with faults, and is tried again from other seeds
+    RETRYING = auto()  # its last try had faults; it is tried again with other seeds
     DONE = auto()
-    SILENT = auto()  # done, without any sound
+    SILENT = auto()  # done, without any audio
 
 
 class Outcome(NamedTuple):
@@ -38,18 +38,20 @@ class Outcome(NamedTuple):
 
     generation: Generation
     tries: tuple[Try, ...]
-    recalled: bool = False  # whether an earlier run has made it
+    recalled: bool = False  # whether an earlier run generated it
 
 
 @dataclass(slots=True)
 class _SegmentState:
-    """One segment while its clip is made. What is no longer needed is None again."""
+    """The state of one segment of an unfinished clip. Fields are set to None when they are no longer needed."""
 
     status: SegmentStatus = SegmentStatus.WAITING
-    segment: Segment | None = None  # as it is given to the engine, once prepared
-    outcome: Outcome | None = None  # while RETRYING, of the tries so far; DONE or SILENT, until its turn has come
-    history_sizes: HistorySizes | None = None  # of a finished segment, until its turn has come
-    voice: Voice | None = None  # of a DONE segment, while it may still become another's history
+    segment: Segment | None = None  # the input of the engine, once prepared
+    outcome: Outcome | None = (
+        None  # RETRYING: of the tries so far; DONE or SILENT: until all segments before it are finished
+    )
+    history_sizes: HistorySizes | None = None  # of a finished segment, as long as `outcome`
+    voice: Voice | None = None  # of a DONE segment, while an unfinished segment may have it in its history
 
     @property
     def finished(self) -> bool:
@@ -57,47 +59,49 @@ class _SegmentState:
 
 
 class ClipState:
-    """A clip while it is made. Segments become ready, are prepared, judged and finished, and leave in their order.
+    """The state of an unfinished clip, driven by the scheduler.
 
-    Work for a segment does not grow with the number of segments.
+    For each segment: `ready` lists it, `prepare` gives the engine's input, `judge` checks each try, `finish` records the
+    outcome, and `take_finished` returns the finished segments in order. The work per segment does not grow with the
+    number of segments.
     """
 
     def __init__(self, plan: ClipPlan, recipe: Recipe):
         self.plan, self.recipe = plan, recipe
-        self.writer: ClipWriter | None = None  # once there is something to write
-        self.failed = False  # whether the clip was given up
+        self.writer: ClipWriter | None = None  # opened with the first segment to write
+        self.failed = False  # whether the scheduler has given the clip up
         self._states = [_SegmentState() for _ in plan.segments]
         self._ready: list[int] = []  # segments that are READY or RETRYING, in order
         self._n_finished = 0
         self._first_open = 0  # the first segment that is not finished
-        self._first_voiced = len(plan.segments)  # the first segment that is DONE, so far
-        self._stitcher = Stitcher(plan, recipe.gain_db)  # of segments whose turn has come
+        self._first_voiced = len(plan.segments)  # the first segment that is DONE so far
+        self._stitcher = Stitcher(plan, recipe.gain_db)
         self._update(range(len(plan.segments)))
 
     @property
     def complete(self) -> bool:
-        """Whether all segments have left."""
+        """Whether `take_finished` has returned all segments."""
         return self._stitcher.complete
 
     @property
     def n_finished(self) -> int:
-        """Segments that are DONE or SILENT."""
+        """The number of segments that are DONE or SILENT."""
         return self._n_finished
 
-    # ---- what can be made next ----
+    # ---- segments for the engine ----
 
     def ready(self, most: int) -> list[int]:
-        """At most `most` segments whose history is known, in order.
+        """Indexes of at most `most` segments that are READY or RETRYING, ascending.
 
-        Only the first of them if so many finished segments already wait for it that memory would fill.
+        Only the first of them while `_MOST_WAITING` finished segments wait for an earlier one, to bound memory.
         """
         waiting = self._n_finished - self._first_open
         return self._ready[: most if waiting < _MOST_WAITING else 1]
 
     def prepare(self, index: int) -> Segment:
-        """A ready segment with its history, as the engine is given it; built once, so a user's function is asked once.
+        """The engine's input for a ready segment, with its history; built once, so a user's function is called once.
 
-        Raises BarkError if the function fails or the engine does not know the history's tokens.
+        Raises BarkError if that function fails, or if the history has tokens that the engine's model does not have.
         """
         state = self._states[index]
         if state.segment is None:
@@ -110,25 +114,25 @@ class ClipState:
         return state.segment
 
     def first_try(self, index: int) -> Segment:
-        """A prepared segment with the seeds of its plan, before any others were tried."""
+        """The engine's input for the first try of a segment: with the seeds of its plan."""
         return dataclasses.replace(self.prepare(index), seeds=self.plan.segments[index].seeds)
 
     def is_retried(self, index: int) -> bool:
-        """Whether the segment was made before, with faults."""
+        """Whether the segment is RETRYING: generated before, with faults."""
         return self._states[index].status is SegmentStatus.RETRYING
 
-    # ---- what was made ----
+    # ---- generations from the engine ----
 
     def judge(self, index: int, generation: Generation) -> Outcome | None:
-        """Check the latest try of a segment; None if the segment is to be tried again, from other seeds."""
+        """Check the latest try of a segment. Returns the outcome, or None if it is to be tried again with other seeds."""
         state, segment = self._states[index], self.prepare(index)
-        before = state.outcome
+        earlier = state.outcome
         latest = Try(segment.seeds, self._faults(segment, generation))
-        tries = (*(before.tries if before else ()), latest)
-        if before:
-            earlier = before.generation.seconds_taken
-            taken = {stage: s + earlier.get(stage, 0.0) for stage, s in generation.seconds_taken.items()}
-            best = generation if best_of(tries) == len(before.tries) else before.generation
+        tries = (*(earlier.tries if earlier else ()), latest)
+        if earlier:
+            taken_before = earlier.generation.seconds_taken
+            taken = {stage: s + taken_before.get(stage, 0.0) for stage, s in generation.seconds_taken.items()}
+            best = generation if best_of(tries) == len(earlier.tries) else earlier.generation
             generation = dataclasses.replace(best, seconds_taken=taken)  # of all tries
         outcome = Outcome(generation, tries)
         first, settings = self.first_try(index), self.recipe.settings_of(segment)
@@ -139,7 +143,7 @@ class ClipState:
         return outcome
 
     def finish(self, index: int, outcome: Outcome) -> None:
-        """Note what a prepared segment has become. Those that waited for it may be ready now."""
+        """Record the outcome of a prepared segment, and make the segments READY that waited for it alone."""
         state, silent = self._states[index], outcome.generation.silent
         state.history_sizes = HistorySizes.of(self.prepare(index).history)
         state.segment, state.outcome = None, outcome
@@ -149,8 +153,8 @@ class ClipState:
         knew_start = self._starting_known(len(self._states))
         if not silent:
             state.voice = outcome.generation.voice
-            self._first_voiced, before = min(self._first_voiced, index), self._first_voiced
-            self._forget_voice(before)
+            self._first_voiced, previous = min(self._first_voiced, index), self._first_voiced
+            self._forget_voice(previous)
         while self._first_open < len(self._states) and self._states[self._first_open].finished:
             self._first_open += 1
         knows_start = self._starting_known(len(self._states))
@@ -160,7 +164,7 @@ class ClipState:
         self._forget_voice(index)
 
     def take_finished(self) -> Iterator[FinishedSegment]:
-        """The finished segments whose turn has come, none or several. Nothing of their sound is kept."""
+        """Yield the finished segments that come next in the clip, none or several, and release their audio."""
         while not self.complete and (state := self._states[self._stitcher.n_placed]).finished:
             assert state.outcome is not None and state.history_sizes is not None
             (generation, tries, recalled), history_sizes = state.outcome, state.history_sizes
@@ -168,7 +172,7 @@ class ClipState:
             yield self._stitcher.place(generation, tries, history_sizes, recalled)
 
     def to_clip(self) -> Clip:
-        """The clip, once it is complete. Raises TextError if none of its segments has a sound."""
+        """The clip, once it is complete. Raises TextError if all of its segments are silent."""
         return self._stitcher.to_clip(self.recipe.voice, self.recipe.spoken)
 
     def _faults(self, segment: Segment, generation: Generation) -> dict[str, float] | None:
@@ -181,13 +185,13 @@ class ClipState:
         checks = self.recipe.checks
         return 0 if checks is None or self.plan.segments[index].settled else checks.retries
 
-    # ---- which voices a segment's history is made of ----
+    # ---- the history of a segment ----
 
     def _weights(self, index: int) -> Weights:
         return self.recipe.rule.weights(index, wordless=not self.plan.segments[index].text)
 
     def _update(self, indexes: Sequence[int]) -> None:
-        """Make those of these WAITING segments READY whose history is known by now."""
+        """Of these segments, make the WAITING ones READY whose history is known now."""
         for index in indexes:
             is_waiting = index < len(self._states) and self._states[index].status is SegmentStatus.WAITING
             if is_waiting and self._history_known(index):
@@ -195,6 +199,7 @@ class ClipState:
                 insort(self._ready, index)
 
     def _history_known(self, index: int) -> bool:
+        """Whether all segments that the history of segment `index` depends on are finished."""
         if index == 0:
             return True
         weights = self._weights(index)
@@ -211,11 +216,11 @@ class ClipState:
         return weights.of_previous or self.recipe.function is not None
 
     def _starting_known(self, index: int) -> bool:
-        """Whether no open segment can still become the starting voice of segment `index`."""
+        """Whether the starting voice of segment `index` is final: no unfinished segment can become it."""
         return self.recipe.has_starting_voice or self._first_open >= min(index, self._first_voiced)
 
     def _starting(self, index: int) -> Voice | None:
-        """The given voice, else that of the first segment before `index` that has a sound."""
+        """The starting voice of segment `index`: the given one, else that of the first earlier segment that is not silent."""
         if self.recipe.has_starting_voice:
             return self.recipe.voice
         return self._states[self._first_voiced].voice if self._first_voiced < index else None
@@ -226,7 +231,7 @@ class ClipState:
         weights = self._weights(index)
         wanted: Weights | Voice = weights
         if self.recipe.function is not None:
-            wanted = ask(self.recipe.function, self._context(index, starting, weights))
+            wanted = ask(self.recipe.function, self._context(index, starting, weights))  # the user's function decides
         if isinstance(wanted, Voice):
             starting, wanted = wanted, Weights()
         return wanted.history(starting, previous or starting, self.recipe.engine.spec)
@@ -241,12 +246,14 @@ class ClipState:
             len(plan.segments),
             plan.segments[index].text,
             starting and starting.read_only(),
-            [voice.read_only() for voice in voices if voice],  # one after the other where a function is asked
+            [
+                voice.read_only() for voice in voices if voice
+            ],  # all earlier ones: with a function, segments run one after the other
             weights,
         )
 
     def _forget_voice(self, index: int) -> None:
-        """Drop the voice of a segment that is in no open segment's history. A user's function is given all of them."""
+        """Drop the voice of a segment that no unfinished segment's history can need. A user's function gets all of them."""
         if not 0 <= index < len(self._states) or self.recipe.function is not None:
             return
         is_start = index == self._first_voiced and not self.recipe.has_starting_voice

@@ -21,7 +21,7 @@ from .takes import Try, best_of
 
 
 class HistorySizes(NamedTuple):
-    """The sizes of the history that a segment went on from."""
+    """The sizes of a segment's history."""
 
     semantic_tokens: int = 0
     coarse_frames: int = 0
@@ -34,7 +34,7 @@ class HistorySizes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRecord:
-    """What is kept of a finished segment in memory, without its sound and its tokens."""
+    """The facts about a finished segment that stay in memory, without its audio and tokens."""
 
     span: Span
     semantic_tokens: int
@@ -44,57 +44,57 @@ class SegmentRecord:
     seconds_taken: Mapping[str, float]  # per stage
     statistics: Statistics | None
     tries: tuple[Try, ...]
-    recalled: bool = False  # whether an earlier run has made it, and took those seconds
+    recalled: bool = False  # whether an earlier run generated it, and took `seconds_taken`
 
     @property
     def kept(self) -> Try:
-        """The try whose sound this is."""
+        """The best try, whose audio is in the clip."""
         return self.tries[best_of(self.tries)]
 
     @property
     def seconds(self) -> float:
-        """Length of its sound."""
+        """Length of the segment's audio in seconds."""
         return (self.span.stop - self.span.start) / c.SAMPLE_RATE
 
 
 @dataclass(frozen=True, eq=False)
 class FinishedSegment:
-    """The next segment of a clip, in the order of the text."""
+    """A finished segment of a clip. Segments are yielded in the order of the text."""
 
     plan: ClipPlan
     index: int
     generation: Generation
-    sound: np.ndarray  # (samples,) what it adds to the clip: the pause before it and its own sound, with the gain
+    sound: np.ndarray  # (samples,) what it adds to the clip: the pause before it and its audio, with the gain applied
     record: SegmentRecord
 
     @property
     def text(self) -> str:
-        """The text that it speaks; empty where it continues its history without words."""
+        """The text of the segment; empty if it continues its history without words."""
         return self.plan.segments[self.index].text
 
     @property
     def audio(self) -> np.ndarray:
-        """Its own sound without the pause before it, float32 (samples,) at 24 kHz."""
+        """The audio without the pause before it, float32 (samples,) at 24 kHz."""
         return self.sound[len(self.sound) - (self.record.span.stop - self.record.span.start) :]
 
     @property
     def voice(self) -> Voice:
-        """Its tokens, as a voice for other texts."""
+        """The tokens of the segment, as a voice for other texts."""
         return self.generation.voice
 
     @property
     def start(self) -> float:
-        """Where its own sound begins in the clip, in seconds."""
+        """Where `audio` begins in the clip, in seconds."""
         return self.record.span.start / c.SAMPLE_RATE
 
     @property
     def end(self) -> float:
-        """Where its sound ends in the clip, in seconds."""
+        """Where `audio` ends in the clip, in seconds."""
         return self.record.span.stop / c.SAMPLE_RATE
 
     @property
     def faults(self) -> Mapping[str, float]:
-        """What the checks found in the kept try, by name; empty where nothing was found or nobody looked."""
+        """The faults of the kept try, {name: measured value}; empty without faults or without checks."""
         return self.record.kept.faults or {}
 
     def __repr__(self) -> str:
@@ -103,49 +103,51 @@ class FinishedSegment:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A finished clip without its sound and tokens: each segment adds a few hundred bytes."""
+    """A finished clip, without audio and tokens: each segment adds only a few hundred bytes."""
 
     plan: ClipPlan
     segments: Sequence[SegmentRecord]
-    audio_sha256: str  # of its float32 samples, little-endian
-    voice: Voice | None  # its first segments, as many as fill the longest history window; None if too short for one
+    audio_sha256: str  # of the float32 samples, little-endian
+    voice: (
+        Voice | None
+    )  # of as many first segments as fill the longest history window; None if they are too short for a voice
     starting_voice: Voice | None  # the given one
-    spoken_voice: Voice | None  # whose tokens it speaks
-    path: Path | None = None  # of the audio file, where it was written
-    level: Level | None = None  # of that file
+    spoken_voice: Voice | None  # whose semantic tokens it speaks in place of a text
+    path: Path | None = None  # of the audio file; None if none was written
+    level: Level | None = None  # loudness of that file
 
     @property
     def seconds(self) -> float:
-        """Length of its sound."""
+        """Length of the clip in seconds."""
         return self.segments[-1].span.stop / c.SAMPLE_RATE
 
     @property
     def seconds_taken(self) -> float:
-        """Seconds of work: each segment's share of its batches, in whichever run it was made."""
+        """Seconds of computation: each segment's share of its batches, in this run or an earlier one."""
         return sum(sum(segment.seconds_taken.values()) for segment in self.segments)
 
     @property
     def seconds_taken_now(self) -> float:
-        """Seconds of work of this run: without the segments that an earlier one has made."""
+        """Seconds of computation in this run: without the segments that an earlier run generated."""
         return sum(sum(segment.seconds_taken.values()) for segment in self.segments if not segment.recalled)
 
 
 @dataclass(frozen=True)
 class FailedClip:
-    """A clip that could not be made; other clips of the run are not affected."""
+    """A clip that failed, and why; other clips of the run are not affected."""
 
     plan: ClipPlan
     error: BarkError
 
 
 class ClipWriter(Protocol):
-    """Writes the files of one clip while it is made. All methods but `discard` raise OutputError."""
+    """Writes the files of one clip while it is generated. All methods but `discard` raise OutputError."""
 
     def add(self, segment: FinishedSegment) -> None:
         """Write the next segment."""
 
     def finish(self, clip: Clip) -> Clip:
-        """Complete all files and give them their names; the clip with the path and level of the audio."""
+        """Complete all files and give them their final names. Returns the clip with the path and level of its audio."""
 
     def discard(self) -> None:
-        """Remove what has not got its name. Raises nothing, also after `finish`."""
+        """Remove the files that do not have their final names yet. Raises nothing, also after `finish`."""

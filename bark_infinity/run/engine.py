@@ -1,4 +1,4 @@
-"""What a run asks of a model, so that other engines than a loaded `Bark` can make its segments."""
+"""The interface between a run and a model, so that engines other than a loaded `Bark` can generate segments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..voices.history import History
 
 
 class Engine(Protocol):
-    """Makes segments: a loaded `Bark`, a test's fake, or machines that share the work."""
+    """Generates segments: a loaded `Bark`, a fake for tests, or a cluster."""
 
     @property
     def name(self) -> str:
@@ -25,10 +25,10 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> str:
-        """A fingerprint of weights, precision and device type: the same one gives the same tokens."""
+        """A fingerprint of weights, precision and device type; engines with equal fingerprints generate equal tokens."""
 
     def describe_stages(self) -> Mapping[str, Mapping[str, str]]:
-        """For each stage where its weights came from, their dtype and their device, for the manifest."""
+        """For each stage, the source of its weights, their dtype and their device, for the manifest."""
 
     def encode(self, text: str) -> list[int]:
         """WordPiece ids of a text. Raises TextError if the model can read none of it."""
@@ -37,16 +37,16 @@ class Engine(Protocol):
         """Raise VoiceError for a history with tokens that the model does not have."""
 
     def rows_at_once(self, settings: Settings) -> int:
-        """How many segments fit into memory side by side."""
+        """How many segments fit into memory in one batch."""
 
     def stream(
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
     ) -> Generator[tuple[int, Generation], None, None]:
-        """The index in `segments` and the generation of each, as soon as it is finished, in any order.
+        """Yield (index in `segments`, generation) for each segment as soon as it is finished, in any order.
 
-        Closing the generator ends the work on the others. A segment's tokens do not depend on other segments. `settings`
-        hold for segments without settings of their own.
+        Closing the generator stops the remaining segments. A segment's tokens do not depend on the other segments.
+        `settings` apply to segments without settings of their own. `rows`: the batch size; None: `rows_at_once`.
         """
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Codes (8, frames) of several segments to float32 samples (frames * 320,) at 24 kHz each."""
+        """Decode the codes (8, frames) of each segment to float32 samples (frames * 320,) at 24 kHz."""

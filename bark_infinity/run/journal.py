@@ -1,11 +1,11 @@
-"""The journal of a run, by which it is resumed: a hidden file for each run, a folder `<clip>.partial` for each unfinished clip.
+"""The journal of a run, from which it is resumed: a hidden file per run, and a folder `<clip>.partial` per unfinished clip.
 
-A run's file has a line for its drawn seed and one for each finished clip. A clip's folder has the tokens of its finished
-segments, each in a file named by all that shaped it, and beside them what is still being written. Whoever is at work on a
-file or folder holds its lock; a process that is gone holds none.
+A run's file is JSON lines: one with the drawn seed, then one for each finished clip. A clip's folder has the tokens of
+its finished segments, each in a file named by the fingerprint of its inputs, and the output files that are not complete.
+The process that works on such a file or folder holds its lock; the system releases the lock when the process ends.
 
-Output folders are the user's: a folder is taken for ours, and may be removed, only if the marker stands in its lock file.
-It is there before the folder has its name, and the last file to go.
+Output folders belong to the user, so a folder is used or removed only if its lock file holds our marker. The marker is
+written before the folder gets its name, and removed last.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ from .planning import ClipPlan
 FORMAT_VERSION = 1
 _RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
 _RUN_NAME = re.compile(r"\.run-[0-9a-f]{16}\.jsonl")
-_MAX_BYTES = 100_000_000  # of a run's file: a million clips
+_MAX_BYTES = 100_000_000  # most that is read of a run's file: a million clips
 _PLAN, _LOCK = "plan.json", "lock"
 _MARKER = b"bark_infinity: the tokens of a clip that is not finished\n"  # in the lock file of a clip's folder
 _HIDDEN_NAME = re.compile(rf"\.bark-infinity-[0-9a-f]{{16}}{re.escape(PARTIAL_SUFFIX)}")  # being created or removed
-_ABOUT = "about"  # the array of a kept segment that has JSON
+_ABOUT = "about"  # the array in a segment's file that holds JSON
 
 
 @dataclass(frozen=True, eq=False)
 class KeptSegment:
-    """The tokens of a finished segment, and what else is kept of it: counts, faults and seconds by name."""
+    """A segment saved in the journal: its tokens, and `about`: counts, tries and seconds by name."""
 
     voice: Voice
     about: Mapping[str, Any]  # parsed JSON, which may come from a damaged file
@@ -69,12 +69,12 @@ class ClipJournal:
         self.folder, self._lock = folder, lock
         self._segments, self._naming = folder / "segments", folder / "naming.json"
         self.work = folder / "writing"
-        """For what is still being written: empty at first."""
+        """The folder for output files that are not complete; empty at first."""
 
     @classmethod
     def create(cls, folder: Path) -> ClipJournal:
-        """A new folder. Raises FileExistsError where the name is taken, OSError."""
-        while True:  # again if another process has taken it for one that was left, and removed it
+        """Create a new folder and lock it. Raises FileExistsError if the name is taken, OSError."""
+        while True:  # again if another process mistook the folder for an abandoned one and removed it
             hidden = _hidden_name(folder.parent)
             hidden.mkdir(parents=True)
             with contextlib.suppress(FileNotFoundError):
@@ -85,14 +85,14 @@ class ClipJournal:
 
     @classmethod
     def claim(cls, folder: Path) -> ClipJournal | None:
-        """Take a folder that an earlier process left; None if it is not ours, or another process is at work on it."""
-        with contextlib.suppress(FileNotFoundError):  # its owner has just removed it
+        """Lock a folder that an earlier process left; None if it is not ours or another process has locked it."""
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
             if _is_ours(folder) and (lock := open_locked(folder / _LOCK)):
                 return cls(folder, lock)
         return None
 
     def begin(self, about: Mapping[str, object]) -> None:
-        """Note whose it is, and make room for what is written now."""
+        """Record which clip the folder belongs to (`about`), and empty the work folder."""
         with errors_naming(self.folder):
             self._clear()
             self._segments.mkdir(exist_ok=True)
@@ -101,24 +101,24 @@ class ClipJournal:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What `begin` noted; empty before that."""
+        """What `begin` recorded; empty before that."""
         return _read_json(self.folder / _PLAN)
 
     def kept(self) -> int:
-        """Finished segments, usable or not."""
+        """The number of saved segments, including damaged ones."""
         with contextlib.suppress(OSError):
             return sum(name.endswith(".npz") for name in os.listdir(self._segments))
         return 0
 
     def keep(self, key: str, segment: KeptSegment) -> None:
-        """Save a finished segment; it is on the disk when this returns."""
+        """Save a finished segment under `key`; it is on the disk when this returns."""
         about = np.frombuffer(json.dumps(segment.about).encode(), np.uint8)
-        # Any: for mypy one of them may be NumPy's own argument, a bool
+        # Any, because mypy takes one of these keywords for `savez_compressed`'s own bool argument
         arrays: dict[str, Any] = segment.voice.prompts() | {_ABOUT: about}
         write_whole(self._segments / f"{key}.npz", lambda file: np.savez_compressed(file, **arrays))
 
     def recall(self, key: str) -> KeptSegment | None:
-        """A segment that was kept under this key; None if there is none, or none that is whole."""
+        """The segment saved under `key`; None if there is none or it is damaged."""
         path = self._segments / f"{key}.npz"
         if not path.exists():
             return None
@@ -126,12 +126,12 @@ class ClipJournal:
             arrays = read_npz(path, (*VOICE_ARRAYS, _ABOUT))
             about = json.loads(arrays.pop(_ABOUT).tobytes())
             voice = Voice(*(usable_tokens(name, arrays[name]) for name in VOICE_ARRAYS))
-        except (VoiceError, KeyError, ValueError, RecursionError):  # damaged: it is made again
+        except (VoiceError, KeyError, ValueError, RecursionError):  # damaged: it is generated again
             return None
         return KeptSegment(voice, about) if isinstance(about, dict) else None
 
     def name(self, moves: Sequence[tuple[Path, Path]]) -> None:
-        """Give the finished files of the work folder their names, all or none, even if the process ends in between.
+        """Move finished files from the work folder to their final names: all or none, even if the process is killed meanwhile.
 
         Raises FileExistsError, OSError.
         """
@@ -144,7 +144,7 @@ class ClipJournal:
         sync_folder(self.folder.parent)
 
     def named(self) -> Path | None:
-        """Where the clip is, if its process ended while it gave the files their names; the last of them get theirs."""
+        """The clip's audio file, if its process was killed in `name`; completes the remaining moves. None otherwise."""
         names = _read_json(self._naming).get("moves") or []
         moves = [(_inside(self.work, hidden), _inside(self.folder.parent, name)) for hidden, name in names]
         open_moves = [(hidden, path) for hidden, path in moves if not _is_moved(hidden, path)]
@@ -155,18 +155,18 @@ class ClipJournal:
         return moves[0][1]
 
     def remove(self) -> None:
-        """Leave nothing of it."""
-        gone = _hidden_name(self.folder.parent)
+        """Delete the folder and release its lock."""
+        hidden = _hidden_name(self.folder.parent)
         try:
-            os.rename(self.folder, gone)  # first, so that other processes find all of it or nothing
-        except OSError:  # Windows renames no folder with an open file
-            gone = self.folder
+            os.rename(self.folder, hidden)  # first, so that other processes find all of it or nothing
+        except OSError:  # Windows cannot rename a folder with an open file
+            hidden = self.folder
         self._lock.close()
-        _remove_folder(gone)
+        _remove_folder(hidden)
 
     def leave(self) -> None:
-        """Release it, so that a later run can resume it; without a finished segment it is removed."""
-        if self.named() is None:  # else it is finished, and the run was stopped before it could be noted
+        """Release the lock, so that a later run can resume the clip. A folder without a saved segment is removed."""
+        if self.named() is None:  # else the clip is finished, but the run was stopped before it could record that
             if not self.kept():
                 self.remove()
                 return
@@ -174,13 +174,14 @@ class ClipJournal:
         self._lock.close()
 
     def _clear(self) -> None:
+        """Remove incomplete output files."""
         with contextlib.suppress(OSError):
             self._naming.unlink()
         shutil.rmtree(self.work, ignore_errors=True)
 
 
 def usable_tokens(name: str, tokens: np.ndarray) -> np.ndarray:
-    """Tokens of a voice, of any length. Raises ValueError for what are none."""
+    """The array `name` of a voice, of any length, as int64. Raises ValueError for a wrong shape, type or value."""
     dimensions, rows, n_ids, _ = VOICE_ARRAYS[name]
     if tokens.ndim != dimensions or (rows and len(tokens) != rows) or tokens.dtype.kind not in "iu":
         raise ValueError(f"{name} has the shape {tokens.shape}")
@@ -190,14 +191,14 @@ def usable_tokens(name: str, tokens: np.ndarray) -> np.ndarray:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A file of a folder. Raises ValueError for a name that leads elsewhere."""
+    """The path of a file in a folder. Raises ValueError for a name that leads elsewhere."""
     if name in ("", ".", "..") or name != Path(name).name:
         raise ValueError(f"{name} is no name of a file")
     return folder / name
 
 
 def _is_moved(hidden: Path, path: Path) -> bool:
-    """Whether a file has its name; one that has both (its process ended just then) keeps that alone."""
+    """Whether a file has its final name. If it has both names (its process was killed just then), the hidden one is removed."""
     with contextlib.suppress(OSError):
         if os.path.samefile(hidden, path):
             hidden.unlink()
@@ -208,28 +209,30 @@ class RunJournal:
     """The file of a run, locked by this process, and the folders of its clips. Methods that write raise OutputError."""
 
     def __init__(self, path: Path, file: BinaryIO | None, key: Callable[[ClipPlan], str], seed: int = 0):
-        """`key`: of everything that shapes the files of a clip. `seed`: the drawn one."""
+        """`key`: digests everything that the files of a clip depend on. `seed`: the drawn seed of the run."""
         self._path, self._file, self._key, self.seed = path, file, key, seed
-        self._open: dict[tuple[int, int], ClipJournal] = {}  # of clips that are being made, by prompt and take
-        self._left: dict[tuple[int, int], ClipJournal] = {}  # by an earlier process, by prompt and take
-        self._folders: set[Path] = set()  # of all clips that were not finished when they were found or begun
-        self._done: dict[str, Path] = {}  # finished clips, by their keys
+        self._open: dict[tuple[int, int], ClipJournal] = {}  # clips in progress, by prompt and take
+        self._left: dict[
+            tuple[int, int], ClipJournal
+        ] = {}  # unfinished clips of an earlier process, by prompt and take
+        self._folders: set[Path] = set()  # of all clips that were unfinished when this run found or began them
+        self._done: dict[str, Path] = {}  # audio files of finished clips, by key
 
     @classmethod
     def start(cls, folder: Path, key: Callable[[ClipPlan], str], seed: int) -> RunJournal:
-        """A new run, whose drawn seed is `seed`. Its file is made with its first clip, and the folder if it is missing."""
+        """A new run with the drawn seed `seed`. Its file, and the folder if it is missing, are created with the first clip."""
         return cls(folder / f"{_RUN_PREFIX}{secrets.token_hex(8)}{_RUN_SUFFIX}", None, key, seed)
 
     @classmethod
     def unfinished(cls, folder: Path, key: Callable[[ClipPlan], str]) -> Iterator[RunJournal]:
-        """Runs of a folder that ended before they were done, the latest first; those that no other process has resumed.
+        """Yield the unfinished runs of a folder that no other process works on, the latest first.
 
-        The caller lets go of each, or goes on with it.
+        The caller resumes or closes each.
         """
         _sweep(folder)
         paths = [path for path in folder.glob(f"{_RUN_PREFIX}*") if _RUN_NAME.fullmatch(path.name) and path.is_file()]
         for path in sorted(paths, key=_changed, reverse=True):
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # another's, or damaged
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # not ours, or damaged
                 if file := open_locked(path):
                     journal = cls(path, file, key)
                     try:
@@ -241,26 +244,26 @@ class RunJournal:
 
     @property
     def own_stems(self) -> set[str]:
-        """Names of its finished clips, without suffix."""
+        """File names of the run's finished clips, without suffix."""
         return {path.name.removesuffix(path.suffix) for path in self._done.values()}
 
     def belongs_to(self, plans: Sequence[ClipPlan]) -> bool:
-        """Whether at least half of what is finished would be made again by these plans."""
-        again = sum(self._key(plan) in self._done for plan in plans)
-        again += sum(_is_same(self._left[place], plan) for plan in plans if (place := _place(plan)) in self._left)
-        return 0 < again >= (len(self._done) + len(self._left)) / 2
+        """Whether these plans contain at least half of the run's clips, finished or not."""
+        n_common = sum(self._key(plan) in self._done for plan in plans)
+        n_common += sum(_is_same(self._left[place], plan) for plan in plans if (place := _place(plan)) in self._left)
+        return 0 < n_common >= (len(self._done) + len(self._left)) / 2
 
     def done(self, plan: ClipPlan) -> Path | None:
-        """Where the clip is, if it is finished."""
+        """The audio file of the clip if it is finished, else None."""
         return self._done.get(self._key(plan))
 
     def kept(self, plan: ClipPlan) -> int:
-        """Segments of the clip that an earlier run has finished; 0 if it has finished the clip."""
+        """The number of segments that an earlier run has saved of an unfinished clip; 0 for a finished one."""
         left = self._left.get(_place(plan))
         return min(left.kept(), len(plan.segments)) if left else 0
 
     def clip(self, plan: ClipPlan) -> ClipJournal:
-        """The folder of a clip, its own until it is finished or given up."""
+        """The folder of a clip; created or taken over at the first call, released by `finished` and `given_up`."""
         place = _place(plan)
         if place not in self._open:
             if self._file is None:
@@ -275,17 +278,17 @@ class RunJournal:
         return self._open[place]
 
     def finished(self, plan: ClipPlan, path: Path) -> None:
-        """Note a finished clip, whose files have their names."""
+        """Record a clip whose files have their final names, and remove its folder. `path`: its audio file."""
         self._note_done(self._key(plan), path)
         self._open.pop(_place(plan)).remove()
 
     def given_up(self, plan: ClipPlan, for_good: bool) -> None:
-        """Release a clip that failed: with its finished segments, or `for_good` with nothing."""
+        """Release a clip that failed. Its saved segments stay for a later run, unless `for_good`."""
         if clip := self._open.pop(_place(plan), None):
             clip.remove() if for_good else clip.leave()
 
     def close(self, complete: bool) -> None:
-        """Release the run. Its file is removed if it is complete, or if there is nothing to resume."""
+        """Release all locks. The run's file is removed if the run is complete or there is nothing to resume."""
         clips = [*self._open.values(), *self._left.values()]
         for clip in clips:
             clip.remove() if complete else clip.leave()
@@ -306,20 +309,20 @@ class RunJournal:
         self._done[key] = path
 
     def _add(self, line: Mapping[str, object]) -> None:
-        assert self._file is not None  # it is made with the first clip
+        assert self._file is not None  # `clip` has created it
         with errors_naming(self._path):
             self._file.write(json.dumps(line).encode() + b"\n")
             to_disk(self._file)
 
     def _read(self, file: BinaryIO) -> None:
-        """What the file and the folders of an earlier process say. Raises ValueError, TypeError, KeyError, OSError."""
+        """Read the file and the clip folders of an earlier process. Raises ValueError, TypeError, KeyError, OSError."""
         file.seek(0)
         first, *lines = file.read(_MAX_BYTES).split(b"\n")
         content = json.loads(first)
         self.seed = content["seed"]
         if content["format"] != FORMAT_VERSION or type(self.seed) is not int or not 0 <= self.seed <= MAX_SEED:
             raise ValueError("no run of this version")
-        if lines and lines[-1]:  # cut off: what is noted next is not to stand behind it in its line
+        if lines and lines[-1]:  # the last line was cut off: the next one must not be appended to it
             file.write(b"\n")
         folder = self._path.parent
         for line in lines:
@@ -334,6 +337,7 @@ class RunJournal:
                 self._take(clip, about)
 
     def _take(self, clip: ClipJournal, about: Mapping[str, Any]) -> None:
+        """Take over a clip's folder from an earlier process."""
         prompt, take = about["place"]
         if path := clip.named():
             self._note_done(str(about["key"]), path)
@@ -349,12 +353,12 @@ def _place(plan: ClipPlan) -> tuple[int, int]:
 
 def _segment_digests(plan: ClipPlan) -> list[str]:
     """A short digest of the text and the seeds of each segment."""
-    said = (repr((segment.text, segment.seeds)) for segment in plan.segments)
-    return [hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16] for text in said]
+    contents = (repr((segment.text, segment.seeds)) for segment in plan.segments)
+    return [hashlib.sha256(content.encode(errors="replace")).hexdigest()[:16] for content in contents]
 
 
 def _is_same(clip: ClipJournal, plan: ClipPlan) -> bool:
-    """Whether at least half of the segments of the clip are those of the plan."""
+    """Whether the plan has at least half of the segments of the clip."""
     before = clip.about.get("segments")
     if not isinstance(before, list) or not all(isinstance(digest, str) for digest in before):
         return False
@@ -362,7 +366,7 @@ def _is_same(clip: ClipJournal, plan: ClipPlan) -> bool:
 
 
 def _new_folder(folder: Path, stem: str) -> ClipJournal:
-    """A folder for a clip that no other clip has. Raises OSError."""
+    """Create a folder for a clip, with a number in its name if another clip has that name. Raises OSError."""
     for name in numbered(stem):
         with contextlib.suppress(FileExistsError):
             return ClipJournal.create(folder / f"{name}{PARTIAL_SUFFIX}")
@@ -370,12 +374,12 @@ def _new_folder(folder: Path, stem: str) -> ClipJournal:
 
 
 def _hidden_name(folder: Path) -> Path:
-    """A name for a clip's folder while it is created or removed."""
+    """A random name for a clip's folder while it is created or removed."""
     return folder / f".bark-infinity-{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
 
 
 def _rename_folder_to_new(hidden: Path, folder: Path) -> None:
-    """Rename, or remove it and raise FileExistsError where the name is taken."""
+    """Rename `hidden` to `folder`; if that fails, remove `hidden` and raise OSError (FileExistsError if the name is taken)."""
     try:
         if os.path.lexists(folder):
             raise FileExistsError(folder)
@@ -388,7 +392,7 @@ def _rename_folder_to_new(hidden: Path, folder: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder, and no link to one, has our marker."""
+    """Whether a path is a folder, not a link to one, with our marker in its lock file."""
     with contextlib.suppress(OSError):
         if stat.S_ISDIR(folder.lstat().st_mode) and stat.S_ISREG((folder / _LOCK).lstat().st_mode):
             with open(folder / _LOCK, "rb") as file:
@@ -397,7 +401,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _remove_folder(folder: Path) -> None:
-    """Remove a folder of ours, its marker last: what a kill leaves of it is still known as ours. Raises nothing."""
+    """Remove a folder of ours, its marker last, so that a rest after a kill is still known as ours. Raises nothing."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):
@@ -410,7 +414,7 @@ def _remove_folder(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove folders that a process left while it was creating or removing them."""
+    """Remove what killed processes left: temporary files, and clip folders that were being created or removed."""
     remove_stale_temporaries(folder)
     for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
         hidden = _HIDDEN_NAME.fullmatch(path.name) is not None
@@ -422,13 +426,14 @@ def _sweep(folder: Path) -> None:
 
 
 def _remove_markerless(hidden: Path) -> None:
-    """Remove a folder that was left before its marker was written, or after it was removed. Raises OSError."""
+    """Remove a folder whose process was killed before it wrote the marker or after it removed it. Raises OSError."""
     if os.listdir(hidden) == [_LOCK] and (hidden / _LOCK).stat().st_size == 0:
         os.unlink(hidden / _LOCK)
     os.rmdir(hidden)  # only if it is empty
 
 
 def _changed(path: Path) -> float:
+    """The time of the last change in seconds; 0 if the file is gone."""
     with contextlib.suppress(OSError):
         return path.stat().st_mtime
     return 0.0
@@ -439,7 +444,7 @@ def _write_json(path: Path, content: Mapping[str, object]) -> None:
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
-    """The object in a file; an empty one where there is none that is whole."""
+    """The JSON object in a file; empty if the file is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         with open(path, "rb") as file:
             content = json.loads(file.read(_MAX_BYTES))

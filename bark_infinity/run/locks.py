@@ -1,4 +1,4 @@
-"""Locks on files, for runs in one folder at once. A lock ends with its process, however that ends."""
+"""File locks between runs that use the same folder. The system releases a lock when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-# of folders on some networks, where no run is kept out of another's
+# Errors of network file systems without locks; runs there are not protected from each other.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-_LOCKED_BYTE = 2**30  # beyond whatever is written, for Windows keeps others from reading what is locked
+_LOCKED_BYTE = 2**30  # beyond the end of the content, because Windows keeps others from reading locked bytes
 
 
 def open_locked(path: Path) -> BinaryIO | None:
-    """A file open for reading and for writing at its end, locked until it is closed; None if another process has it.
+    """Open a file for reading and appending, locked until it is closed; None if another process holds the lock.
 
-    It is made where it is missing; its folder must be there. Where the file system has no locks it is open without one.
-    Raises OSError.
+    Creates the file if it is missing; its folder must exist. On a file system without locks the file is opened without
+    one. Raises OSError.
     """
     while True:
         file = open(path, "a+b")  # noqa: SIM115
@@ -43,12 +43,13 @@ def open_locked(path: Path) -> BinaryIO | None:
             if error.errno not in _NO_LOCKS:
                 file.close()
                 raise
-        if _is_there(file, path):
+        if _is_same_file(file, path):
             return file
-        file.close()  # whoever had it has removed it in the meantime
+        file.close()  # the process that held the lock has removed the file in the meantime
 
 
-def _is_there(file: BinaryIO, path: Path) -> bool:
+def _is_same_file(file: BinaryIO, path: Path) -> bool:
+    """Whether `path` still leads to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:

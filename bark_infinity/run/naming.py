@@ -1,4 +1,4 @@
-"""File names of clips: of any text, in order, free in the folder."""
+"""File names of clips: made from any text, sorted as the clips are, and not taken in the output folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _VOICE_BYTES_IN_NAME = 40
 def clip_stems(
     clips: Sequence[tuple[str, int, int, int]], n_prompts: int, options: Options, own: Container[str] = ()
 ) -> list[str]:
-    """A free name, without suffix, for each clip of a run: its text, the index of its prompt, its take, its seed.
+    """A free file name, without suffix, for each clip of a run.
 
-    `own`: names that clips of this run have already. Names sort in the order of the clips: where there are several
-    prompts they begin with the prompt's number.
+    `clips`: text, index of the prompt, index of the take and seed of each. `own`: names in the folder that belong to
+    clips of this run, and so count as free. Names sort in the order of the clips: with several prompts they begin with
+    the prompt's number.
     """
     free = _FreeNames(Path(options.output_dir), own)
     bases = [_base(text, prompt, n_prompts, take, seed, options) for text, prompt, take, seed in clips]
-    alike = Counter(bases)
-    return [free.take(base, len(str(alike[base] - 1))) for base in bases]
+    n_clips = Counter(bases)
+    return [free.take(base, len(str(n_clips[base] - 1))) for base in bases]
 
 
 def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options: Options) -> str:
@@ -49,7 +50,7 @@ def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options:
 
 
 def _beginning(text: str) -> str:
-    """Some words from the start of a text."""
+    """The first words of a text, up to `_TEXT_CHARACTERS_IN_NAME` characters."""
     words = " ".join(text.split())
     if len(words) <= _TEXT_CHARACTERS_IN_NAME:
         return words
@@ -61,10 +62,11 @@ class _FreeNames:
 
     def __init__(self, folder: Path, own: Container[str]):
         self._taken = {stem.casefold() for stem in taken_stems(folder) if stem not in own}
-        self._numbers: dict[str, Iterator[str]] = {}  # the next numbers for clips of the same name
+        self._candidates: dict[str, Iterator[str]] = {}  # by base name, the numbered names not tried yet
 
     def take(self, base: str, digits: int) -> str:
-        candidates = self._numbers.setdefault(base, numbered(base, digits))
+        """The first free name of `base`, `base_1`, `base_2`, ...; it is taken from then on."""
+        candidates = self._candidates.setdefault(base, numbered(base, digits))
         stem = next(stem for stem in candidates if stem.casefold() not in self._taken)
         self._taken.add(stem.casefold())
         return stem
@@ -74,7 +76,7 @@ def taken_stems(folder: Path) -> Iterator[str]:
     """The names of all results in a folder, without suffix."""
     try:
         names = os.listdir(folder)
-    except OSError:  # not there yet, or never: writing to it will report that
+    except OSError:  # missing, or not readable: writing to it will report that
         return
     for name in names:
         for suffix in RESULT_SUFFIXES:
@@ -83,7 +85,7 @@ def taken_stems(folder: Path) -> Iterator[str]:
 
 
 def numbered(stem: str, digits: int = 1) -> Iterator[str]:
-    """`stem`, `stem_1`, `stem_2`, ...; with as many digits as sort them."""
+    """`stem`, `stem_1`, `stem_2`, ...; numbers are padded with zeros to `digits` digits."""
     yield stem
     number = 1
     while True:

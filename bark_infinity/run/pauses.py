@@ -1,4 +1,4 @@
-"""The silence behind a segment: what kind of place it is at, and how long it lasts."""
+"""The silence after a segment: its kind and its length."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PAUSE_KINDS: tuple[PauseKind, ...] = get_args(PauseKind)
 
 @dataclass(frozen=True)
 class Pause:
-    """The silence behind a segment, before the next one of the same clip."""
+    """The silence between a segment and the next one of the same clip."""
 
     kind: PauseKind = "segment"
     seconds: float = 0.25
 
     @classmethod
     def of(cls, kind: PauseKind, options: Options) -> Pause:
-        """As long as the options want it; a pause of a higher kind is never shorter than one of a lower."""
+        """A pause of this kind, as long as the options say, but never shorter than one of a lower kind."""
         seconds = options.add_silence_between_segments
         if kind != "segment":
             seconds = max(seconds, options.add_silence_between_paragraphs)
@@ -31,7 +31,7 @@ class Pause:
 
 
 def kind_of_break(end: Break) -> PauseKind:
-    """What kind of pause a break in the text makes."""
+    """The kind of pause that a break in the text calls for."""
     if end >= Break.SCENE:
         return "scene"
     return "paragraph" if end >= Break.PARAGRAPH else "segment"

@@ -1,4 +1,4 @@
-"""What a run will make, before any model is loaded: prompts, clips, segments, seeds and file names."""
+"""The plan of a run, before any model is loaded: clips, segments, seeds and file names."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .prompts import cut_segments
 
 CountIds = Callable[[str], int]
 
-_IDS_FOR_A_TEXT = 32  # that a prefix and suffix leave at least
+_IDS_FOR_A_TEXT = 32  # token ids that a prefix and suffix must leave for the text
 
-SEEDS = ("seed", "single_starting_seed")  # flags from which those of clips follow
+SEEDS = ("seed", "single_starting_seed")  # flags from which the seeds of clips are derived
 
 
 @dataclass(frozen=True)
 class SegmentPlan:
     """One segment: the text that the model reads (empty: it continues its history without words), and its seeds.
 
-    `pause`: the silence between it and the next one.
-    `settled`: these seeds are the outcome of an earlier run, and no others are tried.
+    `pause`: the silence between it and the next segment.
+    `settled`: the seeds come from a manifest, so a faulty segment is not retried with others.
     """
 
     text: str
@@ -39,7 +39,7 @@ class SegmentPlan:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """One output: a take of a prompt. `stem` is the file name it will have without suffix, if still free then."""
+    """One output: a take of a prompt. `stem`: its file name without suffix, unless that is taken when it is finished."""
 
     text: str
     segments: tuple[SegmentPlan, ...]
@@ -49,7 +49,7 @@ class ClipPlan:
     stem: str
 
     def seconds(self, options: Options) -> float:
-        """Estimated length of the clip."""
+        """The estimated length of the clip in seconds."""
         longest = c.MAX_SEMANTIC_TOKENS / c.SEMANTIC_RATE_HZ
         if options.semantic_max_gen_duration_s is not None:
             longest = min(longest, options.semantic_max_gen_duration_s)
@@ -60,7 +60,7 @@ class ClipPlan:
 
 @dataclass(frozen=True)
 class FailedPrompt:
-    """A prompt of a run that cannot be spoken, while the others can."""
+    """A prompt that cannot be spoken, and why; the other prompts of the run are not affected."""
 
     text: str
     error: TextError
@@ -76,34 +76,34 @@ def plan_clips(
 ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
     """All clips of these prompts, in order, and the prompts that cannot be spoken.
 
-    `count_ids` counts with the model's tokenizer; without it lengths are estimated. `own_stems`: names of clips that
-    this run has finished already. `cutter`: one that may know the segments from an earlier plan.
-    Raises TextError if none can be spoken.
+    `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of clips
+    that this run has already finished. `cutter`: reuses the segments of an earlier plan.
+    Raises TextError if no prompt can be spoken.
     """
     cutter = cutter or SegmentCutter(options)
-    made: list[tuple[int, int, int, list[TextSegment]]] = []  # prompt, take, seed, texts of the segments
+    cut_takes: list[tuple[int, int, int, list[TextSegment]]] = []  # prompt, take, seed, texts of the segments
     failed = []
     for prompt, text in enumerate(prompts):
         for take in range(options.output_iterations):
             seed = clip_seed(options, drawn_seed, prompt, take)
             try:
-                made.append((prompt, take, seed, cutter.cut(text, seed, count_ids)))
+                cut_takes.append((prompt, take, seed, cutter.cut(text, seed, count_ids)))
             except TextError as error:
                 failed.append(FailedPrompt(text, error))
                 break
-    if failed and not made:
+    if failed and not cut_takes:
         raise failed[0].error
-    named = [(prompts[prompt], prompt, take, seed) for prompt, take, seed, _ in made]
+    named = [(prompts[prompt], prompt, take, seed) for prompt, take, seed, _ in cut_takes]
     stems = clip_stems(named, len(prompts), options, own_stems)
     clips = [
         ClipPlan(prompts[prompt], seeded_segments(texts, options, seed), seed, prompt, take, stem)
-        for (prompt, take, seed, texts), stem in zip(made, stems, strict=True)
+        for (prompt, take, seed, texts), stem in zip(cut_takes, stems, strict=True)
     ]
     return clips, failed
 
 
 def seeded_segments(texts: Sequence[TextSegment], options: Options, seed: int) -> tuple[SegmentPlan, ...]:
-    """Segments with these texts, then those without words that --extra_confused_travolta_mode asks for, each with its seeds."""
+    """Segments with these texts, followed by the wordless ones of --extra_confused_travolta_mode, each with its seeds."""
     wordless = [TextSegment("", Break.SENTENCE)] * (options.extra_confused_travolta_mode or 0)
     return tuple(
         SegmentPlan(text, segment_seeds(options, seed, k), pause=Pause.of(kind_of_break(end), options))
@@ -112,17 +112,19 @@ def seeded_segments(texts: Sequence[TextSegment], options: Options, seed: int) -
 
 
 class SegmentCutter:
-    """Cuts texts into segments as options ask, each text once: a run is planned several times."""
+    """Cuts texts into segments as options say, and caches the results, because a run is planned several times."""
 
     def __init__(self, options: Options):
         self._options = options
-        self._parts: dict[tuple[str, int | None], list[TextSegment]] = {}  # by text and the seed that shapes them
+        self._parts: dict[
+            tuple[str, int | None], list[TextSegment]
+        ] = {}  # by text and seed; None: the seed does not matter
         self._depends_on_seed = options.split_character_jitter > 0 or options.split_each_text_prompt_by == "random"
 
     def cut(self, text: str, seed: int = 0, count_ids: CountIds | None = None) -> list[TextSegment]:
-        """The texts of one prompt's segments, with prefix and suffix, none of more ids than the model reads.
+        """The texts of one prompt's segments, with prefix and suffix, each within the number of token ids that the model reads.
 
-        Raises TextError if there is nothing to say, UsageError for a prefix and suffix that leave no room for a text.
+        Raises TextError if there is nothing to say, UsageError if prefix and suffix leave no room for a text.
         """
         if self._options.bark_speaker_as_the_prompt is not None:
             return [TextSegment(text, Break.PARAGRAPH)]
@@ -153,11 +155,13 @@ class SegmentCutter:
         return self._parts[key]
 
     def _around(self, part: str) -> str:
+        """The text between the prefix and the suffix."""
         options = self._options
         prefix, suffix = options.prompt_text_prefix or "", options.prompt_text_suffix or ""
         return " ".join(filter(None, map(str.strip, (prefix, part, suffix))))
 
     def _check_room(self, count_ids: CountIds | None) -> None:
+        """Raise UsageError if prefix and suffix leave too few token ids for a text."""
         around = self._around("")
         if not around:
             return
@@ -170,7 +174,7 @@ class SegmentCutter:
 
 
 def history_plan(options: Options) -> HistoryPlan:
-    """The rule by which segments hear each other, from the interval and the nine weights."""
+    """The rule for the history of segments, from --stable_mode_interval, the nine weights and the flags beside them."""
     weights = {
         stage: StageWeights(
             getattr(options, f"{stage}_history_starting_weight"),
@@ -188,13 +192,13 @@ def history_plan(options: Options) -> HistoryPlan:
 
 
 def clip_seed(options: Options, drawn: int, prompt: int, take: int) -> int:
-    """The seed of one take of one prompt. A given seed is the same for every prompt; a drawn one differs."""
+    """The seed of one take of one prompt. A given seed is the same for all prompts, a drawn one differs between them."""
     given = options.seed if options.seed is not None else options.single_starting_seed
     start = given if given is not None else derive_seed(drawn, "prompt", prompt)
     return derive_seed(start, "take", take)
 
 
 def segment_seeds(options: Options, seed: int, index: int) -> Seeds:
-    """The seeds of segment `index` of a clip: the clip's own under --seed, else derived from it."""
+    """The seeds of segment `index` of a clip with this seed: with --seed the clip's seed itself, else one derived from it."""
     own = seed if options.seed is not None else derive_seed(seed, "segment", index)
     return Seeds(own, options.semantic_seed, options.coarse_seed, options.fine_seed)

@@ -19,7 +19,7 @@ from ..text.units import PATTERN_UNITS, Span, split_spans
 
 Notify = Callable[[str], None]
 
-_MAX_DIGITS = 9  # of a group's size
+_MAX_DIGITS = 9  # of a group size
 _MAX_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
 SAMPLE_PROMPTS = (
     "Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
@@ -28,14 +28,14 @@ SAMPLE_PROMPTS = (
 
 
 def read_prompts(options: Options, drawn_seed: int = 0, notify: Notify = lambda _: None) -> list[str]:
-    """The texts to speak, one a clip; `drawn_seed` is for cutting at random. Raises UsageError or TextError."""
+    """The texts to speak, one per clip; `drawn_seed` seeds cuts at random places. Raises UsageError or TextError."""
     return cut_source(read_source(options, notify), options, drawn_seed)
 
 
 def read_source(options: Options, notify: Notify = lambda _: None) -> str | None:
-    """The whole text that is asked for, from wherever it comes; None where none is given.
+    """The whole text of --text_prompt or --prompt_file; None if neither is given.
 
-    `notify` gets sentences for the user about how it was read. Raises UsageError or TextError.
+    `notify` is called with sentences for the user about how the file was read. Raises UsageError or TextError.
     """
     if options.bark_speaker_as_the_prompt is not None:
         return None
@@ -56,7 +56,7 @@ def read_source(options: Options, notify: Notify = lambda _: None) -> str | None
 
 
 def cut_source(text: str | None, options: Options, drawn_seed: int = 0) -> list[str]:
-    """The prompts of a text that `read_source` has read; without one the sample prompts, or the voice to speak again."""
+    """The prompts in a text from `read_source`. Without a text: a description of the voice to speak, or the sample prompts."""
     if options.bark_speaker_as_the_prompt is not None:
         return [tokens_of(options.bark_speaker_as_the_prompt)]
     if text is None:
@@ -78,7 +78,9 @@ def tokens_of(voice: str) -> str:
 
 def cut_prompts(text: str, options: Options, seed: int) -> list[str]:
     """The prompts that --split_input_into_separate_prompts_by makes of a text. Raises UsageError."""
-    to_segments = options.split_each_text_prompt_by is not None  # then the finer flags are about those
+    to_segments = (
+        options.split_each_text_prompt_by is not None
+    )  # then split_type_string and group_text_by_counting apply to segments
     assert options.split_input_into_separate_prompts_by is not None
     text, spans = _cut(
         text,
@@ -119,7 +121,10 @@ def _cut(
     seed: int,
     offline: bool,
 ) -> tuple[str, list[Span]]:
-    """Split with `value` as the group size or, where the unit needs a string and none is given, as that."""
+    """The text and the spans it is cut into.
+
+    `value`: the group size; if the unit needs a pattern and `string` is None, the pattern.
+    """
     if unit not in PATTERN_UNITS and string is not None:
         raise UsageError(f"--split_type_string does nothing when text is cut by {unit}; leave it out")
     if unit in PATTERN_UNITS and string is None:
@@ -132,7 +137,7 @@ def _cut(
 
 
 def _read_file(name: str, wanted_encoding: str, notify: Notify) -> str:
-    """The text of --prompt_file, or of standard input for `-`: what is said, if it is a file of subtitles."""
+    """The text of --prompt_file (`-`: standard input); of subtitles, only the spoken text."""
     where = f"--prompt_file {name}"
     check_encoding(wanted_encoding)
     try:

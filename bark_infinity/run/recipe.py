@@ -1,4 +1,4 @@
-"""How the segments of all clips of a run are made."""
+"""Everything that the segments of all clips of a run have in common: engine, voices, settings and checks."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .planning import history_plan
 
 @dataclass(frozen=True)
 class Recipe:
-    """The engine, the voices and the rules by which every segment of a run is made."""
+    """The engine, voices, history rule, settings and checks that apply to every segment of a run."""
 
     engine: Engine
-    rule: HistoryPlan = HistoryPlan()
+    rule: HistoryPlan = HistoryPlan()  # which voices each segment's history is made of
     voice: Voice | None = None  # the starting voice of every clip; None: each clip's first segment becomes it
-    spoken: Voice | None = None  # whose semantic tokens replace every text
+    spoken: Voice | None = None  # its semantic tokens are spoken in place of every text
     function: HistoryFunction | None = None  # decides each segment's history in place of the rule
     settings: Settings = field(default_factory=Settings)
-    checks: SegmentChecks | None = None  # of every finished segment; None: none
+    checks: SegmentChecks | None = None  # applied to every finished segment; None: no checks
     gain_db: float = 0.0
 
     @classmethod
@@ -39,7 +39,7 @@ class Recipe:
         spoken: Voice | None = None,
         function: HistoryFunction | None = None,
     ) -> Recipe:
-        """What resolved options ask for, with voices and function already loaded."""
+        """The recipe that resolved options describe; voices and function are already loaded."""
         return cls(
             engine,
             history_plan(options),
@@ -53,7 +53,7 @@ class Recipe:
 
     @property
     def has_starting_voice(self) -> bool:
-        """Whether no segment of a clip waits for the voice of the first one."""
+        """Whether the starting voice is known from the start: it was given, or segments share no history."""
         return self.voice is not None or self.rule.separate
 
     def settings_of(self, segment: Segment) -> Settings:
@@ -61,9 +61,9 @@ class Recipe:
         return self.settings if segment.settings is None else segment.settings
 
     def fingerprint(self, segment: Segment) -> str:
-        """A digest of everything that shapes the tokens of a segment: the key of a kept one."""
-        shapers = (self.engine.identity, self.settings_of(segment), segment.text, segment.seeds)
-        digest = hashlib.sha256(repr(shapers).encode(errors="backslashreplace"))
+        """A digest of everything that the tokens of a segment depend on; the journal keeps the segment under it."""
+        inputs = (self.engine.identity, self.settings_of(segment), segment.text, segment.seeds)
+        digest = hashlib.sha256(repr(inputs).encode(errors="backslashreplace"))
         history = segment.history
         for tokens in (history.semantic, history.coarse_semantic, history.coarse, history.fine, segment.semantic):
             if tokens is not None:

@@ -27,20 +27,21 @@ Place = tuple[ClipState, int]
 """A segment of a clip: the clip's state and the segment's index."""
 
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
-# Segments of a pass for each row: rows that end early are refilled. Not more, for a finished segment waits for the others.
+# Segments of a pass per row of the batch, so that rows that end early are refilled. Not more, because segments that depend
+# on those of this pass wait for the next one.
 _SEGMENTS_PER_ROW = 2
-# Segments for each row that make a run long. The first pass of such a run has one segment for each row, so that the first
-# sound comes in half the time. Its rows are not refilled, which costs at most 5 % of the whole run where a step takes the
+# From this many segments per row on, a run is long. The first pass of a long run has one segment per row, so that the
+# first sound comes in half the time. Its rows are not refilled, which costs at most 5 % of the whole run where a step takes the
 # same time for any number of rows (computed from the lengths of a book's segments), and less elsewhere.
 _LONG_RUN = 8
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """What a run is doing: `stage` of a pass over `rows` segments, `tokens` finished of at most `tokens_total`.
+    """The progress of a run: a pass over `rows` segments is at `stage`, with `tokens` of at most `tokens_total` generated.
 
-    `segments_done`: segments of the run that have their sound, `segments_recalled` of them from an earlier run;
-    `rows_done`: those of the current pass among them.
+    `segments_done`: finished segments of the run; `segments_recalled` of them come from an earlier run, `rows_done` from
+    the current pass.
     """
 
     segments_done: int
@@ -53,12 +54,13 @@ class RunProgress:
 
 
 class Scheduler:
-    """Takes plans of clips and yields their segments in order, each as soon as it is finished, and then the clips.
+    """Takes plans of clips and yields the segments of each in order, as soon as they are finished, and then the clip.
 
-    Clips may take turns. Each finished segment is kept in the `journal`, and those that an earlier run has kept are not
-    made again. `known`: segments of the only clip that are not made again, by index. `open_writer` makes what writes the
-    files of a clip, before its first segment is handed on. A clip that fails, also by its writer, fails alone.
-    `rows`: segments side by side in a stage; None: as many as fit into memory.
+    Segments of different clips may alternate. Each finished segment is saved in the `journal`, and segments that an
+    earlier run has saved there are not generated again. `known`: for a run of one clip, segments that are not generated
+    again, by index. `open_writer` is called before a clip's first segment is yielded; its writer gets all segments. If a
+    clip or its writer fails, a FailedClip is yielded and the other clips go on. `rows`: the batch size of a stage; None:
+    as many as fit into memory. `progress` is called while a stage works.
     """
 
     def __init__(
@@ -73,20 +75,20 @@ class Scheduler:
         self._recipe, self._engine = recipe, recipe.engine
         self._rows, self._journal, self._known = rows, journal, known or {}
         self._open_writer, self._progress = open_writer, progress
-        self._clips: list[ClipState] = []  # that are being made
-        self._done = self._recalled = 0  # segments of the run; those of an earlier run among them
-        self._short_first_pass = False  # whether a pass with one segment for each row is still due
-        self._may_go_on = False  # whether the same command may finish a clip that failed now
+        self._clips: list[ClipState] = []  # started and not complete
+        self._done = self._recalled = 0  # finished segments of the run; those of them from an earlier run
+        self._short_first_pass = False  # whether the next pass has only one segment per row
+        self._is_resumable = False  # whether a clip failed that the same command may finish later
 
     def run(self, plans: Iterable[ClipPlan]) -> Generator[Result, None, None]:
-        """Make all clips. Plans are taken when there is room for their segments. Closing the generator ends the run."""
+        """Generate all clips. Plans are taken when a pass has room for their segments. Closing the generator ends the run."""
         complete = False
         rows = self._rows or self._engine.rows_at_once(self._recipe.settings)
         if isinstance(plans, Sequence):
             self._short_first_pass = sum(len(plan.segments) for plan in plans) >= _LONG_RUN * rows
         try:
             yield from self._run(iter(plans), rows)
-            complete = not self._may_go_on
+            complete = not self._is_resumable
         finally:
             for clip in self._clips:
                 _discard(clip)
@@ -101,46 +103,47 @@ class Scheduler:
             places = list(islice(((clip, k) for clip in self._clips for k in clip.ready(at_most)), at_most))
             if not places:
                 return
-            # 2. Build their histories; a clip for which that fails is given up.
+            # 2. Build their histories; give up clips for which that fails.
             if failures := list(self._prepare(places)):
                 yield from failures
                 continue
-            # 3. Hand on what an earlier run has kept; other segments may be ready by that.
+            # 3. Yield segments that an earlier run has saved; this may make other segments ready.
             recalled_before = self._recalled
             yield from self._recall(places)
             if self._recalled > recalled_before:
                 continue
             self._short_first_pass &= len(places) < rows
-            # 4. Make the rest, with fewer side by side if memory does not suffice.
+            # 4. Generate the rest; halve the batch if memory does not suffice.
             try:
                 yield from self._pass(places, rows)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 rows = min(rows, len(places)) // 2
-                if not rows:  # not even one fits; the next clip may be shorter
+                if not rows:  # not even one segment fits; the next clip may have shorter ones
                     rows = 1
                     yield self._give_up(places[0][0], DeviceError(_TOO_LITTLE_MEMORY))
 
     def _take_plans(self, waiting: Iterator[ClipPlan], at_most: int) -> Iterator[FailedClip]:
-        """Start clips until their ready segments fill a pass."""
+        """Start clips until their ready segments fill a pass; yield those that cannot be started."""
         ready = sum(len(clip.ready(at_most)) for clip in self._clips)
         while ready < at_most and (plan := next(waiting, None)):
             try:
                 if self._recipe.spoken is None:
                     for segment in plan.segments:
                         if segment.text:
-                            self._engine.encode(segment.text)  # raises for what the model cannot read
+                            self._engine.encode(segment.text)  # raises TextError for a text that the model cannot read
                 if self._journal is not None:
                     self._journal.clip(plan)
             except BarkError as error:
-                self._may_go_on |= isinstance(error, OutputError)
+                self._is_resumable |= isinstance(error, OutputError)
                 yield FailedClip(plan, error)
                 continue
             self._clips.append(ClipState(plan, self._recipe))
             ready += len(self._clips[-1].ready(at_most))
 
     def _prepare(self, places: Sequence[Place]) -> Iterator[FailedClip]:
+        """Build the histories of these segments; yield the clips for which that failed."""
         for clip, index in places:
             try:
                 if not clip.failed:
@@ -149,6 +152,7 @@ class Scheduler:
                 yield self._give_up(clip, error)
 
     def _recall(self, places: Sequence[Place]) -> Iterator[Result]:
+        """Finish those of these segments that are `known` or saved in the journal."""
         for clip, index in places:
             if clip.failed or clip.is_retried(index):
                 continue
@@ -160,7 +164,7 @@ class Scheduler:
                 yield from self._finish(clip, index, outcome._replace(recalled=True))
 
     def _outcome_of(self, kept: KeptSegment, clip: ClipState, index: int) -> Outcome | None:
-        """A kept segment with its sound; None if it is damaged, or other checks may choose another of its tries."""
+        """The outcome of a saved segment; None if it is damaged, or if other checks than now chose among its tries."""
         generation = generation_of(kept, lambda codes: self._engine.decode([codes])[0])
         try:
             tries = tuple(Try.of(content) for content in kept.about["tries"])
@@ -173,9 +177,9 @@ class Scheduler:
             return None
 
     def _pass(self, places: Sequence[Place], rows: int) -> Iterator[Result]:
-        """Give prepared segments to the engine, and hand on each as soon as it is finished and kept.
+        """Run prepared segments through the engine; save and yield each as soon as it is finished.
 
-        Those that are to be made again are left for another pass.
+        Segments that are to be retried are left for a later pass.
         """
         segments = [clip.prepare(index) for clip, index in places]
         rows_done = 0
@@ -186,16 +190,19 @@ class Scheduler:
         with closing(self._engine.stream(segments, self._recipe.settings, report, rows)) as stream:
             for place, generation in stream:
                 clip, index = places[place]
-                if clip.failed:  # meanwhile, by another of its segments
+                if clip.failed:  # in the meantime, because of another segment
                     continue
                 if outcome := clip.judge(index, generation):
                     rows_done += 1
                     yield from self._finish(clip, index, outcome, keep=True)
-                if all(other.failed for other, _ in places):  # nobody waits for the rest
+                if all(other.failed for other, _ in places):  # the rest is not needed
                     return
 
     def _finish(self, clip: ClipState, index: int, outcome: Outcome, keep: bool = False) -> Iterator[Result]:
-        """A segment is finished: keep it, hand on what may follow, and the clip if that was all of it."""
+        """Record a finished segment. Yields the segments of the clip that come next, and the clip if it is complete.
+
+        `keep`: save the segment in the journal first.
+        """
         try:
             if keep:
                 self._keep(clip, index, outcome)
@@ -210,7 +217,7 @@ class Scheduler:
             yield self._give_up(clip, error)
 
     def _keep(self, clip: ClipState, index: int, outcome: Outcome) -> None:
-        """Let a finished segment outlast this process, under the fingerprint of its first try. Raises OutputError."""
+        """Save a finished segment in the journal, under the fingerprint of its first try. Raises OutputError."""
         if self._journal is None:
             return
         generation = outcome.generation
@@ -232,7 +239,7 @@ class Scheduler:
             clip.writer.add(segment)
 
     def _complete(self, state: ClipState) -> Clip:
-        """The finished clip, with its files under their names. Raises OutputError, and TextError if it has no sound."""
+        """The finished clip, with its files renamed to their final names. Raises OutputError, TextError if it is silent."""
         clip = state.to_clip()
         if state.writer is not None:
             clip = state.writer.finish(clip)
@@ -243,14 +250,14 @@ class Scheduler:
         return clip
 
     def _give_up(self, clip: ClipState, error: BarkError) -> FailedClip:
-        """Give a clip up. Its kept segments stay if the same command may succeed later, with more space or memory."""
+        """Give a clip up. Its saved segments stay if the same command may succeed later, with more disk space or memory."""
         clip.failed = True
         _discard(clip)
         self._clips.remove(clip)
-        may_pass = isinstance(error, (OutputError, DeviceError))
-        self._may_go_on |= may_pass
+        is_resumable = isinstance(error, (OutputError, DeviceError))
+        self._is_resumable |= is_resumable
         if self._journal is not None:
-            self._journal.given_up(clip.plan, for_good=not may_pass)
+            self._journal.given_up(clip.plan, for_good=not is_resumable)
         return FailedClip(clip.plan, error)
 
     @property
@@ -260,7 +267,7 @@ class Scheduler:
 
 
 def longest_seconds(plan: ClipPlan, recipe: Recipe) -> float:
-    """An upper bound of the length of a clip."""
+    """An upper bound of the length of a clip in seconds."""
     spec = recipe.engine.spec
     tokens = max(spec.max_semantic_tokens, len(recipe.spoken.semantic) if recipe.spoken else 0)
     pauses = sum(segment.pause.seconds for segment in plan.segments)
@@ -268,7 +275,7 @@ def longest_seconds(plan: ClipPlan, recipe: Recipe) -> float:
 
 
 def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray]) -> Generation | None:
-    """A kept segment with its sound; None if its numbers are damaged.
+    """The generation of a saved segment, with its audio decoded again; None if its numbers are damaged.
 
     `decode`: codes (8, frames) to samples (frames * 320,).
     """

@@ -1,4 +1,4 @@
-"""The segments of one clip joined to one sound, in order: pauses between them, their spans, and the clip's voice."""
+"""Joins the segments of one clip in order, with pauses, and collects their records and the clip's voice."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from .clips import Clip, FinishedSegment, HistorySizes, SegmentRecord
 from .planning import ClipPlan
 from .takes import Try
 
-_VOICE_SECONDS = 7.0  # of a clip's voice: the longest history window, that of the fine stage, is 512 frames or 6.8 s
+_VOICE_SECONDS = (
+    7.0  # least length of a clip's voice: the longest history window, the fine stage's, is 512 frames or 6.8 s
+)
 _NO_SOUND = "the model ended its speech at once, every time; try another --seed or a higher --semantic_min_eos_p"
 
 
 class Stitcher:
-    """Takes the generations of a clip's segments in order. It keeps no sound, and only the voice that the clip gets."""
+    """Takes the generations of a clip's segments in order. It keeps records and the clip's voice, but no audio."""
 
     def __init__(self, plan: ClipPlan, gain_db: float = 0.0):
         self.plan = plan
         self._joiner = Joiner(gain_db)
         self._records: list[SegmentRecord] = []
-        self._voices: list[Voice] = []  # of the first segments with a sound
+        self._voices: list[Voice] = []  # of the first segments that are not silent
 
     @property
     def n_placed(self) -> int:
-        """Segments placed so far: the index of the next one."""
+        """Number of segments placed so far, which is the index of the next one."""
         return len(self._records)
 
     @property
@@ -35,7 +37,7 @@ class Stitcher:
     def place(
         self, generation: Generation, tries: tuple[Try, ...], history_sizes: HistorySizes, recalled: bool = False
     ) -> FinishedSegment:
-        """The next segment at its place in the clip. `recalled`: an earlier run has made it."""
+        """Append the next segment to the clip. `recalled`: an earlier run generated it."""
         index = len(self._records)
         sound, span = self._joiner.add(generation.audio, self.plan.segments[index].pause.seconds)
         record = SegmentRecord(

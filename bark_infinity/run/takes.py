@@ -1,4 +1,4 @@
-"""Tries of a segment: which one is the best, and the seeds from which a faulty segment is tried again."""
+"""Tries of a segment: which one is best, and the seeds of the next try of a faulty segment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SERIOUSNESS = {name: -rank for rank, name in enumerate(FAULTS)}
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """The seeds of one try of a segment and its measured faults by name; None: it was not checked."""
+    """The seeds of one try of a segment, and its faults: {name: measured value}, empty without faults, None if unchecked."""
 
     seeds: Seeds
     faults: Mapping[str, float] | None
@@ -33,28 +33,28 @@ class Try:
         return cls(Seeds(**content["seeds"]), faults)
 
     def content(self) -> dict[str, object]:
-        """This try as JSON."""
+        """This try as a JSON object."""
         return {"seeds": self.seeds.given(), "faults": None if self.faults is None else dict(self.faults)}
 
     @property
     def badness(self) -> list[tuple[int, float]]:
-        """Sorts tries, less being better: the most serious fault counts first, then how much of it was measured."""
+        """A sort key for tries, smallest is best: compares the most serious fault first, then its measured value."""
         faults = (self.faults or {}).items()
         sign = {name: -1 if name in LESS_IS_WORSE else 1 for name in FAULTS}
         return sorted(((_SERIOUSNESS[name], sign[name] * measured) for name, measured in faults), reverse=True)
 
     def describe(self) -> str:
-        """Its faults in words; empty without any."""
+        """The faults in words; an empty string without faults."""
         return ", ".join(FAULTS[name].format(measured) for name, measured in (self.faults or {}).items())
 
 
 def best_of(tries: Sequence[Try]) -> int:
-    """The index of the least faulty try; the first of several that are equal."""
+    """The index of the least faulty try; the first one if several are equal."""
     return min(range(len(tries)), key=lambda index: tries[index].badness)
 
 
 def describe_faults(tries: Sequence[Try]) -> str | None:
-    """In words what was wrong with a segment and what was done about it; None if nothing was wrong."""
+    """A sentence about the faults of a segment and its retries; None if nothing was wrong."""
     kept = best_of(tries)
     if len(tries) == 1:
         return tries[0].describe() or None
@@ -64,9 +64,9 @@ def describe_faults(tries: Sequence[Try]) -> str | None:
 
 
 def next_seeds(first: Segment, tries: Sequence[Try], settings: Settings, retries: int) -> Seeds | None:
-    """The seeds of a segment's next try; None if no more are due.
+    """The seeds of a segment's next try; None if the last try has no faults, or another try is not allowed or would not help.
 
-    `first`: the segment as it was first given to the engine. `retries`: the most tries after the first.
+    `first`: the segment with the seeds of its first try. `retries`: the maximum number of tries after the first.
     """
     if not tries[-1].faults or len(tries) > retries or not _depends_on_its_seed(first, settings):
         return None
@@ -75,7 +75,7 @@ def next_seeds(first: Segment, tries: Sequence[Try], settings: Settings, retries
 
 
 def _depends_on_its_seed(segment: Segment, settings: Settings) -> bool:
-    """Whether any stage draws tokens from the segment's own seed: it is not greedy, given, or seeded by itself."""
+    """Whether any stage draws tokens from the segment's seed: is not greedy, has no seed of its own and no given tokens."""
     drawn = [stage for stage in STAGES if stage != "semantic" or segment.semantic is None]
     return any(
         getattr(segment.seeds, stage) is None and getattr(settings, stage).temperature >= c.GREEDY_BELOW
