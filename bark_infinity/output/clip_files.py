@@ -1,4 +1,4 @@
-"""The files of a clip, written while it is made: audio, voice, manifest, tokens of segments, for hoarders a folder of them."""
+"""Writes the files of a clip while it is generated: audio, voice, manifest, segment tokens, and --hoarder_mode's folder."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from ..voices.voice import Voice
 from .descriptions import SOFTWARE, clip_tags, one_line_title, recorded_settings
 from .manifest import machine, seconds, versions, write_manifest
 
-_BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their names
+_BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their final names
 
 
 def check_output_folder(name: str) -> Path:
-    """The output folder, if files can be made in it; it is created with the first of them. Raises OutputError."""
+    """The output folder, after a check that files can be created in it. Does not create it yet. Raises OutputError."""
     folder = Path(name)
-    there = folder.absolute()
-    while not os.path.exists(there) and there != there.parent:
-        there = there.parent
+    existing = folder.absolute()
+    while not os.path.exists(existing) and existing != existing.parent:
+        existing = existing.parent
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.stat(folder)  # is its name possible?
-        with tempfile.TemporaryFile(dir=there):
+            os.stat(folder)  # raises for a name that no folder can have
+        with tempfile.TemporaryFile(dir=existing):
             return folder
     except OSError as error:
         reason = error.strerror or error
@@ -56,7 +56,7 @@ def check_output_folder(name: str) -> Path:
 
 
 def save_voice(voice: Voice, folder: Path, name: str) -> Path:
-    """Save a voice as `<name>.npz`, or under the next free name; one that is there already is not saved twice."""
+    """Save a voice as `<name>.npz`, or under the next free name, unless the same voice is already there. Returns the path."""
     make_folder(folder)
     for stem in numbered(safe_stem(name)):
         path = folder / f"{stem}.npz"
@@ -70,12 +70,12 @@ def save_voice(voice: Voice, folder: Path, name: str) -> Path:
 
 
 def write_sound(path: Path, samples: np.ndarray, tags: Mapping[str, str], options: Options) -> None:
-    """An audio file of the kind that the options ask for. Raises OutputError, FileExistsError."""
+    """Write an audio file in the format of resolved options. Raises OutputError, FileExistsError."""
     audio.write_audio(path, samples, tags, options.audio_format, options.output_format_ffmpeg_parameters or "")
 
 
 def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
-    """A function that digests all that shapes the files of a clip: the key under which a finished one is found again."""
+    """A function that digests everything the files of a clip depend on; the journal finds finished clips by this key."""
     kinds = {line.name: line.sound or line.shapes is Shapes.FILES for line in flags()}
     asked = {name: value for name, value in options.changed().items() if kinds[name]}
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
@@ -98,9 +98,10 @@ def save_clips(
     known: Mapping[int, KeptSegment] | None = None,
     progress: Callable[[RunProgress], None] = lambda _: None,
 ) -> Generator[Result, None, None]:
-    """Make clips and write their files while they are made; what `Scheduler.run` yields, each segment once it is written.
+    """Generate clips and write their files meanwhile. Yields what `Scheduler.run` yields, each segment after it is written.
 
-    Closing the generator ends the run; what is finished of it stays in `journal`, or in a new one where none is given.
+    Closing the generator ends the run; finished segments stay in `journal` (None: a new one). `known`: segments that
+    are not generated again, by index.
     """
     run = journal or RunJournal.start(folder, clip_keys(options, recipe), 0)
 
@@ -112,9 +113,9 @@ def save_clips(
 
 
 def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, options: Options) -> Path:
-    """Write the files of a clip whose segments are all in memory, as resolved options name them; the audio's path.
+    """Write the files of a clip whose segments are all in memory. Returns the path of the audio.
 
-    Raises OutputError.
+    `options`: resolved ones, which name the files. Raises OutputError.
     """
     folder = check_output_folder(options.output_dir)
     (stem,) = clip_stems([(clip.plan.text, 0, 0, clip.plan.seed)], 1, options)
@@ -135,7 +136,7 @@ def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, 
 
 
 class ClipFiles:
-    """The files of a clip while it is made: in its journal's folder until all are whole. A `ClipWriter`."""
+    """A `ClipWriter` that keeps all files in the journal's folder of the clip until they are complete."""
 
     def __init__(
         self,
@@ -146,10 +147,12 @@ class ClipFiles:
         journal: ClipJournal,
         manifest_of: Callable[[Clip], Mapping[str, Any]],
     ):
-        """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: makes the manifest of the finished clip."""
+        """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: returns the manifest of the finished clip."""
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
         self._manifest_of = manifest_of
-        self._path = folder / f"{plan.stem}.{options.output_format}"  # if it is still free then; named in errors
+        self._path = (
+            folder / f"{plan.stem}.{options.output_format}"
+        )  # unless that is taken at the end; also named in errors
         self._tokens: zipfile.ZipFile | None = None
         self._open: list[BinaryIO] = []
         with contextlib.ExitStack() as stack, errors_naming(self._path):
@@ -180,7 +183,7 @@ class ClipFiles:
                 self._hoard_sound(segment)
 
     def finish(self, clip: Clip) -> Clip:
-        """Give all files a name that is free, all of them or none; the clip with the audio's path and level."""
+        """Complete all files and move them to free names, all or none. Returns the clip with its audio's path and level."""
         options = self._options
         with errors_naming(self._path):
             self._sound.close()
@@ -200,35 +203,37 @@ class ClipFiles:
             return dataclasses.replace(clip, path=self._name(clip), level=level)
 
     def discard(self) -> None:
-        """Close and drop the files that have not got their names yet. Raises nothing."""
-        with contextlib.suppress(OSError, ValueError):  # what is still to be written, on a full disk
+        """Close the files that do not have their final names yet; the journal removes them. Raises nothing."""
+        with contextlib.suppress(OSError, ValueError):  # flushing fails on a full disk
             self._resources.close()
 
     def _at(self, suffix: str) -> Path:
+        """The path of one of the clip's files before it gets its final name."""
         return self._journal.work / f"{self._plan.stem}{suffix}"
 
     def _name(self, clip: Clip) -> Path:
-        whole = [suffix for suffix in (self._path.suffix, *_BESIDE_AUDIO) if self._at(suffix).exists()]
+        """Move all files to the first free name. Returns the path of the audio."""
+        suffixes = [suffix for suffix in (self._path.suffix, *_BESIDE_AUDIO) if self._at(suffix).exists()]
         for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
             if not any(os.path.exists(self._folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
-                with contextlib.suppress(FileExistsError):  # another run was faster
-                    self._journal.name([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in whole])
-                    return self._folder / f"{stem}{whole[0]}"
+                with contextlib.suppress(FileExistsError):  # another run has just taken the name
+                    self._journal.name([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in suffixes])
+                    return self._folder / f"{stem}{suffixes[0]}"
         raise AssertionError("there is always another name")
 
     def _hoard_stem(self, index: int) -> Path:
-        """For hoarders every segment is a clip of its own: audio, voice and parameters."""
+        """The path, without suffix, of a segment's own files under --hoarder_mode: audio, voice and manifest."""
         return self._at(".segments") / f"{index + 1:0{len(str(len(self._plan.segments)))}}"
 
     def _hoard_sound(self, segment: FinishedSegment) -> None:
-        stem, made = self._hoard_stem(segment.index), segment.generation
-        if voice := made.voice.aligned():
+        stem, generation = self._hoard_stem(segment.index), segment.generation
+        if voice := generation.voice.aligned():
             voice.save(stem.with_suffix(".npz"), overwrite=False)
         tags = {"title": one_line_title(self._plan.segments[segment.index].text), "software": SOFTWARE}
-        write_sound(stem.with_suffix(f".{self._options.output_format}"), made.audio, tags, self._options)
+        write_sound(stem.with_suffix(f".{self._options.output_format}"), generation.audio, tags, self._options)
 
     def _hoard_manifests(self, manifest: Mapping[str, Any]) -> None:
-        # of the clip neither text nor segments: every segment would tell the whole book
+        # without the clip's text and segments: else every segment's file would hold the whole book
         clip = {name: value for name, value in manifest.items() if name not in ("text", "segments", "settings")}
         settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
         for index, segment in enumerate(manifest["segments"]):
@@ -237,24 +242,25 @@ class ClipFiles:
 
 
 def _add_tokens(archive: zipfile.ZipFile, index: int, voice: Voice) -> None:
-    """The tokens of one more segment, as `<array of a voice file>_<segment>`: an `.npz` that is never in memory."""
+    """Append a segment's tokens to an open `.npz`, as arrays `<array of a voice file>_<segment index>`."""
     for name, tokens in voice.prompts().items():
         with archive.open(f"{name}_{index}.npy", "w", force_zip64=True) as member:
             np.lib.format.write_array(member, tokens, allow_pickle=False)
 
 
 def _statistics_in_name(clip: Clip) -> str:
-    """For --extra_stats: of all segments, each with the weight of its tokens."""
+    """For --extra_stats: mean entropy and perplexity over all tokens of the clip, as a part of its name."""
     measured = [(segment.statistics, segment.semantic_tokens) for segment in clip.segments if segment.statistics]
     if not measured:
         return ""
     total = sum(n for _, n in measured)
-    entropy = sum(own.entropy * n for own, n in measured) / total
-    perplexity = math.exp(sum(math.log(own.perplexity) * n for own, n in measured) / total)
+    entropy = sum(statistics.entropy * n for statistics, n in measured) / total
+    perplexity = math.exp(sum(math.log(statistics.perplexity) * n for statistics, n in measured) / total)
     return f"-entropy-{entropy:.2f}-perplexity-{perplexity:.1f}"
 
 
 def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]:
+    """The manifest of a finished clip."""
     return {
         "text": clip.plan.text,
         "model": engine.name,
@@ -269,7 +275,7 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "sample_rate": engine.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
-        "segments": [_segment(*both) for both in zip(clip.plan.segments, clip.segments, strict=True)],
+        "segments": [_segment(*pair) for pair in zip(clip.plan.segments, clip.segments, strict=True)],
         "audio_sha256": clip.audio_sha256,
         "versions": versions(),
         "machine": machine(),
@@ -277,24 +283,24 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
 
 
 def _describe_voice(name: str | None, voice: Voice | None) -> Mapping[str, str | None] | None:
-    """The name of a given voice and the digest by which it is recognised."""
+    """Name and digest of a given voice; None without one."""
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 
 
-def _segment(plan: SegmentPlan, made: SegmentRecord) -> Mapping[str, object]:
-    """What the manifest says of a segment."""
+def _segment(plan: SegmentPlan, record: SegmentRecord) -> Mapping[str, object]:
+    """The entry of a segment in the manifest."""
     return {
         "text": plan.text,
-        "seeds": made.kept.seeds.given(),
-        **({} if made.kept.faults is None else {"faults": dict(made.kept.faults)}),
-        **({"tries": [one.content() for one in made.tries]} if len(made.tries) > 1 else {}),
-        "start": seconds(made.span.start),
-        "end": seconds(made.span.stop),
+        "seeds": record.kept.seeds.given(),
+        **({} if record.kept.faults is None else {"faults": dict(record.kept.faults)}),
+        **({"tries": [one.content() for one in record.tries]} if len(record.tries) > 1 else {}),
+        "start": seconds(record.span.start),
+        "end": seconds(record.span.stop),
         "pause": dataclasses.asdict(plan.pause),
-        "semantic_tokens": made.semantic_tokens,
-        "frames": made.frames,
-        "ids_cut": made.cut_ids,
-        **({} if made.statistics is None else dataclasses.asdict(made.statistics)),
-        "history": made.history_sizes._asdict(),
-        "seconds_taken": {stage: round(taken, 3) for stage, taken in made.seconds_taken.items()},
+        "semantic_tokens": record.semantic_tokens,
+        "frames": record.frames,
+        "ids_cut": record.cut_ids,
+        **({} if record.statistics is None else dataclasses.asdict(record.statistics)),
+        "history": record.history_sizes._asdict(),
+        "seconds_taken": {stage: round(taken, 3) for stage, taken in record.seconds_taken.items()},
     }

@@ -15,16 +15,16 @@ from ..voices.npz import VOICE_ARRAYS, BoundedFile, read_member
 from ..voices.voice import Voice
 from .manifest import Manifest
 
-_MAX_CONTENTS = 100 * 2**20  # bytes of an archive's table of contents, of 200 or so for each segment
+_MAX_CONTENTS = 100 * 2**20  # bytes of the archive's table of contents, which has about 200 bytes per segment
 
 
 _STAGES = ("semantic", "coarse", "fine", "codec")
 
 
 class ClipTokens(Mapping[int, KeptSegment]):
-    """The tokens of a finished clip's segments, from the files beside its manifest; read one at a time.
+    """The segments of a finished clip by index, read one at a time from the file beside its manifest.
 
-    Raises UsageError where they are missing or damaged. Those in `leave_out` are not there.
+    Does not contain the indexes in `leave_out`. Raises UsageError if the file is missing or damaged.
     """
 
     def __init__(self, name: str, manifest: Manifest, leave_out: Collection[int] = ()):
@@ -65,7 +65,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
 
     @property
     def seconds(self) -> float:
-        """Length of the sound of these segments."""
+        """The total length of these segments in seconds."""
         frames = (self._manifest.content["segments"][k].get("frames") for k in self._there)
         return sum(n for n in frames if type(n) is int) / c.FRAME_RATE_HZ
 
@@ -81,14 +81,14 @@ class ClipTokens(Mapping[int, KeptSegment]):
 
 
 def _about(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a journal keeps of a segment, as the manifest tells it; nothing of it is vital."""
+    """`KeptSegment.about` from a segment's entry in the manifest; for missing or damaged values there are defaults."""
     taken, cut = recorded.get("seconds_taken"), recorded.get("ids_cut")
     measured = {name: recorded.get(name) for name in ("entropy", "perplexity")}
     return {
         "cut_ids": cut if type(cut) is int else 0,
         "seconds_taken": {stage: _number(taken.get(stage) if isinstance(taken, dict) else 0) for stage in _STAGES},
         "statistics": measured if all(type(value) is float for value in measured.values()) else None,
-        "ended": True,  # it was found good enough then
+        "ended": True,  # it was accepted when it was generated
         "tries": [{"seeds": recorded["seeds"], "faults": None}],
     }
 

@@ -1,7 +1,6 @@
-"""What the files of a clip say about it: title and tags of the audio, settings of the manifest.
+"""Metadata in the files of a clip: title and tags of the audio, settings of the manifest.
 
-Audio files are shared, and manifests often are: no path of the user's machine is in them unless it is needed to make
-the clip again.
+These files are often shared, so no path of the user's machine is in them unless it is needed to make the clip again.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from ..voices.library import HUB_PRESETS
 
 SOFTWARE = "Bark Infinity"
 _TITLE_CHARACTERS = 80
-_TAG_BYTES = 1500  # libsndfile does not read a WAV's tag of 2 KB
+_TAG_BYTES = 1500  # libsndfile cannot read a WAV tag of 2 KB
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _CLONED_FROM = "audio_file_as_history_prompt"
 
 
 def one_line_title(text: str) -> str:
-    """The first words of a text on one line, with an ellipsis where it goes on."""
+    """The first words of a text on one line, with an ellipsis if the text is longer."""
     line = " ".join(text.split())
     if len(line) <= _TITLE_CHARACTERS:
         return line
@@ -30,7 +29,7 @@ def one_line_title(text: str) -> str:
 
 
 def clip_tags(text: str, seed: int, options: Options) -> dict[str, str]:
-    """Title, software and a comment with the seed and all settings that shape the sound; files by their names alone."""
+    """Tags of the audio: title, software, and a comment with the seed and the changed settings; paths without folders."""
     table = {line.name: line for line in flags() if line.sound or line.name == _CLONED_FROM}
     changed = {name: value for name, value in options.changed().items() if name in table}
     words = [f"--{name} {_without_folder(table[name], value)}" for name, value in changed.items()]
@@ -39,17 +38,17 @@ def clip_tags(text: str, seed: int, options: Options) -> dict[str, str]:
 
 
 def recorded_settings(options: Options) -> dict[str, object]:
-    """The settings of a manifest: those that differ from their defaults, without paths that the sound does not need."""
+    """The settings for the manifest: those that differ from their defaults, without paths that the audio does not depend on."""
     table = {line.name: line for line in flags()}
     changed = options.changed()
     kept = {name: value for name, value in changed.items() if table[name].sound or not table[name].path}
-    if _CLONED_FROM in changed:  # to say which voice it was; the cloned voice itself is saved
+    if _CLONED_FROM in changed:  # as information; the cloned voice itself is saved
         kept[_CLONED_FROM] = _without_folder(table[_CLONED_FROM], changed[_CLONED_FROM])
     return kept
 
 
 def _without_folder(line: Flag, value: object) -> object:
-    """A setting as strangers may see it: of a path the file's name, but presets and hub repositories as they are."""
+    """A setting that may be shared: a path is reduced to its file name; presets and hub repositories stay whole."""
     if not line.path or not isinstance(value, str) or value in HUB_PRESETS:
         return value
     if line.name == "model" and _REPOSITORY.fullmatch(value) and not os.path.exists(value):

@@ -1,4 +1,4 @@
-"""The `.json` beside a clip: everything that is needed to know how it was made, and to make it again."""
+"""The manifest, the `.json` beside a clip: it records how the clip was generated, so that it can be made again."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from ..seeds import MAX_SEED, Seeds
 FORMAT_VERSION = 1
 _T = TypeVar("_T")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
-_MAX_BYTES = 100_000_000  # of a manifest: a week of speech has less
-_DECIDES = ("stages", "versions", "machine")  # what the sound depends on beside settings
+_MAX_BYTES = 100_000_000  # most that is read of a manifest; a week of speech has less
+_ENVIRONMENT = ("stages", "versions", "machine")  # what the audio depends on besides settings
 RUNS_CODE = "custom_audio_processing_function"
 READS_FILE = "audio_file_as_history_prompt"
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their tokens, not by their names
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program and of what its sound depends on."""
-    from importlib import metadata  # late: it is slow to import, and asking without making needs none of it
+    """Versions of this program, of Python and of the libraries that the audio depends on."""
+    from importlib import metadata  # late: it is slow to import, and only a finished clip needs it
 
     own = {"bark_infinity": __version__, "python": platform.python_version()}
     return own | {name: metadata.version(name) for name in _LIBRARIES}
 
 
 def machine() -> dict[str, object]:
-    """What of the machine decides how sums are rounded."""
+    """The properties of the machine on which the rounding of sums depends."""
     import torch
 
     capability = torch.backends.cpu.get_cpu_capability()
@@ -46,14 +46,14 @@ def machine() -> dict[str, object]:
 
 
 def seconds(samples: int) -> float:
-    """Samples as seconds, exact enough that `round(seconds * 24000)` gives the samples back."""
+    """A number of samples in seconds, exact enough that `round(seconds * 24000)` gives it back."""
     return round(samples / c.SAMPLE_RATE, 6)
 
 
 def write_manifest(path: Path, content: Mapping[str, object]) -> None:
-    """Readable JSON; the file appears whole or not at all. Raises FileExistsError where the name is taken."""
+    """Write readable JSON; the file appears whole or not at all. Raises FileExistsError if the name is taken."""
     text = json.dumps({"format": FORMAT_VERSION, **content}, indent=1, ensure_ascii=False)
-    # names of files may hold bytes that are no UTF-8: as JSON writes them, they are read back
+    # file names may hold bytes that are not UTF-8; as JSON's \uXXXX escapes they survive
     write_whole(path, lambda file: file.write(text.encode("utf-8", "backslashreplace") + b"\n"), overwrite=False)
 
 
@@ -62,7 +62,7 @@ def write_manifest(path: Path, content: Mapping[str, object]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """What a manifest asks for. `settings` are those the sound depends on; `options` has them resolved."""
+    """The content of a manifest. `settings`: those that the audio depends on; `options`: the same, resolved."""
 
     text: str
     seed: int
@@ -71,7 +71,7 @@ class Manifest:
     segments: tuple[tuple[str, Seeds], ...]
     pauses: tuple[PauseKind, ...]  # behind each segment
     settings: Mapping[str, object]
-    content: Mapping[str, Any]  # parsed JSON from anybody; only what the other fields hold is checked
+    content: Mapping[str, Any]  # parsed JSON from an untrusted file; only what the other fields hold is checked
 
     @cached_property
     def options(self) -> Options:
@@ -79,7 +79,7 @@ class Manifest:
 
 
 def read_manifest(name: str) -> Manifest:
-    """A manifest from anybody: nothing in it names a file to write or code to run. Raises UsageError."""
+    """Read an untrusted manifest: settings that name files to write or code to run are left out. Raises UsageError."""
     content = read_content(name)
     try:
         if content["format"] != FORMAT_VERSION:
@@ -122,7 +122,7 @@ def read_content(name: str) -> Mapping[str, Any]:
 
 
 def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
-    """The settings that shape the sound. What names folders to write in, or code to run, the user has to say himself."""
+    """The settings that the audio depends on, checked; without folders to write in and code to run."""
     table = {line.name: line for line in flags() if line.sound and line.name != RUNS_CODE}
     known = {name: table[name].read(value) for name, value in settings.items() if name in table}
     for name, value in known.items():
@@ -131,9 +131,9 @@ def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def check_unasked(manifest: Manifest, name: str, options: Options) -> None:
-    """Raise UsageError if the clip needs what a manifest alone may not do: run code, or read a recording.
+    """Raise UsageError if the clip needs code to run or a recording to read, which only the user may ask for.
 
-    With --restitch it needs neither: its tokens are there.
+    With --restitch it needs neither, because its tokens are kept.
     """
     if options.restitch:
         return
@@ -155,22 +155,22 @@ def _is_without_voice(options: Options) -> bool:
 
 
 def _shown(value: object) -> str:
-    """A value from anybody, in a few characters."""
+    """An untrusted value as a message quotes it, in at most 200 characters."""
     return str(value)[:200] if isinstance(value, str | int | float) else type(value).__name__
 
 
 def _typed(content: Mapping[str, Any], name: str, kind: type[_T]) -> _T:
-    """A value of JSON. Raises TypeError for one of another type, KeyError, ValueError."""
+    """The value of `name`. Raises KeyError if it is missing, TypeError for another type, ValueError for a lone surrogate."""
     value = content[name]
     if type(value) is not kind:
         raise TypeError(f"{name} is not a {kind.__name__}")
     if isinstance(value, str):
-        value.encode()  # a lone surrogate is no text
+        value.encode()  # raises for a lone surrogate
     return value
 
 
 def _pause_kind(segment: Mapping[str, Any]) -> PauseKind:
-    """What kind of pause is behind a segment; clips of earlier versions have only the shortest."""
+    """The kind of pause after a segment; manifests of earlier versions have none, which means the shortest."""
     if "pause" not in segment:
         return "segment"
     kind = _typed(_typed(segment, "pause", dict), "kind", str)
@@ -191,19 +191,19 @@ def _number(value: object) -> int:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What the sound depends on and is not the same in two manifests, each in a few words."""
+    """Differences between two manifests that the audio depends on, each described in a few words."""
     settings = [_sound_settings(_defaults() | content["settings"]) for content in (old, new)]
-    found = [change for change in _unlike((), *settings) if change[0][0] not in _VOICES]
-    for part in _DECIDES:
-        found += _unlike((part,), old.get(part), new.get(part))
+    found = [change for change in _changes((), *settings) if change[0][0] not in _VOICES]
+    for part in _ENVIRONMENT:
+        found += _changes((part,), old.get(part), new.get(part))
     words = [f"{' '.join(where)} was {_shown(was)} and is {_shown(now)}" for where, was, now in found]
     words += [
-        f"the {part.replace('_', ' ')} is another"
+        f"the {part.replace('_', ' ')} is a different one"
         for part in ("voice", "spoken_voice")
         if _sha(old, part) != _sha(new, part)
     ]
     if _texts_and_seeds(old) != _texts_and_seeds(new):
-        words.append("texts or seeds of segments are others")
+        words.append("texts or seeds of segments differ")
     return words
 
 
@@ -220,9 +220,10 @@ def _defaults() -> dict[str, object]:
     return {line.name: value for line in flags() if (value := getattr(default, line.name)) is not None}
 
 
-def _unlike(where: tuple[str, ...], was: object, now: object) -> Iterator[tuple[tuple[str, ...], object, object]]:
+def _changes(where: tuple[str, ...], was: object, now: object) -> Iterator[tuple[tuple[str, ...], object, object]]:
+    """Yield (path of keys, old value, new value) for each value that differs between two JSON values."""
     if isinstance(was, dict) and isinstance(now, dict):
         for name in sorted(was.keys() | now.keys()):
-            yield from _unlike((*where, name), was.get(name), now.get(name))
+            yield from _changes((*where, name), was.get(name), now.get(name))
     elif was != now:
         yield where, was, now

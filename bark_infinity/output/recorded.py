@@ -1,7 +1,7 @@
-"""What a manifest says beside its settings: where its clip lies and of what kind it is, and which voices it had.
+"""What follows from where a manifest lies: name and format of its clip, and the files of its voices.
 
-A manifest may come from a stranger: no file is opened for it but those beside it, in the current folder and in the
-usual folders of voices.
+A manifest may come from a stranger, so the only files opened because of it are those beside it, in the current folder
+and in the usual voice folders.
 """
 
 from __future__ import annotations
@@ -19,29 +19,33 @@ from ..voices.library import find_voice, voice_folders
 from ..voices.voice import Voice
 from .manifest import READS_FILE, Manifest
 
-_VOICES = {"history_prompt": "voice", "bark_speaker_as_the_prompt": "spoken_voice"}  # setting: where its digest stands
+_VOICES = {
+    "history_prompt": "voice",
+    "bark_speaker_as_the_prompt": "spoken_voice",
+}  # setting: key of its digest in the manifest
 
 
 def place_of_clip(path: str, manifest: Manifest) -> dict[str, object]:
-    """Settings by which a clip made again stands beside the first: the same folder, name and kind of file."""
+    """Settings that put a clip made again beside the original: the same folder, name and audio format."""
     stem = Path(path).stem.lstrip("~") or "bark"
     name, _, ending = stem.rpartition(".")
-    known = manifest.content.get("audio_format")
-    there = (ending for ending in FORMATS if Path(path).with_suffix(f".{ending}").exists())
+    recorded = manifest.content.get("audio_format")
+    existing = (ending for ending in FORMATS if Path(path).with_suffix(f".{ending}").exists())
     return {
         "output_dir": str(Path(path).parent),
         "output_filename": name if ending.lower() in FORMATS else stem,
-        "output_format": known if known in FORMATS else next(there, None),
+        "output_format": recorded if recorded in FORMATS else next(existing, None),
     }
 
 
 def usable_voices(
     path: str, manifest: Manifest, given: Container[str], settings: Mapping[str, object]
 ) -> dict[str, str]:
-    """The voices among `settings` that are not `given` but the manifest's, by setting, as they are to be looked up.
+    """Name or path of each voice that the manifest names and the user has not `given`: {setting: name to look up}.
 
-    Of several with the name the one with the manifest's digest is taken, and for a cloned voice the file that was saved
-    then. Raises UsageError for a path that leads elsewhere, unless the same voice lies where it may be opened.
+    Among files with the name, the one with the manifest's digest is preferred; for a cloned voice it is the file that was
+    saved when it was cloned. Raises UsageError for a path outside the allowed folders, unless one of these has a file
+    with that digest.
     """
     folders = (*voice_folders(str(settings.get("output_dir", "."))), Path(path).parent)
     found: dict[str, str] = {}
@@ -66,9 +70,9 @@ def usable_voices(
 
 
 def _usable_voice(name: str, digest: object, folders: Sequence[Path]) -> str | None:
-    """The name itself, or the path of a file that has the digest; None for a path that may not be opened."""
+    """The name itself, or the path of a file with the digest; None if the name is a path that may not be opened."""
     inside = not _leads_out(name) or any(_is_below(name, folder) for folder in (Path(), *folders))
-    usual: list[Path] = []  # what the name leads to
+    usual: list[Path] = []  # the file that the name leads to, if any
     if inside:
         with contextlib.suppress(VoiceError):
             path = find_voice(name, folders)
@@ -76,8 +80,8 @@ def _usable_voice(name: str, digest: object, folders: Sequence[Path]) -> str | N
                 return name
             usual.append(path)
     names = (name, PureWindowsPath(name).name) if inside else (PureWindowsPath(name).name,)
-    there = () if digest is None else (*usual, *_files(names, folders))
-    same = next((path for path in there if _digest_of(path) == digest), None)
+    candidates = () if digest is None else (*usual, *_files(names, folders))
+    same = next((path for path in candidates if _digest_of(path) == digest), None)
     if same is not None and same not in usual:
         return str(same)
     return name if inside else None
@@ -86,12 +90,12 @@ def _usable_voice(name: str, digest: object, folders: Sequence[Path]) -> str | N
 def _cloned_voice(recording: str, digest: object, folder: Path) -> Path | None:
     """The voice that was cloned from a recording when the clip was made, if it is still beside the manifest."""
     stem = glob.escape(safe_stem(PureWindowsPath(recording).stem))
-    there = [] if digest is None else sorted(folder.glob(f"{stem}*.npz"))
-    return next((path for path in there if _digest_of(path) == digest), None)
+    candidates = [] if digest is None else sorted(folder.glob(f"{stem}*.npz"))
+    return next((path for path in candidates if _digest_of(path) == digest), None)
 
 
 def _files(names: Sequence[str], folders: Sequence[Path]) -> Iterator[Path]:
-    """Voice files of these names in the current folder and in the given ones."""
+    """Existing voice files with these names, in the current folder and the given ones."""
     for path in (folder / n for name in names if name for folder in (Path(), *folders) for n in (name, f"{name}.npz")):
         with contextlib.suppress(OSError, ValueError):  # names that no file can have
             if path.is_file():
@@ -99,21 +103,23 @@ def _files(names: Sequence[str], folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _leads_out(name: str) -> bool:
-    """Whether a path is absolute or climbs, on any system."""
+    """Whether a path is absolute or has a `..`, by the rules of any system."""
     kinds = (PurePosixPath(name), PureWindowsPath(name))
     return name.startswith("~") or any(path.anchor or ".." in path.parts for path in kinds)
 
 
 def _is_below(name: str, folder: Path) -> bool:
-    """Whether a path leads into a folder, by its words alone."""
-    if name.startswith(("//", "\\\\", "~")) or ("\\" in name and os.sep == "/"):  # on another machine, or of one
+    """Whether a path lies in a folder, judged by the text of the path alone."""
+    if name.startswith(("//", "\\\\", "~")) or (
+        "\\" in name and os.sep == "/"
+    ):  # a network path, or a Windows path on another system
         return False
     return Path(os.path.abspath(name)).is_relative_to(os.path.abspath(folder))
 
 
 def _digest_in(manifest: Manifest, part: str) -> object:
-    heard = manifest.content.get(part)
-    return heard.get("sha256") if isinstance(heard, dict) else None
+    voice = manifest.content.get(part)
+    return voice.get("sha256") if isinstance(voice, dict) else None
 
 
 def _digest_of(path: Path) -> str | None:

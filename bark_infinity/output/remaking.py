@@ -1,4 +1,4 @@
-"""Plans of clips that are made again from a manifest: all of it, some segments (regenerate), or the audio alone (restitch)."""
+"""Plans for making a clip again from its manifest: the whole clip, chosen segments (regenerate) or the audio (restitch)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from ..run.prompts import tokens_of
 from ..seeds import Seeds, derive_seed
 from .manifest import RUNS_CODE, Manifest
 
-_SPOKEN_VOICE = "bark_speaker_as_the_prompt"  # known by the text that stands for it, wherever its file lies
+_SPOKEN_VOICE = (
+    "bark_speaker_as_the_prompt"  # compared through the clip's text instead, because its file may have moved
+)
 _NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 
 
 def chosen_segments(text: str, n_segments: int) -> set[int]:
-    """`3,7-9` -> {2, 6, 7, 8}. Raises UsageError for anything else, and for what the clip does not have."""
+    """Indexes of the segments that --regenerate names: `3,7-9` -> {2, 6, 7, 8}. Raises UsageError, also for missing ones."""
     chosen: set[int] = set()
     for part in text.split(","):
         match = _NUMBERS.fullmatch(part)
@@ -46,9 +48,10 @@ def chosen_segments(text: str, n_segments: int) -> set[int]:
 
 
 def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_stems: Container[str] = ()) -> ClipPlan:
-    """The clip of a manifest, with new seeds for the chosen segments: derived from a seed that is given, or the drawn one.
+    """The plan of a manifest's clip with new seeds for the segments of --regenerate.
 
-    No stage of theirs keeps a seed of its own. Raises UsageError.
+    The new seeds are derived from a given --seed that is not the manifest's, else from `drawn_seed`; they replace the
+    seeds of single stages too. Raises UsageError.
     """
     before = manifest.options
     given = {name: getattr(options, name) for name in SEEDS}
@@ -60,7 +63,7 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
             "--regenerate keeps the other segments, so the text stays cut as it was; leave out what cuts it"
         )
     segments = list(plan.segments)
-    assert options.regenerate is not None  # it is what this is for
+    assert options.regenerate is not None  # checked by the caller
     for k in chosen_segments(options.regenerate, len(segments)):
         seeds = Seeds(derive_seed(new, "regenerate", k + 1))
         segments[k] = dataclasses.replace(segments[k], seeds=seeds, settled=False)
@@ -68,14 +71,13 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
 
 
 def with_dependents(chosen: Collection[int], manifest: Manifest, options: Options, has_voice: bool) -> set[int]:
-    """The chosen segments and all whose history depends on one of them, directly or through others."""
-    if options.custom_audio_processing_function is not None:  # it may let any segment hear any other
+    """Indexes of the chosen segments and of all whose history depends on one of them, directly or through others."""
+    if options.custom_audio_processing_function is not None:  # it may put any earlier segment into a history
         return set(range(min(chosen), len(manifest.segments)))
     rule, again = history_plan(options), set()
     recorded = manifest.content["segments"]
-    first = next(
-        (k for k in range(len(recorded)) if not _is_silent(recorded[k])), 0
-    )  # the one whose voice the others start from
+    # the segment whose voice is the starting voice of the others
+    first = next((k for k in range(len(recorded)) if not _is_silent(recorded[k])), 0)
     own_voice = not has_voice and not rule.separate
     for k, (text, _) in enumerate(manifest.segments):
         weights = rule.weights(k, wordless=not text)
@@ -89,7 +91,7 @@ def with_dependents(chosen: Collection[int], manifest: Manifest, options: Option
 
 
 def in_words(segments: Collection[int]) -> str:
-    """{0, 1, 2, 6} -> 1-3, 7."""
+    """Numbers of segments, counted from 1: {0, 1, 2, 6} -> "1-3, 7"."""
     runs: list[list[int]] = []
     for k in sorted(segments):
         if runs and runs[-1][-1] == k - 1:
@@ -100,7 +102,7 @@ def in_words(segments: Collection[int]) -> str:
 
 
 def describe_regenerated(chosen: Collection[int], again: Collection[int], n_segments: int) -> str:
-    """Which segments are chosen, which others depend on them, and how many stay, in words."""
+    """A sentence about which segments are chosen, which others depend on them, and how many stay."""
     others, stay = set(again) - set(chosen), n_segments - len(again)
     dependents = f", and with them {in_words(others)}, which depend on them" if others else ""
     kept = f"{stay} segment stays" if stay == 1 else f"{stay} segments stay"
@@ -108,18 +110,21 @@ def describe_regenerated(chosen: Collection[int], again: Collection[int], n_segm
 
 
 def _is_silent(recorded: object) -> bool:
+    """Whether a segment has no audio, by its entry in the manifest."""
     return isinstance(recorded, dict) and recorded.get("frames") == 0
 
 
 def plan_restitched(manifest: Manifest, options: Options, own_stems: Container[str] = ()) -> ClipPlan:
-    """The very segments of a manifest, with the pauses that `options` ask for.
+    """The plan of a manifest's clip: the same segments, with the pauses of `options`.
 
-    Raises UsageError for a setting that shapes tokens and is not the manifest's, since the tokens stay.
+    Raises UsageError if a setting that tokens depend on differs from the manifest's, because the tokens are kept.
     """
     others = [name for name in _of_tokens() if not _is_as_before(name, options, manifest)]
     if others:
         given = options.changed()
-        name = next((name for name in others if name in given), others[0])  # rather than one that follows from it
+        name = next(
+            (name for name in others if name in given), others[0]
+        )  # prefer a given setting to one derived from it
         raise UsageError(
             f"--restitch keeps the clip's tokens, which --{name} would change; "
             f"leave out --{name}, or leave out --restitch to make the clip again"
@@ -130,12 +135,15 @@ def plan_restitched(manifest: Manifest, options: Options, own_stems: Container[s
 
 
 def _of_tokens() -> list[str]:
+    """Names of the flags that the tokens depend on."""
     return [line.name for line in flags() if line.shapes in SHAPE_TOKENS and line.name != "from_manifest"]
 
 
 def _is_as_before(name: str, options: Options, manifest: Manifest) -> bool:
     value = getattr(options, name)
-    if name == RUNS_CODE:  # no part of `manifest.options`; the tokens are those that it made, given again or not
+    if (
+        name == RUNS_CODE
+    ):  # not in `manifest.options`; the kept tokens were generated with it, whether it is given again or not
         return value in (None, manifest.content["settings"].get(name))
     return value == getattr(manifest.options, name)
 
@@ -150,7 +158,7 @@ def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...
 def plan_again(
     manifest: Manifest, options: Options, count_ids: CountIds | None = None, own_stems: Container[str] = ()
 ) -> ClipPlan:
-    """The clip of a manifest: its very segments, or other ones where splitting or seeds were asked for otherwise."""
+    """The plan of a manifest's clip: with the same segments, unless flags for splitting or seeds have changed."""
     seed, before, text = manifest.seed, manifest.options, manifest.text
     if options.bark_speaker_as_the_prompt is not None:
         text = tokens_of(options.bark_speaker_as_the_prompt)
@@ -159,8 +167,8 @@ def plan_again(
             "--from_manifest has the tokens of a voice in place of a text; "
             "leave out --bark_speaker_as_the_prompt none, or give a --text_prompt in place of the manifest"
         )
-    decide = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS and line.name != _SPOKEN_VOICE]
-    if text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in decide):
+    deciding = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS and line.name != _SPOKEN_VOICE]
+    if text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in deciding):
         segments = _segments_of(manifest, options)
     else:
         if any(getattr(options, name) != getattr(before, name) for name in SEEDS):

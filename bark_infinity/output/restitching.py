@@ -1,4 +1,4 @@
-"""The audio of a finished clip made again from its tokens, by the codec alone: no stage of the model is loaded."""
+"""Makes the audio of a finished clip again from its tokens; this needs only the codec, no stage of the model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .remaking import plan_restitched
 def restitch_clip(
     manifest: Manifest, plan: ClipPlan, tokens: ClipTokens, decode: Decode, folder: Path, options: Options
 ) -> Clip:
-    """Write the clip from its tokens. Raises OutputError, UsageError for damaged tokens, TextError if none has a sound."""
+    """Decode a clip's tokens and write its files. Raises OutputError, UsageError for damaged tokens, TextError for silence."""
     longest = tokens.seconds + sum(segment.pause.seconds for segment in plan.segments)
     stitcher = Stitcher(plan, options.gain_db)
     journal = RunJournal.start(folder, lambda _: "", plan.seed)
@@ -36,7 +36,7 @@ def restitch_clip(
         files = ClipFiles(plan, folder, options, longest, journal.clip(plan), partial(_manifest, manifest, options))
         try:
             for k, kept in tokens.items():
-                # what the manifest says of how a segment was made stays as it is
+                # `_manifest` takes the rest of a segment's entry from the old manifest
                 generation = generation_of(kept, decode)
                 assert generation is not None  # its numbers were checked when the manifest was read
                 files.add(stitcher.place(generation, (Try(plan.segments[k].seeds, None),), HistorySizes()))
@@ -48,9 +48,9 @@ def restitch_clip(
 
 
 def restitch_file(path: Path, decode: Decode, destination: Path) -> Path:
-    """Write a finished clip once more, as `destination`, from the tokens beside its audio file `path`; the new path.
+    """Write a finished clip again as `destination`, from the tokens beside its audio file `path`. Returns the new path.
 
-    Raises as `restitch_clip`, and UsageError for a destination whose ending is no format.
+    Raises what `restitch_clip` raises, and UsageError for a destination whose ending is not a known format.
     """
     name = str(path.with_suffix(".json"))
     manifest = read_manifest(name)
@@ -70,17 +70,21 @@ def restitch_file(path: Path, decode: Decode, destination: Path) -> Path:
 
 
 def _settings(manifest: Manifest, options: Options) -> dict[str, object]:
-    """Those by which the tokens were made, as they were recorded; of the rest those of `options`."""
-    made = {line.name for line in flags() if line.shapes in (*SHAPE_TOKENS, Shapes.COMPUTING)}
-    old = {name: value for name, value in manifest.content["settings"].items() if name in made}
-    return old | {name: value for name, value in recorded_settings(options).items() if name not in made}
+    """The settings for the new manifest: those that the tokens depend on from the old one, the others from `options`."""
+    of_tokens = {line.name for line in flags() if line.shapes in (*SHAPE_TOKENS, Shapes.COMPUTING)}
+    old = {name: value for name, value in manifest.content["settings"].items() if name in of_tokens}
+    return old | {name: value for name, value in recorded_settings(options).items() if name not in of_tokens}
 
 
 def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, object]:
-    """The old manifest, with what is new."""
+    """The old manifest, updated with the new audio, pauses and settings."""
     spans = [
-        {"start": seconds(made.span.start), "end": seconds(made.span.stop), "pause": dataclasses.asdict(segment.pause)}
-        for segment, made in zip(clip.plan.segments, clip.segments, strict=True)
+        {
+            "start": seconds(record.span.start),
+            "end": seconds(record.span.stop),
+            "pause": dataclasses.asdict(segment.pause),
+        }
+        for segment, record in zip(clip.plan.segments, clip.segments, strict=True)
     ]
     content = {name: value for name, value in manifest.content.items() if name != "format"}
     return content | {

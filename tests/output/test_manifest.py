@@ -100,13 +100,13 @@ def test_differences_from_the_manifest_are_listed(perform, make_voice):
     make_voice(2.0, seed=1).save("someone.npz")
     status, wavs, err = perform("--from_manifest", changed)
     assert status == 0 and len(wavs) == 1
-    for part in ("versions torch was 1.0", "machine threads was 99", "the voice is another"):
+    for part in ("versions torch was 1.0", "machine threads was 99", "the voice is a different one"):
         assert part in err, part
     assert "text_temp" not in err and "transformers was" not in err
     old = json.loads(manifest.read_text())
     assert differences(old, old) == []
     other = old | {"segments": [old["segments"][0] | {"text": "Bye."}]}
-    assert differences(other, old) == ["texts or seeds of segments are others"]
+    assert differences(other, old) == ["texts or seeds of segments differ"]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_voice_is_found_beside_the_manifest_by_its_tokens(perform, make_voice, t
     _, _, err = perform("--from_manifest", str(manifest))
     assert "bit for bit" in err
     _, _, err = perform("--from_manifest", str(manifest), "--history_prompt", "someone.npz")
-    assert "the voice is another" in err
+    assert "the voice is a different one" in err
 
 
 def test_cloned_voice_is_found_beside_the_manifest(perform, make_voice):
