@@ -1,4 +1,4 @@
-"""What turns samples into the bytes of an audio file while they come: libsndfile, and a process of ffmpeg."""
+"""Streaming encoders of audio files: one uses libsndfile, the other an ffmpeg process."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ _SFC_RF64_AUTO_DOWNGRADE = 0x1210  # sndfile.h; soundfile has no name for it
 
 
 class SoundfileEncoder:
-    """By libsndfile. Writing and closing raise the system's OSError; a file that is discarded is not complete."""
+    """Encodes with libsndfile. Writing and closing raise the system's OSError; a discarded file is not complete."""
 
     def __init__(
         self, file: BinaryIO, tags: Mapping[str, str], container: str, codec: str, compression: float | None = None
     ):
-        """`container`, `codec`: libsndfile's; an RF64 that stays short of 4 GiB becomes a WAV. `compression`: 0..1."""
+        """`container`, `codec`: libsndfile's names; an RF64 that stays below 4 GiB becomes a WAV. `compression`: 0..1."""
         import soundfile
 
         if codec == "MPEG_LAYER_III":
             file.write(_id3(tags))
-            tags = {}  # libsndfile's own ID3 tag says Latin-1 of what is UTF-8
+            tags = {}  # libsndfile's own ID3 tag declares UTF-8 text as Latin-1
         self._file = _GuardedFile(file)
         with self._file.errors_raised():
             self._sound = soundfile.SoundFile(
                 self._file, "w", c.SAMPLE_RATE, 1, codec, format=container, compression_level=compression
             )
             if container == "RF64":
-                with contextlib.suppress(AttributeError):  # not public: without it the file is an RF64 even where short
+                with contextlib.suppress(
+                    AttributeError
+                ):  # a private API of soundfile; without it a short file stays RF64
                     soundfile._snd.sf_command(self._sound._file, _SFC_RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
             for name, value in tags.items():
                 setattr(self._sound, name, value)
@@ -52,7 +54,7 @@ class SoundfileEncoder:
             self._sound.write(block)
 
     def close(self) -> None:
-        """The last bytes; the file itself stays open."""
+        """Write the last bytes; the file itself stays open."""
         with self._file.errors_raised():
             self._sound.close()
 
@@ -63,9 +65,10 @@ class SoundfileEncoder:
 
 
 class _GuardedFile:
-    """A file for libsndfile's callbacks, where exceptions get lost and a full disk is a fault without a reason.
+    """A file for libsndfile's callbacks, in which exceptions get lost.
 
-    The first one is kept, and nothing is done after it. libsndfile's file begins where this one stands.
+    The first exception is stored, and raised by `errors_raised`; later calls do nothing. Offset 0 for libsndfile is the
+    position of `file` at the start.
     """
 
     def __init__(self, file: BinaryIO):
@@ -74,26 +77,27 @@ class _GuardedFile:
 
     @contextlib.contextmanager
     def errors_raised(self) -> Iterator[None]:
-        """Around every call of libsndfile: raise what was kept."""
+        """Wraps every call of libsndfile: raises the stored exception."""
         try:
             yield
-        except (RuntimeError, AssertionError):  # what soundfile makes of it
+        except (RuntimeError, AssertionError):  # raised by soundfile as a consequence
             if self._error is None:
                 raise
         if self._error is not None:
             raise self._error
 
     def write(self, data: bytes) -> int:
-        return self._keeping(lambda: self._file.write(data))
+        return self._guarded(lambda: self._file.write(data))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = self._start if whence == os.SEEK_SET else 0
-        return self._keeping(lambda: self._file.seek(start + offset, whence) - self._start)
+        return self._guarded(lambda: self._file.seek(start + offset, whence) - self._start)
 
     def tell(self) -> int:
-        return self._keeping(lambda: self._file.tell() - self._start)
+        return self._guarded(lambda: self._file.tell() - self._start)
 
-    def _keeping(self, act: Callable[[], int]) -> int:
+    def _guarded(self, act: Callable[[], int]) -> int:
+        """The result of `act`; 0 if it raises, which is stored, or if there was an error before."""
         try:
             if self._error is None:
                 return act()
@@ -117,50 +121,64 @@ def _id3(tags: Mapping[str, str]) -> bytes:
 
 
 class FfmpegEncoder:
-    """By a process of ffmpeg that waits for samples. Raises OutputError with ffmpeg's complaint."""
+    """Encodes by piping samples to an ffmpeg process. Raises OutputError with ffmpeg's error message."""
 
     def __init__(self, file: BinaryIO, path: Path, format: str, tags: Mapping[str, str], arguments: Sequence[str]):
-        """`file` has a name. `path`: where it will stand. `format`: a suffix that ffmpeg knows. `arguments`: how to encode.
+        """`file`: must have a name. `path`: the final path, for messages. `format`: a file suffix that ffmpeg knows.
 
-        ffmpeg's own output lies beside `file`, so whoever removes an unfinished file's folder removes that as well.
+        `arguments`: further arguments for ffmpeg. ffmpeg writes its output beside `file`, so that it is removed with the
+        folder of an unfinished clip.
         """
         self._file, self._path, self._format = file, path, format
         metadata = [("-metadata", f"{_FFMPEG_TAGS.get(name, name)}={value}") for name, value in tags.items()]
-        self._how = [*itertools.chain(*metadata), *arguments]
+        self._arguments = [*itertools.chain(*metadata), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._resources = contextlib.ExitStack()
 
     def write(self, block: np.ndarray) -> None:
         """Samples (n,)."""
-        process = self._process or self._start()  # not sooner: now somebody discards it, whatever happens
+        process = (
+            self._process or self._start()
+        )  # not in the constructor: from now on the caller discards it, whatever happens
         try:
             _input(process).write(block.astype("<f4").tobytes())
         except (
             OSError
-        ):  # ffmpeg has ended: with a fault, to be reported now and not hours later, or as its arguments say
+        ):  # ffmpeg has ended: with an error, to be reported now and not hours later, or as its arguments say
             self._wait(process)
 
     def close(self) -> None:
-        """Fill the file; it stays open. Some samples must have been written."""
+        """Copy ffmpeg's output into the file, which stays open. Some samples must have been written before."""
         assert self._process is not None  # started by the first samples
         with contextlib.suppress(OSError):
             _input(self._process).close()
         self._wait(self._process)
-        with self._made.open("rb") as encoded:
+        with self._encoded.open("rb") as encoded:
             shutil.copyfileobj(encoded, self._file)
 
     def discard(self) -> None:
-        """Leave neither process nor temporary file, finished or not."""
+        """End the process and remove its output, finished or not."""
         self._resources.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._made = Path(f"{self._file.name}.{self._format}").absolute()  # MP4 needs a file to go back in
-        said = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
-        self._said = self._resources.enter_context(said)
+        self._encoded = Path(f"{self._file.name}.{self._format}").absolute()  # MP4 needs a seekable file
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
+        self._stderr = self._resources.enter_context(stderr)
         command = ["ffmpeg", "-hide_banner", "-loglevel", "error"]
-        command += ["-f", "f32le", "-ar", str(c.SAMPLE_RATE), "-ac", "1", "-i", "pipe:0", *self._how, str(self._made)]
+        command += [
+            "-f",
+            "f32le",
+            "-ar",
+            str(c.SAMPLE_RATE),
+            "-ac",
+            "1",
+            "-i",
+            "pipe:0",
+            *self._arguments,
+            str(self._encoded),
+        ]
         self._resources.callback(self._stop)
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._stderr)
         return self._process
 
     def _stop(self) -> None:
@@ -169,25 +187,25 @@ class FfmpegEncoder:
             with contextlib.suppress(OSError):
                 _input(self._process).close()
             self._process.wait()
-        self._made.unlink(missing_ok=True)
+        self._encoded.unlink(missing_ok=True)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until ffmpeg has ended. Raises OutputError if it has written no file."""
-        if process.wait() or not self._made.exists():
-            self._said.seek(0)
+        if process.wait() or not self._encoded.exists():
+            self._stderr.seek(0)
             raise OutputError(
-                f"ffmpeg cannot make {self._path} ({_complaint(self._said.read())}); "
+                f"ffmpeg cannot write {self._path} ({_error_line(self._stderr.read())}); "
                 "change --output_format_ffmpeg_parameters or choose another --output_format"
             )
 
 
 def _input(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    """The pipe that a process reads."""
+    """The pipe to a process's standard input."""
     assert process.stdin is not None  # it was started with a pipe
     return process.stdin
 
 
-def _complaint(stderr: bytes) -> str:
-    """ffmpeg's first line, which has the reason; the lines behind it only say that it failed."""
+def _error_line(stderr: bytes) -> str:
+    """The first line of ffmpeg's messages, which has the reason; later ones only say that it failed."""
     lines = stderr.decode(errors="replace").split("\n")
     return re.sub(r"^\[[^]]*\] ", "", lines[0]).strip()[:300] or "it gives no reason"

@@ -7,11 +7,15 @@ import shutil
 
 from ..errors import UsageError
 
-SOUNDFILE_ENCODERS = {  # libsndfile's container, codec and compression, 0..1; bit rates are those of speech
+SOUNDFILE_ENCODERS = {  # libsndfile's container, codec and compression (0..1); bit rates were measured on speech
     "wav": ("WAV", "PCM_16", None),
     "flac": ("FLAC", "PCM_16", None),
     "ogg": ("OGG", "VORBIS", 0.4),  # Vorbis quality 6 of 10, about 75 kbit/s
-    "opus": ("OGG", "OPUS", (256 - 64) / (256 - 6)),  # counted from 256 kbit/s down to 6: here 64, music stays music
+    "opus": (
+        "OGG",
+        "OPUS",
+        (256 - 64) / (256 - 6),
+    ),  # libsndfile maps 0..1 to 256..6 kbit/s; 64 kbit/s is enough for music
     "mp3": ("MP3", "MPEG_LAYER_III", 0.2),  # LAME's V2, about 65 kbit/s
 }
 FFMPEG_ENCODERS = {name: ("-c:a", "aac", "-b:a", "96k") for name in ("mp4", "m4a")}
@@ -28,7 +32,7 @@ UNSUPPORTED_FORMATS = frozenset(
 
 
 def check_format(format: str, ffmpeg_parameters: str) -> None:
-    """Raise UsageError if this machine cannot write `format`, or the parameters cannot be had with it."""
+    """Raise UsageError if this machine cannot write `format`, or the parameters do not go with it."""
     if format in FFMPEG_FORMATS:
         if shutil.which("ffmpeg") is None:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Waveforms: silence, joining segments sample by sample, and audio files with their making written inside."""
+"""Joins segments into one waveform, and writes audio files with tags."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from ..files import write_whole
 from .encoders import FfmpegEncoder, SoundfileEncoder
 from .formats import FFMPEG_ENCODERS, FFMPEG_FORMATS, SOUNDFILE_ENCODERS
 
-# samples encoded at once, however they come: Vorbis turns on it, and ten minutes at once crash libsndfile
+# Samples per call of the encoder, so that Vorbis files do not depend on how the samples arrive; ten minutes at once crash
+# libsndfile.
 _BLOCK = 2**16
 _INAUDIBLE_PERCENT = 0.01  # of a clip's samples
-_LEAST_GAIN_DB = -100.0  # that --gain_db takes
-_WAV_SAMPLES = 2**31 - 2**19  # of two bytes; a WAV counts its bytes, the tags' too, in 32 bits
+_LEAST_GAIN_DB = -100.0  # the lowest value of --gain_db
+_WAV_SAMPLES = 2**31 - 2**19  # of two bytes; a WAV counts its bytes, including tags, in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a segment stands in its clip, in samples; `stop` is the first sample behind it."""
+    """The place of a segment in its clip: samples `start` (inclusive) to `stop` (exclusive)."""
 
     start: int
     stop: int
 
 
 class Joiner:
-    """Joins pieces one after the other, with silence between (not behind the last), all louder by so many decibels."""
+    """Joins pieces of audio one after the other, with silence between them, and applies a gain to all."""
 
     def __init__(self, gain_db: float = 0.0):
         self._factor = np.float32(10 ** (gain_db / 20))
@@ -42,10 +43,10 @@ class Joiner:
         self._length = 0
 
     def add(self, piece: np.ndarray, pause_seconds: float) -> tuple[np.ndarray, Span]:
-        """What the next piece adds to the whole, float32 (samples,), and where the piece itself stands in that.
+        """Append a piece. Returns what it adds to the whole (pause and piece, float32 (samples,)), and the piece's span.
 
-        `pause_seconds`: the silence between this piece and the next. An empty piece takes no silence: its span is
-        empty, and its pause becomes one with the pause before it, as long as the longer of both.
+        `pause_seconds`: the silence between this piece and the next. An empty piece adds nothing: its span is empty,
+        and only the longer one of the pauses before and after it is kept.
         """
         added = piece
         if self._length and len(piece):
@@ -59,7 +60,7 @@ class Joiner:
 
     @property
     def sha256(self) -> str:
-        """Of all that is joined so far, in little-endian float32."""
+        """Digest of all samples joined so far, as little-endian float32."""
         return self._digest.hexdigest()
 
 
@@ -69,9 +70,9 @@ class Joiner:
 def write_audio(
     path: Path, samples: np.ndarray, tags: Mapping[str, str], format: str = "wav", ffmpeg_parameters: str = ""
 ) -> None:
-    """An audio file of samples that are all there, as `AudioEncoder` makes it.
+    """Write all samples (n,) to an audio file; the parameters are those of `AudioEncoder`.
 
-    Raises OutputError, and FileExistsError where the name is taken: results are never overwritten.
+    Raises OutputError, and FileExistsError if the name is taken: results are never overwritten.
     """
 
     def write(file: BinaryIO) -> None:
@@ -83,7 +84,7 @@ def write_audio(
 
 @dataclass
 class Level:
-    """How loud the samples of a file are before they are clipped to -1..1."""
+    """Statistics of the samples of a file before they are clipped to -1..1."""
 
     samples: int = 0
     clipped: int = 0  # samples beyond full scale
@@ -97,28 +98,29 @@ class Level:
         self.peak = max(self.peak, float(magnitudes.max(initial=0)))
 
     def clipping(self, gain_db: float) -> str | None:
-        """A sentence about clipped samples and the largest gain without any; None where they cannot be heard.
+        """A sentence about clipped samples and the largest gain without clipping; None if there is nothing to report.
 
-        `gain_db`: the gain that was applied. Any clipping by a gain is worth a sentence.
+        `gain_db`: the gain that was applied. Without a positive gain, an inaudible share of clipped samples is not
+        reported.
         """
         percent = 100 * self.clipped / max(1, self.samples)
         if not self.clipped or (gain_db <= 0 and percent < _INAUDIBLE_PERCENT):
             return None
         found = f"{percent:.3g} % of the samples are clipped"
         fitting = math.floor(10 * (gain_db - 20 * math.log10(self.peak))) / 10
-        if fitting < _LEAST_GAIN_DB:  # samples that were infinite
+        if fitting < _LEAST_GAIN_DB:  # some samples were infinite
             return found
         return f"{found}; --gain_db {fitting:g} is the most that fits"
 
 
 class AudioEncoder:
-    """Encodes mono samples at 24 kHz in -1..1, as they come, into a file that is open for writing.
+    """Encodes mono samples at 24 kHz, block by block, into a file that is open for writing.
 
-    What lies outside is clipped, and `level` says how much; what is no number is silence. After `close`, or a `with`
-    block that did not raise, the file is whole; `discard` lets go of it, as it is. All raise OSError for what the system
-    says, OutputError for what ffmpeg says. `path`: where the file will stand. `tags`: title, comment, software; a WAV's
-    are read by others up to 2 KB each. `format`: one of FORMATS. `most_samples`: a WAV that may be beyond 4 GiB is an
-    RF64 then.
+    Samples outside -1..1 are clipped and counted in `level`; NaN becomes silence. After `close`, or a `with` block that
+    did not raise, the file is complete; `discard` releases the encoder in any state. Methods raise OSError from the
+    system and OutputError from ffmpeg. `path`: the final path of the file, for messages. `tags`: title, comment,
+    software; other programs read at most 2 KB of a WAV tag. `format`: one of FORMATS. `most_samples`: an upper bound; a
+    WAV that may exceed 4 GiB is written as RF64.
     """
 
     def __init__(
@@ -141,8 +143,10 @@ class AudioEncoder:
                 container = "RF64"
             self._encoder = SoundfileEncoder(file, tags, container, codec, compression)
         self.level = Level()
-        self._held = np.zeros(0, np.float32)  # less than a block
-        self._least = 0 if format == "wav" else 1  # of no samples most encoders make a file that nobody can read
+        self._held = np.zeros(0, np.float32)  # samples not encoded yet, less than a block
+        self._least = (
+            0 if format == "wav" else 1
+        )  # least samples: without any, most encoders write a file that cannot be read
 
     def __enter__(self) -> AudioEncoder:
         return self
@@ -164,13 +168,13 @@ class AudioEncoder:
                 self._held = self._held[_BLOCK:]
 
     def close(self) -> None:
-        """Write what is still to be written; the file itself stays open."""
+        """Encode the remaining samples and complete the file, which itself stays open."""
         if len(rest := np.concatenate([self._held, np.zeros(self._least, np.float32)])):
             self._encode(rest)
         self._encoder.close()
 
     def discard(self) -> None:
-        """Free what the encoder holds, finished or not."""
+        """Release the encoder, finished or not."""
         self._encoder.discard()
 
     def _encode(self, block: np.ndarray) -> None:
@@ -180,5 +184,5 @@ class AudioEncoder:
 
 
 def _clean(tag: str) -> str:
-    """Without what neither libsndfile nor a command line takes: zeros, and bytes that were no UTF-8."""
+    """A tag without NUL characters and lone surrogates, which libsndfile and command lines do not accept."""
     return tag.replace("\0", "").encode(errors="replace").decode()

@@ -424,7 +424,7 @@ def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
 def ffmpeg_case() -> Case:
     if shutil.which("ffmpeg") is None:
         return Case(HELLO, "-b:a 64k", fails_with("through ffmpeg"))
-    return Case(f"{HELLO} --output_format m4a", "-nonsense 1", stderr_contains("ffmpeg cannot make"))
+    return Case(f"{HELLO} --output_format m4a", "-nonsense 1", stderr_contains("ffmpeg cannot write"))
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
