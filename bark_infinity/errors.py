@@ -1,11 +1,11 @@
-"""What a user can cause. Each message is one sentence that names the file or flag and the mend; only `main` catches them."""
+"""Errors that a user can cause. Each message is one sentence that names the file or flag and what to do about it."""
 
-EXIT_FAILED = 1  # exit status where something was not made, and the rest was
-EXIT_USAGE = 2  # where nothing was made for what was given
+EXIT_FAILED = 1  # exit status if some results failed
+EXIT_USAGE = 2  # if the command could not be run as given
 
 
 class BarkError(Exception):
-    """Base of every error that is the user's to mend."""
+    """Base class of all errors that the user can correct."""
 
 
 class UsageError(BarkError):
@@ -21,11 +21,11 @@ class VoiceError(BarkError):
 
 
 class CheckpointError(BarkError):
-    """A model that is missing, damaged or not a Bark."""
+    """A model that is missing, damaged or not a Bark model."""
 
 
 class DeviceError(BarkError):
-    """A device without the memory for the work."""
+    """A device with too little memory."""
 
 
 class OutputError(BarkError):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, under names that every file system takes; and foreign ones, read in bounds."""
+"""Writing files that appear whole or not at all, file names for all systems, and reading files up to a maximum size."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from typing import BinaryIO
 from .errors import OutputError
 
 MAX_STEM_BYTES = 160  # of the 255 that a name may have: leaves room for `_12.segments.npz` and for temporary suffixes
-_REFUSED = '<>:"/\\|?*'  # characters in names on Windows
-_UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # of characters that are no part of a readable name
+_REFUSED = '<>:"/\\|?*'  # characters that Windows does not allow in file names
+_UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode categories of invisible characters
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)  # device names on Windows
 
 
 _TEMPORARY = re.compile(r"\.bark-infinity-[0-9a-f]{16}\.tmp(\.\w+)?")  # the last part is an encoder's
-_STALE_SECONDS = 86_400  # no single file takes so long to write
+_STALE_SECONDS = 86_400  # a day: longer than any single file takes to write
 PARTIAL_SUFFIX = ".partial"  # of folders of unfinished clips
-_WRITER_SECONDS = 5.0  # that a named pipe may be without a writer
+_WRITER_SECONDS = 5.0  # how long to wait for a writer of a named pipe
 _SECONDS_BEFORE_NOTICE = 1.0  # of waiting for a pipe, before a notice is shown
 
 
 def read_bounded(path: str | Path, max_bytes: int, on_wait: Callable[[], None] | None = None) -> bytes:
-    """All of a file from anybody. Raises OSError, also for a file, a device or a pipe that has more than `max_bytes`.
+    """The content of a file, device or pipe. Raises OSError, also if it has more than `max_bytes`.
 
-    A named pipe is read to its end. With `on_wait` this waits for its writer as long as it takes, as `cat` does, and
-    calls `on_wait` after a second; without it a pipe that nobody opens for some seconds is an OSError.
+    A named pipe is read to its end. With `on_wait`, this waits for a writer as long as it takes, as `cat` does, and
+    calls `on_wait` after a second; without it, OSError is raised if nobody writes to the pipe for some seconds.
     """
     try:
         opened = _open_to_read(path, on_wait)
-    except ValueError:  # a NUL
+    except ValueError:  # a NUL character
         raise OSError(errno.EINVAL, "no file can have that name") from None
     with opened as file:
         return read_stream(file, max_bytes)
 
 
 def read_stream(file: BinaryIO, max_bytes: int) -> bytes:
-    """All that an open file still has. Raises OSError if that is more than `max_bytes`."""
+    """The rest of an open file. Raises OSError if that is more than `max_bytes`."""
     data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise OSError(errno.EFBIG, f"it has more than the {max_bytes / 1e6:,.1f} MB that such a file may have")
@@ -67,7 +67,7 @@ def _open_to_read(path: str | Path, on_wait: Callable[[], None] | None) -> Binar
 
 
 def _open_pipe_in_time(path: str | Path) -> BinaryIO:
-    """A pipe for which there is a writer within `_WRITER_SECONDS`. Raises OSError."""
+    """Open a pipe for reading. Raises OSError, also if there is no writer within `_WRITER_SECONDS`."""
     opened: list[BinaryIO] = []
     errors: list[OSError] = []
 
@@ -82,7 +82,7 @@ def _open_pipe_in_time(path: str | Path) -> BinaryIO:
     thread.join(_WRITER_SECONDS)
     if thread.is_alive():
         with suppress(OSError):
-            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # lets the thread go on, and end
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # unblocks the thread, which then ends
         raise OSError(errno.ETIMEDOUT, "it is a pipe that nobody writes to")
     if errors:
         raise errors[0]
@@ -92,7 +92,7 @@ def _open_pipe_in_time(path: str | Path) -> BinaryIO:
 def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool = True) -> None:
     """Call `write` on a file beside `path`, flush it to disk, then give it its name.
 
-    With `overwrite=False` a file that already has the name stays and FileExistsError is raised.
+    With `overwrite=False`, FileExistsError is raised if there already is a file with the name. Raises OutputError.
     """
     temporary = path.parent / f".bark-infinity-{secrets.token_hex(8)}.tmp"
     try:
@@ -115,7 +115,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
 
 
 def remove_stale_temporaries(folder: Path) -> None:
-    """Remove what `write_whole` and encoders left in a folder when their process was killed, a day ago or earlier."""
+    """Remove temporary files older than a day, which killed processes left in a folder."""
     with suppress(OSError):
         for entry in os.scandir(folder):
             if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
@@ -125,7 +125,7 @@ def remove_stale_temporaries(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """The output folder, where it is missing. Raises OutputError."""
+    """Create the output folder if it is missing. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -137,7 +137,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def errors_naming(path: Path) -> Iterator[None]:
-    """Turn what the system says of writing `path` into an OutputError; FileExistsError stays what it is."""
+    """Turn an OSError into an OutputError that names `path`; FileExistsError is passed on."""
     try:
         yield
     except FileExistsError:
@@ -149,13 +149,13 @@ def errors_naming(path: Path) -> Iterator[None]:
 
 
 def to_disk(file: BinaryIO) -> None:
-    """Let nothing of a file be lost, even if the machine stops."""
+    """Flush a file to disk, so that it survives a power failure."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in a folder outlast a power failure, where the system can."""
+    """Flush the names in a folder to disk, on systems that can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -165,9 +165,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def name_together(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Give finished files and folders other names in the same file system: all of them, or none.
+    """Rename files and folders within a file system: all of them, or none. `moves`: pairs (old path, new path).
 
-    Raises FileExistsError where one is taken, OSError.
+    Raises FileExistsError if a new name is taken, OSError.
     """
     try:
         for hidden, path in moves:
@@ -176,7 +176,7 @@ def name_together(moves: Sequence[tuple[Path, Path]]) -> None:
         for hidden, path in reversed(moves):
             if not hidden.exists():
                 os.replace(path, hidden)
-            elif _is_same(hidden, path):  # interrupted when it had both names
+            elif _is_same(hidden, path):  # interrupted while it had both names
                 path.unlink()
         raise
 
@@ -188,7 +188,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _rename_to_new(hidden: Path, path: Path) -> None:
-    """Rename, or raise FileExistsError: a hard link is the one portable step that does both at once."""
+    """Rename, or raise FileExistsError if the name is taken. A hard link does both in one step on every system."""
     try:
         os.link(hidden, path)
     except FileExistsError:
@@ -202,7 +202,7 @@ def _rename_to_new(hidden: Path, path: Path) -> None:
 
 
 def safe_stem(text: str, max_bytes: int = MAX_STEM_BYTES) -> str:
-    """`text` as a file name without ending: any script, nothing that a file system or a shell minds, never empty."""
+    """A file name, without ending, made from `text`: letters and digits of any script, `-` and `_`; never empty."""
     text = unicodedata.normalize("NFC", text)
     kept = "".join(ch if ch == "-" or unicodedata.category(ch)[0] in "LMN" else "_" for ch in text)
     kept = re.sub(r"__+", "_", kept).encode()[:max_bytes].decode(errors="ignore").strip("_-")
@@ -212,7 +212,7 @@ def safe_stem(text: str, max_bytes: int = MAX_STEM_BYTES) -> str:
 
 
 def portable_stem(name: str, max_bytes: int = MAX_STEM_BYTES) -> str:
-    """A name that somebody chose, as it is but for what some file system refuses or hides, never empty."""
+    """A chosen file name without the characters that some file system refuses or hides; never empty."""
     name = unicodedata.normalize("NFC", name)
     kept = "".join("_" if ch in _REFUSED or unicodedata.category(ch) in _UNSEEN_CATEGORIES else ch for ch in name)
     kept = kept.encode()[:max_bytes].decode(errors="ignore").lstrip(" .-").rstrip(" .") or "bark"
