@@ -81,10 +81,10 @@ def test_exported_model_loads_in_transformers_and_here(folder):
 
 @IN_ONE_PROCESS
 def test_exported_semantic_stage_computes_what_was_trained(folder):
-    ours = loop.trained(folder, "semantic", semantic.Semantic())
+    ours = loop.load_trained(folder, "semantic", semantic.Semantic())
     theirs = export.model_of(folder).semantic
     example = semantic.Example(np.arange(5) + t.TEXT_OFFSET, np.arange(40, 60), np.arange(100, 130), brisk=False)
-    batch = semantic.collated([example], t.MAX_TEXT)
+    batch = semantic.collate([example], t.MAX_TEXT)
     with torch.no_grad():
         table = theirs.input_embeds_layer
         prefix = table(batch.prefix) + table(batch.history)
@@ -96,10 +96,10 @@ def test_exported_semantic_stage_computes_what_was_trained(folder):
 
 @IN_ONE_PROCESS
 def test_exported_coarse_stage_computes_what_was_trained(folder):
-    ours = loop.trained(folder, "coarse", coarse.Coarse())
+    ours = loop.load_trained(folder, "coarse", coarse.Coarse())
     theirs = export.model_of(folder).coarse_acoustics
     clip = codec.coded_clips(folder)[1][0]
-    batch = coarse.collated([coarse.spoken(clip)], 256)
+    batch = coarse.collate([coarse.clip_tokens(clip)], 256)
     with torch.no_grad():
         ids = torch.cat([batch.semantic, torch.tensor([[t.COARSE_INFER]]), batch.codes[:, :-1]], 1)
         logits = theirs(ids).logits[0, 256:]
@@ -141,7 +141,10 @@ def test_semantic_tokens_encode_phone_onset_and_text_position():
     words = [t.characters(word) for word in one.text.split()]
     place = t.places(words, one.words)
     assert place.tolist() == [0, 0, 1, 2, 4, 5]  # "Hi" is read at 0 and 1, "you" at 2 to 4, the last pause at the stop
-    timed, lasting = t.timed(one.phones, place, one.ends), t.lasting(one.phones, place, np.arange(1, 7))
+    timed, lasting = (
+        t.tokens_at_times(one.phones, place, one.ends),
+        t.tokens_of_durations(one.phones, place, np.arange(1, 7)),
+    )
     assert len(timed) == int(1.2 * 49.9) and len(lasting) == 21
     for tokens in (timed, lasting):
         assert t.phones_of(tokens) == [t.PHONES[i] for i in one.phones[1:-1]]
@@ -199,10 +202,10 @@ def test_codes_approximate_the_latents():
 
 
 def test_only_plain_sentences_are_kept():
-    assert texts.tidied("a small  well-known dog; it barks") == "A small well known dog, it barks."
-    assert texts.tidied("No, thank you!") == "No, thank you!"
+    assert texts.tidy("a small  well-known dog; it barks") == "A small well known dog, it barks."
+    assert texts.tidy("No, thank you!") == "No, thank you!"
     for bad in ("two words", "it costs $5 now", "the NATO summit ended", "e.g. this one here", "a" * 90 + " b c"):
-        assert texts.tidied(bad) is None
+        assert texts.tidy(bad) is None
     short = texts.short(["A cat sat on it.", "It is a good day to go home and rest."], 300)
     assert all(len(text.split()) <= 8 and text[-1] in ".!?" for text in short) and "Hello" in " ".join(short)
     sentences = texts.numbered(200)
@@ -226,8 +229,8 @@ def test_misheard_codes_are_neighbours_of_the_right_ones():
     books = torch.arange(1024.0).expand(8, 1024)[..., None]  # alike are those with ids close by
     rng = np.random.default_rng(0)
     codes = t.N_SEMANTIC + rng.integers(0, 1024, 300) + 1024 * (np.arange(300) % 2)
-    batch = coarse.collated([coarse.Spoken(rng.integers(0, t.N_SEMANTIC, 100), codes)] * 40)
-    misheard = coarse.Windows([], books)._misheard(rng, batch.codes)
+    batch = coarse.collate([coarse.ClipTokens(rng.integers(0, t.N_SEMANTIC, 100), codes)] * 40)
+    misheard = coarse.Windows([], books)._with_neighbours(rng, batch.codes)
     wrong = misheard != batch.codes
     assert 0.05 < wrong.float().mean() < 0.15  # half of `COARSE_MISHEARD`
     assert (misheard - batch.codes)[wrong].abs().max() <= 8

@@ -18,11 +18,13 @@ def _export(folder: Path) -> None:
     export.voices(folder, DEMO / "voices")
 
 
-STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {  # and the file that tells that one is done
+STAGES: dict[
+    str, tuple[Callable[[Path], None], str | None]
+] = {  # and the file whose existence shows that it has finished
     "pronounce": (speech.pronounce, "short.npz"),
     "speak": (speech.speak, "clips.cuts.npz"),
     "code": (codec.code, "codes.npz"),
-    "semantic": (semantic.learn, None),  # these go on from where they were, and end at once behind their last step
+    "semantic": (semantic.learn, None),  # these resume from their saved state, and end at once after their last step
     "decoder": (codec.learn_decoder, None),
     "encoder": (codec.learn_encoder, None),
     "coarse": (coarse.learn, None),
@@ -32,19 +34,19 @@ STAGES: dict[str, tuple[Callable[[Path], None], str | None]] = {  # and the file
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one stage, or all that are not done yet."""
+    """Run one stage, or all that have not finished yet."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("stage", choices=["all", *STAGES])
-    parser.add_argument("--folder", type=Path, default=Path("training/work"), help="for everything that is made")
+    parser.add_argument("--folder", type=Path, default=Path("training/work"), help="for all output files")
     parser.add_argument("--threads", type=int, help="of torch; two stages beside each other are faster with one each")
-    given = parser.parse_args(arguments)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    if given.threads:
-        torch.set_num_threads(given.threads)
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     for name, (run, done) in STAGES.items():
-        if given.stage == name or given.stage == "all" and not (done and (given.folder / done).is_file()):
+        if options.stage == name or options.stage == "all" and not (done and (options.folder / done).is_file()):
             print(f"{name} ...", flush=True)
-            run(given.folder)
+            run(options.folder)
 
 
 if __name__ == "__main__":

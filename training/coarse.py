@@ -1,4 +1,4 @@
-"""The coarse stage learns to speak: semantic tokens to the two first codebooks, in the voice that it has just heard."""
+"""Train the coarse stage: semantic tokens to the codes of the first two codebooks, in the voice of the history."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .loop import DEVICE, optimisers, train
 from .transformer import Transformer, sinusoids, table
 
 _SEMANTIC_WINDOW = 256
-_LOOK_AHEAD = 47  # semantic tokens of a window beyond what was spoken: 256 less the 209 that stand beside 630 codes
+_LOOK_AHEAD = 47  # semantic tokens of a window ahead of the history's: 256 minus the 209 that belong to 630 codes
 _MAX_CODES = 690  # 630 of history and 60 to make
 _USUAL_CODES = 340
 _NEIGHBOURS = 8
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ClipTokens:
     semantic: np.ndarray  # [tokens]
     codes: np.ndarray  # [frames * 2]: interleaved ids of the first two codebooks, offsets included
 
@@ -35,83 +35,81 @@ class Spoken:
 class Batch:
     semantic: Tensor  # [rows, length]
     codes: Tensor  # [rows, even length]
-    heard: Tensor  # [rows, even length]: the codes as the stage hears them, some of them near the right ones
-    asked: Tensor  # [rows, even length], False beyond the end
+    inputs: Tensor  # [rows, even length]: the codes as fed to the stage, some replaced by neighbours of the right ones
+    mask: Tensor  # [rows, even length]: True where a code is to be predicted, False in the padding
 
 
-def spoken(one: Coded) -> Spoken:
-    said = one.clip.said
-    words = [t.characters(word) for word in said.text.split()]
-    semantic = t.timed(said.phones, t.places(words, said.words), said.ends)
+def clip_tokens(one: Coded) -> ClipTokens:
+    utterance = one.clip.utterance
+    words = [t.characters(word) for word in utterance.text.split()]
+    semantic = t.tokens_at_times(utterance.phones, t.places(words, utterance.words), utterance.ends)
     codes = one.codes[:2].astype(np.int64) + t.N_SEMANTIC + np.array([[0], [CODEBOOK_SIZE]])
-    return Spoken(semantic, codes.T.reshape(-1))
+    return ClipTokens(semantic, codes.T.reshape(-1))
 
 
 class Windows:
-    """Windows as the stage sees them: from a clip's beginning, or from somewhere inside with a clip before it."""
+    """Draws training windows: from the beginning of a clip or from inside it, continued with other clips of the same voice."""
 
     def __init__(self, clips: list[Coded], books: Tensor | None = None):
-        """With `books`, the stage is to hear codes as wrong as its own will be: some are neighbours of the right ones."""
+        """With `books`, some input codes are replaced by neighbours of the right ones, as in the stage's own output."""
         self._voices = [
-            [spoken(one) for one in clips if one.clip.voice == voice] for voice in range(len(settings.VOICES))
+            [clip_tokens(one) for one in clips if one.clip.voice == voice] for voice in range(len(settings.VOICES))
         ]
         self._near = None if books is None else _neighbours(books)
 
-    def draw(self, rng: np.random.Generator, longest: int) -> Spoken:
-        """Clips of one voice behind one another, from a random place, at most as long as a window."""
+    def draw(self, rng: np.random.Generator, longest: int) -> ClipTokens:
+        """Clips of one voice joined, from a random position, at most as long as a window."""
         voice = self._voices[rng.integers(len(self._voices))]
         tokens = min(_SEMANTIC_WINDOW, round(longest / 2 / FRAME_RATE_HZ * SEMANTIC_RATE_HZ) + _LOOK_AHEAD)
         first = voice[rng.integers(len(voice))]
         start = int(rng.integers(0, max(1, len(first.semantic) - 40))) if rng.random() < 0.5 else 0
-        ahead = (
-            rng.uniform(0.0, 1.8) if start else 0.0
-        )  # tokens that the codes of a window begin earlier, once it moves
+        ahead = rng.uniform(0.0, 1.8) if start else 0.0  # tokens by which the codes of a moved window begin earlier
         frame = round(max(0.0, start - ahead) * FRAME_RATE_HZ / SEMANTIC_RATE_HZ)
         semantic, codes = [first.semantic[start:]], [first.codes[2 * frame :]]
         while sum(map(len, semantic)) < tokens and rng.random() < settings.COARSE_JOINED:
             following = voice[rng.integers(len(voice))]
             semantic.append(following.semantic)
             codes.append(following.codes)
-        return Spoken(np.concatenate(semantic)[:tokens], np.concatenate(codes)[:longest])
+        return ClipTokens(np.concatenate(semantic)[:tokens], np.concatenate(codes)[:longest])
 
     def batch(self, rng: np.random.Generator, positions: int) -> Batch:
-        """Windows of together about `positions`; those of a share of the batches have the full length."""
+        """Windows with about `positions` positions in all; a share of the batches has windows of full length."""
         longest = _MAX_CODES if rng.random() < settings.COARSE_WHOLE else _USUAL_CODES
         rows = max(1, positions // (longest + longest // 3 + _LOOK_AHEAD))
         windows = [self.draw(rng, longest) for _ in range(rows)]
-        batch = collated(windows, _SEMANTIC_WINDOW if rng.random() < 0.15 else 0)
+        batch = collate(windows, _SEMANTIC_WINDOW if rng.random() < 0.15 else 0)
         if self._near is not None:
-            batch = replace(batch, heard=self._misheard(rng, batch.codes))
+            batch = replace(batch, inputs=self._with_neighbours(rng, batch.codes))
         return Batch(*(tensor.to(DEVICE) for tensor in vars(batch).values()))
 
-    def _misheard(self, rng: np.random.Generator, codes: Tensor) -> Tensor:
-        """[rows, length]: each row with its own share of neighbours in place of its codes."""
+    def _with_neighbours(self, rng: np.random.Generator, codes: Tensor) -> Tensor:
+        """[rows, length]: the codes with a random share of each row replaced by neighbours."""
         wrong = rng.random(codes.shape) < settings.COARSE_MISHEARD * rng.random((len(codes), 1))
         others = self._near[codes.numpy() - t.N_SEMANTIC, rng.integers(_NEIGHBOURS, size=codes.shape)]
         return torch.where(torch.from_numpy(wrong), torch.from_numpy(others), codes)
 
 
 def _neighbours(books: Tensor) -> np.ndarray:
-    """[2048, `_NEIGHBOURS`]: for every code of the first two codebooks the ids of those that sound most like it."""
+    """[2048, `_NEIGHBOURS`]: for every code of the first two codebooks, the ids of its nearest codes."""
     near = [torch.cdist(book, book).topk(_NEIGHBOURS + 1, largest=False).indices[:, 1:] for book in books[:2]]
     return (torch.cat([near[0], near[1] + CODEBOOK_SIZE]) + t.N_SEMANTIC).numpy()
 
 
-def collated(windows: list[Spoken], length: int = 0) -> Batch:
-    """The semantic part as long as the longest, or as `length`."""
+def collate(windows: list[ClipTokens], length: int = 0) -> Batch:
+    """Pad and stack windows; the semantic part is as long as the longest, or `length`."""
     length = length or max(len(one.semantic) for one in windows)
     semantic = np.full((len(windows), length), t.COARSE_PAD)
     codes = np.full((len(windows), max(len(one.codes) for one in windows)), t.N_SEMANTIC)
-    asked = np.zeros(codes.shape, bool)
+    mask = np.zeros(codes.shape, bool)
     for i, one in enumerate(windows):
         semantic[i, : len(one.semantic)] = one.semantic
         codes[i, : len(one.codes)] = one.codes
-        asked[i, : len(one.codes)] = True
-    return Batch(*map(torch.from_numpy, (semantic, codes, codes, asked)))
+        mask[i, : len(one.codes)] = True
+    return Batch(*map(torch.from_numpy, (semantic, codes, codes, mask)))
 
 
 class Coarse(nn.Module):
-    """Codes begin near their codebook's vectors, so that alike sounds are alike; positions begin as time."""
+    """The coarse model. Code embeddings are initialised from their codebook's vectors, positions as sinusoids of time."""
 
     def __init__(self, books: Tensor | None = None):
         super().__init__()
@@ -139,37 +137,37 @@ class Coarse(nn.Module):
         self.position[_SEMANTIC_WINDOW + 2 :: 2, 129] -= 0.1
 
     def inputs(self) -> Tensor:
-        """[ids, width]: of a semantic token the place in the text is left out, it is not heard."""
+        """[ids, width]: input embeddings; a semantic token's place in the text is ignored, as it cannot be heard."""
         kind = torch.arange(t.N_SEMANTIC, device=self.code.device) // t.N_PLACES
         return torch.cat([self.phone[kind // 2] + self.begins[kind % 2], self.code, self.other])
 
     def head(self) -> Tensor:
-        """[ids, width]: nothing for what this stage never makes."""
+        """[ids, width]: output embeddings, zero for ids that this stage never produces."""
         before = self.code_head.new_zeros(t.N_SEMANTIC, self.code_head.shape[1])
         return torch.cat([before, self.code_head, before[:2]])
 
     def forward(self, batch: Batch) -> Tensor:
-        """[rows, codes, width]: from each the code at its place follows."""
+        """[rows, codes, width]: hidden states, each of which predicts the code at its position."""
         embeddings, length = self.inputs(), batch.semantic.shape[1]
         infer = torch.full_like(batch.codes[:, :1], t.COARSE_INFER)
-        said = F.embedding(torch.cat([infer, batch.heard[:, :-1]], 1), embeddings)
-        said = said + self.position[_SEMANTIC_WINDOW : _SEMANTIC_WINDOW + said.shape[1]]
-        heard = F.embedding(batch.semantic, embeddings) + self.position[:length]
-        return self.body(torch.cat([heard, said], 1))[:, length:]
+        codes = F.embedding(torch.cat([infer, batch.inputs[:, :-1]], 1), embeddings)
+        codes = codes + self.position[_SEMANTIC_WINDOW : _SEMANTIC_WINDOW + codes.shape[1]]
+        semantic = F.embedding(batch.semantic, embeddings) + self.position[:length]
+        return self.body(torch.cat([semantic, codes], 1))[:, length:]
 
     def entropies(self, batch: Batch) -> list[Tensor]:
-        """Cross entropy of either codebook."""
+        """Cross entropy of each of the two codebooks."""
         hidden, found = self(batch), []
         for i in range(2):
-            asked = batch.asked[:, i::2]
-            logits = F.linear(hidden[:, i::2][asked], self.code_head[i * CODEBOOK_SIZE : (i + 1) * CODEBOOK_SIZE])
-            target = batch.codes[:, i::2][asked] - t.N_SEMANTIC - i * CODEBOOK_SIZE
+            mask = batch.mask[:, i::2]
+            logits = F.linear(hidden[:, i::2][mask], self.code_head[i * CODEBOOK_SIZE : (i + 1) * CODEBOOK_SIZE])
+            target = batch.codes[:, i::2][mask] - t.N_SEMANTIC - i * CODEBOOK_SIZE
             found.append(F.cross_entropy(logits, target))
         return found
 
 
 def learn(folder: Path) -> None:
-    """`coarse.pt`: from the coded clips in `folder`."""
+    """Train on the coded clips in `folder`; writes `coarse.pt`."""
     torch.manual_seed(settings.SEED)
     books = codebooks(folder)
     model = Coarse(books).to(DEVICE)

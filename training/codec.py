@@ -1,4 +1,4 @@
-"""The codec: its codebooks from the clips' latents, and a decoder that learns to make sound of them."""
+"""Train the codec: codebooks by k-means from the clips' latents, and a decoder and an encoder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from transformers.models.encodec import modeling_encodec as encodec
 from bark_infinity.constants import CODEBOOK_SIZE, N_FINE_CODEBOOKS
 
 from . import latents, settings
-from .loop import DEVICE, train, trained
+from .loop import DEVICE, load_trained, train
 from .speech import Clip, Clips, held_and_learned
 
-_FRAMES, _WARM_UP = 60, 12  # of an example, and those of them that are heard and not scored
+_FRAMES, _WARM_UP = 60, 12  # of an example, and the first of them, which are not scored
 _ROWS = 8
 _N_POINTS = 120_000  # latents that the codebooks are made from
 _FFTS = (256, 512, 1024, 2048)
@@ -48,7 +48,7 @@ def _latents_of(clip: Clip) -> Tensor:
 
 
 def code(folder: Path) -> None:
-    """`codebooks.npy` and `codes.npz`: every clip as codes."""
+    """Encode every clip; writes `codebooks.npy` and `codes.npz`."""
     clips = Clips(folder).read()
     _, learned = held_and_learned(clips)
     few = torch.cat([_latents_of(clip) for clip in learned[:500]])
@@ -62,7 +62,7 @@ def code(folder: Path) -> None:
 
 
 def coded_clips(folder: Path) -> tuple[list[Coded], list[Coded]]:
-    """Those that are held out, and those to learn from."""
+    """The held-out clips and the training clips, with their codes."""
     with np.load(folder / "codes.npz") as arrays:
         codes = np.split(arrays["codes"], np.cumsum(arrays["lengths"])[:-1], 1)
     clips = [Coded(clip, of) for clip, of in zip(Clips(folder).read(), codes, strict=True)]
@@ -70,7 +70,7 @@ def coded_clips(folder: Path) -> tuple[list[Coded], list[Coded]]:
 
 
 def codebooks(folder: Path) -> Tensor:
-    """[8, 1024, 64]."""
+    """The codebooks [8, 1024, 64]."""
     return torch.from_numpy(np.load(folder / "codebooks.npy"))
 
 
@@ -80,32 +80,32 @@ def _spectrum(sound: Tensor, fft: int) -> Tensor:
     return torch.view_as_real(found).square().sum(-1).add(1e-8).sqrt()
 
 
-def spectral_losses(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of sounds [rows, n]: convergence and logarithm of spectra, of mel bands, and of 80 mel bands alone (to tell)."""
+def spectral_losses(generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses of sounds [rows, n]: spectra (convergence and log), mel bands, and 80 mel bands alone (reported only)."""
     spectra = bands = torch.zeros(())
-    told = torch.zeros(())
+    reported = torch.zeros(())
     for fft in _FFTS:
-        ours, theirs = _spectrum(made, fft), _spectrum(real, fft)
+        ours, theirs = _spectrum(generated, fft), _spectrum(real, fft)
         apart = (ours - theirs).square().sum((1, 2)).sqrt() / (theirs.square().sum((1, 2)).sqrt() + 0.1)
         spectra = spectra + 0.5 * (apart.mean() + (torch.log(ours + 2e-3) - torch.log(theirs + 2e-3)).abs().mean())
         if fft in _MELS:
             mel = latents.mel_bands(_MELS[fft], fft, 12_000).to(ours.device)
             apart = (torch.log(mel @ ours + 1e-3) - torch.log(mel @ theirs + 1e-3)).abs().mean()
             bands = bands + apart
-            told = apart if fft == 1024 else told
-    return spectra / len(_FFTS), bands / len(_MELS), told
+            reported = apart if fft == 1024 else reported
+    return spectra / len(_FFTS), bands / len(_MELS), reported
 
 
 @torch.no_grad()
-def _calibrate(half: torch.nn.Module, heard: Tensor, loudness: float) -> None:
-    """Scale every convolution so that its output has a deviation of 0.15: untrained EnCodecs are silent or deafening."""
+def _calibrate(half: torch.nn.Module, inputs: Tensor, loudness: float) -> None:
+    """Scale every convolution so that its output has a deviation of 0.15: untrained EnCodecs are silent or too loud."""
 
     def scale(layer, x: Tensor, wanted: float) -> Tensor:
         layer.conv.bias.zero_()
         layer.conv.parametrizations.weight.original0.mul_(wanted / (layer(x).std() + 1e-9))
         return layer(x)
 
-    x = heard
+    x = inputs
     for i, layer in enumerate(half.layers):
         if isinstance(layer, encodec.EncodecResnetBlock):
             inside = x
@@ -122,14 +122,14 @@ def _calibrate(half: torch.nn.Module, heard: Tensor, loudness: float) -> None:
 
 
 class _Examples:
-    """Pieces of the clips: sound, and what stands for it."""
+    """Random pieces of the clips: their samples, codes and latents."""
 
     def __init__(self, clips: list[Coded], books: Tensor):
         self._clips = [one for one in clips if one.codes.shape[1] > _FRAMES]
         self._books = books.to(DEVICE)
 
     def draw(self, rng: np.random.Generator) -> list[tuple[Coded, int]]:
-        """Clips, and the first frame of a piece of each."""
+        """A batch of pieces: (clip, first frame)."""
         drawn = [self._clips[i] for i in rng.integers(len(self._clips), size=_ROWS)]
         return [(one, int(rng.integers(0, one.codes.shape[1] - _FRAMES))) for one in drawn]
 
@@ -137,14 +137,14 @@ class _Examples:
         """[rows, samples]."""
         return torch.stack([_samples(one.clip, first, first + _FRAMES) for one, first in pieces]).to(DEVICE)
 
-    def heard(self, pieces: list[tuple[Coded, int]], codebooks: int) -> Tensor:
-        """[rows, 64, frames]: what the decoder hears of so many codebooks."""
+    def latents_of_codes(self, pieces: list[tuple[Coded, int]], codebooks: int) -> Tensor:
+        """[rows, 64, frames]: the decoder's input from the first `codebooks` codebooks."""
         codes = [one.codes[:codebooks, first : first + _FRAMES].astype(np.int64) for one, first in pieces]
         return latents.decoded(torch.from_numpy(np.stack(codes, 1)).to(DEVICE), self._books).transpose(1, 2)
 
     def exact(self, pieces: list[tuple[Coded, int]]) -> Tensor:
-        """[rows, 64, frames]: the latents themselves, as the decoder would hear them."""
-        around = 4  # frames, so that the windows at the ends see what is there
+        """[rows, 64, frames]: the exact latents, scaled as the decoder's input."""
+        around = 4  # frames, of context, so that the windows at the ends are complete
         found = []
         for one, first in pieces:
             sound = _samples(one.clip, first - around, first + _FRAMES + around)
@@ -153,7 +153,7 @@ class _Examples:
 
 
 def _samples(clip: Clip, first: int, last: int) -> Tensor:
-    """The sound of some frames; silence where the clip has none."""
+    """The samples of some frames; zeros beyond the clip."""
     start, stop = first * latents.HOP, last * latents.HOP
     sound = clip.sound[max(0, start) : stop].astype(np.float32) / 32_768
     before = max(0, -start)
@@ -168,7 +168,7 @@ def _learn_half(
     losses: Callable[[np.random.Generator, _Examples, bool], dict[str, Tensor]],
     prepare: Callable[[_Examples], None],
 ) -> None:
-    """losses(rng, examples, judged) of one half of the codec; prepare(examples) makes its weights fit to begin with."""
+    """Train one half of the codec on losses(rng, examples, judged); prepare(examples) initialises its weights."""
     held, clips = coded_clips(folder)
     books = codebooks(folder)
     examples, judged = _Examples(clips, books), _Examples(held, books)
@@ -188,7 +188,7 @@ def _learn_half(
 
 
 def learn_decoder(folder: Path) -> None:
-    """`decoder.pt`. A share of the examples has fewer codebooks, so that the coarse ones alone are understood too."""
+    """Train the decoder, in some batches with fewer codebooks so that coarse codes alone work; writes `decoder.pt`."""
     torch.manual_seed(settings.SEED)
     decoder = EncodecModel(config()).decoder.to(DEVICE)
 
@@ -197,22 +197,22 @@ def learn_decoder(folder: Path) -> None:
         count = int(rng.integers(2, N_FINE_CODEBOOKS)) if fewer else N_FINE_CODEBOOKS
         pieces = drawn.draw(rng)
         scored = slice(_WARM_UP * latents.HOP, None)
-        made = decoder(drawn.heard(pieces, count))[:, 0, scored]
+        generated = decoder(drawn.latents_of_codes(pieces, count))[:, 0, scored]
         sound = drawn.sound(pieces)[:, scored]
-        waves = (made - sound).abs().mean()
-        spectra, bands, mel = spectral_losses(made, sound)
+        waves = (generated - sound).abs().mean()
+        spectra, bands, mel = spectral_losses(generated, sound)
         return {"loss": 8 * waves + spectra + bands, "waves": waves / sound.abs().mean(), "mel": mel}
 
     def prepare(examples: _Examples) -> None:
         pieces = examples.draw(np.random.default_rng(settings.SEED))
         loudness = 0.5 * float(examples.sound(pieces).std())
-        _calibrate(decoder, examples.heard(pieces, N_FINE_CODEBOOKS), loudness)
+        _calibrate(decoder, examples.latents_of_codes(pieces, N_FINE_CODEBOOKS), loudness)
 
     _learn_half(folder, "decoder", decoder, settings.DECODER_SCHEDULE, losses, prepare)
 
 
 def learn_encoder(folder: Path) -> None:
-    """`encoder.pt`: the latents of a sound, from the samples up to each frame's end. Nothing else here needs it."""
+    """Train the encoder, from samples up to each frame's end to latents; only cloning needs it. Writes `encoder.pt`."""
     torch.manual_seed(settings.SEED)
     encoder = EncodecModel(config()).encoder.to(DEVICE)
 
@@ -230,11 +230,11 @@ def learn_encoder(folder: Path) -> None:
     _learn_half(folder, "encoder", encoder, settings.ENCODER_SCHEDULE, losses, prepare)
 
 
-def finished(folder: Path) -> EncodecModel:
-    """The codec with its codebooks and both halves as they were learned."""
+def trained_codec(folder: Path) -> EncodecModel:
+    """The codec with its codebooks and both load_trained halves."""
     model = EncodecModel(config())
-    trained(folder, "encoder", model.encoder)
-    trained(folder, "decoder", model.decoder)
+    load_trained(folder, "encoder", model.encoder)
+    load_trained(folder, "decoder", model.decoder)
     for layer, book in zip(model.quantizer.layers, latents.SCALE * codebooks(folder), strict=True):
         layer.codebook.embed.copy_(book)
     return model.eval()

@@ -2,7 +2,7 @@
 
 The stage that reads has to guess when a phone ends. The teacher's own durations depend on more than the text shows, and
 where in its 20 ms a token begins is chance; what cannot be foreseen is lost at a low temperature, and a phone then never
-ends. Means by context are foreseen, and any text gets them, spoken or not.
+ends. Means by context are foreseen, and any text gets them, utterances or not.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from bark_infinity.constants import SEMANTIC_RATE_HZ
 
 from .speech import Utterance
 
-_FEWEST = 6  # of a context that is trusted; else the next wider one is
+_FEWEST = 6  # occurrences for a context to be used; otherwise the next wider one is
 _EDGE = -1  # before the first phone and behind the last
 
 
 class Durations:
-    """Learned from utterances that were spoken."""
+    """Mean durations, estimated from utterances with times."""
 
-    def __init__(self, spoken: Sequence[Utterance]):
+    def __init__(self, utterances: Sequence[Utterance]):
         found: dict[tuple, list[float]] = defaultdict(list)
-        for one in spoken:
+        for one in utterances:
             for contexts, seconds in zip(_contexts(one), np.diff(one.ends, prepend=0.0), strict=True):
                 for context in contexts:
                     found[context].append(float(seconds))
@@ -43,7 +43,7 @@ class Durations:
 
 
 def _contexts(one: Utterance) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Of every phone, the narrowest context first: its neighbours, and whether its word begins or ends here."""
+    """The contexts of every phone, the narrowest first: its neighbours, and whether its word begins or ends here."""
     phones = [_EDGE, *one.phones.tolist(), _EDGE]
     words = [_EDGE - 1, *one.words.tolist(), _EDGE - 1]
     for i in range(1, len(phones) - 1):

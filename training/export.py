@@ -1,4 +1,4 @@
-"""The learned stages as one checkpoint in transformers' layout, and the two voices that come with it."""
+"""Export the trained stages as one checkpoint in transformers' layout, with two voices."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bark_infinity.model.tokenizer import IGNORES_TAGS
 
 from . import settings
 from . import tokens as t
-from .coarse import Coarse, spoken
-from .codec import coded_clips, finished
+from .coarse import Coarse, clip_tokens
+from .codec import coded_clips, trained_codec
 from .fine import Fine
-from .loop import trained
+from .loop import load_trained
 from .semantic import Semantic
 from .transformer import Transformer
 
@@ -35,7 +35,7 @@ SPEC = BarkSpec(
     coarse_infer_token=t.COARSE_INFER,
 )
 _VOICE_SECONDS = (2.8, 4.0)
-# Causal masks and buffers of training: 9 MB that transformers makes by itself.
+# Causal masks and buffers of training: 9 MB that transformers creates by itself.
 CREATED_ON_LOADING = (".attn.bias", ".embed_avg", ".cluster_size", ".inited")
 
 
@@ -45,10 +45,10 @@ def _stage_config(shape: settings.Shape, inputs: int, outputs: int) -> dict[str,
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
-    """The three stages under the names of the layout. Sums of tables are added up, and logits made sharper."""
-    semantic = trained(folder, "semantic", Semantic())
-    coarse = trained(folder, "coarse", Coarse())
-    fine = trained(folder, "fine", Fine())
+    """The tensors of the three stages under the layout's names. Factored embeddings are summed, and logits sharpened."""
+    semantic = load_trained(folder, "semantic", Semantic())
+    coarse = load_trained(folder, "coarse", Coarse())
+    fine = load_trained(folder, "fine", Fine())
 
     def stage(prefix: str, body: Transformer, position: Tensor) -> dict[str, Tensor]:
         return body.exported(prefix) | {f"{prefix}.position_embeds_layer.weight": position}
@@ -62,14 +62,14 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     tensors["coarse_acoustics.lm_head.weight"] = settings.COARSE_SHARPNESS * coarse.head()
     for i in range(c.N_FINE_CODEBOOKS):
         tensors[f"fine_acoustics.input_embeds_layers.{i}.weight"] = fine.tables[i]
-    for i in range(c.N_FINE_CODEBOOKS - 1):  # a head is the table of the codebook that it makes
+    for i in range(c.N_FINE_CODEBOOKS - 1):  # a head is the table of the codebook that it predicts
         tensors[f"fine_acoustics.lm_heads.{i}.weight"] = fine.tables[i + 1]
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def model_of(folder: Path) -> BarkModel:
-    """transformers' own model with what was learned in `folder`, in float32."""
-    codec = finished(folder)
+    """transformers' model with the weights trained in `folder`, in float32."""
+    codec = trained_codec(folder)
     fine = _stage_config(settings.FINE, c.CODEBOOK_SIZE + 1, c.CODEBOOK_SIZE + 1)
     config = BarkConfig(
         semantic_config=_stage_config(settings.SEMANTIC, t.N_INPUTS, t.N_SEMANTIC + 1),
@@ -90,8 +90,8 @@ def export(folder: Path, target: Path) -> None:
     model = model_of(folder).to(torch.bfloat16)
     model.generation_config = GenerationConfig()  # its own is written below: `save_pretrained` refuses it
     target.mkdir(parents=True, exist_ok=True)
-    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(CREATED_ON_LOADING)}
-    model.save_pretrained(target, state_dict=kept)
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(CREATED_ON_LOADING)}
+    model.save_pretrained(target, state_dict=tensors)
     (target / "model.safetensors").chmod(0o644)
     stages = dict.fromkeys(("semantic", "coarse", "fine"), SPEC)
     (target / "generation_config.json").write_text(json.dumps(generation_config(stages), indent=2) + "\n")
@@ -100,7 +100,7 @@ def export(folder: Path, target: Path) -> None:
 
 
 def voices(folder: Path, target: Path) -> None:
-    """`demo_<name>.npz` for each voice: a held-out clip of some seconds, as the teacher said it."""
+    """`demo_<name>.npz` for each voice: the teacher's tokens of a held-out clip of some seconds."""
     target.mkdir(parents=True, exist_ok=True)
     shortest, longest = _VOICE_SECONDS
     held, _ = coded_clips(folder)
@@ -108,6 +108,6 @@ def voices(folder: Path, target: Path) -> None:
         clip = next(
             one for one in held if one.clip.voice == i and shortest < len(one.clip.sound) / c.SAMPLE_RATE < longest
         )
-        semantic = spoken(clip).semantic
+        semantic = clip_tokens(clip).semantic
         codes = clip.codes[:, : SPEC.coarse_steps(len(semantic)) // SPEC.n_coarse_codebooks].astype(np.int64)
         Voice(semantic, codes[: SPEC.n_coarse_codebooks], codes).save(target / f"demo_{voice.name}.npz")

@@ -1,4 +1,4 @@
-"""The fine stage learns to fill in: six more codebooks, one after another, from those before."""
+"""Train the fine stage: the other six codebooks, each predicted from those before."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .codec import Coded, codebooks, coded_clips
 from .loop import DEVICE, optimisers, train
 from .transformer import Transformer, sinusoids
 
-_UNKNOWN = CODEBOOK_SIZE  # the id of a code that is not made yet
+_UNKNOWN = CODEBOOK_SIZE  # the id of a code that is not predicted yet
 _WINDOW = 1024  # frames
 _USUAL = 300
 
 
 class Fine(nn.Module):
-    """A codebook's table is its head too. Tables begin near the codebooks' vectors, under one projection for all."""
+    """The fine model. A codebook's table is also its head, initialised from its vectors by one shared projection."""
 
     def __init__(self, books: Tensor | None = None):
         super().__init__()
@@ -38,45 +38,45 @@ class Fine(nn.Module):
                 )
                 self.position[:, :64] += sinusoids(torch.arange(_WINDOW), 64, 2, 300) * 0.03
 
-    def entropy(self, codes: Tensor, asked: Tensor, codebook: int) -> Tensor:
-        """Cross entropy of one codebook. codes: [rows, frames, 8]; asked: [rows, frames], the others are known."""
+    def entropy(self, codes: Tensor, mask: Tensor, codebook: int) -> Tensor:
+        """Cross entropy of one codebook. codes: [rows, frames, 8]; mask: [rows, frames], True where to predict."""
         known = codes.clone()
         later = known[..., codebook:]
-        later[asked] = _UNKNOWN
-        heard = sum(F.embedding(known[..., i], self.tables[i]) for i in range(codebook + 1))
-        hidden = self.body(heard + self.position[: codes.shape[1]])[asked]
-        return F.cross_entropy(F.linear(hidden, self.tables[codebook, :CODEBOOK_SIZE]), codes[..., codebook][asked])
+        later[mask] = _UNKNOWN
+        embedded = sum(F.embedding(known[..., i], self.tables[i]) for i in range(codebook + 1))
+        hidden = self.body(embedded + self.position[: codes.shape[1]])[mask]
+        return F.cross_entropy(F.linear(hidden, self.tables[codebook, :CODEBOOK_SIZE]), codes[..., codebook][mask])
 
 
 def _batch(rng: np.random.Generator, clips: list[Coded]) -> tuple[Tensor, Tensor]:
-    """Pieces of clips, a third of them with a beginning that is known, some in a whole window."""
+    """Pieces of clips, a third of them with a known beginning, some padded to a whole window."""
     whole = rng.random() < 0.08
     frames, rows = (_WINDOW, 4) if whole else (_USUAL, 14)
     codes = np.full((rows, frames, N_FINE_CODEBOOKS), _UNKNOWN)
-    asked = np.zeros((rows, frames), bool)
+    mask = np.zeros((rows, frames), bool)
     for row in range(rows):
         piece = clips[rng.integers(len(clips))].codes.T
         first = int(rng.integers(0, max(1, len(piece) - frames)))
         piece = piece[first : first + frames]
         known = int(rng.integers(0, len(piece) // 2)) if rng.random() < 0.35 else 0
         codes[row, : len(piece)] = piece
-        asked[row, known : len(piece)] = True
-    return torch.from_numpy(codes).to(DEVICE), torch.from_numpy(asked).to(DEVICE)
+        mask[row, known : len(piece)] = True
+    return torch.from_numpy(codes).to(DEVICE), torch.from_numpy(mask).to(DEVICE)
 
 
 def learn(folder: Path) -> None:
-    """Learn from the coded clips in `folder`."""
+    """Train on the coded clips in `folder`; writes `fine.pt`."""
     torch.manual_seed(settings.SEED)
     held, clips = coded_clips(folder)
     model = Fine(codebooks(folder)).to(DEVICE)
-    made = range(N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS)
+    predicted = range(N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS)
 
     def loss_of(rng: np.random.Generator) -> dict[str, Tensor]:
-        return {"loss": model.entropy(*_batch(rng, clips), int(rng.choice(made)))}
+        return {"loss": model.entropy(*_batch(rng, clips), int(rng.choice(predicted)))}
 
     def judge() -> dict[str, float]:
         rng = np.random.default_rng(0)
         with torch.no_grad():
-            return {f"held {i}": float(model.entropy(*_batch(rng, held), i)) for i in made}
+            return {f"held {i}": float(model.entropy(*_batch(rng, held), i)) for i in predicted}
 
     train(folder, "fine", model, optimisers(model, model.body, 0.7), settings.FINE_SCHEDULE, loss_of, judge)

@@ -22,7 +22,7 @@ HOP = SAMPLE_RATE // FRAME_RATE_HZ
 N_MELS, WIDTH = 60, 64
 _MEL_WINDOW, _FFT, _MEL_TOP = 800, 1_024, 8_000  # samples, samples, Hz
 _FLOOR = 2e-3  # added to every band: 20 dB under a quiet vowel
-_PHASE_AT = (-50, 50)  # samples from a frame's middle: two phases tell the frequency too
+_PHASE_AT = (-50, 50)  # samples from a frame's middle: two phases give the frequency too
 _PHASE_FLOOR = 0.004  # amplitude of the fundamental at which a frame counts as half voiced
 _PHASE_WEIGHT = 2.0  # of the phase beside the bands, in a codebook's distances
 SCALE = 0.7  # of the latents that the decoder hears, and of the codebooks in the checkpoint
@@ -93,7 +93,7 @@ def codebooks(points: Tensor) -> Tensor:
 
 
 def coded(points: Tensor, books: Tensor) -> Tensor:
-    """Latents [n, 64] to codes [8, n]."""
+    """Encode latents [n, 64] as codes [8, n]."""
     codes, rest = [], points
     for book in books:
         codes.append(nearest(rest, book))
@@ -102,5 +102,5 @@ def coded(points: Tensor, books: Tensor) -> Tensor:
 
 
 def decoded(codes: Tensor, books: Tensor) -> Tensor:
-    """Codes [codebooks, ...] to what the decoder hears, [..., 64]."""
+    """Decode codes [codebooks, ...] to the decoder's input [..., 64]."""
     return SCALE * sum(book[of] for book, of in zip(books, codes, strict=False))

@@ -1,4 +1,4 @@
-"""The loop that every stage learns in: steps from a seed, a schedule, a log, and a state to go on from after a stop."""
+"""The training loop of every stage: seeded steps, a schedule, a log, and a saved state to resume from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from . import settings
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # that every stage learns on
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # every stage is trained on it
 _SAVE_EVERY = 60  # seconds
 _LOG_EVERY = 50  # steps
 
@@ -51,19 +51,19 @@ def train(
     if path.is_file():
         state = torch.load(path, map_location=DEVICE, weights_only=True)
         model.load_state_dict(state["model"])
-        for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         step, seconds = state["step"], state["seconds"]
 
     def save() -> None:
-        kept = {"model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers]}
+        state = {"model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers]}
         partial = path.with_suffix(".partial")
-        torch.save(kept | {"step": step, "seconds": seconds}, partial)
+        torch.save(state | {"step": step, "seconds": seconds}, partial)
         partial.rename(path)
 
     saved = time.monotonic()
     started = saved - seconds
-    told: list[dict[str, float]] = []
+    recent: list[dict[str, float]] = []
     while step < schedule.steps:
         rate = schedule.at(step)
         for optimiser in optimisers:
@@ -77,22 +77,22 @@ def train(
             optimiser.step()
         step += 1
         seconds = time.monotonic() - started
-        told.append({key: float(value.detach()) for key, value in losses.items()})
+        recent.append({key: float(value.detach()) for key, value in losses.items()})
         if step % _LOG_EVERY == 0 or step == schedule.steps:
-            keys = sorted({key for one in told for key in one})
-            line = {key: round(float(np.mean([one[key] for one in told if key in one])), 4) for key in keys}
+            keys = sorted({key for one in recent for key in one})
+            line = {key: round(float(np.mean([one[key] for one in recent if key in one])), 4) for key in keys}
             if step % (4 * _LOG_EVERY) == 0 or step == schedule.steps:
                 line |= {key: round(value, 4) for key, value in judge().items()}
             with open(folder / f"{name}.log", "a") as log:
                 log.write(json.dumps({"step": step, "seconds": round(seconds), "rate": rate} | line) + "\n")
-            told = []
+            recent = []
         if time.monotonic() - saved > _SAVE_EVERY:
             save()
             saved = time.monotonic()
     save()
 
 
-def trained(folder: Path, name: str, model: nn.Module) -> nn.Module:
-    """The model as `train` left it, on the CPU."""
+def load_trained(folder: Path, name: str, model: nn.Module) -> nn.Module:
+    """Load the weights that `train` saved into the model, on the CPU."""
     model.load_state_dict(torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)["model"])
     return model.eval()

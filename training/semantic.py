@@ -1,4 +1,4 @@
-"""The semantic stage learns to read: characters to phones, one token a phone first of all, and how long each lasts."""
+"""Train the semantic stage: characters to phones, partly with one token per phone, and the phones' durations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .transformer import Transformer, sinusoids, table
 
 _MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
 _MAX_HISTORY = 256
-_MOST_CHARACTERS = 244  # of an example, which may get some more stops and marks: the stage hears 256
+_MOST_CHARACTERS = 244  # of an example, which may get more punctuation: the stage reads 256
 _PAUSE = 0  # the id of the phone "pau"
 _MAX_POSITIONS = 1024
 _TOKENS_A_PHONE = 4.2  # about
@@ -34,8 +34,8 @@ _CHARACTERS_PER_SECOND = 12.5  # the teacher's, white space left out
 @dataclass(frozen=True)
 class Example:
     text: np.ndarray  # ids of characters, offset included
-    history: np.ndarray  # semantic tokens of what was said before, or none
-    semantic: np.ndarray  # tokens to say
+    history: np.ndarray  # semantic tokens of the previous sentence, or empty
+    semantic: np.ndarray  # target tokens
     brisk: bool
 
 
@@ -45,11 +45,11 @@ class Batch:
     history: Tensor  # [rows, prefix], `SEMANTIC_PAD` beyond its end
     infer: Tensor  # [rows, 1]
     semantic: Tensor  # [rows, length], `SEMANTIC_PAD` beyond its end
-    target: Tensor  # [rows, length], -100 where nothing is asked
+    target: Tensor  # [rows, length], -100 where nothing is to be predicted
 
 
 class Reader:
-    """Draws examples: which texts, how they are written, what was said before."""
+    """Draws examples: their texts, how these are written, and the history."""
 
     def __init__(self, folder: Path, durations: Durations):
         every = Corpus(folder, "all").read()
@@ -64,40 +64,42 @@ class Reader:
         ]
 
     def draw(self, rng: random.Random, sentences: int) -> list[Utterance]:
-        """Utterances to be said as one."""
+        """Utterances to be joined into one example."""
         return [rng.choice(rng.choices(self._texts, (42, 32, 10, 10, 6))[0]) for _ in range(sentences)]
 
     def batch(self, rng: random.Random, budget: int, brisk: bool) -> Batch:
-        """Examples of about the same length, together about `budget` positions."""
+        """Examples of similar length, with about `budget` positions in all."""
         sentences = rng.choices((1, 2, 3, 4), (5, 3, 2, 2))[0]
         whole = rng.random() < 0.15  # the prefix as it is at inference: padded to its full length
 
-        def spoken(said: list[Utterance]) -> float:
-            return sum(len(u.phones) for u in said) * (1 if brisk else _TOKENS_A_PHONE)
+        def n_tokens(utterances: list[Utterance]) -> float:
+            return sum(len(u.phones) for u in utterances) * (1 if brisk else _TOKENS_A_PHONE)
 
-        def length(said: list[Utterance]) -> float:
-            return spoken(said) + (t.MAX_TEXT if whole else _characters(said))
+        def length(utterances: list[Utterance]) -> float:
+            return n_tokens(utterances) + (t.MAX_TEXT if whole else _n_characters(utterances))
 
         pool = [self.draw(rng, sentences) for _ in range(200)]
-        fitting = [said for said in pool if _characters(said) < _MOST_CHARACTERS and spoken(said) < _MAX_SEMANTIC]
+        fitting = [u for u in pool if _n_characters(u) < _MOST_CHARACTERS and n_tokens(u) < _MAX_SEMANTIC]
         pool = sorted(fitting, key=length)
-        filled = np.cumsum([length(said) for said in pool])
+        filled = np.cumsum([length(utterances) for utterances in pool])
         first = rng.randrange(np.searchsorted(filled, filled[-1] - budget, "right") or 1)
         chosen = pool[first : np.searchsorted(filled, filled[first] + budget)]
         drawn = (self.draw(rng, 1)[0] if rng.random() < 0.5 else None for _ in chosen)
-        lasting = None if brisk else self._durations
-        examples = [_example(rng, said, before, lasting) for said, before in zip(chosen, drawn, strict=True)]
-        kept = [one for one in examples if one]
-        return collated(kept, t.MAX_TEXT if whole else 0) if kept else self.batch(rng, budget, brisk)
+        durations = None if brisk else self._durations
+        examples = [
+            _example(rng, utterances, before, durations) for utterances, before in zip(chosen, drawn, strict=True)
+        ]
+        valid = [one for one in examples if one]
+        return collate(valid, t.MAX_TEXT if whole else 0) if valid else self.batch(rng, budget, brisk)
 
 
-def _characters(said: list[Utterance]) -> int:
-    """Ids of their texts, before they are written otherwise."""
-    return sum(len(u.text) - u.text.count(" ") for u in said)
+def _n_characters(utterances: list[Utterance]) -> int:
+    """The number of character ids of their texts, before rewriting."""
+    return sum(len(u.text) - u.text.count(" ") for u in utterances)
 
 
 def _rewritten(rng: random.Random, words: list[str]) -> list[str]:
-    """The same words as somebody might type them: other capitals, other stops, quotation marks and brackets."""
+    """The same words as people type them: other capitals, other punctuation, quotation marks and brackets."""
     manner = rng.random()
     if manner < 0.08:
         words = [word.lower() for word in words]
@@ -124,37 +126,41 @@ def _rewritten(rng: random.Random, words: list[str]) -> list[str]:
 
 
 def _example(
-    rng: random.Random, said: list[Utterance], before: Utterance | None, lasting: Durations | None, clean: bool = False
+    rng: random.Random,
+    utterances: list[Utterance],
+    before: Utterance | None,
+    durations: Durations | None,
+    clean: bool = False,
 ) -> Example | None:
-    """With one token a phone where nothing tells how long they last; None if it is longer than a segment may be."""
+    """An example, with one token per phone if `durations` is None; None if it is longer than a segment may be."""
     words: list[list[int]] = []
     phones, places_of, lengths = [], [], []
-    for i, one in enumerate(said):
+    for i, one in enumerate(utterances):
         start = 1 if i and one.phones[0] == _PAUSE else 0  # one pause between two sentences is enough
         phones.append(one.phones[start:])
         places_of.append(np.where(one.words[start:] < 0, -1, one.words[start:] + len(words)))
-        lengths.append(lasting.of(one)[start:] if lasting else np.ones(len(phones[-1]), int))
+        lengths.append(durations.of(one)[start:] if durations else np.ones(len(phones[-1]), int))
         written = one.text.split()
         words += map(t.characters, written if clean else _rewritten(rng, written))
     of_words = np.concatenate(places_of)
-    if not clean and rng.random() < 0.06:  # something nobody can read: it is passed over
+    if not clean and rng.random() < 0.06:  # unreadable characters, which are to be skipped
         at = rng.randrange(len(words) + 1)
         words.insert(at, [0] * rng.randrange(1, 4))
         of_words = np.where(of_words >= at, of_words + 1, of_words)
     text = np.concatenate([np.array(word, int) for word in words]) + t.TEXT_OFFSET
     place, ids = t.places(words, of_words), np.concatenate(phones)
-    semantic = t.lasting(ids, place, np.concatenate(lengths))
+    semantic = t.tokens_of_durations(ids, place, np.concatenate(lengths))
     if len(text) > t.MAX_TEXT or len(semantic) > _MAX_SEMANTIC:
         return None
     history = np.zeros(0, int)
     if before is not None:
-        heard = _example(rng, [before], None, lasting, clean=True)
-        history = heard.semantic[-_MAX_HISTORY:] if heard else history
-    return Example(text, history, semantic, brisk=lasting is None)
+        previous = _example(rng, [before], None, durations, clean=True)
+        history = previous.semantic[-_MAX_HISTORY:] if previous else history
+    return Example(text, history, semantic, brisk=durations is None)
 
 
-def collated(examples: list[Example], prefix: int = 0) -> Batch:
-    """The prefix as long as the longest text, or as `prefix`; what was said before is cut to it from its beginning."""
+def collate(examples: list[Example], prefix: int = 0) -> Batch:
+    """Pad and stack examples; the prefix is as long as the longest text, or `prefix`; histories keep their end."""
     rows = len(examples)
     prefix = prefix or max(len(e.text) for e in examples)
     length = max(len(e.semantic) for e in examples) + 1
@@ -164,8 +170,8 @@ def collated(examples: list[Example], prefix: int = 0) -> Batch:
     target = np.full((rows, length), -100)
     for i, e in enumerate(examples):
         texts[i, : len(e.text)] = e.text
-        heard = e.history[-prefix:]
-        history[i, : len(heard)] = heard
+        past = e.history[-prefix:]
+        history[i, : len(past)] = past
         semantic[i, : len(e.semantic)] = target[i, : len(e.semantic)] = e.semantic
         target[i, len(e.semantic)] = t.SEMANTIC_PAD
     infer = np.array([[t.INFER_BRISK if e.brisk else t.INFER] for e in examples])
@@ -173,7 +179,7 @@ def collated(examples: list[Example], prefix: int = 0) -> Batch:
 
 
 class Semantic(nn.Module):
-    """Tables are sums over the parts of a token, so that what is learned of a phone holds at every place."""
+    """The semantic model. Embeddings are sums over the parts of a token, so that a phone is learned for every place at once."""
 
     def __init__(self):
         super().__init__()
@@ -190,18 +196,18 @@ class Semantic(nn.Module):
             self._resemble()
 
     def _place_characters(self) -> None:
-        """Positions begin as sinusoids: the place of a character as in the tokens, and the time when it is read."""
+        """Initialise positions as sinusoids: a character's place as in the tokens, and the time when it is read."""
         count = torch.arange(_MAX_POSITIONS)
         places = sinusoids(torch.arange(t.N_PLACES), 32, 2, 16) * 0.1
         self.place[:, :32] += places
         self.position[: t.MAX_TEXT, :32] += places[count[: t.MAX_TEXT] % t.N_PLACES]
-        text, spoken = count[: t.MAX_TEXT], count[t.MAX_TEXT + 1 :] - t.MAX_TEXT - 1
+        text, semantic = count[: t.MAX_TEXT], count[t.MAX_TEXT + 1 :] - t.MAX_TEXT - 1
         self.position[text, 32:96] += sinusoids(text / _CHARACTERS_PER_SECOND, 64, 0.3, 40) * 0.05
-        self.position[spoken + t.MAX_TEXT + 1, 32:96] += sinusoids(spoken / SEMANTIC_RATE_HZ, 64, 0.3, 40) * 0.05
+        self.position[semantic + t.MAX_TEXT + 1, 32:96] += sinusoids(semantic / SEMANTIC_RATE_HZ, 64, 0.3, 40) * 0.05
         self.position[:, 96:160] += sinusoids(count, 64, 2, 500) * 0.03
 
     def _resemble(self) -> None:
-        """Capitals, accented letters and letters inside words begin near the small letter that they stand for."""
+        """Initialise capitals, accented letters and letters inside words near the small letter they stand for."""
         entries = {entry: 1 + i for i, entry in enumerate(t.VOCABULARY)}
         for entry, row in entries.items():
             base = entries.get(t.plain_letter(entry))
@@ -223,20 +229,20 @@ class Semantic(nn.Module):
         return torch.cat([parts, parts.new_zeros(1, parts.shape[1])]) + self.token_head
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits of every asked token, in the order of `batch.target >= 0`."""
+        """Logits of every token to be predicted, in the order of `batch.target >= 0`."""
         return F.linear(self.hidden(batch), self.head())
 
     def hidden(self, batch: Batch) -> Tensor:
-        """[n, width]: what the head reads, for every asked token."""
+        """[n, width]: the last hidden state of every token to be predicted."""
         embeddings, prefix = self.inputs(), batch.prefix.shape[1]
-        heard = F.embedding(batch.prefix, embeddings) + F.embedding(batch.history, embeddings) + self.position[:prefix]
-        said = F.embedding(torch.cat([batch.infer, batch.semantic[:, :-1]], 1), embeddings)
-        said = said + self.position[t.MAX_TEXT : t.MAX_TEXT + said.shape[1]]
-        return self.body(torch.cat([heard, said], 1))[:, prefix:][batch.target >= 0]
+        text = F.embedding(batch.prefix, embeddings) + F.embedding(batch.history, embeddings) + self.position[:prefix]
+        semantic = F.embedding(torch.cat([batch.infer, batch.semantic[:, :-1]], 1), embeddings)
+        semantic = semantic + self.position[t.MAX_TEXT : t.MAX_TEXT + semantic.shape[1]]
+        return self.body(torch.cat([text, semantic], 1))[:, prefix:][batch.target >= 0]
 
 
 def scores(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Cross entropy, and the share of phones that are right where one begins."""
+    """Cross entropy, and the accuracy of phones where one begins."""
     by_phone = logits[:, : t.N_SEMANTIC].float().softmax(-1).view(-1, len(t.PHONES), 2, t.N_PLACES)[:, :, 1].sum(-1)
     begins = (target < t.N_SEMANTIC) & (target // t.N_PLACES % 2 == 1)
     right = by_phone.argmax(-1) == target // t.N_PLACES // 2
@@ -244,15 +250,15 @@ def scores(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
 
 
 def learn(folder: Path) -> None:
-    """`semantic.pt`: from the corpora in `folder`, some batches with one token a phone and some as they are spoken."""
+    """Train on the corpora in `folder`, with one token per phone in a share of the batches; writes `semantic.pt`."""
     torch.manual_seed(settings.SEED)
     model = Semantic().to(DEVICE)
     held, learned = held_and_learned(Clips(folder).read())
-    durations = Durations([clip.said for clip in learned])
+    durations = Durations([clip.utterance for clip in learned])
     reader = Reader(folder, durations)
-    examples = (_example(random.Random(0), [clip.said], None, durations, clean=True) for clip in held)
+    examples = (_example(random.Random(0), [clip.utterance], None, durations, clean=True) for clip in held)
     judged = sorted((one for one in examples if one), key=lambda e: len(e.semantic))
-    batches = [collated(judged[i : i + 8], t.MAX_TEXT) for i in range(0, len(judged), 8)]
+    batches = [collate(judged[i : i + 8], t.MAX_TEXT) for i in range(0, len(judged), 8)]
 
     def loss_of(numbers: np.random.Generator) -> dict[str, Tensor]:
         draw = random.Random(int(numbers.integers(2**62)))

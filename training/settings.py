@@ -1,4 +1,4 @@
-"""What the recipe is made with: seeds, sizes and how long each stage learns."""
+"""Settings of the recipe: seeds, sizes and training schedules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SEED = 20_230_420
 N_HELD_OUT = 3_000  # sentences that no stage learns from
 N_CLIPS = 4_400  # that each voice speaks, of one to three sentences
 N_SHORT_CLIPS = 800  # of a few words
-N_HELD_CLIPS = 32  # of each voice, kept to judge with
+N_HELD_CLIPS = 32  # of each voice, held out for evaluation
 N_NUMBERED, N_SALADS, N_SHORT = (
     12_000,
     15_000,
@@ -69,7 +69,7 @@ COARSE_SCHEDULE = Schedule(9_200, 2.5e-3, falling=0.4)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
-COARSE_MISHEARD = 0.2  # most of a window's codes that are heard as a neighbour of theirs
+COARSE_MISHEARD = 0.2  # largest share of a window's input codes replaced by neighbours
 PHASE_WEIGHT = 0.3  # beside the bands: much of the phase is chance, and it is not what is understood
 COARSE_SHARPNESS = 1.2
 

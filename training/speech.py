@@ -1,4 +1,4 @@
-"""What the teacher says: the phones of every text, and clips of sound in every voice."""
+"""The teacher's speech: the phones of every text, and audio clips in every voice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Utterance:
 
 
 class Corpus:
-    """Utterances in two files: the texts, and their phones behind one another."""
+    """Utterances in two files: the texts, and the phones of all of them."""
 
     def __init__(self, folder: Path, name: str):
         self._texts, self._arrays = folder / f"{name}.json", folder / f"{name}.npz"
@@ -49,7 +49,7 @@ class Corpus:
 
 
 def utterance(text: str, phones: Sequence[Phone]) -> Utterance | None:
-    """None if the teacher took the text apart otherwise than at white space, so that nobody knows what it read where."""
+    """None if the teacher did not split the text at white space, so that phones cannot be aligned with words."""
     words = np.array([phone.token for phone in phones], np.int16)
     if len(phones) < 2 or words.max(initial=-1) + 1 != len(text.split()):
         return None
@@ -109,23 +109,23 @@ def _spoken(part: Sequence[tuple[str, int]]) -> list[tuple[int, Utterance, np.nd
 
 
 def voiced(sound: np.ndarray, voice: settings.Voice) -> np.ndarray:
-    """What the teacher said [n] at its rate, in the given voice, at the rate of the model."""
+    """The teacher's samples [n] at its rate, converted to the given voice and the model's rate."""
     from scipy.signal import resample_poly
 
     if voice.pitch:
         import parselmouth  # praat-parselmouth; the males' part of the recipe does without
         from parselmouth.praat import call
 
-        heard = (60, 250)  # Hz, where the teacher's own fundamental is looked for
+        pitch_range = (60, 250)  # Hz, where the teacher's own fundamental is looked for
         changed = call(
-            parselmouth.Sound(sound, RATE), "Change gender", *heard, voice.formants, voice.pitch, 1.0, 1.0
+            parselmouth.Sound(sound, RATE), "Change gender", *pitch_range, voice.formants, voice.pitch, 1.0, 1.0
         ).values[0]
         sound = np.pad(changed, (0, max(0, len(sound) - len(changed))))[: len(sound)]
     return resample_poly(sound, SAMPLE_RATE // 8_000, RATE // 8_000)
 
 
 class Clips:
-    """Spoken utterances: their sounds behind one another in one file, read as it is needed."""
+    """Utterances with audio: the samples of all of them in one file, read on demand."""
 
     def __init__(self, folder: Path):
         self.corpus = Corpus(folder, "clips")
@@ -150,12 +150,12 @@ class Clips:
 @dataclass(frozen=True)
 class Clip:
     voice: int  # index among `settings.VOICES`
-    said: Utterance
+    utterance: Utterance
     sound: np.ndarray  # int16 [n] at 24 kHz
 
 
 def held_and_learned(clips: list) -> tuple[list, list]:
-    """Of all clips, in their order, those to judge with and those to learn from."""
+    """Split clips, in their order, into the held-out ones and the training ones."""
     held = settings.N_HELD_CLIPS * len(settings.VOICES)
     return clips[:held], clips[held:]
 

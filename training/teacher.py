@@ -1,4 +1,4 @@
-"""The teacher: Debian's flite and its voices, with the phones of what it says and the words they belong to."""
+"""The teacher: Debian's flite and its voices, with the phones of its speech and the words they belong to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE = 16_000  # samples per second of every voice used here
 @dataclass(frozen=True)
 class Phone:
     name: str
-    end: float  # seconds from the beginning; 0 where no sound was made
+    end: float  # seconds from the beginning; 0 without audio
     word: int  # index among the words that are spoken, -1 for a pause
     token: int  # index of the text's token (between white space) that the word was read from, -1 for a pause
 

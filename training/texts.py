@@ -1,4 +1,4 @@
-"""Sentences to learn from: WordNet's glosses and examples and the fortunes, both from Debian, and made-up ones with digits."""
+"""Training sentences: WordNet's glosses and examples and the fortunes, both from Debian, and generated ones with digits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_CHARACTERS, _MAX_WORDS, _MIN_WORDS, _MAX_WORD = 84, 16, 3, 16
 _COMMON_WORDS = 8_000  # a sentence of these alone is plain
 
 
-def tidied(sentence: str) -> str | None:
+def tidy(sentence: str) -> str | None:
     """The sentence with one kind of comma and one capital, or None if it is not plain words."""
     sentence = re.sub(r"\s+", " ", sentence.strip()).replace(" -- ", ", ").replace("--", ", ")
     sentence = re.sub(r" ?[,;:]+", ",", sentence.replace("-", " "))
@@ -45,13 +45,13 @@ def _from_fortunes() -> Iterator[str]:
     for path in sorted(_FORTUNES.iterdir()):
         if path.is_file() and not path.suffix:
             for fortune in path.read_text(errors="ignore").split("%"):
-                said = re.sub(r"\n\s+--.*", "", fortune, flags=re.S).replace("\n", " ")
-                yield from re.split(r"(?<=[.?!])\s+", said)
+                quotation = re.sub(r"\n\s+--.*", "", fortune, flags=re.S).replace("\n", " ")
+                yield from re.split(r"(?<=[.?!])\s+", quotation)
 
 
 def sentences() -> list[str]:
     """Plain sentences, each once, in an order that the seed decides."""
-    found = sorted({s for text in (_from_wordnet(), _from_fortunes()) for raw in text if (s := tidied(raw))})
+    found = sorted({s for text in (_from_wordnet(), _from_fortunes()) for raw in text if (s := tidy(raw))})
     random.Random(settings.SEED).shuffle(found)
     return found
 
@@ -68,7 +68,7 @@ def salads(found: list[str], count: int) -> list[str]:
     rng = random.Random(settings.SEED + 2)
     words = sorted({word for sentence in found for word in re.findall(r"[a-z']{2,}", sentence.lower())})
     drawn = (" ".join(rng.choices(words, k=rng.randrange(3, 8))) for _ in range(count))
-    return [s for raw in drawn if (s := tidied(raw))]
+    return [s for raw in drawn if (s := tidy(raw))]
 
 
 _NUMBERED = (
@@ -144,12 +144,12 @@ def short(found: list[str], count: int) -> list[str]:
         kind = rng.random()
         if kind < 0.4:
             return " ".join(rng.choices(words, k=rng.randrange(1, 4))).capitalize() + rng.choice("..!?")
-        said = rng.choice(_SAID_ALONE)
+        phrase = rng.choice(_SAID_ALONE)
         if kind < 0.55:
-            return said + rng.choice("..!?")
+            return phrase + rng.choice("..!?")
         following = rng.choice(brief)
         return (
-            said
+            phrase
             + rng.choice((", ", ", ", ". ", "! "))
             + (following if kind < 0.8 else following[0].lower() + following[1:])
         )

@@ -81,15 +81,15 @@ def phone_ids(phones: Sequence[Phone]) -> np.ndarray:
     return np.array([_PHONE_IDS[phone.name] for phone in phones], np.uint8)
 
 
-def lasting(phones: np.ndarray, place: np.ndarray, durations: np.ndarray) -> np.ndarray:
-    """Tokens of phones that last so many each: `durations` [n], all at least 1."""
+def tokens_of_durations(phones: np.ndarray, place: np.ndarray, durations: np.ndarray) -> np.ndarray:
+    """Semantic tokens of phones with these `durations` in tokens [n], all at least 1."""
     begins = np.zeros(durations.sum(), int)
     begins[np.cumsum(durations) - durations] = 1
     return (np.repeat(phones.astype(int), durations) * 2 + begins) * N_PLACES + np.repeat(place, durations) % N_PLACES
 
 
-def timed(phones: np.ndarray, place: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Tokens at `SEMANTIC_RATE_HZ` of phones that end at `ends`, in seconds. Phones shorter than a token may be lost."""
+def tokens_at_times(phones: np.ndarray, place: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Semantic tokens of phones that end at `ends`, in seconds. Phones shorter than a token may be lost."""
     at = np.searchsorted(ends, (np.arange(int(ends[-1] * SEMANTIC_RATE_HZ)) + 0.5) / SEMANTIC_RATE_HZ)
     at = np.minimum(at, len(ends) - 1)
     begins = np.diff(at, prepend=-1) != 0
@@ -97,6 +97,6 @@ def timed(phones: np.ndarray, place: np.ndarray, ends: np.ndarray) -> np.ndarray
 
 
 def phones_of(tokens: Sequence[int]) -> list[str]:
-    """The phones that semantic tokens say, without pauses."""
+    """The phones of semantic tokens, without pauses."""
     names = (PHONES[t // N_PLACES // 2] for t in tokens if t < N_SEMANTIC and t // N_PLACES % 2)
     return [name for name in names if name not in ("pau", "ssil")]

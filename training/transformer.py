@@ -1,4 +1,4 @@
-"""Bark's transformer as it is trained, and its names in transformers' layout."""
+"""Bark's transformer in the form used for training, and its tensor names in transformers' layout."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, length, width = x.shape
         qkv = self.attention_in(self.norm_1(x)).view(rows, length, 3, self.heads, width // self.heads)
-        heard = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), is_causal=self.causal)
-        x = x + self.attention_out(heard.transpose(1, 2).reshape(rows, length, width))
+        attended = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), is_causal=self.causal)
+        x = x + self.attention_out(attended.transpose(1, 2).reshape(rows, length, width))
         return x + self.mlp_out(F.gelu(self.mlp_in(self.norm_2(x))))
 
 
@@ -67,7 +67,7 @@ class Transformer(nn.Module):
 
 
 def table(rows: int, width: int, std: float) -> nn.Parameter:
-    """[rows, width], drawn."""
+    """A randomly initialised embedding table [rows, width]."""
     return nn.Parameter(torch.randn(rows, width) * std)
 
 
