@@ -31,10 +31,12 @@ from ..run.planning import ClipPlan, SegmentPlan
 from ..run.recipe import Recipe
 from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
 from ..voices.voice import Voice
-from .descriptions import SOFTWARE, clip_tags, one_line_title, recorded_settings
+from .descriptions import SOFTWARE, clip_tags, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
 
 _BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their final names
+_STARTING_VOICE = ("history_prompt", "audio_file_as_history_prompt")  # settings that name it
+_SPOKEN_VOICE = "bark_speaker_as_the_prompt"
 
 
 def check_output_folder(name: str) -> Path:
@@ -265,8 +267,8 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "text": clip.plan.text,
         "model": engine.name,
         "stages": engine.describe_stages(),
-        "voice": _describe_voice(options.history_prompt or options.audio_file_as_history_prompt, clip.starting_voice),
-        "spoken_voice": _describe_voice(options.bark_speaker_as_the_prompt, clip.spoken_voice),
+        "voice": _describe_voice(voice_name(options, *_STARTING_VOICE), clip.starting_voice),
+        "spoken_voice": _describe_voice(voice_name(options, _SPOKEN_VOICE), clip.spoken_voice),
         "seed": clip.plan.seed,
         "prompt": clip.plan.prompt_index,
         "take": clip.plan.take,
@@ -283,7 +285,7 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
 
 
 def _describe_voice(name: str | None, voice: Voice | None) -> Mapping[str, str | None] | None:
-    """Name and digest of a given voice; None without one."""
+    """Bare name (its path is among the settings) and digest of a given voice; None without one."""
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 
 

@@ -47,6 +47,13 @@ def recorded_settings(options: Options) -> dict[str, object]:
     return kept
 
 
+def voice_name(options: Options, *settings: str) -> str | None:
+    """The voice that the first given one of these settings names, as strangers may see it; None if none is given."""
+    table = {line.name: line for line in flags()}
+    given = ((table[name], value) for name in settings if (value := getattr(options, name)) is not None)
+    return next((str(_without_folder(line, value)) for line, value in given), None)
+
+
 def _without_folder(line: Flag, value: object) -> object:
     """A setting that may be shared: a path is reduced to its file name; presets and hub repositories stay whole."""
     if not line.path or not isinstance(value, str) or value in HUB_PRESETS:
