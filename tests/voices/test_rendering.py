@@ -218,7 +218,7 @@ def test_codec_is_that_of_the_model_of_the_fine_stage():
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
-def test_codec_is_on_the_device_of_its_stage():
+def test_codec_placement_follows_cpu_stages():
     for stages, device in ((frozenset(), "cuda"), (frozenset({"codec"}), "cpu")):
         codec = load_codec(ModelChoice("demo", device="cuda", cpu_stages=stages))
         assert next(codec.model.parameters()).device.type == device
