@@ -407,15 +407,15 @@ def test_safetensors_header_larger_than_the_file_is_refused():
 
 def with_config(folder: Path, change: Callable[[dict], object]) -> Path:
     """A checkpoint with a changed config.json and unchanged weights."""
-    folder = Path("model")
-    folder.mkdir()
+    changed = Path("model")
+    changed.mkdir()
     for file in folder.iterdir():
-        (folder / file.name).symlink_to(file)
+        (changed / file.name).symlink_to(file)
     config = json.loads((folder / "config.json").read_text())
     change(config)
-    (folder / "config.json").unlink()
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
+    (changed / "config.json").unlink()
+    (changed / "config.json").write_text(json.dumps(config))
+    return changed
 
 
 ABSURD = [
