@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .audio.formats import check_ending
 from .errors import TextError, UsageError
 from .options.resolve import resolve
 from .options.table import Options
@@ -292,8 +293,9 @@ class Narration:
         from .output.clip_files import write_clip
         from .output.restitching import restitch_file
 
-        self._finish()
         path = Path(path)
+        check_ending(path.name, str(path))  # before anything is made
+        self._finish()
         named = dataclasses.replace(
             self._options.asked or self._options,
             output_dir=str(path.parent),

@@ -127,8 +127,20 @@ def test_invalid_arguments_raise_before_generating(bark: Bark):
         narrate(bark, CHAPTER, voice="nobody_at_all")
     with pytest.raises(UsageError, match="several prompts or takes"):
         narrate(bark, CHAPTER, options=Options(output_iterations=2))
-    with pytest.raises(UsageError, match="m4b"):
-        narrate(bark, "One.", options=SHORT).save("x.m4b")
+
+
+@pytest.mark.parametrize("folder", [None, "out"])
+def test_save_refuses_other_kinds_of_files_before_generating(folder):
+    engine = Recorder()
+    narration = fake_narration(engine, folder=folder)
+    for ending in ("m4b", "docx", "pdf", "json"):
+        with pytest.raises(UsageError, match=rf"^x/y\.{ending} ends in \.{ending}, .*; choose one of wav, flac"):
+            narration.save(f"x/y.{ending}")
+    assert not engine.spoken and not Path("x").exists()
+
+
+def test_save_keeps_dots_in_names():
+    assert fake_narration(Recorder(), n=2).save("x/Vol. 2") == Path("x/Vol. 2.wav")
 
 
 def test_voice_can_be_a_name_path_or_tokens(bark: Bark, make_voice):

@@ -29,6 +29,23 @@ _AUDIO_ENDINGS = {
 UNSUPPORTED_FORMATS = frozenset(
     _AUDIO_ENDINGS - {*FORMATS}
 )  # endings of audio and video files that are not written here
+_OTHER_ENDINGS = {  # of files without sound; no words, numbers or languages, with which a title may end
+    "7z", "ass", "azw3", "bmp", "csv", "doc", "docx", "epub", "exe", "fb2", "gif", "gz", "htm", "html", "ipynb", "jpeg",
+    "jpg", "json", "jsonl", "lrc", "markdown", "md", "mobi", "npy", "npz", "ods", "odt", "pdf", "png", "ppt", "pptx", "py",
+    "rst", "rtf", "safetensors", "srt", "ssa", "ssml", "svg", "tex", "toml", "tsv", "txt", "vtt", "webp", "xhtml", "xls",
+    "xlsx", "xml", "yaml", "yml", "zip",
+}  # fmt: skip
+KNOWN_ENDINGS = frozenset({*FORMATS, *UNSUPPORTED_FORMATS, *_OTHER_ENDINGS})  # that say what kind a file is
+
+
+def check_ending(filename: str, what: str) -> None:
+    """Raise UsageError for the name of an audio file that ends as another kind of file does; the message calls it `what`.
+
+    Other endings, as in "Vol. 2" or "ch.1", belong to the name.
+    """
+    _, dot, ending = filename.rpartition(".")
+    if dot and ending.lower() in KNOWN_ENDINGS - {*FORMATS}:
+        raise UsageError(f"{what} ends in .{ending}, a format that is not written; choose one of {', '.join(FORMATS)}")
 
 
 def check_format(format: str, ffmpeg_parameters: str) -> None:

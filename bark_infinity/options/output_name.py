@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from ..audio.formats import FORMATS, UNSUPPORTED_FORMATS
+from ..audio.formats import FORMATS, check_ending
 from ..errors import UsageError
 
 _SEPARATOR = r"[\\/]" if os.sep == "\\" else "/"
@@ -33,11 +33,7 @@ class OutputName:
         stem, dot, ending = name.rpartition(".")
         ending = ending.lower() if dot else ""
         if ending not in FORMATS:
-            if ending in UNSUPPORTED_FORMATS:
-                raise UsageError(
-                    f"--output_filename {filename} ends in a format that cannot be written; "
-                    f"choose one of {', '.join(FORMATS)}"
-                )
+            check_ending(name, f"--output_filename {filename}")
             return cls(_folder(filename, folder, output_dir), name, output_format)
         if output_format not in (None, ending):
             raise UsageError(

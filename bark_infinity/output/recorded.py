@@ -12,7 +12,7 @@ import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ..audio.formats import FORMATS
+from ..audio.formats import FORMATS, KNOWN_ENDINGS
 from ..errors import UsageError, VoiceError
 from ..files import safe_stem
 from ..voices.library import find_voice, voice_folders
@@ -33,7 +33,7 @@ def place_of_clip(path: str, manifest: Manifest) -> dict[str, object]:
     existing = (ending for ending in FORMATS if Path(path).with_suffix(f".{ending}").exists())
     return {
         "output_dir": str(Path(path).parent),
-        "output_filename": name if ending.lower() in FORMATS else stem,
+        "output_filename": name if ending.lower() in KNOWN_ENDINGS else stem,
         "output_format": recorded if recorded in FORMATS else next(existing, None),
     }
 

@@ -215,6 +215,14 @@ def test_reproduced_clip_is_saved_beside_the_original(perform, tmp_path, monkeyp
     assert "ch_4.flac" in err and set(tmp_path.rglob("*")) == before
 
 
+def test_clip_with_the_ending_of_a_document_in_its_name_is_reproduced(perform):
+    manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.", "--output_filename", "out/ch.wav")
+    for path in manifest.parent.iterdir():
+        path.rename(path.with_name(f"ch.docx{path.suffix}"))
+    _, out, err = perform("--from_manifest", str(manifest.with_name("ch.docx.json")))
+    assert out == ["bark_samples/out/ch.wav"], err
+
+
 def test_output_settings_of_a_file_apply_unless_they_are_defaults(perform, capfd):
     manifest = manifest_of_a_run(perform, "--text_prompt", "Hello.", "--output_dir", "out", "--output_filename", "ch")
     main(["--print_config", "--device", "cpu"])

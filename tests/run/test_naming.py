@@ -59,7 +59,9 @@ def test_extension_of_the_file_name_sets_the_format():
         ("x", "ogg", "ogg"),
         ("x.v2", "ogg", "ogg"),
         ("books/x.ogg", "ogg", "ogg"),
-        ("x.mp3.txt", None, "wav"),
+        ("Vol. 2", None, "wav"),
+        ("ch.1", "mp3", "mp3"),
+        ("x.docx.mp3", None, "mp3"),
         ("mp3", None, "wav"),
     ):
         assert resolve(Options(output_filename=name, output_format=output_format)).output_format == expected
@@ -72,9 +74,11 @@ def test_extension_that_contradicts_the_format_is_refused(name):
         resolve(Options(output_filename=name, output_format="mp3"))
 
 
-@pytest.mark.parametrize("ending", ["m4b", "AAC", "aiff", "wave", "webm"])
+@pytest.mark.parametrize("ending", ["m4b", "AAC", "aiff", "wave", "webm", "docx", "TXT", "mp3.txt", "npz"])
 def test_unsupported_format_is_refused_listing_supported_ones(ending):
-    with pytest.raises(UsageError, match=", ".join(FORMATS)):
+    with pytest.raises(
+        UsageError, match=f"^--output_filename x.{ending} ends in .*; choose one of {', '.join(FORMATS)}$"
+    ):
         resolve(Options(output_filename=f"x.{ending}"))
 
 
