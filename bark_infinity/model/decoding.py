@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 
+from .attention import attend_causally, join_heads, split_heads
 from .gpt import CausalGPT
 
 _REACH = 256  # positions: lengths of the cache that a captured step reads are multiples of it, with a graph for each
@@ -42,7 +42,8 @@ class CachedDecoder:
         config = model.config
         shape = (config.n_layer, rows, config.n_head, length, config.head_width)
         self.model = model
-        self.keys = torch.empty(shape, dtype=model.working_type, device=model.device)  # (L, B, H, S, D)
+        self.attention = model.attention
+        self.keys = torch.empty(shape, dtype=self.attention.step.cache_dtype, device=model.device)  # (L, B, H, S, D)
         self.values = torch.empty_like(self.keys)
         self.lengths: list[int] = []  # positions written so far, in each active slot
 
@@ -54,23 +55,14 @@ class CachedDecoder:
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         device = self.keys.device
-        positions = torch.tensor(self.lengths, device=device)
-        groups = list(_equal_lengths(self.lengths))
-        slots = torch.arange(len(tokens), device=device)
+        attend_to_cache = self.attention.step.start(self.lengths, device)
 
-        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            keys, values = self.keys[layer], self.values[layer]
-            keys[slots, :, positions], values[slots, :, positions] = key[:, :, 0].to(keys), value[:, :, 0].to(values)
-            query = query.to(keys)
-            # Rows of equal length together: no row reads beyond its own positions, so that no mask is needed.
-            heads = [
-                F.scaled_dot_product_attention(query[rows], keys[rows, :, :filled], values[rows, :, :filled])
-                for rows, filled in groups
-            ]
-            return heads[0] if len(heads) == 1 else torch.cat(heads)
+        def attend(layer: int, qkv: torch.Tensor) -> torch.Tensor:
+            return attend_to_cache(qkv, self.keys[layer], self.values[layer])
 
         embeddings = self.model.token_embedding(tokens)[:, None]  # (B, 1, C)
-        hidden = self.model(embeddings, positions[:, None], attend)
+        positions = torch.tensor(self.lengths, device=device)[:, None]
+        hidden = self.model(embeddings, positions, attend)
         self.lengths = [length + 1 for length in self.lengths]
         return hidden[:, 0]
 
@@ -89,12 +81,12 @@ class CachedDecoder:
         # Shorter rows are padded on the right, which causal attention hides from their own positions.
         padded = torch.nn.utils.rnn.pad_sequence(list(prefixes), batch_first=True)  # (B, T, C)
 
-        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            query, key, value = (x.to(self.keys) for x in (query, key, value))
+        def attend(layer: int, qkv: torch.Tensor) -> torch.Tensor:
+            query, key, value = split_heads(qkv.to(self.attention.prefill_dtype))
             for i, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
                 self.keys[layer, slot, :, :length] = key[i, :, :length]
                 self.values[layer, slot, :, :length] = value[i, :, :length]
-            return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            return join_heads(F.scaled_dot_product_attention(query, key, value, is_causal=True))
 
         self.model.prefill(padded, torch.arange(padded.shape[1], device=padded.device), attend)
         for slot, length in zip(slots, lengths, strict=True):
@@ -147,11 +139,12 @@ class GraphedDecoder(CachedDecoder):
         slots, positions = self._slots[:rows], self._positions[:rows]
         mask = self._reach[:reach] <= positions[:, None, None, None]  # (B, 1, 1, S)
 
-        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        def attend(layer: int, qkv: torch.Tensor) -> torch.Tensor:
             keys, values = self.keys[layer], self.values[layer]
-            keys[slots, :, positions], values[slots, :, positions] = key[:, :, 0].to(keys), value[:, :, 0].to(values)
+            query, key, value = split_heads(qkv.to(keys))
+            keys[slots, :, positions], values[slots, :, positions] = key[:, :, 0], value[:, :, 0]
             keys, values = keys[:rows, :, :reach], values[:rows, :, :reach]
-            return F.scaled_dot_product_attention(query.to(keys), keys, values, attn_mask=mask)
+            return join_heads(F.scaled_dot_product_attention(query, keys, values, attn_mask=mask))
 
         embeddings = self.model.token_embedding(self._tokens[:rows])[:, None]
         hidden = self.model(embeddings, positions[:, None], attend)[:, 0]
@@ -205,11 +198,7 @@ class RecomputingDecoder:
 
     def _last_hidden(self, sequence: torch.Tensor) -> torch.Tensor:
         positions = torch.arange(len(sequence), device=sequence.device)
-        return self.model(sequence[None], positions, _attend_causally)[0, -1]
-
-
-def _attend_causally(_: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.model(sequence[None], positions, attend_causally)[0, -1]
 
 
 def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: int = 0) -> Decoder:
@@ -242,15 +231,6 @@ def compact(alive: Sequence[int]) -> list[int]:
     return [slot if slot in staying else next(movers) for slot in range(len(alive))]
 
 
-def _equal_lengths(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
-    """Ranges of neighbouring slots of equal length, and that length with the token that is being read."""
-    start = 0
-    for length, group in groupby(lengths):
-        stop = start + sum(1 for _ in group)
-        yield slice(start, stop), length + 1
-        start = stop
-
-
 def _prefill_batches(lengths: Sequence[int], most: int) -> Iterator[range]:
     """Ranges of rows to be prefilled together: up to `most` positions with their padding, or one row."""
     start = 0
@@ -263,4 +243,4 @@ def _prefill_batches(lengths: Sequence[int], most: int) -> Iterator[range]:
 def cache_bytes_per_row(model: CausalGPT) -> int:
     """Bytes of one row's keys and values at full context."""
     config = model.config
-    return 2 * config.n_layer * config.width * config.block_size * model.working_type.itemsize
+    return 2 * config.n_layer * config.width * config.block_size * model.attention.step.cache_dtype.itemsize

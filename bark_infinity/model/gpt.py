@@ -6,18 +6,14 @@ Shapes: B rows, T positions, C width, H heads, D = C / H.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from .attention import Attend, Attention, TorchAttention, attend_to_all
 from .precision import Head, Linear
-
-Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""(layer, query, key, value), each (B, H, T, D) -> attention output (B, H, T, D)."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,12 @@ class Block(nn.Module):
         self.mlp_out = Linear(4 * width, width, bias)
 
     def forward(self, x: torch.Tensor, attend: Attend) -> torch.Tensor:
-        heads = attend(self.layer, *self.project(x))
-        x = x + self.attention_out(heads.transpose(1, 2).flatten(2))
+        x = x + self.attention_out(attend(self.layer, self.project(x)).flatten(2))
         return x + self.mlp_out(self.mlp_in(self.mlp_norm(x), gelu=True))
 
-    def project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Query, key and value of residuals (B, T, C), each (B, H, T, D)."""
-        qkv = self.qkv(self.attention_norm(x))  # (B, T, 3C)
-        return qkv.unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4).unbind()
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """Query, key and value of residuals (B, T, C), as (B, T, 3, H, D)."""
+        return self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.n_head, -1))
 
 
 class CausalGPT(nn.Module):
@@ -84,6 +78,7 @@ class CausalGPT(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
         self.head = Head(config.width, config.output_vocab_size)
         self.decoders: dict[int, object] = {}  # kept for the next batch; their captured graphs read these weights
+        self.chosen_attention: Attention | None = None  # None: torch's, in the working type
 
     def _apply(self, *args: Any, **kwargs: Any) -> CausalGPT:
         """nn.Module's hook for moving weights: captured graphs read the old ones, so they are dropped."""
@@ -96,8 +91,13 @@ class CausalGPT(nn.Module):
 
     @property
     def working_type(self) -> torch.dtype:
-        """The type that keys and values are kept in."""
+        """The type of the embeddings."""
         return self.position_embedding.weight.dtype
+
+    @property
+    def attention(self) -> Attention:
+        """How decoders with a cache attend."""
+        return self.chosen_attention or Attention(TorchAttention(self.working_type), self.working_type)
 
     def forward(self, embeddings: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """Token embeddings (B, T, C) at positions (T,) or (B, T) -> normalised hidden states (B, T, C)."""
@@ -112,7 +112,7 @@ class CausalGPT(nn.Module):
         *blocks, last = self.blocks
         for block in blocks:
             x = block(x, attend)
-        attend(last.layer, *last.project(x))
+        attend(last.layer, last.project(x))
 
     def logits(self, hidden: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Logits of the ids start..stop-1 alone, (..., C) -> (..., stop - start): no stage needs the whole vocabulary."""
@@ -142,13 +142,9 @@ class FineGPT(nn.Module):
         x = sum(self.token_embeddings[i](codes[..., i]).float() for i in range(codebook + 1))
         x = x + self.position_embedding.weight[: codes.shape[1]]
         for block in self.blocks:
-            x = block(x, _attend_to_all)
+            x = block(x, attend_to_all)
         return self.norm(x)
 
     def logits(self, hidden: torch.Tensor, codebook: int, n_ids: int) -> torch.Tensor:
         """Logits of the first n_ids entries of `codebook`, (..., C) -> (..., n_ids)."""
         return self.heads[codebook - self.config.n_codes_given](hidden, 0, n_ids)
-
-
-def _attend_to_all(_: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    return F.scaled_dot_product_attention(query, key, value)

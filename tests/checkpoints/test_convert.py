@@ -27,6 +27,7 @@ from bark_infinity.checkpoints.hub import Hub
 from bark_infinity.checkpoints.reading import STAGES, build
 from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
+from bark_infinity.model.attention import attend_causally
 from bark_infinity.options.resolve import check_pairs, resolve
 from bark_infinity.options.table import Options
 from bark_infinity.stages.coarse import CoarseSettings
@@ -146,13 +147,9 @@ def test_transformers_loads_it_and_gives_the_same_tokens(perform, sources, name)
 
 def causal_logits(bark: Bark, stage: str, ids: torch.Tensor) -> torch.Tensor:
     """Logits of the first 500 vocabulary entries."""
-
-    def attend(_, query, key, value):
-        return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-
     model = bark.stages[stage].model
     with torch.inference_mode():
-        return model.logits(model(model.token_embedding(ids), torch.arange(ids.shape[1]), attend), 0, 500)
+        return model.logits(model(model.token_embedding(ids), torch.arange(ids.shape[1]), attend_causally), 0, 500)
 
 
 def test_transformers_samples_with_the_saved_generation_config(perform):

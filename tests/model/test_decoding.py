@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bark_infinity.model import decoding
+from bark_infinity.model import attention, decoding
 from bark_infinity.model.decoding import CachedDecoder, GraphedDecoder, RecomputingDecoder, compact
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages import coarse as coarse_stage
@@ -83,15 +83,15 @@ def test_coarse_prefix_is_encoded_again_when_either_part_moves(bark, decoders, m
 
 def test_attention_reads_each_row_only_up_to_its_length(bark, decoders, monkeypatch, make_voice):
     read = []
-    attention = torch.nn.functional.scaled_dot_product_attention
+    sdpa = torch.nn.functional.scaled_dot_product_attention
 
     def spy(query, key, value, **kwargs):
         if query.shape[2] == 1:
             assert not kwargs  # no mask
             read.append(key.shape[0] * key.shape[2])
-        return attention(query, key, value, **kwargs)
+        return sdpa(query, key, value, **kwargs)
 
-    monkeypatch.setattr(decoding.F, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", spy)
     bark.run_stage("coarse", [coarse_row(1, make_voice(9.0)), coarse_row(1)], CoarseSettings())  # two tokens each
     with_voice, without_voice = 256 + 1 + 626, 256 + 1  # 209 semantic tokens are 628 coarse ones, and two are dropped
     layers = bark.stages["coarse"].model.config.n_layer
@@ -107,7 +107,7 @@ def test_reused_slots_give_the_hidden_states_of_the_whole_sequence(bark, kind):
 
     def expected(which: int, steps: int) -> torch.Tensor:
         ids = sequences[which][None, : len(sequences[which]) - 3 + steps]
-        return model(model.token_embedding(ids), torch.arange(ids.shape[1]), decoding._attend_causally)[0, -1]
+        return model(model.token_embedding(ids), torch.arange(ids.shape[1]), attention.attend_causally)[0, -1]
 
     def tokens(rows: list[tuple[int, int]]) -> torch.Tensor:
         return torch.stack([sequences[which][len(sequences[which]) - 3 + step] for which, step in rows])

@@ -9,6 +9,7 @@ import torch
 from bark_infinity import Bark
 from bark_infinity.errors import UsageError
 from bark_infinity.model import precision
+from bark_infinity.model.attention import attend_causally
 from bark_infinity.model.devices import choose_dtype, native_type
 from bark_infinity.model.precision import Int8Linear, Linear, PackedLinear
 from bark_infinity.model.sampling import RowRandom
@@ -97,10 +98,9 @@ def test_row_is_bit_identical_in_any_batch(kind):
 
 def test_logits_are_within_tolerance_of_float32(loaded, bark, dtype):
     ids = torch.randint(0, 10_000, (1, 200), generator=torch.Generator().manual_seed(4))
-    attend = lambda _, q, k, v: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # noqa: E731
 
     def causal_logits(model) -> torch.Tensor:
-        return model.logits(model(model.token_embedding(ids), torch.arange(200), attend), 0, 10_000)
+        return model.logits(model(model.token_embedding(ids), torch.arange(200), attend_causally), 0, 10_000)
 
     codes = torch.randint(0, 1024, (1, 1024, 8), generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
+from bark_infinity.model.attention import attend_causally
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages.semantic import SemanticResult, SemanticRow, SemanticSettings
 
@@ -38,8 +38,7 @@ def logits_after(bark, text: str, tokens: np.ndarray, vocabulary: int = 10_001) 
         start = embed(padded) + embed(torch.full((256,), 10_000))
         rest = embed(torch.tensor([129_599, *tokens.tolist()]))
         sequence = torch.cat([start, rest])[None]
-        attend = lambda _, q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)  # noqa: E731
-        hidden = model(sequence, torch.arange(sequence.shape[1]), attend)
+        hidden = model(sequence, torch.arange(sequence.shape[1]), attend_causally)
         return model.logits(hidden[0, 256:], 0, vocabulary)
 
 

@@ -9,6 +9,7 @@ import torch
 from rows import coarse_row, fine_row, oracle_semantic, prompt_of, random_semantic, semantic_row
 
 from bark_infinity import Bark
+from bark_infinity.model.attention import attend_causally
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages.coarse import CoarseSettings
 from bark_infinity.stages.fine import FineSettings
@@ -74,8 +75,7 @@ def test_logits_equal_transformers(either, oracle):
     for stage, theirs in (("semantic", oracle.semantic), ("coarse", oracle.coarse_acoustics)):
         model = either.stages[stage].model
         with torch.inference_mode():
-            attend = lambda _, q, k, v: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # noqa: E731
-            hidden = model(model.token_embedding(ids), torch.arange(300), attend)
+            hidden = model(model.token_embedding(ids), torch.arange(300), attend_causally)
             torch.testing.assert_close(
                 model.logits(hidden, 0, 10_001), theirs(ids).logits[..., :10_001], atol=1e-4, rtol=1e-4
             )

@@ -1,0 +1,62 @@
+"""Runs compiled loops on all threads of torch's own pool.
+
+A second pool would compete with torch's: a thread that has finished its part of a product keeps its core for a while,
+waiting for the next one. So a loop is started through the OpenMP library that torch has loaded. Where torch has none that
+can be called, as on Windows, threads of our own run it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import torch
+
+Kernel = int
+"""Address of a compiled function that takes a pointer, and returns when all of its work is taken and its part is done."""
+
+
+def run_on_all_threads(kernel: Kernel, arguments: int, n_threads: int) -> None:
+    """Call `kernel` with the address `arguments` on each of torch's `n_threads` threads; return when all have returned."""
+    if n_threads == 1:
+        _function(kernel)(arguments)
+    elif (parallel := _openmp()) is not None:
+        parallel(kernel, arguments, n_threads, 0)
+    else:
+        _run_on_own_threads(_function(kernel), arguments, n_threads)
+
+
+def _run_on_own_threads(function: Callable[[int], None], arguments: int, n_threads: int) -> None:
+    others = [_own_threads(n_threads - 1).submit(function, arguments) for _ in range(n_threads - 1)]
+    function(arguments)
+    for other in others:
+        other.cancel()  # not begun yet, and nothing is left to do
+    wait(others)
+
+
+@functools.cache
+def _function(kernel: Kernel) -> Callable[[int], None]:
+    """A compiled function as one of Python, which releases the interpreter's lock while it runs."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel)
+
+
+@functools.cache
+def _own_threads(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, "kernel")
+
+
+@functools.cache
+def _openmp() -> Callable[[int, int, int, int], None] | None:
+    """`GOMP_parallel` of the OpenMP library in torch's package, which GCC's and LLVM's both have; None without it."""
+    for path in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")):
+        try:
+            parallel = ctypes.CDLL(str(path)).GOMP_parallel  # the loaded library itself, not another copy
+        except (OSError, AttributeError):
+            continue
+        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
+        return parallel
+    return None
