@@ -234,7 +234,7 @@ def test_offloaded_model_is_on_the_gpu_only_while_in_use():
 def test_placement_follows_the_flags(monkeypatch):
     from bark_infinity.checkpoints import loading
     from bark_infinity.checkpoints.reading import STAGES, StageWeights
-    from bark_infinity.model.devices import native_type
+    from bark_infinity.model.choices import Choices
     from bark_infinity.model.gpt import GPTConfig
 
     weights = {s: StageWeights(GPTConfig(1, 1, 1, 1, 1, 1), {"x": torch.empty(2**30, device="meta")}) for s in STAGES}
@@ -242,16 +242,16 @@ def test_placement_follows_the_flags(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     for free, offloads in ((16 * 2**30, False), (4 * 2**30, True)):
         monkeypatch.setattr(loading, "free_memory", lambda _, free=free: free)
-        places = loading._place(weights, loading.ModelChoice(cpu_stages=frozenset({"fine", "codec"})))
+        places = loading._place(weights, loading.ModelChoice(cpu_stages=frozenset({"fine", "codec"})), Choices(None))
         assert {stage: place.device.type for stage, place in places.items()} == {
             "semantic": "cuda",
             "coarse": "cuda",
             "fine": "cpu",
             "codec": "cpu",
         }
-        assert places["semantic"].dtype == torch.bfloat16 and places["fine"].dtype == native_type()
+        assert places["semantic"].dtype == torch.bfloat16 and places["fine"].dtype == torch.float32
         assert places["semantic"].offload is offloads and places["fine"].offload is False
-    forced = loading._place(weights, loading.ModelChoice(offload=True))
+    forced = loading._place(weights, loading.ModelChoice(offload=True), Choices(None))
     assert forced["coarse"].offload and forced["coarse"].resting.type == "cpu"
 
 

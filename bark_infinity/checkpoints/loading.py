@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 
+from ..model.attention import compile_loops
+from ..model.choices import Choices, choose_dtype, fastest_attention, wants_compiled_loops
 from ..model.codec import Codec
-from ..model.devices import Placement, choose_device, choose_dtype, directml_device, free_memory
+from ..model.devices import Placement, choose_device, directml_device, free_memory
 from ..model.gpt import CausalGPT, FineGPT
 from ..model.precision import pack, working_type
 from ..model.spec import BarkSpec
@@ -102,7 +105,9 @@ def load_models(choice: ModelChoice) -> Models:
     checkpoints = find_checkpoints({stage: choice.model_of(stage) for stage in STAGES}, hub)
     weights = {stage: checkpoint.stage(stage) for stage, checkpoint in checkpoints.items()}
     check_together(checkpoints)
-    placements = _place(weights, choice)
+    choices = Choices.of_this_machine()
+    placements = _place(weights, choice, choices)
+    _compile_beside(weights, placements)
     tokenizer = checkpoints["semantic"].tokenizer()
     stages = {}
     for stage, checkpoint in checkpoints.items():
@@ -112,11 +117,20 @@ def load_models(choice: ModelChoice) -> Models:
         model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
         if place.device.type == "cpu":
             pack(model, place.dtype)
+            if isinstance(model, CausalGPT):
+                model.chosen_attention = fastest_attention(model.config, place.dtype, choices)
         stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name, weights_digest)
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
     loader.shutdown(wait=False)
     return Models(choice.model, hub, tokenizer, stages, codec, placements["codec"])
+
+
+def _compile_beside(weights: Mapping[str, StageWeights], placements: Mapping[str, Placement]) -> None:
+    """Begin to compile loops that a stage may want, which takes seconds the first time, while weights are being read."""
+    on_cpu = [stage for stage in weights if placements[stage].device.type == "cpu" and stage != "fine"]
+    if any(wants_compiled_loops(weights[stage].config) for stage in on_cpu):
+        threading.Thread(target=compile_loops, name="compile", daemon=True).start()
 
 
 def load_codec(choice: ModelChoice) -> Codec:
@@ -146,11 +160,14 @@ def _main_device(choice: ModelChoice) -> torch.device:
     return directml_device() if choice.directml else choose_device(choice.device, choice.enable_mps)
 
 
-def _place(weights: Mapping[str, StageWeights], choice: ModelChoice) -> dict[str, Placement]:
+def _place(weights: Mapping[str, StageWeights], choice: ModelChoice, choices: Choices) -> dict[str, Placement]:
     """Device, type and offloading of each stage and the codec."""
     device, cpu = _main_device(choice), torch.device("cpu")
     on = {stage: cpu if stage in choice.cpu_stages else device for stage in STAGES} | {"codec": codec_device(choice)}
-    dtypes = {stage: choose_dtype(choice.dtype, on[stage]) for stage in STAGES} | {"codec": torch.float32}
+    dtypes = {
+        stage: choose_dtype(choice.dtype, on[stage], stage_weights.config.width, choices)
+        for stage, stage_weights in weights.items()
+    } | {"codec": torch.float32}
     moved = [stage for stage in STAGES if on[stage] != cpu]
     offload = choice.offload
     if offload is None and moved:

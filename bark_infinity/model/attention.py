@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -90,6 +91,18 @@ class TorchAttention:
         return attend
 
 
+class CannotCompile(Exception):
+    """Numba is not installed, or cannot compile on this machine."""
+
+
+def compile_loops() -> ModuleType | None:
+    """The compiled loops, which take seconds the first time on a machine; None without Numba, or where it cannot compile."""
+    try:
+        return importlib.import_module("bark_infinity.model.kernels")  # waits while another thread is importing it
+    except Exception:  # Numba fails in many ways on systems that it does not know, and torch's attention works there
+        return None
+
+
 class CompiledAttention:
     """Loops over float32 or bfloat16 keys and values, compiled by Numba, for CPUs and heads of 64 channels.
 
@@ -98,9 +111,10 @@ class CompiledAttention:
     """
 
     def __init__(self, cache_dtype: torch.dtype):
-        """Compiles, which takes some seconds the first time. Raises ImportError without Numba, and what Numba raises where it
-        cannot compile."""
-        kernels = importlib.import_module("bark_infinity.model.kernels")
+        """Raises CannotCompile."""
+        kernels = compile_loops()
+        if kernels is None:
+            raise CannotCompile
         kernel = {torch.float32: kernels.attend_float32, torch.bfloat16: kernels.attend_bfloat16}[cache_dtype]
         self.cache_dtype = cache_dtype
         self._code = kernel  # owns what stands at the address

@@ -62,22 +62,6 @@ def directml_device() -> torch.device:
     return torch_directml.device()
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto`: bfloat16 where the processor or the CUDA card multiplies it natively, float32 elsewhere.
-
-    Raises UsageError for int8 beside a GPU.
-    """
-    if name == "int8" and device.type != "cpu":
-        raise UsageError(f"--dtype int8 is for the CPU; choose bfloat16 for {device.type}, or --device cpu")
-    if name != "auto":
-        return DTYPES[name]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and native_type() == torch.bfloat16
-    return torch.bfloat16 if native else torch.float32
-
-
 def native_type() -> torch.dtype:
     """bfloat16 where this CPU multiplies it (AMX, AVX512-BF16), else float32."""
     cpu = cpu_capabilities()

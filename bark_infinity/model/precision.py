@@ -128,8 +128,8 @@ def pack(model: nn.Module, dtype: torch.dtype) -> None:
 
     Where torch has no oneDNN, float32 and bfloat16 layers stay as they are, and int8 raises UsageError.
     """
-    kind = Int8Linear if dtype == torch.int8 else PackedLinear
-    if not _works(kind, working_type(dtype)):
+    kind = _kind(dtype)
+    if kind is None:
         if dtype == torch.int8:
             raise UsageError("--dtype int8 needs a torch with oneDNN, which this one lacks; choose bfloat16 or float32")
         return
@@ -139,6 +139,18 @@ def pack(model: nn.Module, dtype: torch.dtype) -> None:
         for name, layer in list(module.named_children()):
             if type(layer) is Linear:
                 setattr(module, name, kind(layer.weight, layer.bias))
+
+
+def packed_layer(weight: torch.Tensor, dtype: torch.dtype) -> nn.Module | None:
+    """A layer of float32 weights (O, C) in the form that multiplies fastest in `dtype`; None where that does not work."""
+    kind = _kind(dtype)
+    return None if kind is None else kind(weight.to(working_type(dtype)), None)
+
+
+def _kind(dtype: torch.dtype) -> Kind | None:
+    """The kind of layer for `dtype` on the CPU; None where it does not work with this torch and processor."""
+    kind = Int8Linear if dtype == torch.int8 else PackedLinear
+    return kind if _works(kind, working_type(dtype)) else None
 
 
 def working_type(dtype: torch.dtype) -> torch.dtype:

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from .tables import UNKNOWN, facts_table, known, never_fails, size, table
+
+if TYPE_CHECKING:
+    from ..model.choices import Choices
 
 _PATIENCE_S = 5  # for other programs; nvidia-smi hangs where the driver is broken
 _INSTRUCTION_SETS = {  # names of torch and Linux without their `_`: ours
@@ -27,6 +30,7 @@ _INSTRUCTION_SETS = {  # names of torch and Linux without their `_`: ours
     "bf16": "bf16",
     "sve": "SVE",
 }
+_LARGE_WIDTH = 1024  # channels of the large model
 _BFLOAT16_SETS = ("avx512bf16", "amxbf16", "bf16")
 
 
@@ -134,16 +138,31 @@ def _automatic() -> str:
     """What `auto` chooses here, and why."""
     import torch
 
-    from ..model.devices import choose_device, choose_dtype
+    from ..model.choices import Choices, choose_dtype
+    from ..model.devices import choose_device
 
-    device = choose_device("auto")
-    dtype = choose_dtype("auto", device)
-    fast = "computes" if dtype == torch.bfloat16 else "does not compute"
-    why = {
-        "cuda": f"torch sees a CUDA GPU, which {fast} in bfloat16",
-        "mps": "torch sees Apple's GPU, which gets float32 by itself",
-    }.get(device.type, f"torch sees no GPU that Bark can use, and the processor {fast} in bfloat16 natively")
+    device, choices = choose_device("auto"), Choices.of_this_machine()
+    dtype = choose_dtype("auto", device, _LARGE_WIDTH, choices)
+    if device.type == "mps":
+        why = "torch sees Apple's GPU, which gets float32 by itself"
+    elif device.type == "cuda":
+        fast = "computes" if dtype == torch.bfloat16 else "does not compute"
+        why = f"torch sees a CUDA GPU, which {fast} in bfloat16"
+    else:
+        why = f"torch sees no GPU that Bark can use; measured: {_measured(choices)}"
     return f"--device auto --dtype auto computes on {device} in {str(dtype).removeprefix('torch.')}: {why}."
+
+
+def _measured(choices: Choices) -> str:
+    """Times of a layer's products in a segment, by type."""
+    from ..model.choices import fastest_products
+
+    times = fastest_products(_LARGE_WIDTH, choices).milliseconds
+    return (
+        "a layer of the large model takes "
+        + ", ".join(f"{ms:,.0f} ms in {name}" for name, ms in times.items())
+        + (" for a segment's products")
+    )
 
 
 def _cpu_name(cpu: Mapping[str, object]) -> str:

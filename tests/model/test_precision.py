@@ -10,7 +10,8 @@ from bark_infinity import Bark
 from bark_infinity.errors import UsageError
 from bark_infinity.model import precision
 from bark_infinity.model.attention import attend_causally
-from bark_infinity.model.devices import choose_dtype, native_type
+from bark_infinity.model.choices import Choices, choose_dtype
+from bark_infinity.model.devices import native_type
 from bark_infinity.model.precision import Int8Linear, Linear, PackedLinear
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
@@ -167,26 +168,9 @@ def test_plain_layers_are_replaced_by_packed_ones(loaded, dtype):
 # ---- the choice -----------------------------------------------------------------------------------------------------
 
 
-def test_auto_dtype_is_bfloat16_where_the_processor_supports_it(monkeypatch):
-    from bark_infinity.model import devices
-
-    for feature, expected in (("amxbf16", "bfloat16"), ("avx512bf16", "bfloat16"), ("avx2", "float32")):
-        monkeypatch.setattr(devices, "cpu_capabilities", lambda feature=feature: {feature: True})
-        assert choose_dtype("auto", torch.device("cpu")) == getattr(torch, expected)
-    assert choose_dtype("int8", torch.device("cpu")) == torch.int8
-
-
-def test_auto_dtype_is_float32_when_cpu_capabilities_are_unknown(monkeypatch):
-    def fail():
-        raise RuntimeError("failed to initialize cpuinfo")
-
-    monkeypatch.setattr(torch.cpu, "get_capabilities", fail, raising=False)
-    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
-
-
-def test_int8_is_refused_on_a_gpu_and_without_onednn(monkeypatch, huggingface_folder):
+def test_int8_is_refused_beside_a_gpu_and_where_torch_cannot(monkeypatch, huggingface_folder):
     with pytest.raises(UsageError, match="--dtype int8 is for the CPU"):
-        choose_dtype("int8", torch.device("cuda"))
+        choose_dtype("int8", torch.device("cuda"), 1024, Choices(None))
     monkeypatch.setattr(precision, "_works", lambda *_: False)
     with pytest.raises(UsageError, match="needs a torch with oneDNN"):
         Bark.load(str(huggingface_folder), device="cpu", dtype="int8")
