@@ -97,3 +97,13 @@ def make_voice():
         return Voice(rng.integers(0, 10_000, n), fine[:2], fine)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def needs_int8_loops() -> None:
+    """Skips where Numba is missing, or the processor lacks what its loops for int8 need."""
+    pytest.importorskip("numba")
+    from bark_infinity.model.threads import load_loops
+
+    if not load_loops().MULTIPLIES_INT8:
+        pytest.skip("this processor has no AVX2")

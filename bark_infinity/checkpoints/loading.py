@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,13 +10,19 @@ from dataclasses import dataclass
 
 import torch
 
-from ..model.attention import compile_loops
-from ..model.choices import Choices, choose_dtype, fastest_attention, wants_compiled_loops
+from ..model.choices import (
+    Choices,
+    choose_dtype,
+    fastest_attention,
+    int8_steps_are_compiled,
+    wants_compiled_loops,
+)
 from ..model.codec import Codec
 from ..model.devices import Placement, choose_device, directml_device, free_memory
 from ..model.gpt import CausalGPT, FineGPT
 from ..model.precision import pack, working_type
 from ..model.spec import BarkSpec
+from ..model.threads import CannotCompile, load_loops
 from ..model.tokenizer import Tokenizer
 from ..options.table import Options
 from .finding import find_checkpoints
@@ -116,9 +123,7 @@ def load_models(choice: ModelChoice) -> Models:
         weights_digest = fingerprint(weights[stage].state)  # before packing, which makes weights unreadable
         model = build(weights[stage], stage, working_type(place.dtype), place.resting, checkpoint.name)
         if place.device.type == "cpu":
-            pack(model, place.dtype)
-            if isinstance(model, CausalGPT):
-                model.chosen_attention = fastest_attention(model.config, place.dtype, choices)
+            _speed_up(model, place.dtype, choices)
         stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name, weights_digest)
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
@@ -126,11 +131,25 @@ def load_models(choice: ModelChoice) -> Models:
     return Models(choice.model, hub, tokenizer, stages, codec, placements["codec"])
 
 
+def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) -> None:
+    """Give a model on the CPU the layers and the attention that are fastest here."""
+    if not isinstance(model, CausalGPT):
+        pack(model, dtype)
+        return
+    model.chosen_attention = fastest_attention(model.config, dtype, choices)
+    pack(model, dtype, dtype == torch.int8 and int8_steps_are_compiled(model.config.width, choices))
+
+
 def _compile_beside(weights: Mapping[str, StageWeights], placements: Mapping[str, Placement]) -> None:
     """Begin to compile loops that a stage may want, which takes seconds the first time, while weights are being read."""
     on_cpu = [stage for stage in weights if placements[stage].device.type == "cpu" and stage != "fine"]
     if any(wants_compiled_loops(weights[stage].config) for stage in on_cpu):
-        threading.Thread(target=compile_loops, name="compile", daemon=True).start()
+        threading.Thread(target=_load_loops_or_not, name="compile", daemon=True).start()
+
+
+def _load_loops_or_not() -> None:
+    with contextlib.suppress(CannotCompile):  # who needs them asks again
+        load_loops()
 
 
 def load_codec(choice: ModelChoice) -> Codec:

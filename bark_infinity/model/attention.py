@@ -5,11 +5,9 @@ Shapes: B rows, T positions, H heads, D width of a head, C = H * D, S allocated 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from . import threads
+from .threads import address_of
 
 Attend = Callable[[int, torch.Tensor], torch.Tensor]
 """(layer, query with key and value (B, T, 3, H, D)) -> attention output (B, T, H, D)."""
@@ -91,18 +90,6 @@ class TorchAttention:
         return attend
 
 
-class CannotCompile(Exception):
-    """Numba is not installed, or cannot compile on this machine."""
-
-
-def compile_loops() -> ModuleType | None:
-    """The compiled loops, which take seconds the first time on a machine; None without Numba, or where it cannot compile."""
-    try:
-        return importlib.import_module("bark_infinity.model.kernels")  # waits while another thread is importing it
-    except Exception:  # Numba fails in many ways on systems that it does not know, and torch's attention works there
-        return None
-
-
 class CompiledAttention:
     """Loops over float32 or bfloat16 keys and values, compiled by Numba, for CPUs and heads of 64 channels.
 
@@ -112,28 +99,26 @@ class CompiledAttention:
 
     def __init__(self, cache_dtype: torch.dtype):
         """Raises CannotCompile."""
-        kernels = compile_loops()
-        if kernels is None:
-            raise CannotCompile
-        kernel = {torch.float32: kernels.attend_float32, torch.bfloat16: kernels.attend_bfloat16}[cache_dtype]
+        loops = threads.load_loops()
+        loop = {torch.float32: loops.attend_float32, torch.bfloat16: loops.attend_bfloat16}[cache_dtype]
         self.cache_dtype = cache_dtype
-        self._code = kernel  # owns what stands at the address
-        self._kernel: int = kernel.address
+        self._code = loop  # owns what stands at the address
+        self._loop: int = loop.address
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
-        return _CompiledStep(self._kernel, lengths)
+        return _CompiledStep(self._loop, lengths)
 
 
 class _CompiledStep:
     """One step of CompiledAttention. It owns the arrays whose addresses the compiled loop is given."""
 
-    def __init__(self, kernel: int, lengths: Sequence[int]):
-        self._kernel, self._n_threads = kernel, torch.get_num_threads()
+    def __init__(self, loop: int, lengths: Sequence[int]):
+        self._loop, self._n_threads = loop, torch.get_num_threads()
         self._lengths, self._counters = np.array(lengths, np.int64), np.zeros(2, np.int64)
         self._scratch: torch.Tensor | None = None
-        self._arguments = np.zeros(10, np.int64)  # see kernels.attend_float32
-        self._arguments[[0, 4]] = _address(self._counters), _address(self._lengths)
-        self._address = _address(self._arguments)
+        self._arguments = np.zeros(10, np.int64)  # see loops.attend_float32
+        self._arguments[[0, 4]] = address_of(self._counters), address_of(self._lengths)
+        self._address = address_of(self._arguments)
 
     def __call__(self, qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         rows, (_, heads, length, width) = len(self._lengths), keys.shape
@@ -143,12 +128,8 @@ class _CompiledStep:
         self._arguments[1:4] = qkv.data_ptr(), keys.data_ptr(), values.data_ptr()
         self._arguments[5:] = output.data_ptr(), self._scratch.data_ptr(), rows, heads, length
         self._counters[:] = 0
-        threads.run_on_all_threads(self._kernel, self._address, self._n_threads)
+        threads.run_on_all_threads(self._loop, self._address, self._n_threads)
         return output
-
-
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
 
 
 def _equal_lengths(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:

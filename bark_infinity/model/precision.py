@@ -9,14 +9,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..errors import UsageError
 from .devices import cpu_capabilities, native_type
+from .threads import CannotCompile, address_of, load_loops, run_on_all_threads, run_on_one_thread
 
 _ROWS_PACKED_FOR = 16  # rows that oneDNN orders the weights for; that order also suits one row and a thousand
+Quantised = tuple[torch.Tensor, torch.Tensor]
+"""Weights (O, C) as int8 (O, C), and the scale of each output, float32 (O,)."""
+
 _OUTPUTS_QUANTISED_AT_ONCE = 64  # so that intermediate values stay in the processor's cache
 
 
@@ -53,16 +58,16 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """int8 weights with a scale for each output, and 8-bit inputs with a scale for each row.
+    """int8 weights with a scale for each output, and inputs with a scale for each row, in oneDNN's products.
 
     Rows do not depend on each other. Both scales are symmetric: the largest magnitude is the last level. Results are
     float32.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, quantised: Quantised | None = None):
         super().__init__()
-        quantised, scale = _quantised(weight)
-        self.packed = torch.ops.onednn.qlinear_prepack(quantised, None)
+        integers, scale = quantised or _quantised(weight)
+        self.packed = torch.ops.onednn.qlinear_prepack(integers, None)
         self.levels = _input_levels()
         self.middle = self.levels + 1.5  # half a level more, because the conversion to uint8 below truncates
         self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
@@ -83,8 +88,59 @@ class Int8Linear(nn.Module):
         return F.gelu(y) if gelu else y
 
 
-def _quantised(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (O, C) as int8 (O, C), and the scale of each output, float32 (O,)."""
+class CompiledInt8Linear(nn.Module):
+    """int8 weights as Int8Linear has them, and 13-bit inputs, in compiled loops made for few rows.
+
+    The weights are kept in plain order: oneDNN's packed ones cannot be read by others.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, quantised: Quantised | None = None):
+        """Raises CannotCompile, also for processors without AVX2 and for odd widths."""
+        super().__init__()
+        loops = load_loops()
+        self.n_outputs, channels = weight.shape
+        if not loops.MULTIPLIES_INT8 or channels % loops.CHANNELS_AT_ONCE:
+            raise CannotCompile
+        padded = -(-self.n_outputs // loops.OUTPUTS_AT_ONCE) * loops.OUTPUTS_AT_ONCE
+        self.weight, self.scale = torch.zeros(padded, channels, dtype=torch.int8), torch.zeros(padded)
+        self.weight[: self.n_outputs], self.scale[: self.n_outputs] = quantised or _quantised(weight)
+        self.bias = torch.zeros(padded)
+        if bias is not None:
+            self.bias[: self.n_outputs] = bias
+        self._loops = loops.quantise, loops.multiply  # own what stands at their addresses
+
+    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """As Linear's."""
+        x = x.float().contiguous()
+        quantise, multiply = (loop.address for loop in self._loops)
+        (n_outputs, channels), rows, n_threads = self.weight.shape, x.numel() // x.shape[-1], torch.get_num_threads()
+        levels, scales = torch.empty(rows, channels, dtype=torch.int16), torch.empty(rows)
+        y = torch.empty(*x.shape[:-1], n_outputs)
+        scratch, counters = torch.empty(n_threads, 16, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)
+        inputs = np.array([x.data_ptr(), levels.data_ptr(), scales.data_ptr(), rows, channels], np.int64)
+        run_on_one_thread(quantise, address_of(inputs))
+        tensors = counters, levels, scales, self.weight, self.scale, self.bias, y, scratch
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        arguments = np.array([*addresses, rows, channels, n_outputs, int(gelu)], np.int64)
+        run_on_all_threads(multiply, address_of(arguments), n_threads)
+        return y[..., : self.n_outputs]
+
+
+class SteppingInt8Linear(nn.Module):
+    """Int8Linear for prefixes, CompiledInt8Linear for steps: which of them multiplies a row never depends on its neighbours."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        super().__init__()
+        quantised = _quantised(weight)
+        self.prefixes = Int8Linear(weight, bias, quantised)
+        self.steps = CompiledInt8Linear(weight, bias, quantised)
+
+    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """As Linear's; a step is (B, 1, C)."""
+        return (self.steps if x.dim() == 3 and x.shape[1] == 1 else self.prefixes)(x, gelu)
+
+
+def _quantised(weight: torch.Tensor) -> Quantised:
     quantised, scales = torch.empty_like(weight, dtype=torch.int8), torch.empty(len(weight))
     for start in range(0, len(weight), _OUTPUTS_QUANTISED_AT_ONCE):
         part = slice(start, start + _OUTPUTS_QUANTISED_AT_ONCE)
@@ -123,19 +179,22 @@ class Head(Linear):
         return self._parts[start, stop](hidden)
 
 
-def pack(model: nn.Module, dtype: torch.dtype) -> None:
+def pack(model: nn.Module, dtype: torch.dtype, compiled_steps: bool = False) -> None:
     """Replace a CPU model's linear layers, one at a time, by those that multiply fastest in `dtype`.
 
-    Where torch has no oneDNN, float32 and bfloat16 layers stay as they are, and int8 raises UsageError.
+    `compiled_steps`: int8 layers multiply single steps in compiled loops. Where torch has no oneDNN, float32 and bfloat16
+    layers stay as they are, and int8 raises UsageError.
     """
-    kind = _kind(dtype)
+    kind = head_kind = _kind(dtype)
     if kind is None:
         if dtype == torch.int8:
             raise UsageError("--dtype int8 needs a torch with oneDNN, which this one lacks; choose bfloat16 or float32")
         return
+    if compiled_steps:  # heads are only asked for logits of steps
+        kind, head_kind = SteppingInt8Linear, CompiledInt8Linear
     for module in list(model.modules()):
         if isinstance(module, Head):
-            module.kind = kind
+            module.kind = head_kind
         for name, layer in list(module.named_children()):
             if type(layer) is Linear:
                 setattr(module, name, kind(layer.weight, layer.bias))

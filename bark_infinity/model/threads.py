@@ -1,4 +1,4 @@
-"""Runs compiled loops on all threads of torch's own pool.
+"""Loads compiled loops, and runs them on all threads of torch's own pool.
 
 A second pool would compete with torch's: a thread that has finished its part of a product keeps its core for a while,
 waiting for the next one. So a loop is started through the OpenMP library that torch has loaded. Where torch has none that
@@ -9,24 +9,50 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import torch
 
-Kernel = int
-"""Address of a compiled function that takes a pointer, and returns when all of its work is taken and its part is done."""
+Loop = int
+"""Address of a compiled function that takes a pointer; see loops.py."""
 
 
-def run_on_all_threads(kernel: Kernel, arguments: int, n_threads: int) -> None:
-    """Call `kernel` with the address `arguments` on each of torch's `n_threads` threads; return when all have returned."""
+class CannotCompile(Exception):
+    """Numba is not installed, or cannot compile for this processor."""
+
+
+def load_loops() -> ModuleType:
+    """The module `loops`; the first time on a machine it takes seconds. Raises CannotCompile."""
+    try:
+        return importlib.import_module(".loops", __package__)  # waits while another thread is importing it
+    except Exception as error:  # Numba fails in many ways on systems that it does not know
+        raise CannotCompile(str(error)) from error
+
+
+def address_of(array: np.ndarray) -> int:
+    """Of the first element."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def run_on_one_thread(loop: Loop, arguments: int) -> None:
+    """Call `loop` with the address `arguments` on this thread."""
+    _function(loop)(arguments)
+
+
+def run_on_all_threads(loop: Loop, arguments: int, n_threads: int) -> None:
+    """Call `loop` with the address `arguments` on each of torch's `n_threads` threads; return when all have returned."""
     if n_threads == 1:
-        _function(kernel)(arguments)
+        _function(loop)(arguments)
     elif (parallel := _openmp()) is not None:
-        parallel(kernel, arguments, n_threads, 0)
+        parallel(loop, arguments, n_threads, 0)
     else:
-        _run_on_own_threads(_function(kernel), arguments, n_threads)
+        _run_on_own_threads(_function(loop), arguments, n_threads)
 
 
 def _run_on_own_threads(function: Callable[[int], None], arguments: int, n_threads: int) -> None:
@@ -38,14 +64,14 @@ def _run_on_own_threads(function: Callable[[int], None], arguments: int, n_threa
 
 
 @functools.cache
-def _function(kernel: Kernel) -> Callable[[int], None]:
+def _function(loop: Loop) -> Callable[[int], None]:
     """A compiled function as one of Python, which releases the interpreter's lock while it runs."""
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel)
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(loop)
 
 
 @functools.cache
 def _own_threads(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, "kernel")
+    return ThreadPoolExecutor(n_threads, "loops")
 
 
 @functools.cache

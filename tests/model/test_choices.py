@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
 import pytest
 import torch
 
-from bark_infinity.model import attention, choices
+from bark_infinity.model import choices, threads
 from bark_infinity.model.attention import CompiledAttention, TorchAttention
 from bark_infinity.model.choices import Choices, choices_file, choose_dtype, fastest_attention
 from bark_infinity.model.gpt import GPTConfig
@@ -103,6 +104,26 @@ def test_a_narrow_model_is_not_measured(monkeypatch):
     assert choose_dtype("auto", torch.device("cpu"), 256, Choices(None)) == torch.float32
 
 
+# ---- products in int8 -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fastest", ["compiled", "oneDNN"])
+def test_int8_steps_go_the_way_that_was_measured_fastest(monkeypatch, fastest, needs_int8_loops):
+    monkeypatch.setattr(choices, "_measure", lambda ways: {name: float(name != fastest) for name in ways})
+    kept = Choices(None)
+    assert (
+        choices.int8_steps_are_compiled(512, kept)
+        is choices.int8_steps_are_compiled(512, kept)
+        is (fastest == "compiled")
+    )
+    assert not choices.int8_steps_are_compiled(256, kept)
+
+
+def test_int8_steps_are_oneDNNs_where_nothing_can_be_compiled(monkeypatch):
+    monkeypatch.setattr(threads.importlib, "import_module", lambda *_: 1 / 0)
+    assert not choices.int8_steps_are_compiled(512, Choices(None))
+
+
 # ---- attention ------------------------------------------------------------------------------------------------------
 
 
@@ -127,13 +148,15 @@ def test_without_numba_the_fastest_of_torchs_is_taken(monkeypatch, tmp_path):
     """Also where a file says that compiled loops were the fastest, from a time when Numba was there."""
     monkeypatch.setattr(choices, "_measure", lambda ways: {name: float("compiled" not in name) for name in ways})
     kept = tmp_path / "measured.json"
-    if attention.compile_loops() is not None:
+    with contextlib.suppress(ImportError):
+        import numba  # noqa: F401
+
         assert isinstance(fastest_attention(LARGE, torch.float32, Choices(kept)).step, CompiledAttention)
 
-    def fail(_):
+    def fail(*_):
         raise ImportError("No module named 'numba'")
 
-    monkeypatch.setattr(attention.importlib, "import_module", fail)
+    monkeypatch.setattr(threads.importlib, "import_module", fail)
     chosen = fastest_attention(LARGE, torch.float32, Choices(kept))
     assert isinstance(chosen.step, TorchAttention) and chosen.step.cache_dtype == torch.float32
 

@@ -11,8 +11,17 @@ from bark_infinity.errors import UsageError
 from bark_infinity.model import precision
 from bark_infinity.model.attention import attend_causally
 from bark_infinity.model.choices import Choices, choose_dtype
+from bark_infinity.model.decoding import CachedDecoder
 from bark_infinity.model.devices import native_type
-from bark_infinity.model.precision import Int8Linear, Linear, PackedLinear
+from bark_infinity.model.gpt import CausalGPT, GPTConfig
+from bark_infinity.model.precision import (
+    CompiledInt8Linear,
+    Int8Linear,
+    Linear,
+    PackedLinear,
+    SteppingInt8Linear,
+    pack,
+)
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 from bark_infinity.stages.fine import FineRow, FineSettings
@@ -208,4 +217,83 @@ def test_omp_num_threads_is_respected(monkeypatch):
     assert thread_counts == []
     monkeypatch.delenv("OMP_NUM_THREADS")
     devices.use_physical_cores()
-    assert thread_counts == [1]
+    assert asked == [1]
+
+
+# ---- int8 in compiled loops -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize(("channels", "outputs"), [(64, 48), (1024, 1), (48, 100)])
+def test_compiled_int8_is_the_product_with_the_quantised_weights(needs_int8_loops, channels, outputs, gelu):
+    """For any number of rows, also an odd one, and of outputs; 13 bits of the inputs lose next to nothing."""
+    torch.manual_seed(0)
+    weight, bias = torch.randn(outputs, channels), torch.randn(outputs)
+    layer = CompiledInt8Linear(weight, bias)
+    integers, scale = precision._quantised(weight)
+    exact = torch.nn.Linear(channels, outputs)
+    exact.weight.data, exact.bias.data = integers.float() * scale[:, None], bias
+    with torch.inference_mode():
+        for rows in (1, 2, 3, 4, 5, 7, 16, 33):
+            x = torch.randn(rows, 1, channels) * torch.logspace(-3, 3, rows)[:, None, None]
+            expected = exact(x)
+            expected = torch.nn.functional.gelu(expected) if gelu else expected
+            for row in range(rows):  # the error is in proportion to the row's largest input
+                largest = (x[row].abs().max() * weight.abs().sum(1).max()).item()
+                torch.testing.assert_close(layer(x, gelu)[row], expected[row], atol=2e-4 * largest + 1e-6, rtol=0)
+
+
+def test_compiled_int8_rows_do_not_depend_on_neighbours_or_threads(needs_int8_loops):
+    torch.manual_seed(0)
+    layer, x = CompiledInt8Linear(torch.randn(160, 64), torch.randn(160)), torch.randn(11, 1, 64)
+    together = layer(x)
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            for n in (1, 2, 3, 6, 11):
+                assert torch.equal(layer(x[:n]), together[:n])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_compiled_gelu_is_the_exact_one(needs_int8_loops):
+    """Of the sums themselves: one weight, whose products are the inputs."""
+    layer = CompiledInt8Linear(torch.eye(16), None)
+    x = torch.linspace(-12, 12, 4095).repeat_interleave(16).reshape(-1, 1, 16)
+    torch.testing.assert_close(layer(x, gelu=True), torch.nn.functional.gelu(layer(x)), atol=2e-6, rtol=2e-6)
+
+
+def test_int8_steps_are_compiled_and_prefixes_are_not(needs_int8_loops, monkeypatch):
+    layer = SteppingInt8Linear(torch.randn(32, 32), None)
+    calls = []
+    for kind in (CompiledInt8Linear, Int8Linear):
+        monkeypatch.setattr(kind, "forward", lambda self, x, gelu, kind=kind: calls.append(kind) or x)
+    layer(torch.randn(5, 1, 32))
+    layer(torch.randn(1, 5, 32))
+    assert calls == [CompiledInt8Linear, Int8Linear]
+
+
+def test_a_stage_with_compiled_int8_steps_stays_within_tolerance(needs_int8_loops):
+    """Logits within 5 % of float32's, through prefill, steps and head; the prefix itself is multiplied by oneDNN."""
+    torch.manual_seed(0)
+    config = GPTConfig(2, 2, 128, 96, 60, 60)
+
+    def model() -> CausalGPT:
+        torch.manual_seed(1)
+        made = CausalGPT(config).eval().requires_grad_(False)
+        for parameter in made.parameters():
+            if parameter.dim() == 2:
+                torch.nn.init.normal_(parameter, std=0.1)
+        return made
+
+    def logits(stage: CausalGPT) -> torch.Tensor:
+        with torch.inference_mode():
+            decoder = CachedDecoder(stage, 3, 96)
+            decoder.prefill([0, 1, 2], [stage.token_embedding(torch.arange(n)) for n in (20, 7, 33)])
+            return torch.stack([stage.logits(decoder.step(torch.tensor([k, k + 1, k + 2])), 0, 60) for k in range(9)])
+
+    expected, quick = logits(model()), model()
+    pack(quick, torch.int8, compiled_steps=True)
+    assert type(quick.blocks[0].mlp_in) is SteppingInt8Linear and quick.head.kind is CompiledInt8Linear
+    assert (logits(quick) - expected).norm() < 0.05 * expected.norm()
