@@ -14,7 +14,8 @@ import torch
 
 from ..errors import OutputError
 from ..files import to_disk
-from ..model.codec import Codec, modern_names
+from ..model.codec import Codec
+from ..model.encodec import modern_names
 from ..model.gpt import GPTConfig
 from ..model.tokenizer import IGNORES_TAGS, Tokenizer
 from .huggingface import generation_config, model_config, tensor_name

@@ -10,8 +10,8 @@ from torch import nn
 
 from ..constants import SEMANTIC_VOCAB_SIZE
 from ..errors import CheckpointError
-from ..model.codec import modern_names
 from ..model.docstrings import transformers_without_docstrings
+from ..model.encodec import modern_names
 from ..model.hubert import HOP, LAYER, Quantizer, SemanticEncoder
 from .hub import Hub
 from .huggingface import read_json, read_tensors

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import CheckpointError
-from .encodec import EncodecConfig, EncodecModel
+from .encodec import EncodecConfig, EncodecModel, fold_weight_norm
 
 _BANDWIDTH = 6.0  # kbit/s: 8 codebooks of 10 bits, 75 times a second
 _MAX_PARTS = 100  # layers, ratios or codebooks; the published codec has 32 codebooks
@@ -69,14 +69,13 @@ def _load(weights: CodecWeights, source: str, decodes: bool) -> EncodecModel:
             raise ValueError(f"it takes {size / 1e9:,.0f} GB")
     except Exception as error:  # torch raises many types for unusable values
         raise CheckpointError(f"the codec's configuration in {source} is no EnCodec's: {_line(error)}") from None
-    wanted = set(model.state_dict())
-    found = {name: tensor for name, tensor in modern_names(weights.read()).items() if name in wanted}
-    if missing := sorted(wanted - set(found)):
-        raise CheckpointError(
-            f"the codec in {source} lacks {len(missing)} arrays, {missing[0]} for one; copy the whole checkpoint"
-        )
-    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in found.items()}
     try:
+        tensors = fold_weight_norm(weights.read())
+        if missing := sorted(set(model.state_dict()) - set(tensors)):
+            raise CheckpointError(
+                f"the codec in {source} lacks {len(missing)} arrays, {missing[0]} for one; copy the whole checkpoint"
+            )
+        copies = {name: tensors[name].to(torch.float32, copy=True) for name in model.state_dict()}
         model.load_state_dict(copies, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"the codec in {source} does not fit its configuration: {_line(error)}") from None
@@ -92,10 +91,3 @@ def _check_size(config: EncodecConfig) -> None:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
-
-
-def modern_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors with weight norm's old names, `weight_g` and `weight_v`, replaced by those of current torch."""
-    modern = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-    split = ((name.rpartition("."), tensor) for name, tensor in state.items())
-    return {f"{module}{dot}{modern.get(leaf, leaf)}": tensor for (module, dot, leaf), tensor in split}

@@ -1,5 +1,7 @@
 """The networks of EnCodec (Défossez et al. 2022, "High Fidelity Neural Audio Compression"), under transformers' names.
 
+Convolutions have plain weights: `fold_weight_norm` makes them of a magnitude and a direction in the file.
+
 Shapes: b batch, t samples, f frames (t / 320 in the published codec), k codebooks.
 """
 
@@ -14,7 +16,8 @@ from typing import Any, cast, get_type_hints
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
+
+_MAGNITUDE, _DIRECTION = "parametrizations.weight.original0", "parametrizations.weight.original1"  # of weight norm
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,25 @@ class EncodecModel(nn.Module):
         self.quantizer = _Quantizer(config)
 
 
+class _WithoutInitialWeights:
+    """Of layers whose weights are loaded: drawing random ones on `meta` would import seconds of torch."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class _Conv1d(_WithoutInitialWeights, nn.Conv1d):
+    pass
+
+
+class _ConvTranspose1d(_WithoutInitialWeights, nn.ConvTranspose1d):
+    pass
+
+
+class _RecurrentLayers(_WithoutInitialWeights, nn.LSTM):
+    pass
+
+
 class _Layers(nn.Module):
     """Layers one after the other, named `layers.0`, `layers.1`, ..."""
 
@@ -148,7 +170,8 @@ class _Conv(nn.Module):
         self, config: EncodecConfig, inputs: int, outputs: int, kernel_size: int, stride: int = 1, dilation: int = 1
     ):
         super().__init__()
-        self.conv, self.norm = _normed(nn.Conv1d(inputs, outputs, kernel_size, stride, dilation=dilation), config)
+        self.conv = _Conv1d(inputs, outputs, kernel_size, stride, dilation=dilation)
+        self.norm = _norm_of_outputs(config, outputs)
         self._causal, self._mode, self._stride = config.use_causal_conv, config.pad_mode, stride
         self._padding = (kernel_size - 1) * dilation + 1 - stride
 
@@ -171,7 +194,8 @@ class _TransposedConv(nn.Module):
 
     def __init__(self, config: EncodecConfig, inputs: int, outputs: int, ratio: int):
         super().__init__()
-        self.conv, self.norm = _normed(nn.ConvTranspose1d(inputs, outputs, 2 * ratio, ratio), config)
+        self.conv = _ConvTranspose1d(inputs, outputs, 2 * ratio, ratio)
+        self.norm = _norm_of_outputs(config, outputs)
         causal_cut = math.ceil(ratio * config.trim_right_ratio)
         self._right = causal_cut if config.use_causal_conv else ratio // 2
         self._left = ratio - self._right
@@ -181,11 +205,9 @@ class _TransposedConv(nn.Module):
         return x[..., self._left : x.shape[-1] - self._right]
 
 
-def _normed(conv: nn.Conv1d | nn.ConvTranspose1d, config: EncodecConfig) -> tuple[nn.Module, nn.Module]:
-    """The convolution with its weights normed, or what norms its outputs."""
-    if config.norm_type == "weight_norm":
-        return weight_norm(conv), nn.Identity()
-    return conv, nn.GroupNorm(1, conv.out_channels)
+def _norm_of_outputs(config: EncodecConfig, channels: int) -> nn.Module:
+    """What norms a convolution's outputs; with weight norm its weights are normed instead, when they are loaded."""
+    return nn.Identity() if config.norm_type == "weight_norm" else nn.GroupNorm(1, channels)
 
 
 class _LSTM(nn.Module):
@@ -193,7 +215,7 @@ class _LSTM(nn.Module):
 
     def __init__(self, config: EncodecConfig, width: int):
         super().__init__()
-        self.lstm = nn.LSTM(width, width, config.num_lstm_layers)
+        self.lstm = _RecurrentLayers(width, width, config.num_lstm_layers)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(2, 0, 1)  # (f, b, width)
@@ -261,3 +283,23 @@ class _Codebook(nn.Module):
     def decode(self, ids: Tensor) -> Tensor:
         """(b, f) -> (b, width, f)."""
         return F.embedding(ids, self.codebook.embed).permute(0, 2, 1)
+
+
+def modern_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with weight norm's old names, `weight_g` and `weight_v`, replaced by those of current torch."""
+    modern = {"weight_g": _MAGNITUDE, "weight_v": _DIRECTION}
+    split = ((name.rpartition("."), tensor) for name, tensor in state.items())
+    return {f"{module}{dot}{modern.get(leaf, leaf)}": tensor for (module, dot, leaf), tensor in split}
+
+
+def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with each magnitude and direction of a weight, under either names, replaced by the weight in float32.
+
+    Raises RuntimeError where a magnitude and a direction do not fit each other.
+    """
+    folded = modern_names(state)
+    for module in [name.removesuffix(_DIRECTION) for name in folded if name.endswith(_DIRECTION)]:
+        if module + _MAGNITUDE in folded:
+            direction, magnitude = (folded.pop(module + part).float() for part in (_DIRECTION, _MAGNITUDE))
+            folded[f"{module}weight"] = torch._weight_norm(direction, magnitude, 0)
+    return folded

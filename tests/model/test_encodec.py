@@ -12,7 +12,7 @@ from tiny import spread_codebooks
 from transformers import EncodecConfig as TheirConfig
 from transformers import EncodecModel as TheirModel
 
-from bark_infinity.model.encodec import EncodecConfig, EncodecModel
+from bark_infinity.model.encodec import EncodecConfig, EncodecModel, fold_weight_norm
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"num_filters": 4, "num_lstm_layers": 1, "hidden_size": 16}
@@ -39,7 +39,7 @@ def test_encoder_and_decoder_equal_transformers(config):
     assert (ours.frame_rate, ours.num_quantizers) == (theirs.config.frame_rate, theirs.config.num_quantizers)
     halves = [EncodecModel(ours, decodes).eval() for decodes in (False, True)]
     for half in halves:
-        assert not half.load_state_dict(theirs.state_dict(), strict=False).missing_keys
+        assert not half.load_state_dict(fold_weight_norm(theirs.state_dict()), strict=False).missing_keys
     encoder, decoder = halves
     with torch.inference_mode():
         for n in (1, 2, 5, 319, 320, 321, 3_333):
@@ -73,11 +73,13 @@ def test_invalid_configuration_values_are_refused(wrong):
         EncodecConfig.from_dict(wrong)
 
 
-def test_speaking_does_not_import_transformers(tmp_path):
-    """Importing it takes seconds, and two threads importing it at once can see a partly initialised module."""
+def test_speaking_imports_nothing_slow(tmp_path):
+    """Not transformers, not torch's compiler, which weights that are normed or drawn on `meta` bring in, and no Numba for a
+    model that gains nothing from it: each takes seconds."""
+    slow = ("transformers", "torch._dynamo", "torch._inductor", "sympy", "numba", "scipy", "pandas")
     code = (
         "import sys; from bark_infinity import Bark; bark = Bark.load('demo', device='cpu'); "
-        "print(len(bark.speak('Hello.', seed=1).audio) > 0, 'transformers' in sys.modules)"
+        f"print(len(bark.speak('Hello.', seed=1).audio) > 0, *[name for name in {slow} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert result.stdout.split() == ["True", "False"], result.stderr
+    assert result.stdout.split() == ["True"], result.stderr
