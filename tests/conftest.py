@@ -19,7 +19,7 @@ def _away_from_home(tmp_path, monkeypatch):
     """Every test has its own working folder and caches."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("SUNO_USE_SMALL_MODELS", "SUNO_OFFLOAD_CPU", "SUNO_ENABLE_MPS"):
+    for name in ("SUNO_USE_SMALL_MODELS", "SUNO_OFFLOAD_CPU", "SUNO_ENABLE_MPS", "TORCH_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 

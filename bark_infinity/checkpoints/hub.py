@@ -116,6 +116,10 @@ class Hub:
             f"the hub repository {repo} has neither {' nor '.join(WEIGHT_FILES)}; it is in no layout known here"
         )
 
+    def has_weights(self, repo: str) -> bool:
+        """True when a repository's configuration and weights are on this machine, in one file."""
+        return self._cached_folder(repo, [("config.json",), WEIGHT_FILES]) is not None
+
     def _cached_folder(self, repo: str, needed: Sequence[Sequence[str]]) -> Path | None:
         """The cached folder of a repository if it has at least one file of each group, else None."""
         found = [next(filter(None, (self.cached(repo, name) for name in group)), None) for group in needed]

@@ -20,6 +20,13 @@ def original_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "suno" / "bark_v0"
 
 
+def original_codec() -> Path:
+    """Where Suno's package, through Meta's `encodec`, left the codec: in the cache of torch's hub."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
+    home = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser()
+    return home / "hub" / "checkpoints" / "encodec_24khz-d7cc33bc.th"
+
+
 def stage_file(folder: Path, stage: str, size: str | None = None) -> Path | None:
     """The file of a stage in `folder`: of size "large" or "small", or the larger one there is."""
     endings = {"large": ("_2.pt",), "small": (".pt",), None: ("_2.pt", ".pt")}[size]
@@ -37,10 +44,10 @@ def needs_download(model: str, cache: str | None = None) -> bool:
 
 
 def _is_in_original_cache(model: str, cache: str | None) -> bool:
-    """True when all stages are there, and tokenizer and codec in the hub's cache."""
+    """True when all stages, tokenizer and codec are there, the latter two in the hub's cache or where torch's hub has them."""
     stages = all(stage_file(original_cache(), stage, model) for stage in STAGE_FILES)
-    beside = ((TOKENIZER_REPO, ("tokenizer.json", "vocab.txt")), (CODEC_REPO, WEIGHT_FILES))
-    return stages and all(_is_cached(repo, names, cache) for repo, names in beside)
+    codec = original_codec().is_file() or _is_cached(CODEC_REPO, WEIGHT_FILES, cache)
+    return stages and codec and _is_cached(TOKENIZER_REPO, ("tokenizer.json", "vocab.txt"), cache)
 
 
 def _is_cached(repo: str, names: Sequence[str], cache: str | None) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from ..errors import CheckpointError
 from ..model.codec import CodecWeights
 from ..model.spec import BarkSpec
 from ..model.tokenizer import Tokenizer
 from .hub import Hub
 from .huggingface import read_json, read_tensors
-from .places import CODEC_REPO, STAGE_FILES, TOKENIZER_REPO, stage_file
+from .places import CODEC_REPO, STAGE_FILES, TOKENIZER_REPO, original_codec, stage_file
 from .reading import StageWeights, load_pickled, make_config, rename, tensors_of
 
 _NAMES = {  # theirs -> ours
@@ -31,9 +33,20 @@ _NAMES = {  # theirs -> ours
     "lm_head.": "head.",
 }
 
+_CODEC_NAMES = {  # Meta's -> transformers'
+    ".model.": ".layers.",
+    ".conv.conv.": ".conv.",
+    ".convtr.convtr.": ".conv.",
+    "quantizer.vq.": "quantizer.",
+    "._codebook.": ".codebook.",
+}
+
 
 class SunoCheckpoint:
-    """A folder in Suno's layout. Tokenizer and codec are in its `tokenizer/` and `codec/`, or come from the hub."""
+    """A folder in Suno's layout. Tokenizer and codec are in its `tokenizer/` and `codec/`, or come from the hub.
+
+    The codec may also be where Suno's package left it, which spares a download.
+    """
 
     spec = BarkSpec()
 
@@ -68,8 +81,19 @@ class SunoCheckpoint:
     def codec(self) -> CodecWeights:
         folder = self._folder / "codec"
         if not folder.is_dir():
+            if not self._hub.has_weights(CODEC_REPO) and (path := original_codec()).is_file():
+                return CodecWeights({}, lambda: _read_original_codec(path))
             folder = self._hub.weights_folder(CODEC_REPO)
         return CodecWeights(read_json(folder / "config.json"), lambda: read_tensors(folder))
+
+
+def _read_original_codec(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of Meta's own file of the 24 kHz codec under transformers' names. Raises CheckpointError."""
+    content = load_pickled(path)
+    best = content.get("best_state", content)
+    if not isinstance(best, Mapping):
+        raise CheckpointError(f"{path} holds no tensors; it is not Meta's codec")
+    return {rename(_CODEC_NAMES, name): tensor for name, tensor in tensors_of(best, path).items()}
 
 
 def _sizes(args: Mapping[str, object], stage: str, path: Path) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from bark_infinity import Bark
 from bark_infinity.checkpoints.finding import find_checkpoints
 from bark_infinity.checkpoints.hub import Hub
 from bark_infinity.checkpoints.huggingface import HuggingFaceCheckpoint, read_json
-from bark_infinity.checkpoints.reading import STAGES
+from bark_infinity.checkpoints.reading import STAGES, rename
 from bark_infinity.checkpoints.suno import SunoCheckpoint
 from bark_infinity.errors import CheckpointError, VoiceError
+from bark_infinity.model.codec import Codec, Encoder
 
 OFFLINE = Hub(offline=True)
 
@@ -304,7 +306,74 @@ def test_suno_folder_takes_tokenizer_and_codec_from_the_hub_cache(suno_folder, t
     assert np.array_equal(other.speak("Hi", seed=1).audio, bark.speak("Hi", seed=1).audio)
 
 
-def test_offline_without_a_model_raises_an_error_naming_three_remedies():
+@pytest.fixture(scope="module")
+def metas_codec():
+    """A random codec of the published size, and its tensors as Meta's own file names them."""
+    from tiny import spread_codebooks
+    from transformers import EncodecConfig, EncodecModel
+
+    torch.manual_seed(0)
+    codec = spread_codebooks(EncodecModel(EncodecConfig()).eval())
+    names = {
+        "parametrizations.weight.original0": "weight_g",
+        "parametrizations.weight.original1": "weight_v",
+        ".codebook.": "._codebook.",
+        "quantizer.layers.": "quantizer.vq.layers.",
+        ".layers.": ".model.",
+        "quantizer.vq.model.": "quantizer.vq.layers.",
+    }
+    state = {rename(names, name): tensor for name, tensor in codec.state_dict().items()}
+    transposed = {3, 6, 9, 12}  # layers of the decoder
+    return codec, {
+        name.replace(".conv.", ".convtr.convtr." if _layer(name) in transposed else ".conv.conv."): tensor
+        for name, tensor in state.items()
+    }
+
+
+def _layer(name: str) -> int | None:
+    found = re.fullmatch(r"decoder\.model\.(\d+)\.conv\..*", name)
+    return int(found[1]) if found else None
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_codec_that_sunos_package_left_spares_a_download(metas_codec, suno_folder, tmp_path, monkeypatch, wrapped):
+    codec, state = metas_codec
+    assert "decoder.model.3.convtr.convtr.weight_g" in state and "encoder.model.1.block.1.conv.conv.bias" in state
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    path = tmp_path / "torch" / "hub" / "checkpoints" / "encodec_24khz-d7cc33bc.th"
+    path.parent.mkdir(parents=True)
+    torch.save({"best_state": state} if wrapped else state, path)
+    folder = shutil.copytree(suno_folder, tmp_path / "suno")
+    shutil.rmtree(folder / "codec")
+    weights = SunoCheckpoint(folder, Hub(str(tmp_path / "empty"), offline=True)).codec()
+    codes = torch.randint(0, 1024, (8, 1, 20))
+    with torch.inference_mode():
+        expected = codec.decoder(codec.quantizer.decode(codes))[0, 0].numpy()
+        wave = torch.randn(3_200)
+        expected_codes = codec.quantizer.encode(codec.encoder(wave[None, None]), 6.0)[:, 0].numpy()
+    np.testing.assert_array_equal(
+        Codec(weights, torch.device("cpu"), "torch hub").decode(codes[:, 0].numpy()), expected
+    )
+    encoder = Encoder(weights, torch.device("cpu"), "torch hub")
+    np.testing.assert_array_equal(encoder.encode(wave.numpy()), expected_codes)
+
+
+def test_a_pickle_in_place_of_that_codec_is_not_run(suno_folder, tmp_path, monkeypatch):
+    class Payload:
+        def __reduce__(self):
+            return open, (str(tmp_path / "executed"), "w")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save({"best_state": Payload()}, tmp_path / "hub" / "checkpoints" / "encodec_24khz-d7cc33bc.th")
+    folder = shutil.copytree(suno_folder, tmp_path / "suno")
+    shutil.rmtree(folder / "codec")
+    with pytest.raises(CheckpointError, match=r"d7cc33bc\.th asks to run"):
+        SunoCheckpoint(folder, Hub(str(tmp_path / "empty"), offline=True)).codec().read()
+    assert not (tmp_path / "executed").exists()
+
+
+def test_offline_with_nothing_there_names_the_three_ways_out():
     with pytest.raises(CheckpointError) as error:
         Bark.load("large", device="cpu", offline=True)
     for way in ("connect once", "--model a folder", "--model demo"):

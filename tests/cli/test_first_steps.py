@@ -87,6 +87,11 @@ def test_originals_checkpoints_need_tokenizer_and_codec_for_the_samples(run):
         Path("beside", repo).mkdir(parents=True)
         Path("beside", repo, name).touch()
     assert run("--model_dir", "beside")[1] == list(SAMPLE_PROMPTS)
+    Path("beside", places.CODEC_REPO, "model.safetensors").unlink()
+    assert run("--model_dir", "beside")[0] == 2
+    places.original_codec().parent.mkdir(parents=True)
+    places.original_codec().touch()
+    assert run("--model_dir", "beside")[1] == list(SAMPLE_PROMPTS)
 
 
 @pytest.mark.parametrize("arguments", [["--dry_run"], ["--text_splits_only"]])
