@@ -145,6 +145,7 @@ class Bark:
         self.tokenizer = models.tokenizer
         self.stages = models.stages
         self.hub = models.hub
+        self.advice = models.advice  # a sentence for the user about a faster choice, or None
         self._codec = models.codec
         self._codec_placement = models.codec_placement
 

@@ -14,6 +14,7 @@ from ..model.choices import (
     Choices,
     choose_dtype,
     fastest_attention,
+    int8_advice,
     int8_steps_are_compiled,
     wants_compiled_loops,
 )
@@ -101,6 +102,7 @@ class Models:
     stages: Mapping[str, LoadedStage]
     codec: Future[Codec]
     codec_placement: Placement
+    advice: str | None = None  # a sentence for the user about a faster choice
 
 
 def load_models(choice: ModelChoice) -> Models:
@@ -128,7 +130,9 @@ def load_models(choice: ModelChoice) -> Models:
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
     loader.shutdown(wait=False)
-    return Models(choice.model, hub, tokenizer, stages, codec, placements["codec"])
+    on_cpu = choice.dtype == "auto" and placements["coarse"].device.type == "cpu"
+    advice = int8_advice(weights["coarse"].config.width, choices) if on_cpu else None
+    return Models(choice.model, hub, tokenizer, stages, codec, placements["codec"], advice)
 
 
 def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) -> None:

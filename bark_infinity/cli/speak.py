@@ -75,6 +75,8 @@ def load(options: Options, console: Console) -> Recipe:
     voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     bark = Bark(load_models(choice))
+    if bark.advice is not None:
+        view.say(console, bark.advice)
     for given, name in ((voice, options.history_prompt), (spoken, options.bark_speaker_as_the_prompt)):
         bark.check_voice(given, f"the voice {name or options.audio_file_as_history_prompt}")
     if (over := _ids_over(options.negative_text_prompt, bark)) > 0:

@@ -1,4 +1,4 @@
-"""Device and dtype of each stage: resolves `auto`, and moves offloaded models to the GPU while they are used."""
+"""Devices: resolves `auto`, and moves offloaded models to the GPU while they are used; the processor, its memory and cores."""
 
 from __future__ import annotations
 

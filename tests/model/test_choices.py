@@ -99,8 +99,18 @@ def test_auto_measures_this_processor():
     assert times[str(dtype).removeprefix("torch.")] == min(times.get(name, 1e9) for name in ("float32", "bfloat16"))
 
 
+@pytest.mark.parametrize(("int8_ms", "advised"), [(40.0, True), (90.0, False), (None, False)])
+def test_int8_is_advised_where_it_is_much_faster(monkeypatch, int8_ms, advised):
+    times = {"float32": 100.0} | ({} if int8_ms is None else {"int8": int8_ms})
+    monkeypatch.setattr(choices, "fastest_products", lambda *_: choices.Measured("float32", times))
+    advice = choices.int8_advice(1024, Choices(None))
+    assert (advice is not None) is advised
+    assert advice is None or "--dtype int8 would multiply 2.5 times as fast as float32 here" in advice
+
+
 def test_a_narrow_model_is_not_measured(monkeypatch):
     monkeypatch.setattr(choices, "_measure", None)
+    assert choices.int8_advice(256, Choices(None)) is None
     assert choose_dtype("auto", torch.device("cpu"), 256, Choices(None)) == torch.float32
 
 
