@@ -177,7 +177,7 @@ def test_plain_layers_are_replaced_by_packed_ones(loaded, dtype):
 # ---- the choice -----------------------------------------------------------------------------------------------------
 
 
-def test_int8_is_refused_beside_a_gpu_and_where_torch_cannot(monkeypatch, huggingface_folder):
+def test_int8_is_refused_on_a_gpu_and_without_onednn(monkeypatch, huggingface_folder):
     with pytest.raises(UsageError, match="--dtype int8 is for the CPU"):
         choose_dtype("int8", torch.device("cuda"), 1024, Choices(None))
     monkeypatch.setattr(precision, "_works", lambda *_: False)
@@ -217,7 +217,7 @@ def test_omp_num_threads_is_respected(monkeypatch):
     assert thread_counts == []
     monkeypatch.delenv("OMP_NUM_THREADS")
     devices.use_physical_cores()
-    assert asked == [1]
+    assert thread_counts == [1]
 
 
 # ---- int8 in compiled loops -----------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_size(n, text):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_without_a_gpu_the_cpu_is_the_device(monkeypatch, dtype):
+def test_cpu_is_the_device_without_a_gpu(monkeypatch, dtype):
     measured = choices.Measured(dtype, {"float32": 1755.66, "bfloat16": 902.0})
     monkeypatch.setattr(choices, "fastest_products", lambda width, _: measured)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
