@@ -113,6 +113,40 @@ class Settings:
         )
         return cls(semantic, coarse, FineSettings(options.fine_temp), options.negative_text_prompt)
 
+    def flag_values(self) -> dict[str, object]:
+        """The inverse of `from_options`: the value of every flag that it reads.
+
+        Limits that are None here, as only Python can set them, become the flag's value of the same effect.
+        """
+        semantic, coarse, fine = self.semantic, self.coarse, self.fine
+        return {
+            "semantic_temp": semantic.temperature,
+            "semantic_top_k": semantic.top_k,
+            "semantic_top_p": semantic.top_p,
+            "semantic_min_eos_p": 1.0 if semantic.min_eos_p is None else semantic.min_eos_p,
+            "semantic_max_gen_duration_s": semantic.max_gen_duration_s,
+            "semantic_allow_early_stop": semantic.allow_early_stop,
+            "semantic_use_kv_caching": semantic.use_kv_caching,
+            "semantic_history_oversize_limit": semantic.history_limit,
+            "semantic_inverted_p": semantic.inverted_p,
+            "semantic_bottom_k": semantic.bottom_k,
+            "semantic_token_repeat_penalty": semantic.repeat_penalty,
+            "semantic_mirostat_tau": semantic.mirostat_tau,
+            "semantic_mirostat_learning_rate": semantic.mirostat_learning_rate,
+            "negative_text_prompt_logits_scale": semantic.negative_logits_scale,
+            "negative_text_prompt_divergence_scale": semantic.negative_divergence_scale,
+            "extra_stats": semantic.statistics,
+            "coarse_temp": coarse.temperature,
+            "coarse_top_k": coarse.top_k,
+            "coarse_top_p": coarse.top_p,
+            "coarse_max_coarse_history": coarse.max_coarse_history,
+            "coarse_sliding_window_len": coarse.sliding_window_len,
+            "coarse_history_time_alignment_hack": coarse.alignment,
+            "coarse_kv_caching": coarse.use_kv_caching,
+            "fine_temp": 0.0 if fine.temperature is None else fine.temperature,
+            "negative_text_prompt": self.negative_text,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Generation:

@@ -191,12 +191,23 @@ def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
             f"--split_character_goal_length {options.split_character_goal_length} is over "
             f"--split_character_max_length {options.split_character_max_length}; lower it or raise the other",
         )
-    if options.coarse_max_coarse_history + options.coarse_sliding_window_len > c.MAX_COARSE_INPUT:
-        yield Conflict(
-            ("coarse_max_coarse_history", "coarse_sliding_window_len"),
-            f"--coarse_max_coarse_history {options.coarse_max_coarse_history} and --coarse_sliding_window_len "
-            f"{options.coarse_sliding_window_len} are over {c.MAX_COARSE_INPUT} together; lower one of them",
-        )
+    if (message := _coarse_input_over(options)) is not None:
+        yield Conflict(("coarse_max_coarse_history", "coarse_sliding_window_len"), message)
+
+
+def check_coarse_input(options: Options) -> None:
+    """Raise UsageError for a coarse history and sliding window that are too long together."""
+    if (message := _coarse_input_over(options)) is not None:
+        raise UsageError(message)
+
+
+def _coarse_input_over(options: Options) -> str | None:
+    if options.coarse_max_coarse_history + options.coarse_sliding_window_len <= c.MAX_COARSE_INPUT:
+        return None
+    return (
+        f"--coarse_max_coarse_history {options.coarse_max_coarse_history} and --coarse_sliding_window_len "
+        f"{options.coarse_sliding_window_len} are over {c.MAX_COARSE_INPUT} together; lower one of them"
+    )
 
 
 def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:

@@ -84,7 +84,9 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
     of_run = [recipe.engine.identity, voices, sorted(asked.items())]
 
     def key(plan: ClipPlan) -> str:
-        segments = [(s.text, dataclasses.astuple(s.seeds), s.pause.seconds) for s in plan.segments]
+        segments = [
+            (s.text, dataclasses.astuple(s.seeds), s.pause.seconds, *_own_settings(s).values()) for s in plan.segments
+        ]
         content = [*of_run, plan.prompt_index, plan.take, segments]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -239,7 +241,12 @@ class ClipFiles:
         clip = {name: value for name, value in manifest.items() if name not in ("text", "segments", "settings")}
         settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
         for index, segment in enumerate(manifest["segments"]):
-            content = {"segment": index + 1, **segment, "settings": settings, "clip": clip}
+            content = {
+                "segment": index + 1,
+                **segment,
+                "settings": settings | segment.get("settings", {}),
+                "clip": clip,
+            }
             write_manifest(self._hoard_stem(index).with_suffix(".json"), content)
 
 
@@ -299,6 +306,7 @@ def _segment(plan: SegmentPlan, record: SegmentRecord) -> Mapping[str, object]:
         "start": seconds(record.span.start),
         "end": seconds(record.span.stop),
         "pause": dataclasses.asdict(plan.pause),
+        **_own_settings(plan),
         "semantic_tokens": record.semantic_tokens,
         "frames": record.frames,
         "ids_cut": record.cut_ids,
@@ -306,3 +314,12 @@ def _segment(plan: SegmentPlan, record: SegmentRecord) -> Mapping[str, object]:
         "history": record.history_sizes._asdict(),
         "seconds_taken": {stage: round(taken, 3) for stage, taken in record.seconds_taken.items()},
     }
+
+
+def _own_settings(plan: SegmentPlan) -> dict[str, dict[str, object]]:
+    """`settings` of a segment that has its own, as a manifest's: flags that differ from their defaults. Else empty."""
+    if plan.settings is None:
+        return {}
+    default = Options()
+    values = plan.settings.flag_values().items()
+    return {"settings": {name: value for name, value in values if value != getattr(default, name)}}

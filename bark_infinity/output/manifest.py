@@ -14,7 +14,7 @@ from .. import __version__
 from .. import constants as c
 from ..errors import UsageError
 from ..files import read_bounded, write_whole
-from ..options.resolve import resolve
+from ..options.resolve import check_coarse_input, resolve
 from ..options.table import Options, flags
 from ..run.pauses import PAUSE_KINDS, PauseKind
 from ..seeds import MAX_SEED, Seeds
@@ -71,6 +71,7 @@ class Manifest:
     segments: tuple[tuple[str, Seeds], ...]
     pauses: tuple[PauseKind, ...]  # behind each segment
     settings: Mapping[str, object]
+    own_settings: tuple[Mapping[str, object] | None, ...]  # of each segment; None: the clip's
     content: Mapping[str, Any]  # parsed JSON from an untrusted file; only what the other fields hold is checked
 
     @cached_property
@@ -96,6 +97,7 @@ def read_manifest(name: str) -> Manifest:
             segments,
             tuple(_pause_kind(s) for s in content["segments"]),
             _sound_settings(_typed(content, "settings", dict)),
+            tuple(_own_settings(s) for s in content["segments"]),
             content,
         )
     except UsageError as error:
@@ -128,6 +130,15 @@ def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
     for name, value in known.items():
         table[name].check(value)
     return known
+
+
+def _own_settings(segment: Mapping[str, Any]) -> Mapping[str, object] | None:
+    """The checked settings of a segment that has its own. Raises UsageError."""
+    if "settings" not in segment:
+        return None
+    own = _sound_settings(_typed(segment, "settings", dict))
+    check_coarse_input(Options.from_settings(own))
+    return own
 
 
 def check_unasked(manifest: Manifest, name: str, options: Options) -> None:
@@ -203,7 +214,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if _sha(old, part) != _sha(new, part)
     ]
     if _texts_and_seeds(old) != _texts_and_seeds(new):
-        words.append("texts or seeds of segments differ")
+        words.append("texts, seeds or settings of segments differ")
     return words
 
 
@@ -211,8 +222,8 @@ def _sha(content: Mapping[str, Any], voice: str) -> object:
     return content[voice].get("sha256") if isinstance(content.get(voice), dict) else None
 
 
-def _texts_and_seeds(content: Mapping[str, Any]) -> list[tuple[object, object]]:
-    return [(segment["text"], segment["seeds"]) for segment in content["segments"]]
+def _texts_and_seeds(content: Mapping[str, Any]) -> list[tuple[object, object, object]]:
+    return [(segment["text"], segment["seeds"], segment.get("settings")) for segment in content["segments"]]
 
 
 def _defaults() -> dict[str, object]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Mapping
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..options.flag import SHAPE_TOKENS, Shapes
@@ -24,6 +25,9 @@ from ..run.planning import (
 from ..run.prompts import tokens_of
 from ..seeds import Seeds, derive_seed
 from .manifest import RUNS_CODE, Manifest
+
+if TYPE_CHECKING:  # planning is done without torch
+    from ..bark import Settings
 
 _SPOKEN_VOICE = (
     "bark_speaker_as_the_prompt"  # compared through the clip's text instead, because its file may have moved
@@ -149,9 +153,24 @@ def _is_as_before(name: str, options: Options, manifest: Manifest) -> bool:
 
 
 def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...]:
+    settings = [None if own is None else _settings_again(own, manifest, options) for own in manifest.own_settings]
     return tuple(
-        SegmentPlan(text, seeds, settled=True, pause=Pause.of(kind, options))
-        for (text, seeds), kind in zip(manifest.segments, manifest.pauses, strict=True)
+        SegmentPlan(text, seeds, settled=True, pause=Pause.of(kind, options), settings=own)
+        for (text, seeds), kind, own in zip(manifest.segments, manifest.pauses, settings, strict=True)
+    )
+
+
+def _settings_again(own: Mapping[str, object], manifest: Manifest, options: Options) -> Settings:
+    """The settings of a segment that has its own, but for those that are asked for otherwise than in the manifest."""
+    from ..bark import Settings  # late: it imports torch
+
+    before = manifest.options
+    anew = {
+        line.name: value for line in flags() if (value := getattr(options, line.name)) != getattr(before, line.name)
+    }
+    temperatures = {"semantic_temp": options.semantic_temp, "coarse_temp": options.coarse_temp}
+    return Settings.from_options(
+        Options.from_settings({**temperatures, **own, **anew, "extra_stats": options.extra_stats})
     )
 
 

@@ -109,7 +109,7 @@ class ClipState:
             history = self._history(index)
             recipe.engine.check_history(history)
             semantic = recipe.spoken.semantic if recipe.spoken and plan.text else None
-            state.segment = Segment(plan.text or None, history, plan.seeds, semantic)
+            state.segment = Segment(plan.text or None, history, plan.seeds, semantic, plan.settings)
             self._forget_voice(index - 1)
         return state.segment
 

@@ -352,8 +352,8 @@ def _place(plan: ClipPlan) -> tuple[int, int]:
 
 
 def _segment_digests(plan: ClipPlan) -> list[str]:
-    """A short digest of the text and the seeds of each segment."""
-    contents = (repr((segment.text, segment.seeds)) for segment in plan.segments)
+    """A short digest of the text, the seeds and the settings of each segment."""
+    contents = (repr((s.text, s.seeds, *([] if s.settings is None else [s.settings]))) for s in plan.segments)
     return [hashlib.sha256(content.encode(errors="replace")).hexdigest()[:16] for content in contents]
 
 

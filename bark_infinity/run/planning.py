@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import constants as c
 from ..errors import TextError, UsageError
@@ -15,6 +16,9 @@ from ..voices.history import HistoryPlan, StageWeights
 from .naming import clip_stems
 from .pauses import Pause, kind_of_break
 from .prompts import cut_segments
+
+if TYPE_CHECKING:  # planning is done without torch
+    from ..bark import Settings
 
 CountIds = Callable[[str], int]
 
@@ -29,12 +33,14 @@ class SegmentPlan:
 
     `pause`: the silence between it and the next segment.
     `settled`: the seeds come from a manifest, so a faulty segment is not retried with others.
+    `settings`: its own sampling settings; None: those of the run.
     """
 
     text: str
     seeds: Seeds
     settled: bool = False
     pause: Pause = Pause()
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_differences_from_the_manifest_are_listed(perform, make_voice):
     old = json.loads(manifest.read_text())
     assert differences(old, old) == []
     other = old | {"segments": [old["segments"][0] | {"text": "Bye."}]}
-    assert differences(other, old) == ["texts or seeds of segments differ"]
+    assert differences(other, old) == ["texts, seeds or settings of segments differ"]
 
 
 @pytest.mark.parametrize(
