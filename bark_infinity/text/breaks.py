@@ -102,10 +102,12 @@ _NEVER_CUT = re.compile(
 # "[MAN] " and "OLD MAN: ", which stay with the word that follows.
 _STOPS = re.compile(r"[.!?…।。！？]\W?\Z")
 _CAPITALS = "A-ZÀ-ÖØ-ÞĄĆĘĞİŁŃŚŞŹŻА-ЯЁ"
-_SPEAKER = re.compile(
+_SPEAKER_TAG = (
     rf"(?<!\S)(?:\[(?:[{_CAPITALS}]+ ){{0,2}}(?:{SPEAKER_NAMES})(?: \d+)?\]"
-    rf"|[{_CAPITALS}][{_CAPITALS}\d.'’-]*(?: [{_CAPITALS}\d.'’-]+){{0,2}}:) (?=\S)"
+    rf"|[{_CAPITALS}][{_CAPITALS}\d.'’-]*(?: [{_CAPITALS}\d.'’-]+){{0,2}}:)"
 )
+_SPEAKER = re.compile(rf"{_SPEAKER_TAG} (?=\S)")
+_SPEAKER_ANYWHERE = re.compile(rf"{_SPEAKER_TAG}(?=\s)")  # also in a paragraph of its own
 
 
 class CollapsedText(NamedTuple):
@@ -185,6 +187,18 @@ def find_breaks(prose: CollapsedText, lengths: list[int], goal: int, limit: int)
     for place in prose.item_ends:
         breaks[place] = Break.SENTENCE if _STOPS.search(text, max(0, place - 3), place) else Break.ITEM
     return _between_spoken(text, breaks)
+
+
+def changes_of_speaker(text: str) -> list[int]:
+    """Offsets of the tags that name another speaker than the tag before, or the first one."""
+    changes: list[int] = []
+    last = None
+    for match in _SPEAKER_ANYWHERE.finditer(text):
+        name = match.group().strip("[]:")
+        if name != last:
+            changes.append(match.start())
+        last = name
+    return changes
 
 
 def _turns(text: str) -> Iterator[tuple[int, Break]]:

@@ -23,6 +23,7 @@ from .breaks import (
     Break,
     CollapsedText,
     TextSegment,
+    changes_of_speaker,
     collapse,
     find_breaks,
     weights_of,
@@ -55,9 +56,10 @@ def split_text(
     A longer sentence is cut at clause ends, then before conjunctions, then between words. Quotations, [tags], lyrics,
     numbers and URLs are not cut; one that is longer than `max_length` by itself makes a longer segment, but never one
     of more than `max_ids` token ids as `count_ids` counts them (estimated where it is not given). Nothing but white
-    space and lines of ornaments is lost. A heading is a segment of its own. A Chinese, Japanese or Korean character
-    counts as `SYLLABLE_LENGTH` and a digit as `DIGIT_LENGTH`, for the time they take to speak. `jitter` shifts both
-    lengths by one random number of at most so many characters, the same for the same `seed`.
+    space and lines of ornaments is lost. A heading is a segment of its own. A paragraph of one or two words shares a
+    segment with a neighbour, because Bark babbles on so few, but never with another speaker's words. A Chinese,
+    Japanese or Korean character counts as `SYLLABLE_LENGTH` and a digit as `DIGIT_LENGTH`, for the time they take to
+    speak. `jitter` shifts both lengths by one random number of at most so many characters, the same for the same `seed`.
     Raises ValueError on lengths that make no sense. Text without a letter or digit is one segment.
     """
     segments = split_with_breaks(
@@ -157,6 +159,7 @@ class _MarkedText:
         self.lengths = list(accumulate(weights_of(prose.text), initial=0))  # of the text before each offset
         self.breaks = find_breaks(prose, self.lengths, goal, limit)
         self.places = list(self.breaks)
+        self.turns = changes_of_speaker(prose.text)
 
     def segments(self) -> list[Piece]:
         segments: list[Piece] = []
@@ -196,7 +199,7 @@ class _MarkedText:
 
     def takes(self, segment: Piece, piece: Piece) -> bool:
         """Whether the next piece is added to the segment."""
-        if self.length(segment.start, piece.end) > self.limit:
+        if self.length(segment.start, piece.end) > self.limit or self.stays_apart(segment, piece):
             return False
         if self.is_short(segment):
             return True
@@ -210,8 +213,15 @@ class _MarkedText:
         """Join the last segment to the one before if it is short and nothing follows that it could be joined to."""
         if len(segments) > 1 and self.is_short(segments[-1]):
             before, short = segments[-2:]
-            if self.length(before.start, short.end) <= self.limit:
+            if self.length(before.start, short.end) <= self.limit and not self.stays_apart(before, short):
                 segments[-2:] = [_joined(before, short)]
+
+    def stays_apart(self, segment: Piece, piece: Piece) -> bool:
+        """Whether the two are never joined, however short: somebody else speaks."""
+        k = bisect_left(self.turns, segment.end)
+        if k == len(self.turns) or self.turns[k] >= piece.end:
+            return False
+        return not SPOKEN.search(self.text, piece.start, self.turns[k])
 
     def is_short(self, piece: Piece) -> bool:
         words = _WORD.finditer(self.text, piece.start, piece.end)

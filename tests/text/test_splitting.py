@@ -122,6 +122,30 @@ def test_each_speaker_of_a_dialogue_begins_a_segment() -> None:
     assert [part.split()[0] for part in parts] == ["WOMAN:", "MAN:", "OLD", "[WOMAN]"]
 
 
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "WOMAN: Hello to you.|\n\nMAN: Goodbye.",
+        "WOMAN: Yes.|\n\nMAN: No.|\n\nWOMAN: Why?",
+        "[WOMAN] Yes.|\n\n[OLD MAN] No.",
+        "WOMAN: Yes.|\nMAN: No.",
+        "WOMAN: Yes.| MAN: No.",
+        "Yes.|\n\nMAN: No.",
+        "ALICE: Well, that is all there is to say.|\n\nDR. BOB: Yes.",
+        "АННА: Да.|\n\nИВАН: Нет.",
+        "WOMAN:\n\nYes.|\n\nMAN:\n\nNo.",
+        "He left at last.|\n\n... MAN: Oh.",
+    ],
+)
+def test_segments_are_never_joined_over_a_change_of_speaker(marked: str) -> None:
+    assert split_text(marked.replace("|", "")) == [" ".join(part.split()) for part in marked.split("|")]
+
+
+@pytest.mark.parametrize("text", ["Yes.\n\nNo.", "WOMAN: Yes.\n\nWOMAN: No.", "WOMAN: It is so.\n\nThe end."])
+def test_short_paragraphs_of_one_voice_are_joined(text: str) -> None:
+    assert split_text(text) == [" ".join(text.split())]
+
+
 @given(st.integers(5, 60))
 def test_speaker_tag_keeps_its_first_word(goal: int) -> None:
     for part in split_text(
