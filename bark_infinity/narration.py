@@ -1,7 +1,7 @@
-"""Texts of any length to finished clips, from Python: what programs, the command line, a page and a server all call.
+"""Generates clips from texts of any length: the Python interface that the command line uses too.
 
-`narrate` speaks one text and hands on its segments while they are made. `Job` makes all clips that options ask for and
-writes them to a folder; the same job started again goes on where it stopped.
+`narrate` speaks one text and yields its segments while they are generated. `Job` generates all clips that options ask for
+and writes them to a folder; the same job, started again after an interruption, resumes there.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:  # planning is done without torch
 
 
 class ClipSource:
-    """The clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
+    """Plans the clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
 
-    `notify` gets sentences for the user: how a file was read, what is waited for. Raises UsageError or TextError for
-    options that name no usable text or manifest.
+    `notify` is called with sentences for the user about how files are read. Raises UsageError or TextError if the text or
+    the manifest cannot be used.
     """
 
     def __init__(self, options: Options, notify: Notify = lambda _: None):
@@ -58,10 +58,10 @@ class ClipSource:
     def plan(
         self, count_ids: CountIds | None = None, own_stems: Container[str] = ()
     ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
-        """All clips, and the prompts that cannot be spoken. Raises TextError if none can.
+        """The plans of all clips, and the prompts that cannot be spoken. Raises TextError if no prompt can be spoken.
 
-        `count_ids` counts with the model's tokenizer; without it lengths are estimated. `own_stems`: names of clips
-        that are finished already.
+        `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of
+        clips that this run has already finished.
         """
         if self.manifest is not None and self.options.restitch:
             return [plan_restitched(self.manifest, self.options, own_stems)], []
@@ -71,18 +71,18 @@ class ClipSource:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
         return plan_clips(self._prompts, self.options, self.drawn_seed, count_ids, own_stems, self._cutter)
 
-    def go_on_from(self, drawn_seed: int) -> None:
-        """Plan with the seed that an earlier run has drawn."""
+    def use_drawn_seed(self, drawn_seed: int) -> None:
+        """Plan with this drawn seed from now on, for example that of an earlier run."""
         if self.manifest is None and drawn_seed != self.drawn_seed:
             self._prompts = cut_source(self._text, self.options, drawn_seed)
         self.drawn_seed = drawn_seed
 
 
 class Job:
-    """All clips of `source`, made after `recipe` and written to the output folder of resolved `options`.
+    """Generates all clips of `source` with `recipe`, and writes them to the output folder of resolved `options`.
 
-    Finished segments and clips outlast the process: the same job goes on from there, unless `options.resume` is false.
-    Raises OutputError, TextError, UsageError before anything is made.
+    Finished segments and clips are on the disk: the same job, started again, resumes there unless `options.resume` is
+    false. Raises OutputError, TextError, UsageError before anything is generated.
     """
 
     def __init__(self, options: Options, source: ClipSource, recipe: Recipe):
@@ -92,33 +92,33 @@ class Job:
         self._folder = check_output_folder(options.output_dir)
         self._key = clip_keys(options, recipe)
         self.resumed = False
-        """Whether it goes on from an earlier run."""
-        self.plans, self.failed_prompts, self._journal = self._start_or_go_on(source)
+        """Whether the job resumes an earlier run."""
+        self.plans, self.failed_prompts, self._journal = self._start_or_resume(source)
         self.regenerated: set[int] = set()
         """With --regenerate: indexes of the chosen segments and of all that depend on them."""
         self._known: ClipTokens | None = None
         if options.regenerate is not None and source.manifest is not None:
             self._known = self._known_segments(source.manifest)
 
-    def _start_or_go_on(self, source: ClipSource) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
-        """What is to be made, and the journal: of an earlier run that was to make the same, or of a new one."""
+    def _start_or_resume(self, source: ClipSource) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
+        """Plans, prompts that cannot be spoken, and the journal: of an unfinished run with the same plans, or a new one."""
         from .run.journal import RunJournal
 
         drawn, engine = source.drawn_seed, self._recipe.engine
         for journal in RunJournal.unfinished(self._folder, self._key):
-            source.go_on_from(journal.seed)
+            source.use_drawn_seed(journal.seed)
             plans, failed = source.plan(partial(_count_ids, engine), journal.own_stems)
             same = journal.belongs_to(plans)
             if same and self._options.resume:
                 self.resumed = True
                 return plans, failed, journal
-            journal.close(complete=same)  # with --resume false nothing of it is left
-        source.go_on_from(drawn)
+            journal.close(complete=same)  # with --resume false the earlier run is deleted
+        source.use_drawn_seed(drawn)
         plans, failed = source.plan(partial(_count_ids, engine))
         return plans, failed, RunJournal.start(self._folder, self._key, drawn)
 
     def _known_segments(self, manifest: Manifest) -> ClipTokens:
-        """The segments that stay as they are."""
+        """The tokens of the segments that --regenerate keeps; sets `regenerated`."""
         from .output.clip_tokens import ClipTokens
 
         options = self._options
@@ -134,19 +134,19 @@ class Job:
 
     @property
     def open_plans(self) -> list[ClipPlan]:
-        """The clips that are still to be made."""
+        """The plans of the clips that are not finished."""
         return [plan for plan in self.plans if not self._journal.done(plan)]
 
     @property
     def n_finished_segments(self) -> int:
-        """Segments that an earlier run has finished, also those of clips that are whole."""
+        """The number of segments that an earlier run has finished, including those of finished clips."""
         done = sum(len(plan.segments) for plan in self.plans if self._journal.done(plan))
         return done + sum(self._journal.kept(plan) for plan in self.plans)
 
     def run(self, progress: Callable[[RunProgress], None] = lambda _: None) -> Generator[Result, None, None]:
-        """Make what is still to be made: every segment once it is written, each clip once it is whole, and failed clips.
+        """Generate the unfinished clips. Yields each segment once it is written, each clip once it is complete, and failures.
 
-        Closing the iterator ends the run; what is finished is kept.
+        Closing the generator ends the run; finished segments are kept.
         """
         from .output.clip_files import save_clips
 
@@ -157,7 +157,7 @@ class Job:
 
 
 def _count_ids(engine: Engine, text: str) -> int:
-    """WordPiece ids of a text; 0 for one that the model cannot read."""
+    """The number of WordPiece ids of a text; 0 for a text that the model cannot read."""
     try:
         return len(engine.encode(text))
     except TextError:
@@ -177,7 +177,7 @@ def narrate(
     options: Options | None = None,
     progress: Callable[[RunProgress], None] = lambda _: None,
 ) -> Narration:
-    """Speak a text of any length. Nothing is made before the result is iterated, waited for or saved.
+    """Speak a text of any length. Nothing is generated before the result is iterated, saved or asked for its audio.
 
         from bark_infinity import Bark, narrate
 
@@ -188,11 +188,12 @@ def narrate(
             play(segment.audio)                       # float32 samples at 24 kHz
         narration.save("chapter.flac")                # with its voice (.npz) and manifest (.json)
 
-    `voice`: a Voice (`Voice.clone("me.wav")` makes one of a recording), a path, a name as in --list_speakers, or the
-    original's dict; None: a random one, which the first segment sets. `seed`: of every segment; None: drawn for each.
-    `folder`: where every finished segment is kept and the finished clip is written, so that the same call goes on after
-    an interruption, and memory stays flat; a finished clip is made anew. None: everything is kept in memory. `options`:
-    any other settings, by the names of the command line's flags. `progress` is called while a stage works.
+    `voice`: a Voice (`Voice.clone("me.wav")` clones one from a recording), a path, a name as in --list_speakers, or the
+    original's dict; None: a random one, set by the first segment. `seed`: the seed of every segment; None: drawn for each.
+    `folder`: every finished segment and the finished clip are saved there, so that the same call resumes after an
+    interruption, and memory does not grow; once the clip is finished, the same call makes a new one. None: everything is
+    kept in memory. `options`: other settings, by the names of the command line's flags. `progress` is called while a
+    stage works.
 
     Raises TextError for a text without words, VoiceError for an unusable voice, UsageError for options that contradict
     each other.
@@ -213,9 +214,9 @@ def narrate(
 
 
 class Narration:
-    """One text while it is spoken: iterate over it for its segments, in order, each as soon as it is finished.
+    """A text that is being spoken: iterating yields its segments in order, each as soon as it is finished.
 
-    Not made directly but by `narrate`. It may be iterated again: finished segments come first, if they are in memory.
+    Created by `narrate`. It may be iterated again: finished segments come first, if they are in memory.
     """
 
     def __init__(
@@ -235,18 +236,18 @@ class Narration:
         if len(plans) + len(failed) != 1:
             raise UsageError("narrate makes one clip; leave out what cuts the text into several prompts or takes")
         self.plan = plans[0]
-        """What will be made: segments with their texts, seeds and pauses."""
+        """The plan of the clip: its segments with texts, seeds and pauses."""
         self.segments: list[FinishedSegment] = []
-        """The finished segments, in order; without those of a narration that is kept in a folder."""
+        """The finished segments, in order; stays empty for a narration that is kept in a folder."""
         self.clip: Clip | None = None
         """The finished clip: voice, seconds, and `path` where it is kept in a folder."""
         self.path: Path | None = None
         """The audio file in the folder, once it is finished; None without a folder."""
-        self._results = self._make()
+        self._results = self._generate()
 
     def __iter__(self) -> Iterator[FinishedSegment]:
         yield from list(self.segments)
-        for segment in self._results:  # noqa: UP028 - `yield from` would end the work with a loop that is left
+        for segment in self._results:  # noqa: UP028 - `yield from` would close the generator when the caller leaves its loop
             yield segment
 
     def __repr__(self) -> str:
@@ -255,12 +256,12 @@ class Narration:
 
     @property
     def finished(self) -> bool:
-        """Whether all segments are made, and the files written where there is a folder."""
+        """Whether all segments are generated and, with a folder, the files written."""
         return self.clip is not None or self.path is not None
 
     @property
     def audio(self) -> np.ndarray:
-        """The whole sound, float32 (samples,) at 24 kHz; makes what is not made yet. In memory only.
+        """The audio of the whole clip, float32 (samples,) at 24 kHz; generates the segments that are missing.
 
         Raises UsageError for a narration that is kept in a folder.
         """
@@ -271,24 +272,24 @@ class Narration:
 
     @property
     def voice(self) -> Voice | None:
-        """The clip's own voice, for the next text; makes what is not made yet. None if it is too short for one."""
+        """The voice of the finished clip, for other texts; generates the segments that are missing. None if it is too short."""
         from .voices.voice import Voice
 
         self._finish()
         if self.clip is not None:
             return self.clip.voice
-        saved = self.path and self.path.with_suffix(".npz")  # by an earlier call
+        saved = self.path and self.path.with_suffix(".npz")  # written by an earlier call
         return Voice.load(saved) if saved and saved.exists() else None
 
     def cancel(self) -> None:
-        """Stop within one step of the model, also from another thread. Finished segments stay; the iteration ends."""
+        """Stop within one step of the model; may be called from another thread. Finished segments stay; the iteration ends."""
         self._cancelled = True
 
     def save(self, path: str | Path) -> Path:
-        """Write audio of the kind that the name ends in, with the voice (`.npz`) and manifest (`.json`) beside it.
+        """Write audio in the format of the file ending, with the voice (`.npz`) and manifest (`.json`) beside it.
 
-        Makes what is not made yet. Nothing is overwritten: where the name is taken, `_1` and so on is added. Returns the
-        path. Raises OutputError; UsageError for an ending that is no format, or if it was cancelled before its end.
+        Generates the segments that are missing. Nothing is overwritten: if the name is taken, `_1` and so on is added.
+        Returns the path. Raises OutputError; UsageError for an unknown format, or if the narration was cancelled.
         """
         from .output.clip_files import write_clip
         from .output.restitching import restitch_file
@@ -308,7 +309,7 @@ class Narration:
             return write_clip(self.clip, self.segments, self._recipe.engine, options)
         return restitch_file(self.path, lambda codes: self._recipe.engine.decode([codes])[0], path)
 
-    def _make(self) -> Iterator[FinishedSegment]:
+    def _generate(self) -> Iterator[FinishedSegment]:
         from .run.clips import Clip, FailedClip
         from .run.scheduler import Scheduler
 
@@ -342,6 +343,7 @@ class Narration:
             raise _Cancelled
 
     def _finish(self) -> None:
+        """Generate the segments that are missing. Raises UsageError if the narration was cancelled or has failed."""
         for _ in self._results:
             pass
         if not self.finished:
