@@ -1,4 +1,4 @@
-"""What a command line can ask for: show, plan, speak, make again, render. Imports torch only to make sound."""
+"""The commands: show reports and plans, speak, restitch, render voices, convert models. Imports torch only if needed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .speak import speak, voice_folders_of, warn_of_clipping
 
 
 def run(options: Options, console: Console) -> int:
-    """Do what resolved options ask for; the exit status. Raises BarkError for what makes the whole run impossible."""
+    """Do what resolved options ask for. Returns the exit status. Raises BarkError if nothing can be done."""
     if options.list_speakers:
         voices = list_voices(voice_folders(options.output_dir))
         tables.show_voices(console, voices)
@@ -49,7 +49,7 @@ def run(options: Options, console: Console) -> int:
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
     source = ClipSource(options, lambda message: view.say(console, message))
-    if not options.restitch:  # which needs neither voices nor a function: it has the clip's tokens
+    if not options.restitch:  # restitching uses the clip's tokens and needs neither voices nor a function
         check_voices(options)
     plans, failed = source.plan()
     if not options.text_splits_only and not options.dry_run:
@@ -65,7 +65,7 @@ def run(options: Options, console: Console) -> int:
 
 
 def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan], console: Console) -> None:
-    """--dry_run: what would be made; of a clip that is made again, which segments are new and which stay."""
+    """--dry_run: show the plans; for a clip that is made again, also which segments are new and which are kept."""
     if source.manifest is None or not (options.restitch or options.regenerate is not None):
         tables.show_plan(console, plans, options)
         return
@@ -83,7 +83,7 @@ def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan]
 
 
 def show_reports(options: Options, console: Console) -> bool:
-    """Show the reports that are asked for; whether there were any."""
+    """Show the reports that options ask for. Returns whether there were any."""
     wanted = [name for name in REPORTS if getattr(options, name)]
     if wanted:
         from ..reports.catalogue import REPORTS as BUILDERS
@@ -94,12 +94,12 @@ def show_reports(options: Options, console: Console) -> bool:
 
 
 def check_voices(options: Options) -> None:
-    """Raise VoiceError or UsageError, before anything is loaded, for a voice or function that is not to be used."""
+    """Raise VoiceError or UsageError for a voice or function that cannot be used, before a model is loaded."""
     for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
         if name is not None:
             check_voice(name, options)
     recording = options.audio_file_as_history_prompt
-    if recording is not None and (options.dry_run or options.text_splits_only):  # else it is read to be cloned
+    if recording is not None and (options.dry_run or options.text_splits_only):  # else cloning reads and checks it
         from ..voices.cloning import check_recording
 
         check_recording(Path(recording), options.model)
@@ -108,7 +108,7 @@ def check_voices(options: Options) -> None:
 
 
 def check_voice(name: str, options: Options) -> None:
-    """Raise VoiceError, before anything is loaded, for a voice that is not there, no voice, or for another model."""
+    """Raise VoiceError for a voice that is missing, malformed or made for another model, before a model is loaded."""
     path = find_voice(name, voice_folders_of(options))
     vocab_size = SEMANTIC_VOCAB_SIZES.get(options.model)
     if path is not None:
@@ -120,6 +120,7 @@ def check_voice(name: str, options: Options) -> None:
 
 
 def _has_input(options: Options) -> bool:
+    """Whether options ask for more than reports."""
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
     return any(source is not None for source in (*sources, options.render_npz_samples, options.convert_model))
 
@@ -128,7 +129,7 @@ def _has_input(options: Options) -> bool:
 
 
 def restitch(options: Options, source: ClipSource, console: Console) -> int:
-    """--restitch: the audio of a clip again, from its tokens; of the model only the codec is loaded."""
+    """--restitch: decode a clip's tokens again. Loads only the codec of the model. Returns the exit status."""
     from ..checkpoints.loading import ModelChoice, load_codec
     from ..model.devices import use_physical_cores
     from ..output.clip_files import check_output_folder
@@ -154,7 +155,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
 
 
 def render(folder: str, options: Options, console: Console) -> int:
-    """--render_npz_samples: every voice of a folder as sound beside it."""
+    """--render_npz_samples: write every voice of a folder as an audio file beside it. Returns the exit status."""
     voices = voices_to_render(folder)
     if options.dry_run or options.text_splits_only:
         for path in voices:
@@ -187,7 +188,7 @@ def render(folder: str, options: Options, console: Console) -> int:
 
 
 def convert(folder: Path, options: Options, console: Console) -> int:
-    """--convert_model: the chosen model as a folder of its own, in the layout of transformers."""
+    """--convert_model: save the chosen model in a new folder, in the layout of transformers. Returns the exit status."""
     dtype = "bfloat16" if options.dtype == "auto" else options.dtype
     if not _is_free(folder):
         raise UsageError(f"--convert_model {folder} is there already; give a folder that is new or empty")
@@ -211,13 +212,15 @@ def convert(folder: Path, options: Options, console: Console) -> int:
         write_model(checkpoints, parts, DTYPES[dtype])
     view.print_result(folder)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    name = shlex.quote(os.path.join(os.curdir, folder))  # a folder called large is not the model large
+    name = shlex.quote(
+        os.path.join(os.curdir, folder)
+    )  # with ./, so that a folder called large is not taken for the model large
     view.say(console, f"saved {size:,.0f} MB in {folder}; to speak with it: --model {name} --dtype {dtype}")
     return 0
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether nothing is there, or an empty folder."""
+    """Whether the path does not exist or is an empty folder."""
     try:
         return not os.listdir(folder)
     except OSError:

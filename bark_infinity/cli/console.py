@@ -1,4 +1,4 @@
-"""What people see in the terminal: progress, warnings and tables, on stderr; stdout is for result paths alone."""
+"""Output for people, on stderr: progress, warnings and messages. Stdout has only the paths of results."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:  # nothing here waits for NumPy or torch
 
 
 class _Share(NamedTuple):
-    """The part of a segment's time that a stage takes, and that those before it take."""
+    """Shares (0..1) of a segment's time: `own` of this stage, `before` of the stages before it."""
 
     before: float
     own: float
 
 
-# Large model, two CPU cores. Only the smoothness of the bar depends on it.
+# Measured with the large model on two CPU cores; they only affect how evenly the bar moves.
 _STAGE_SHARES = {"semantic": _Share(0.0, 0.3), "coarse": _Share(0.3, 0.5), "fine": _Share(0.8, 0.2)}
 
-_LEAST_SECONDS = 0.5  # of a stage before its speed is shown
+_LEAST_SECONDS = 0.5  # of a stage, before its speed is shown
 
 
-_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LINE_ENDS = dict.fromkeys(map(ord, "\n\x85\u2028\u2029"), " ")
-_STEERING = {  # C0 and C1 controls but for the line feed, and those of the direction of writing
-    code: _UNSEEN
+_CONTROLS = {  # C0 and C1 controls except the line feed, and controls of the writing direction
+    code: _REPLACEMENT
     for code in (
         *range(0x0A),
         *range(0x0B, 0x20),
@@ -50,15 +50,15 @@ _STEERING = {  # C0 and C1 controls but for the line feed, and those of the dire
         *range(0x2066, 0x206A),
     )
 }
-_LONGEST_MESSAGE = 8_000  # characters: the longest paths twice
+_LONGEST_MESSAGE = 8_000  # characters: room for two of the longest paths
 
 
 class _SafeConsole(Console):
-    """A console on which nothing that is shown can steer the terminal or turn the order of what stands there."""
+    """A console that replaces control characters, so that shown texts cannot control the terminal or reorder its text."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(segment.text.translate(_STEERING), segment.style)
+            yield segment if segment.control else Segment(segment.text.translate(_CONTROLS), segment.style)
 
 
 def make_console() -> Console:
@@ -66,53 +66,53 @@ def make_console() -> Console:
 
 
 def start_logging(console: Console, level: str) -> None:
-    """Send the program's log, from `level` on, to the console. DEBUG has the tracebacks of reported errors."""
+    """Send the program's log to the console, from `level` on. DEBUG includes the tracebacks of reported errors."""
     handler = RichHandler(console=console, show_path=False, rich_tracebacks=True)
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     logging.getLogger("bark_infinity").setLevel(level)
 
 
 def warn(console: Console, message: str) -> None:
-    """One warning, whatever brackets it holds."""
+    """Print a one-line warning; brackets in it are not markup."""
     print_text(console, Text.assemble(("warning: ", "yellow"), _in_a_line(message)))
 
 
 def report_error(console: Console, message: str) -> None:
-    """One sentence that says what is wrong."""
+    """Print a one-line error message; brackets in it are not markup."""
     print_text(console, Text.assemble(("error: ", "bold red"), _in_a_line(message)))
 
 
 def _in_a_line(message: str) -> str:
-    """A message without line breaks, its middle left out where it quotes somebody at great length."""
+    """A message without line breaks; the middle of a very long one is left out."""
     message = message.translate(_LINE_ENDS)
     half = _LONGEST_MESSAGE // 2
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[:half]} ... {message[-half:]}"
 
 
 def print_text(console: Console, text: Text) -> None:
-    """Wrapped between words for a person, on one line for a program."""
+    """Print a text: wrapped between words in a terminal, on one line in a pipe."""
     console.print(text, soft_wrap=not console.is_terminal)
 
 
 def say(console: Console, message: str) -> None:
-    """One sentence of news, whatever brackets it holds."""
+    """Print a message; brackets in it are not markup."""
     print_text(console, Text(message))
 
 
 def say_loading(console: Console, model: str) -> None:
-    """Tell a person why nothing moves yet."""
+    """In a terminal, print that the model is being loaded."""
     if console.is_terminal:
         print_text(console, Text(f"loading the model {model}", style="dim"))
 
 
 def print_result(path: Path) -> None:
-    """A result's path on stdout, at once, for whoever reads a pipe.
+    """Print a result's path on stdout and flush it, for programs that read a pipe.
 
-    A stdout that is closed or full ends no run: it is replaced by one that counts what is lost.
+    A closed or full stdout does not end the run: it is replaced by an `UnwritableOutput` that counts the lost paths.
     """
     text = str(path)
     try:
-        print(text.translate(_STEERING | _LINE_ENDS) if sys.stdout.isatty() else text, flush=True)
+        print(text.translate(_CONTROLS | _LINE_ENDS) if sys.stdout.isatty() else text, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -138,7 +138,7 @@ class RunDisplay:
         self._segments = segments
         self._start = time.monotonic()
         self._stage, self._stage_start, self._first_tokens = "", self._start, 0
-        self._completed = 0.0  # segments, with the finished part of those in work
+        self._completed = 0.0  # segments, including fractions of those in progress
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[name]}"),
@@ -161,17 +161,17 @@ class RunDisplay:
         self._bar.stop()
 
     def update(self, run: RunProgress) -> None:
-        """Show what the run is doing."""
+        """Show the progress of the run."""
         now = time.monotonic()
         if run.stage != self._stage or run.tokens < self._first_tokens:
             self._stage, self._stage_start, self._first_tokens = run.stage, now, run.tokens
         share = _STAGE_SHARES[run.stage]
-        of_pass = share.before + share.own * run.tokens / max(1, run.tokens_total)
-        completed = run.segments_done - run.rows_done + run.rows * of_pass
-        self._completed = max(self._completed, completed)  # segments that are made again do not move it back
-        made = self._completed - run.segments_recalled
-        left = (now - self._start) * (self._segments - self._completed) / max(made, 1e-9)
-        # How long the first segments become is known when their semantic stage is over.
+        done_of_pass = share.before + share.own * run.tokens / max(1, run.tokens_total)
+        completed = run.segments_done - run.rows_done + run.rows * done_of_pass
+        self._completed = max(self._completed, completed)  # retried segments do not move the bar back
+        generated = self._completed - run.segments_recalled
+        left = (now - self._start) * (self._segments - self._completed) / max(generated, 1e-9)
+        # The length of the first segments is not known before their semantic stage is over.
         is_known = run.stage != "semantic" or run.segments_done > run.segments_recalled
         status = f"{clock(left)} left" if is_known else ""
         self._bar.update(self._run, completed=self._completed, name=self._done(run.segments_done), status=status)
@@ -189,20 +189,20 @@ class RunDisplay:
         return f"{segments}/{count(self._segments, 'segment')}"
 
     def _speed(self, tokens: int, now: float) -> str:
-        """Of the stage since its first report, which comes with the first tokens."""
+        """Tokens per second of the stage since its first report; empty in the first moments."""
         seconds = now - self._stage_start
         return f", {(tokens - self._first_tokens) / seconds:,.0f}/s" if seconds >= _LEAST_SECONDS else ""
 
 
 class FaultReport:
-    """Warnings of faulty segments: of the first `most` one each, of all together one at the end."""
+    """Prints warnings of faulty segments: one for each of the first `most`, and a summary at the end."""
 
     def __init__(self, console: Console, most: int, retried: bool):
         self._console, self._most, self._retried = console, most, retried
         self._checked = self._faulty = 0
 
     def add(self, where: str, tries: Sequence[Try]) -> None:
-        """Tell what was wrong with a segment, if anything was."""
+        """Count a segment, and warn if it has faults. `where`: the start of the warning."""
         from ..run.takes import describe_faults
 
         self._checked += 1
@@ -212,7 +212,7 @@ class FaultReport:
                 warn(self._console, f"{where}: {what}")
 
     def close(self) -> None:
-        """Tell how many there were, where that is news, and what to do about them."""
+        """Print the number of faulty segments and what to do about them, unless everything has been said already."""
         if self._faulty > (self._most if self._retried else 0):
             found = (
                 f"faults in {self._faulty:,} of {count(self._checked, 'segment')}, which the .json of each clip tells"
@@ -222,7 +222,7 @@ class FaultReport:
 
 
 def print_for_pipes(lines: Iterable[str]) -> None:
-    """What was asked for, a line each on stdout, where a program and no person reads it."""
+    """Print lines on stdout if it is a pipe or a file; a terminal has the table on stderr already."""
     if not sys.stdout.isatty():
         for line in lines:
             print(line)

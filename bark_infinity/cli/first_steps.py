@@ -1,4 +1,4 @@
-"""What the program is called here, and its answer to a command line without a text."""
+"""The name under which the program was started, and the advice for a command line without a text."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def program_name() -> str:
 
 
 def samples_need_download(options: Options) -> bool:
-    """Whether nothing is given to speak, and the built-in samples cannot be spoken with what is on this machine."""
+    """Whether nothing is given to speak, and the model for the built-in sample prompts would have to be downloaded."""
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
     if any(source is not None for source in sources) or options.dry_run or options.text_splits_only:
         return False
-    asked_again = options.force_reload and _models(options) != {"demo"}
-    return asked_again or any(needs_download(model, options.model_dir) for model in _models(options))
+    reloads = options.force_reload and _models(options) != {"demo"}
+    return reloads or any(needs_download(model, options.model_dir) for model in _models(options))
 
 
 def advice_without_text(options: Options) -> str:
-    """What to type instead, with the size of the download that the chosen model needs."""
+    """Examples of what to type instead, with the size of the download for the chosen model."""
     known = [model for model in _models(options) if model in DOWNLOAD_GB]
     size = f", {sum(DOWNLOAD_GB[model] for model in known):.1f} GB" if known else ""
     title = f"Real speech, with the model {' and '.join(sorted(_models(options)))} (downloaded once{size}):"

@@ -1,4 +1,4 @@
-"""Tables that fit their console: in a terminal file names lose their middle; in a pipe lines are as long as they must be."""
+"""Tables that fit their console: file names are shortened in a terminal; in a pipe, lines are as long as needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDEST = 10_000  # cells of a line in a pipe
 
 
 class Shortened:
-    """A name on one line, with an ellipsis in its middle where it does not fit: both ends tell names apart."""
+    """A name on one line, with an ellipsis in its middle if it does not fit; both ends distinguish names."""
 
     def __init__(self, name: str):
         self._name = " ".join(name.splitlines())
@@ -29,7 +29,7 @@ class Shortened:
 
 
 def shorten(name: str, width: int) -> str:
-    """`name` in at most `width` cells; wide characters take two."""
+    """`name` with its middle left out to fit into `width` cells; wide characters take two."""
     if cell_len(name) <= width:
         return name
     tail = width // 2
@@ -45,7 +45,7 @@ def _start(name: str, width: int) -> str:
 
 
 def print_table(console: Console, title: str, table: Table) -> None:
-    """A table below its title: no wider than a terminal, in a pipe as wide as its longest cells."""
+    """Print a table below its title: at most as wide as a terminal; in a pipe, as wide as its longest cells."""
     console.print(Text(title, style="italic"), soft_wrap=not console.is_terminal)
     if console.is_terminal:
         console.print(table)

@@ -1,4 +1,4 @@
-"""The command line: parser from the table of options, and what becomes of errors. Imports torch only to make sound."""
+"""The command line: a parser built from the table of flags, and error reports. Imports torch only to generate audio."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EPILOG = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; the exit status."""
+    """Run a command line. Returns the exit status."""
     console = view.make_console()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths in any script, whatever the locale
@@ -48,14 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             if request.status is None and not isinstance(error, KeyboardInterrupt):
                 return _report(error, console)
             request.status = request.status or EXIT_INTERRUPTED
-        if request.status is not None:  # whatever came of it: Stopped may have been taken for a library's failure
+        if request.status is not None:  # also after a normal end: a library may have swallowed Stopped
             view.report_error(console, INTERRUPTED)
             return request.status
     return _report_lost_paths(console) or status
 
 
 def _report(error: BaseException, console: Console) -> int:
-    """Say what is wrong in a sentence; the exit status. Raises again what no user causes."""
+    """Report an error in one sentence. Returns the exit status. Raises errors again that no user can cause."""
     if isinstance(error, BarkError):
         logging.getLogger(__name__).debug("", exc_info=error)  # the traceback, for --loglevel DEBUG
         view.report_error(console, str(error))
@@ -63,21 +63,24 @@ def _report(error: BaseException, console: Console) -> int:
     if isinstance(error, BrokenPipeError):  # the reader of stdout has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    if isinstance(error, OSError):  # of stdout: results have their own
+    if isinstance(error, OSError):  # of stdout: other files raise OutputError
         reason = error.strerror or error
         view.report_error(console, f"the output cannot be written ({reason}); free space or redirect it")
-        sys.stdout = None  # what is buffered cannot be written at the end either
+        sys.stdout = None  # the buffered rest cannot be written when Python exits either
         return EXIT_FAILED
     raise error
 
 
 def _report_lost_paths(console: Console) -> int:
-    """Say that results were made whose paths could not be printed; the exit status."""
+    """Report finished results whose paths could not be printed, if there are any. Returns the exit status."""
     output = sys.stdout
     if not isinstance(output, UnwritableOutput) or not output.lost:
         return 0
     reason = output.reason.strerror
-    view.report_error(console, f"the standard output cannot be written ({reason}); the files are made, redirect it")
+    view.report_error(
+        console,
+        f"the standard output cannot be written ({reason}); the files are complete, but redirect it to get their paths",
+    )
     return EXIT_FAILED
 
 
@@ -86,12 +89,12 @@ def _run(argv: Sequence[str], console: Console) -> int:
     options = resolve(given)
     view.start_logging(console, options.loglevel)
     if options.print_config:
-        print(config_text(given), end="")  # not the resolved ones: what follows another flag is to go on following it
+        print(config_text(given), end="")  # not the resolved ones: derived defaults must stay unset in the file
     elif options.print_completion is not None:
         print(completion(options.print_completion))
     else:
         _check_current_folder()
-        from . import commands  # late: it imports NumPy, and --help and a wrong flag need none
+        from . import commands  # late: it imports NumPy, which --help and a wrong flag do not need
 
         return commands.run(options, console)
     sys.stdout.flush()
@@ -99,7 +102,7 @@ def _run(argv: Sequence[str], console: Console) -> int:
 
 
 def _check_current_folder() -> None:
-    """Raise UsageError where it has been deleted: torch and others ask for its name when they are imported."""
+    """Raise UsageError if the current folder was deleted: torch and others fail on that when they are imported."""
     try:
         os.getcwd()
     except OSError as error:
@@ -114,7 +117,7 @@ def _check_current_folder() -> None:
 
 class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:  # argparse does not export its type of `file`
-        """Print help or version; as argparse does, but errors of a stdout that is closed or full are not hidden."""
+        """Print help or version. Unlike argparse's, this does not hide errors of a closed or full stdout."""
         file = file or sys.stderr
         file.write(message)
         file.flush()
@@ -127,7 +130,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Options from a command line, and below it a manifest and a settings file. Raises UsageError.
+    """Options from a command line and from the settings file and manifest that it names. Raises UsageError.
 
     --help and --version print and exit.
     """
@@ -139,20 +142,20 @@ def parse(arguments: Sequence[str]) -> Options:
     from_file = read_config(os.path.expanduser(config)) if config is not None else {}
     settings = layered(given, readable_beside(given, from_file))
     if settings.get("from_manifest") is not None:
-        settings = _above_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
+        settings = _with_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
     return Options.from_settings(settings)
 
 
-def _above_manifest(settings: Mapping[str, object], path: str, has_folder: bool) -> dict[str, object]:
-    """Settings with those of a manifest below them; `has_folder`: the command line says where results go."""
+def _with_manifest(settings: Mapping[str, object], path: str, has_folder: bool) -> dict[str, object]:
+    """Settings completed by those of a manifest. `has_folder`: whether the command line has an --output_dir."""
     from ..output.recorded import place_of_clip, usable_voices  # late: it imports NumPy
 
     nearer = dict(settings)
     if not has_folder and nearer.get("output_dir") == Options.output_dir:  # as --print_config writes it
-        del nearer["output_dir"]
+        del nearer["output_dir"]  # results go beside the manifest
     manifest = read_manifest(path)
     merged = layered(nearer, {**manifest.settings, **place_of_clip(path, manifest)})
-    if not merged.get("restitch"):  # which needs no voices
+    if not merged.get("restitch"):  # restitching needs no voices
         merged |= usable_voices(path, manifest, nearer, merged)
     return merged
 
@@ -168,15 +171,15 @@ def completion(shell: str) -> str:
         action.choices = choices.get(action.dest)
         action.help = (action.help or "").replace("\\[", "[")  # rich's escape
         if action.nargs == "?":
-            action.nargs = 0  # a flag that is true alone: what follows is another flag
+            action.nargs = 0  # a flag whose value may be left out: complete another flag after it
         if action.metavar in ("FILE", "DIR", "VOICE"):
             kind = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
-            action.complete = kind  # type: ignore[attr-defined]  # where shtab looks for it
+            action.complete = kind  # type: ignore[attr-defined]  # read by shtab
     return shtab.complete(parser, shell)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all flags, in their groups."""
+    """The argparse parser of all flags, in their groups."""
     parser = _Parser(
         prog=program_name(),
         usage=f"{program_name()} --text_prompt TEXT [flags]",
@@ -231,12 +234,13 @@ def _formatter() -> type[argparse.HelpFormatter]:
 
 
 def _normalize(argument: str) -> str:
-    """`--Text-Prompt=x` -> `--text_prompt=x`; whatever is no flag stays as it is."""
+    """`--Text-Prompt=x` -> `--text_prompt=x`; arguments that are not flags stay as they are."""
     match = re.match(r"--[A-Za-z][\w-]*(?==|$)", argument)
     return match[0][:2] + match[0][2:].replace("-", "_").lower() + argument[match.end() :] if match else argument
 
 
 def _explain_unknown(argument: str) -> str:
+    """The error message for an argument that the parser does not know."""
     if not re.match(r"-{1,2}[A-Za-z]", argument):
         return f'{argument!r} belongs to no flag; put a text with spaces in quotes, as in --text_prompt "Hello there."'
     name = argument.split("=")[0]

@@ -1,4 +1,4 @@
-"""What asks the program to stop: Ctrl-C, SIGTERM, a terminal that is closed. Once: it tidies up; twice: at once."""
+"""Stopping on Ctrl-C, SIGTERM or a closed terminal: the first signal lets the program tidy up, the second kills it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _ASK_TO_STOP = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_SHOW_CURSOR = b"\x1b[?25h\r\n"  # which a progress bar hides
-_REMIND_SECONDS = 0.3  # after which it is looked whether Stopped is still on its way
+_SHOW_CURSOR = b"\x1b[?25h\r\n"  # a progress bar hides it
+_REMIND_SECONDS = 0.3  # interval of checks whether foreign code has swallowed Stopped
 INTERRUPTED = "interrupted; what is finished is kept, and the same command goes on from there"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal came. `status` is the exit status that shells expect of it: 130 of Ctrl-C, 143 of SIGTERM."""
+    """Raised by a signal. `status`: the exit status that shells expect, 130 for Ctrl-C, 143 for SIGTERM."""
 
     def __init__(self, signal_number: int):
         super().__init__()
@@ -24,7 +24,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether a signal has come. `status`: the exit status that shells expect then, else None."""
+    """Whether a signal has come. `status`: the exit status that shells expect after it; None without a signal."""
 
     def __init__(self) -> None:
         self.status: int | None = None
@@ -35,14 +35,16 @@ _active: StopRequest | None = None
 
 @contextmanager
 def stopping() -> Iterator[StopRequest]:
-    """Within it the first such signal raises Stopped, and the second ends the process.
+    """A context in which the first signal raises Stopped, and the second ends the process.
 
-    Stopped may get lost in foreign code: imports and callbacks of C libraries have handlers for every exception. It is
-    raised again then, and whoever sees another exception or a normal end finds `status` set. Signals that the process was
-    started to ignore (nohup, a job in the background) stay ignored. Within another such block this one does nothing.
+    Foreign code may swallow Stopped: imports and callbacks of C libraries catch every exception. It is then raised again,
+    and after another exception or a normal end the request's `status` is still set. Signals that the process was started
+    to ignore (nohup, a background job) stay ignored. A nested context does nothing.
     """
     global _active
-    if _active is not None or threading.current_thread() is not threading.main_thread():  # others hear of no signals
+    if (
+        _active is not None or threading.current_thread() is not threading.main_thread()
+    ):  # Python delivers signals to the main thread only
         yield _active or StopRequest()
         return
     request = _active = StopRequest()

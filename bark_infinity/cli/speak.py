@@ -1,4 +1,4 @@
-"""Speaking on the command line: a job made with its progress shown, its faults reported and its results listed."""
+"""Runs a job on the command line: shows its progress, warns of faulty segments and lists the results."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:  # these import torch
     from ..run.clips import Clip, FinishedSegment
     from ..run.recipe import Recipe
 
-_MOST_FAULTY_SHOWN = 20  # segments; more lines hide the others
+_MOST_FAULTY_SHOWN = 20  # segments; more lines would hide the others
 
 
 def speak(options: Options, source: ClipSource, console: Console) -> int:
-    """Make all clips; the exit status. What can be known of a user's mistakes is raised before the first second of it."""
+    """Generate all clips. Returns the exit status. User errors that can be known in advance are raised before that."""
     start = time.monotonic()
     recipe = load(options, console)
     job = Job(options, source, recipe)
@@ -57,7 +57,7 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
 
 
 def load(options: Options, console: Console) -> Recipe:
-    """Model, voices and function. Raises UsageError, VoiceError, CheckpointError, OutputError."""
+    """Load the model, voices and function. Raises UsageError, VoiceError, CheckpointError, OutputError."""
     from ..bark import Bark, load_voice
     from ..checkpoints.hub import Hub
     from ..checkpoints.loading import ModelChoice, load_models
@@ -85,14 +85,14 @@ def load(options: Options, console: Console) -> Recipe:
 
 
 def voice_folders_of(options: Options) -> tuple[Path, ...]:
-    """Where voices are looked up by name: also beside a manifest, where the clip's own voices are."""
+    """Folders in which voices are looked up by name, including that of a manifest, where the clip's voices are."""
     beside = () if options.from_manifest is None else (Path(options.from_manifest).parent,)
-    asked = (options.asked or options).output_dir  # --output_filename may lead elsewhere
+    asked = (options.asked or options).output_dir  # without the folder of --output_filename
     return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
 
 
 def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:
-    """The voice of --audio_file_as_history_prompt, saved in the output folder; None where it is not given."""
+    """Clone the voice of --audio_file_as_history_prompt and save it in the output folder; None if it is not given."""
     if options.audio_file_as_history_prompt is None:
         return None
     from ..checkpoints.loading import codec_device
@@ -110,7 +110,7 @@ def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console
 
 
 def _ids_over(text: str | None, bark: Bark) -> int:
-    """WordPiece ids of a text beyond those that the model reads."""
+    """By how many WordPiece ids a text exceeds what the model reads; negative or 0 if it fits."""
     return 0 if text is None else len(bark.encode(text)) - bark.spec.max_text_ids
 
 
@@ -122,7 +122,7 @@ def run(
     options: Options,
     console: Console,
 ) -> None:
-    """Make all clips and print their paths; add to those finished, and to the texts and errors of those that failed."""
+    """Generate all clips and print their paths; append to `finished` and `failures` (text, error)."""
     from ..run.clips import FailedClip, FinishedSegment
 
     start = time.monotonic()
@@ -138,7 +138,7 @@ def run(
                 failures.append((plan.text, result.error))
             else:
                 assert result.path is not None  # a job writes its clips
-                # All the time that goes by belongs to a clip that is alone.
+                # A single clip is charged with all the time that has passed.
                 taken = time.monotonic() - start if len(job.plans) == 1 else result.seconds_taken_now
                 place = (plan.prompt_index, plan.take)
                 finished.append(ClipRow(place, result.path, result.seconds, taken, plan.seed, result.audio_sha256))
@@ -151,13 +151,13 @@ def run(
 
 def _warn_of(segment: FinishedSegment, where: str, console: Console) -> None:
     if cut := segment.record.cut_ids:
-        view.warn(console, f"{where}: {cut} of the text's tokens are beyond the 256 the model reads and stay unsaid")
+        view.warn(console, f"{where}: {cut} of the text's tokens are beyond the 256 the model reads and are not spoken")
     if segment.generation.silent and segment.record.kept.faults is None:  # else that is one of its faults
         view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
 
 
 def warn_of_clipping(clip: Clip, options: Options, console: Console) -> None:
-    """Say how much of a written clip is clipped, if that can be heard, and which gain would fit."""
+    """Warn if a written clip is audibly clipped, with the gain that would fit."""
     if clip.level is not None and (sentence := clip.level.clipping(options.gain_db)):
         view.warn(console, f"{clip.path}: {sentence}")
 
@@ -166,14 +166,14 @@ def warn_of_clipping(clip: Clip, options: Options, console: Console) -> None:
 
 
 def report_regenerated(console: Console, job: Job, options: Options, manifest: Manifest) -> None:
-    """Which segments are made again, which others depend on them, and how many stay."""
+    """Print which segments are made again, which others depend on them, and how many stay."""
     n = len(manifest.segments)
     chosen = chosen_segments(options.regenerate or "", n)
     view.say(console, describe_regenerated(chosen, job.regenerated, n))
 
 
 def report_resumed(console: Console, job: Job) -> None:
-    """What an earlier run has done, with the paths of its clips on stdout as if they had been made now."""
+    """Print what an earlier run has finished; the paths of its clips go to stdout, like those of new ones."""
     finished = job.finished_clips
     for path in finished:
         view.print_result(path)
@@ -189,7 +189,7 @@ def close(
     several: bool,
     seconds_taken: float,
 ) -> None:
-    """Show what is finished, in a table where there are several, and what failed and why."""
+    """Print a table of the finished clips if there are several, and an error message for each failure."""
     if several:
         tables.show_closing(console, finished, len(failures), seconds_taken)
     for text, error in failures:
@@ -197,11 +197,11 @@ def close(
 
 
 def compare(manifest: Manifest, clip: ClipRow, options: Options, console: Console) -> None:
-    """Say whether a clip made again is the same, and if not, what differs."""
+    """Print whether a clip made again is identical to the original, and if not, what differs."""
     if manifest.content.get("audio_sha256") == clip.audio_sha256:
         view.say(console, f"the same as that of {options.from_manifest}, bit for bit")
         return
     stem = clip.path.name.removesuffix(f".{options.output_format}")
-    again = read_content(str(clip.path.with_name(f"{stem}.json")))
-    unlike = differences(manifest.content, again) or ["nothing that is known; it may have run in another batch"]
+    new_content = read_content(str(clip.path.with_name(f"{stem}.json")))
+    unlike = differences(manifest.content, new_content) or ["nothing that is known; it may have run in another batch"]
     view.warn(console, f"the sound is not that of {options.from_manifest}; what differs: {'; '.join(unlike)}")

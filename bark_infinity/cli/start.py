@@ -1,4 +1,4 @@
-"""Start of the program: what has to be in place before anything slow is imported."""
+"""The entry point: sets up streams, environment and signals before anything slow is imported."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .streams import open_standard_streams
 
 
 def run_and_exit() -> None:
-    """The program: `main`, and the end of the process."""
+    """Run `main` and exit the process with its status."""
     open_standard_streams()
     # The hub's library retries by itself; the outcome is reported once, in our own message.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     status = _run()
-    if status > 128:  # asked to stop: nobody waits for the libraries that a thread may still be importing
+    if status > 128:  # stopped by a signal: do not wait for threads that may still be importing libraries
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
@@ -27,7 +27,7 @@ def _run() -> int:
             from .main import main
 
             return main()
-        except BaseException as error:  # of the import alone: main tells its own
+        except BaseException as error:  # raised during the import: main reports its own errors
             status = error.status if isinstance(error, Stopped) else request.status
             if status is None:
                 raise

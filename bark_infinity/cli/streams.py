@@ -1,4 +1,4 @@
-"""Standard input, output and error where one of them is closed or cannot be written to."""
+"""Replacements for standard streams that are closed or cannot be written to."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 
 
 class UnwritableOutput(io.TextIOBase):
-    """Takes the place of a stdout that is closed or full: writing raises the reason, again and again.
+    """Replaces a stdout that is closed or full: every `write` raises the reason.
 
-    `lost` counts results whose paths could not be printed.
+    `lost`: the number of results whose paths could not be printed.
     """
 
     encoding = "utf-8"
@@ -24,9 +24,9 @@ class UnwritableOutput(io.TextIOBase):
 
 
 def open_standard_streams() -> None:
-    """Open what is closed of the three, so that no file of ours takes its number and gets what others write there.
+    """Open those of file descriptors 0 to 2 that are closed, so that no other file gets their numbers and their output.
 
-    Nothing can be read from it, stderr takes all, stdout raises OSError. sys.stdin stays None.
+    A closed stdin is empty (sys.stdin stays None), a closed stderr drops everything, a closed stdout raises OSError.
     """
     for number in (0, 1, 2):
         try:

@@ -1,4 +1,4 @@
-"""Tables for a person: the plan of a dry run, voices, finished clips and seconds taken."""
+"""Tables for the terminal: the plan of a dry run, voices, finished clips and seconds taken."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ _MOST_TEXTS = 20  # clips whose texts a dry run shows
 
 
 _MOST_ROWS = 100  # clips of the closing table
-_LEAST_REST = 0.1  # seconds of a run that the closing table tells beside those of its clips
+_LEAST_REST = 0.1  # seconds outside of clips from which the closing table has a row for them
 
 
 def show_plan(
     console: Console, clips: Sequence[ClipPlan], options: Options, marks: Sequence[str] | None = None
 ) -> None:
-    """The table of --dry_run. `marks`: of one clip that is made again, what becomes of each segment."""
+    """Print the table of --dry_run. `marks`: for one clip that is made again, a word about each segment (new, kept)."""
     table = Table()
     table.add_column("clip", justify="right", no_wrap=True)
     table.add_column("file")
     for column in ("segments", "about", "seed"):
         table.add_column(column, justify="right", no_wrap=True)
-    seeds = (options.seed, options.single_starting_seed, options.from_manifest)  # each fixes those of the clips
+    seeds = (
+        options.seed,
+        options.single_starting_seed,
+        options.from_manifest,
+    )  # each of these fixes the seeds of the clips
     seeded = any(given is not None for given in seeds)
     for number, clip in enumerate(clips, 1):
         file = Shortened(f"{clip.stem}.{options.output_format}")
@@ -58,16 +62,16 @@ def show_plan(
 
 
 def show_splits(console: Console, clips: Sequence[ClipPlan], marks: Sequence[str] | None = None) -> None:
-    """Every segment's text, numbered; a take that is split like the one before is not shown again.
+    """Print the text of every segment, numbered. A take that is split like the one before is not shown again.
 
-    `marks`: a word or two about each segment of the one clip.
+    `marks`: for a single clip, a word or two about each segment.
     """
-    before: ClipPlan | None = None
+    previous: ClipPlan | None = None
     for number, clip in enumerate(clips, 1):
-        same = before is not None and [s.text for s in clip.segments] == [s.text for s in before.segments]
+        same = previous is not None and [s.text for s in clip.segments] == [s.text for s in previous.segments]
         if same and clip.take:
             continue
-        before = clip
+        previous = clip
         console.print(Text(f"clip {number}", style="bold"))
         lines = Table.grid(padding=(0, 1))
         lines.add_column(justify="right", style="cyan", min_width=4)
@@ -81,7 +85,7 @@ def show_splits(console: Console, clips: Sequence[ClipPlan], marks: Sequence[str
 
 
 def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
-    """The table of --list_speakers."""
+    """Print the tables of --list_speakers, one per folder."""
     from ..voices.library import HUB_PRESETS
 
     by_folder: dict[str, list[FoundVoice]] = {}
@@ -90,7 +94,7 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
     for folder, own in by_folder.items():
         table = Table()
         table.add_column("language", no_wrap=True)
-        table.add_column("name", overflow="fold")  # whole, as it is to be given
+        table.add_column("name", overflow="fold")  # not shortened, because users copy it
         table.add_column("for model", no_wrap=True)
         table.add_column("seconds", justify="right", no_wrap=True)
         for voice in own:
@@ -104,7 +108,7 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
 
 
 def _folder_shown(voice: FoundVoice) -> str:
-    """Where a voice lies: the folder below which its name is its path."""
+    """The title of a voice's table: the folder to which its name is relative."""
     from ..voices.library import DEMO_VOICES
 
     folder = voice.path.parents[len(Path(voice.name).parts) - 1]
@@ -113,7 +117,7 @@ def _folder_shown(voice: FoundVoice) -> str:
 
 @dataclass(frozen=True)
 class ClipRow:
-    """A finished clip."""
+    """What tables show of a finished clip."""
 
     place: tuple[int, int]  # prompt and take
     path: Path
@@ -124,13 +128,13 @@ class ClipRow:
 
 
 def times(seconds: float, taken: float) -> str:
-    """How fast against real time: 0.42x, 12x."""
+    """Speed relative to real time: 0.42x, 12x."""
     ratio = seconds / taken if taken else 0.0
     return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
 
 
 def show_closing(console: Console, clips: Sequence[ClipRow], failed: int, seconds_taken: float) -> None:
-    """The table at the end of a run of several clips; `seconds_taken` is all that the user waited."""
+    """Print the table at the end of a run of several clips. `seconds_taken`: of the whole run."""
     where = f" in {clips[0].path.parent}" if clips else ""
     title = f"{count(len(clips), 'clip')} made{where}" + (f", {failed} failed" if failed else "")
     table = Table(show_footer=True)
@@ -146,35 +150,38 @@ def show_closing(console: Console, clips: Sequence[ClipRow], failed: int, second
         speed = times(clip.seconds, clip.seconds_taken)
         row = (f"{clip.seconds:.1f} s", f"{clip.seconds_taken:.1f} s", speed, str(clip.seed))
         table.add_row(Shortened(clip.path.name), *row)
-    rest = seconds_taken - sum(clip.seconds_taken for clip in clips)  # no clip's share: so the column adds up
+    rest = seconds_taken - sum(
+        clip.seconds_taken for clip in clips
+    )  # not spent on a clip; shown so that the column adds up
     if rest >= _LEAST_REST:
         table.add_row("loading, saving" + (", what failed" if failed else ""), "", f"{rest:.1f} s", "", "")
     print_table(console, title, table)
 
 
 def show_times(console: Console, segments: Sequence[SegmentRecord]) -> None:
-    """For --show_generation_times: seconds of each stage for each segment of a clip."""
+    """Print the seconds of each stage for each segment of a clip (--show_generation_times)."""
     stages = list(segments[0].seconds_taken)
     if len(segments) == 1:
         taken = segments[0].seconds_taken
         print_text(console, Text(", ".join(f"{stage} {taken[stage]:.2f} s" for stage in stages)))
         return
     table = Table(show_footer=True)
-    totals = [sum(made.seconds_taken[stage] for made in segments) for stage in stages]
-    spoken = sum(made.seconds for made in segments)
+    totals = [sum(segment.seconds_taken[stage] for segment in segments) for stage in stages]
+    spoken = sum(segment.seconds for segment in segments)
     footers = [f"{total:.2f}" for total in totals] + [f"{spoken:.2f} s", times(spoken, sum(totals))]
     table.add_column("segment", footer="all", justify="right")
     for name, footer in zip([*stages, "sound", "speed"], footers, strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
-    for number, made in enumerate(segments, 1):
-        cells = [f"{made.seconds_taken[stage]:.2f}" for stage in stages]
-        speed = times(made.seconds, sum(made.seconds_taken.values()))
-        table.add_row(f"{number} (kept)" if made.recalled else str(number), *cells, f"{made.seconds:.2f} s", speed)
+    for number, segment in enumerate(segments, 1):
+        cells = [f"{segment.seconds_taken[stage]:.2f}" for stage in stages]
+        speed = times(segment.seconds, sum(segment.seconds_taken.values()))
+        label = f"{number} (kept)" if segment.recalled else str(number)
+        table.add_row(label, *cells, f"{segment.seconds:.2f} s", speed)
     print_table(console, "seconds taken", table)
 
 
 def show_clip(console: Console, clip: ClipRow) -> None:
-    """One line for a finished clip."""
+    """Print one line about a finished clip."""
     speed = f" ({times(clip.seconds, clip.seconds_taken)} real time)" if clip.seconds_taken else ""
     path = "" if sys.stdout.isatty() else f"{clip.path}  "  # in a terminal, stdout has just shown it
     details = f"{clip.seconds:.1f} s of sound in {clip.seconds_taken:.1f} s{speed}, seed {clip.seed}"
