@@ -1,4 +1,4 @@
-"""What a flag is: one line of the table, how its text becomes a value, and what values it takes."""
+"""The type of an entry in the table of flags: its description, and how values are parsed and checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAMPLING, SEEDS, LONG_CLIPS, MORE = "Sampling", "Seeds", "Long clips", "More"
 
 
 class Shapes(enum.Enum):
-    """What of a clip depends on a flag. A later step depends on everything that the earlier ones do."""
+    """The first step of generating a clip that depends on a flag. A step also depends on the flags of earlier steps."""
 
     TEXT = "what there is to say; a manifest has the text itself"
     SEGMENTS = "into which segments a text is cut, and from which seeds they start"
@@ -25,7 +25,7 @@ class Shapes(enum.Enum):
     NOTHING = "how the run goes, and what it shows"
 
 
-SHAPE_TOKENS = (Shapes.TEXT, Shapes.SEGMENTS, Shapes.TOKENS)  # nothing reads such a flag where the tokens stay
+SHAPE_TOKENS = (Shapes.TEXT, Shapes.SEGMENTS, Shapes.TOKENS)  # such flags have no effect if tokens are kept
 _OF_THE_SOUND = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.COMPUTING, Shapes.SOUND)
 _OF_GROUPS = {INPUT: Shapes.TEXT, OUTPUT: Shapes.FILES, MODEL: Shapes.COMPUTING, SEEDS: Shapes.SEGMENTS}
 _OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, MORE: Shapes.NOTHING}
@@ -33,7 +33,7 @@ _OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, MORE: Shapes.
 
 @dataclass(frozen=True)
 class Flag:
-    """What the table says of one flag beside its name, type and default."""
+    """One flag. `flags()` fills in `name` and `kind`, its type."""
 
     group: str
     help: str
@@ -44,21 +44,19 @@ class Flag:
     metavar: str | None = None
     env: str | None = None  # environment variable that sets it where the command line does not
     shapes: Shapes = Shapes.NOTHING
-    unset: str | None = (
-        "none"  # the word for "not given" where that is the default: what a settings file says is undone
-    )
-    path: bool = False  # whether it may hold a path: `~` is the home folder, and what others see leaves the folder out
+    unset: str | None = "none"  # the word for "not given", which overrides a settings file; only if the default is None
+    path: bool = False  # whether it may hold a path: `~` is expanded, and metadata for others leaves the folder out
     name: str = ""
     kind: type = str
     default: object = None
 
     @property
     def sound(self) -> bool:
-        """Whether the sound of a given text depends on it, so that making a clip again needs it."""
+        """Whether the audio of a given text depends on it, so that making a clip again needs it."""
         return self.shapes in _OF_THE_SOUND
 
     def parse(self, text: str) -> object:
-        """The value that `text` stands for. Raises UsageError, naming what is allowed."""
+        """The value of a text from the command line. Raises UsageError that names the allowed values."""
         if self.default is None and text.lower() == self.unset:
             return None
         if self.kind is bool:
@@ -72,13 +70,13 @@ class Flag:
             return text
         try:
             return self.kind(text)
-        except ValueError:  # also of more digits than Python converts
+        except ValueError:  # also for more digits than Python converts
             raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {_shown(text)}") from None
 
     def read(self, value: object) -> object:
-        """The value from a file that knows types: a word as on the command line, or what the flag's type holds.
+        """The value from a TOML or JSON file: a string as on the command line, or a value of the flag's type.
 
-        Raises UsageError, naming what is allowed.
+        Raises UsageError that names the allowed values.
         """
         if isinstance(value, str):
             return self.parse(value)
@@ -94,7 +92,7 @@ class Flag:
         return value
 
     def check(self, value: Any) -> None:
-        """Raise UsageError if a value of the flag's type, or None, is not one of the choices, or a number out of range."""
+        """Raise UsageError if a value of the flag's type is none of the choices or out of range. None is allowed."""
         if value is not None and self.choices:
             self.parse(str(value))
         if value is None or self.kind not in (int, float):
@@ -130,6 +128,6 @@ _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a
 
 
 def flag(default: object, group: str, help: str, **details: Any) -> Any:
-    """A field of Options with its line of the table; `details` are fields of Flag."""
+    """A dataclass field of Options with its Flag as metadata. `details`: further fields of Flag."""
     details.setdefault("shapes", _OF_GROUPS[group])
     return field(default=default, metadata={"flag": Flag(group, help, default=default, **details)})

@@ -1,4 +1,4 @@
-"""Settings of several layers: the command line, below it a settings file, below that a manifest. The nearest wins."""
+"""Merges settings from the command line, a settings file and a manifest, in this order of precedence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .flag import SHAPE_TOKENS
 from .resolve import Conflict, conflicts, inherited
 from .table import Options, flags
 
-_SAYS_MORE = {  # flag: those by which a file says the same more finely; a nearer value of the flag undoes them
+_FINER = {  # flag: flags that set parts of the same; a nearer value of the flag removes farther values of these
     "text_temp": ("semantic_temp",),
     "waveform_temp": ("coarse_temp",),
     "semantic_allow_early_stop": ("confused_travolta_mode",),
@@ -17,16 +17,16 @@ _SAYS_MORE = {  # flag: those by which a file says the same more finely; a neare
     "absolute_semantic_history_only": ("absolute_semantic_history_only_every_x",),
     "use_smaller_models": ("text_use_small", "coarse_use_small", "fine_use_small"),
 }
-_DETAILS = {  # flag: those that go with one value of it
+_DETAILS = {  # flag: flags that only make sense with a certain value of it
     "split_each_text_prompt_by": ("split_each_text_prompt_by_value", "split_type_string", "group_text_by_counting"),
     "split_input_into_separate_prompts_by": ("split_input_into_separate_prompts_by_value",),
 }
 
 
 def layered(nearer: Mapping[str, object], farther: Mapping[str, object]) -> dict[str, object]:
-    """Both layers in one. What the nearer one contradicts, undoes or makes idle in the farther one is left out.
+    """Merge two layers. Farther settings that nearer ones override, contradict or make useless are left out.
 
-    Contradictions within a layer stay, for `resolve` to refuse. Raises UsageError for an --output_filename that is none.
+    Contradictions within a layer stay, for `resolve` to report. Raises UsageError for an invalid --output_filename.
     """
     kept = {name: value for name, value in _adapted(farther, nearer).items() if name not in nearer}
     alone = set(_conflicts(kept))
@@ -36,7 +36,7 @@ def layered(nearer: Mapping[str, object], farther: Mapping[str, object]) -> dict
 
 
 def readable_beside(given: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
-    """Settings of a file without those that nothing reads where --restitch is given: the tokens stay as they are."""
+    """Settings of a file; with --restitch, without those that tokens depend on, because the tokens are kept."""
     if not {**settings, **given}.get("restitch"):
         return dict(settings)
     unread = {line.name for line in flags() if line.shapes in SHAPE_TOKENS and line.name != "from_manifest"}
@@ -44,7 +44,7 @@ def readable_beside(given: Mapping[str, object], settings: Mapping[str, object])
 
 
 def _unfit(kept: Mapping[str, object], nearer: Mapping[str, object], alone: Container[Conflict]) -> set[str]:
-    """Names of kept settings that do not go together with nearer ones, or do nothing."""
+    """Names of kept settings that conflict with nearer ones or have no effect beside them."""
     found = (conflict for conflict in _conflicts({**kept, **nearer}) if conflict.lacking or conflict not in alone)
     return {name for conflict in found for name in conflict.names if name in kept}
 
@@ -55,16 +55,16 @@ def _conflicts(settings: Mapping[str, object]) -> Iterator[Conflict]:
 
 
 def _adapted(farther: Mapping[str, object], nearer: Mapping[str, object]) -> dict[str, object]:
-    """The farther settings without what says more finely, or in other words, what the nearer ones say."""
+    """The farther settings without those that set the same as a nearer one under another name or in parts."""
     settings = dict(farther)
-    small = _SAYS_MORE["use_smaller_models"]
+    small = _FINER["use_smaller_models"]
     if settings.get("use_smaller_models") and any(name in nearer for name in small):
         settings |= dict.fromkeys(small, settings.pop("use_smaller_models"))
-    undone = [more for name, finer in _SAYS_MORE.items() if name in nearer for more in finer]
+    overridden = [part for name, parts in _FINER.items() if name in nearer for part in parts]
     for name, details in _DETAILS.items():
         if name in nearer and nearer[name] != settings.get(name):
-            undone += details
-    settings = {name: value for name, value in settings.items() if name not in undone}
+            overridden += details
+    settings = {name: value for name, value in settings.items() if name not in overridden}
     stem, _, ending = str(settings.get("output_filename") or "").rpartition(".")
     if ending.lower() in FORMATS and nearer.get("output_format"):
         settings["output_filename"] = stem

@@ -1,4 +1,4 @@
-"""What --output_filename says: a folder, a name and a kind of audio file, each of which may be left out."""
+"""The parts of --output_filename: folder, name and audio format; each may be left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SEPARATOR = r"[\\/]" if os.sep == "\\" else "/"
 
 @dataclass(frozen=True)
 class OutputName:
-    """Where a clip goes: `stem` is the name without the ending of a format, None for one made of the text."""
+    """Where a clip is written. `stem`: the file name without the ending of its format; None: derived from the text."""
 
     folder: str
     stem: str | None
@@ -22,7 +22,7 @@ class OutputName:
 
     @classmethod
     def read(cls, filename: str | None, output_dir: str, output_format: str | None) -> OutputName:
-        """From the three flags. Raises UsageError for a name without a file, and for an ending that is not to be had."""
+        """From the three flags. Raises UsageError for a path without a file name and for an unsupported format."""
         if filename is None:
             return cls(output_dir, None, output_format)
         folder, name = os.path.split(filename)
@@ -44,7 +44,7 @@ class OutputName:
 
 
 def _folder(filename: str, folder: str, output_dir: str) -> str:
-    """The folder of a clip: below the output folder, or where a path that is absolute or begins with ./ or ../ leads."""
+    """The folder of a clip: relative to the output folder, unless it is absolute or begins with ./ or ../."""
     parts = re.split(_SEPARATOR, folder)
     if os.path.splitdrive(folder)[0] or os.path.isabs(folder) or parts[0] in (".", ".."):
         return folder

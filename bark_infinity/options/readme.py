@@ -1,4 +1,4 @@
-"""The reference of all flags, from the table. `python -m bark_infinity.options.readme` writes it to docs/flags.md."""
+"""Generates the reference of all flags. `python -m bark_infinity.options.readme` writes it to docs/flags.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ default is taken back by `none`, where a settings file or a manifest has set it.
 
 
 def flag_reference() -> str:
-    """Markdown: the head of the page, and a table for each group of flags."""
+    """The page as Markdown: an introduction, and a table for each group of flags."""
     tables = (
         "\n".join([f"## {group}\n", "| flag | default | meaning |", "|---|---|---|", *map(_row, lines), ""])
         for group, lines in groupby(flags(), key=lambda line: line.group)

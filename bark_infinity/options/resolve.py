@@ -1,4 +1,4 @@
-"""What follows from several options together: inherited defaults, and values that exclude or need each other."""
+"""Fills in defaults that depend on other options, and reports options that exclude or need each other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EXCLUSIVE = (
     ),
 )
 _SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
-_NEEDED = {  # flag: those that it says more about, of which one must be given
+_NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "split_input_into_separate_prompts_by_value": _SPLITTERS[1:],
     "split_each_text_prompt_by_value": _SPLITTERS[:1],
     "group_text_by_counting": _SPLITTERS,
@@ -55,7 +55,7 @@ _NEEDED = {  # flag: those that it says more about, of which one must be given
     "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
 }
-_UNREAD = {  # flag: those that nothing reads beside it
+_UNREAD = {  # flag: flags that have no effect beside it
     "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
@@ -101,9 +101,10 @@ def _parse_variable(line: Flag, variable: str, text: str) -> object:
 
 
 def inherited(options: Options) -> Options:
-    """With every default that follows another flag filled in; nowhere else are they.
+    """`options` with every default filled in that depends on another flag. This is the only place where that is done.
 
-    `output_dir` becomes the folder of the clips, `output_filename` their name alone. Raises UsageError.
+    `output_dir` becomes the folder of the clips, `output_filename` their name without folder and ending. Raises
+    UsageError.
     """
     small = bool(options.use_smaller_models)
     place = OutputName.read(options.output_filename, options.output_dir, options.output_format)
@@ -141,7 +142,7 @@ def inherited(options: Options) -> Options:
 
 
 def expanded(options: Options) -> dict[str, str]:
-    """Paths from the home folder written out; the shell does not do it behind a `=`. Raises UsageError."""
+    """Path settings with `~` expanded, which shells do not do after a `=`. Raises UsageError."""
     given = {line.name: value for line in flags() if line.path and (value := getattr(options, line.name)) is not None}
     for name, value in given.items():
         if "\0" in value:  # from a settings file
@@ -150,7 +151,7 @@ def expanded(options: Options) -> dict[str, str]:
 
 
 def check_pairs(options: Options, asked: Options) -> None:
-    """Raise UsageError for values that exclude each other, or that nothing reads beside others."""
+    """Raise UsageError for settings that exclude each other or have no effect. `asked`: the options before `inherited`."""
     for conflict in conflicts(options, asked):
         raise UsageError(conflict.message)
     if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
@@ -159,15 +160,15 @@ def check_pairs(options: Options, asked: Options) -> None:
 
 @dataclass(frozen=True)
 class Conflict:
-    """Settings that do not go together. Without those in `names` there is no conflict."""
+    """Settings that conflict. `names`: those of which removing one resolves the conflict."""
 
     names: tuple[str, ...]
     message: str
-    lacking: bool = False  # the setting lacks another one, and does no harm
+    lacking: bool = False  # the setting has no effect because another one is missing
 
 
 def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
-    """Every conflict among the settings `asked`, of which `options` are the ones with all defaults filled in."""
+    """Yield every conflict among the settings `asked`. `options`: the same with all defaults filled in."""
     for names in EXCLUSIVE:
         given = [name for name in names if _is_given(getattr(asked, name))]
         if len(given) > 1:
@@ -211,7 +212,7 @@ def _coarse_input_over(options: Options) -> str | None:
 
 
 def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
-    """Settings that nothing reads, for want of another one or beside another one."""
+    """Yield settings that have no effect, because another one is missing or given."""
     for name, needed in _NEEDED.items():
         if name in changed and not any(_is_given(getattr(options, n)) for n in needed):
             mend = "give that too or leave it out"
@@ -229,5 +230,5 @@ def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
 
 
 def _is_given(value: object) -> bool:
-    """Whether a flag was set; 0 is a value like any other."""
+    """Whether the value of a flag means that it was given; 0 counts as given."""
     return value is not None and value is not False and value != "auto"

@@ -15,15 +15,15 @@ from .flag import Flag
 from .suggestions import suggest
 from .table import Options, flags
 
-_MAX_BYTES = 200_000  # the file of all flags has 30 kB
+_MAX_BYTES = 200_000  # a file with all flags has 30 kB
 _LONG_NAME = re.compile(
     r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}"""
-)  # minutes of work for tomllib
+)  # a dotted name that tomllib would parse for minutes
 _NOT_IN_FILES = ("config", "print_config", "print_completion")
 
 
 def read_config(name: str) -> dict[str, object]:
-    """The settings of a TOML file, by flag name. Tables are for the reader's eye alone. Raises UsageError.
+    """The settings of a TOML file, by flag name. Names of tables are ignored. Raises UsageError.
 
     The file is UTF-8, or UTF-16 as PowerShell's `>` and Notepad write it, with a byte order mark or without.
     """
@@ -43,7 +43,7 @@ def read_config(name: str) -> dict[str, object]:
         raise UsageError(f"--config {name} is neither UTF-8 nor UTF-16; save it as UTF-8 in an editor") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"--config {name} is not TOML ({str(error)[:200]}); mend that place") from None
-    except ValueError:  # of more digits than Python converts
+    except ValueError:  # a number of more digits than Python converts
         raise UsageError(f"--config {name} has a number of thousands of digits; mend that place") from None
 
 
@@ -66,10 +66,10 @@ def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, o
 
 
 def config_text(options: Options, ascii_only: bool = os.name == "nt") -> str:
-    """All settings as a TOML file that `read_config` reads back; those without a value stand as comments.
+    """All settings as a TOML file that `read_config` reads back; those without a value are comments.
 
-    `ascii_only`: other characters are escaped. PowerShell decodes what a program prints by the console's code page
-    before it writes a file, which damages them.
+    `ascii_only`: escape other characters, because PowerShell damages them: it decodes the output of a program with the
+    console's code page before it writes a file.
     """
     lines = ["# Settings of Bark Infinity, for --config. The command line wins over this file.\n"]
     in_file = (line for line in flags() if line.name not in _NOT_IN_FILES)
@@ -85,6 +85,6 @@ def _setting(line: Flag, value: object, ascii_only: bool) -> str:
 
 
 def _toml(value: object, ascii_only: bool) -> str:
-    """A value as TOML writes it; its strings are JSON's, but for the one control character that JSON leaves bare."""
+    """A value in TOML syntax: that of JSON, except that TOML also escapes the DEL character."""
     text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return re.sub(r"[^\x00-\x7f]", lambda match: f"\\U{ord(match[0]):08X}", text) if ascii_only else text

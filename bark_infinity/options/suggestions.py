@@ -1,4 +1,4 @@
-"""What to write in place of a flag that does not exist: names of other programs, of earlier versions, and typing errors."""
+"""Suggests flags for unknown names: those of other programs or earlier versions, and typing errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 
 from .table import flags
 
-_ELSEWHERE = {  # flag: what it is called in Coqui TTS, Piper, eSpeak, OpenAI's API, other tools, and in earlier versions
+_ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, other tools and earlier versions
     "text_prompt": "say speak speech sentence input_text message content t",
     "prompt_file": "file text_file input_file infile input script_file f i",
     "from_manifest": "manifest from_json replay",
@@ -51,7 +51,7 @@ _ELSEWHERE = {  # flag: what it is called in Coqui TTS, Piper, eSpeak, OpenAI's 
     "config": "config_file settings settings_file",
     "loglevel": "log_level verbose verbosity debug",
 }
-_WITH_VALUE = {  # what was a flag of its own and is now a value of another
+_WITH_VALUE = {  # former flag: the flag and value that replace it
     "split_by_words": "split_each_text_prompt_by word",
     "split_by_lines": "split_each_text_prompt_by line",
     "split_by_sentences": "split_each_text_prompt_by sentence",
@@ -67,7 +67,7 @@ _NOT_HERE = {
 
 
 def suggest(name: str, dashes: str = "--") -> str | None:
-    """What may have been meant by a flag that does not exist, as the end of a sentence; `dashes` go before names."""
+    """The end of a sentence that suggests flags for an unknown name, or None. `dashes`: the prefix of suggested flags."""
     name = name.replace("-", "_").lower()
     if name in _NOT_HERE:
         return _NOT_HERE[name].format(dashes)
@@ -85,7 +85,7 @@ def suggest(name: str, dashes: str = "--") -> str | None:
 
 @functools.cache
 def _known_names() -> dict[str, str]:
-    """Every name that is understood, our own first, with the one to suggest."""
+    """Every known name, our own first: {name: flag to suggest}."""
     own = {name: name for line in flags() for name in (line.name, *line.aliases)}
     elsewhere = {name: flag for flag, names in _ELSEWHERE.items() for name in names.split()}
     return own | {name: flag for name, flag in elsewhere.items() if name not in own}

@@ -37,7 +37,7 @@ class Options:
     from_manifest: str | None = flag(
         None,
         INPUT,
-        "Make a clip again from its `.json`: its text, voice, settings and seeds.",
+        "Make a clip again from its `.json`, with the same text, voice, settings and seeds.",
         path=True,
         metavar="FILE",
     )
@@ -142,10 +142,12 @@ class Options:
         shapes=Shapes.NOTHING,
     )
     hoarder_mode: bool = flag(
-        False, OUTPUT, "Keep a folder beside each clip with every segment's audio, voice and parameters."
+        False, OUTPUT, "Also write a folder beside each clip with every segment's audio, voice and parameters."
     )
     extra_stats: bool = flag(
-        False, OUTPUT, "Seed, temperatures, and the semantic tokens' mean entropy and perplexity in the file name."
+        False,
+        OUTPUT,
+        "Put seed, temperatures, and the semantic tokens' mean entropy and perplexity into the file name.",
     )
     resume: bool = flag(
         True,
@@ -190,7 +192,7 @@ class Options:
     dtype: str = flag(
         "auto",
         MODEL,
-        "How to compute; auto: bfloat16 or float32, whichever is faster here, as measured once.",
+        "Number format of the computation; auto: bfloat16 or float32, whichever is faster here, as measured once.",
         choices=("auto", "float32", "bfloat16", "float16", "int8"),
         shapes=Shapes.TOKENS,
     )
@@ -221,7 +223,7 @@ class Options:
     batch_size: int | None = flag(
         None,
         MODEL,
-        "Segments side by side; unset: by free memory, to 16, or 64 on CUDA.",
+        "Segments generated side by side; unset: as free memory allows, at most 16, or 64 on CUDA.",
         low=1,
         metavar="N",
         shapes=Shapes.NOTHING,
@@ -256,7 +258,7 @@ class Options:
     extra_confused_travolta_mode: int | None = flag(
         None,
         SAMPLING,
-        "After the text, so many segments without words, each continuing the previous one, whatever the weights.",
+        "Number of segments without words after the text; each continues the previous one, whatever the weights.",
         aliases=("additional_unconditional_segments",),
         low=0,
         high=10_000,
@@ -302,10 +304,10 @@ class Options:
     )
 
     absolute_semantic_history_only: bool = flag(
-        False, SAMPLING, "History for the semantic stage alone: the manner of the voice, in another one."
+        False, SAMPLING, "Give a history to the semantic stage only: the voice's manner of speaking, but not its sound."
     )
     absolute_semantic_history_only_every_x: int | None = flag(
-        None, SAMPLING, "--absolute_semantic_history_only in every x-th segment alone.", low=1, metavar="X"
+        None, SAMPLING, "Apply --absolute_semantic_history_only to every x-th segment only.", low=1, metavar="X"
     )
     negative_text_prompt: str | None = flag(
         None,
@@ -317,7 +319,7 @@ class Options:
     negative_text_prompt_logits_scale: float | None = flag(
         None,
         SAMPLING,
-        "How much of the negative text's logits is taken off; unset: 0.5, or none with the other scale.",
+        "Factor with which the negative text's logits are subtracted; unset: 0.5, or none with the other scale.",
         low=0.0,
         high=1e6,
         metavar="SCALE",
@@ -325,7 +327,7 @@ class Options:
     negative_text_prompt_divergence_scale: float | None = flag(
         None,
         SAMPLING,
-        "How much of the negative text's logits is taken off for each bit that the two predictions diverge.",
+        "Factor with which the negative text's logits are subtracted for each bit that the two predictions diverge.",
         low=0.0,
         high=1e6,
         metavar="SCALE",
@@ -333,7 +335,7 @@ class Options:
     semantic_use_mirostat_sampling: bool = flag(
         False,
         SAMPLING,
-        "Hold the surprise of semantic tokens at a level: mirostat sampling.",
+        "Mirostat sampling: keep the surprise of semantic tokens at a constant level.",
         aliases=("use_mirostat_sampling",),
     )
     semantic_mirostat_tau: float | None = flag(
@@ -355,7 +357,7 @@ class Options:
     semantic_token_repeat_penalty: float | None = flag(
         None,
         SAMPLING,
-        "Factor on a semantic token's probability for every time it occurred: below 1 avoids repeats, above 1 seeks them.",
+        "Factor on a semantic token's probability for each time it has occurred: below 1 avoids repeats, above 1 favours them.",
         aliases=("token_repeat_penalty",),
         low=0.0,
         high=1e9,
@@ -373,7 +375,7 @@ class Options:
     semantic_bottom_k: int | None = flag(
         None,
         SAMPLING,
-        "Draw among the k unlikeliest; the end of speech counts as one.",
+        "Draw among the k unlikeliest semantic tokens; the end of speech counts as one.",
         aliases=("bottom_k",),
         low=1,
         metavar="K",
@@ -384,13 +386,13 @@ class Options:
         None, SEEDS, "Each segment starts from a seed derived from this one.", low=0, high=MAX_SEED, metavar="N"
     )
     semantic_seed: int | None = flag(
-        None, SEEDS, "The semantic stage starts from it in every segment.", low=0, high=MAX_SEED, metavar="N"
+        None, SEEDS, "The semantic stage starts from this seed in every segment.", low=0, high=MAX_SEED, metavar="N"
     )
     coarse_seed: int | None = flag(
-        None, SEEDS, "The coarse stage starts from it in every segment.", low=0, high=MAX_SEED, metavar="N"
+        None, SEEDS, "The coarse stage starts from this seed in every segment.", low=0, high=MAX_SEED, metavar="N"
     )
     fine_seed: int | None = flag(
-        None, SEEDS, "The fine stage starts from it in every segment.", low=0, high=MAX_SEED, metavar="N"
+        None, SEEDS, "The fine stage starts from this seed in every segment.", low=0, high=MAX_SEED, metavar="N"
     )
 
     split_character_goal_length: int | None = flag(
@@ -407,7 +409,7 @@ class Options:
     split_character_jitter: int = flag(
         0,
         LONG_CLIPS,
-        "Vary goal and maximum by up to so many characters, differently in each take.",
+        "Vary goal and maximum length by up to this many characters, differently in each take.",
         low=0,
         metavar="N",
         shapes=Shapes.SEGMENTS,
@@ -432,14 +434,14 @@ class Options:
     group_text_by_counting: str | None = flag(
         None,
         LONG_CLIPS,
-        "Group sizes count these instead: sentences in groups of at most 30 words, say.",
+        "Count these units for the size of a group instead, for example sentences in groups of at most 30 words.",
         choices=tuple(unit for unit in SPLIT_UNITS if unit not in PATTERN_UNITS),
         shapes=Shapes.SEGMENTS,
     )
     split_type_string: str | None = flag(
         None,
         LONG_CLIPS,
-        "The string, pattern or tags to cut at, beside a group size.",
+        "The string, pattern or tags to cut at, if a group size is given too.",
         metavar="TEXT",
         shapes=Shapes.SEGMENTS,
         unset="",
@@ -559,7 +561,7 @@ class Options:
     gain_db: float = flag(
         0.0,
         LONG_CLIPS,
-        "Decibels by which the sound is made louder, or with a minus softer; what is too loud is clipped, with a warning.",
+        "Gain in decibels: positive is louder, negative is softer. Samples beyond full scale are clipped, with a warning.",
         low=-100.0,
         high=100.0,
         metavar="DB",
@@ -574,7 +576,7 @@ class Options:
     retries: int = flag(
         2,
         LONG_CLIPS,
-        "Most further tries of a segment that did not come out as speech; the best one is kept.",
+        "Maximum number of further tries of a segment that did not come out as speech; the best try is kept.",
         low=1,
         high=100,
         metavar="N",
@@ -591,19 +593,19 @@ class Options:
         metavar="PERCENT",
     )
     check_max_repeat_s: float = flag(
-        2.0, LONG_CLIPS, "Seconds for which one and the same token may be repeated.", low=0.0, metavar="SECONDS"
+        2.0, LONG_CLIPS, "Seconds for which the same token may be repeated.", low=0.0, metavar="SECONDS"
     )
     check_max_length_ratio: float = flag(
         2.5,
         LONG_CLIPS,
-        "Most times the length estimated from its text that a segment may have; 3 s more are always allowed.",
+        "Longest allowed segment, as a multiple of the length estimated from its text; 3 s more are always allowed.",
         low=1.0,
         metavar="RATIO",
     )
     check_min_length_ratio: float = flag(
         0.4,
         LONG_CLIPS,
-        "Fewest times the length estimated from its text that a segment must have; 3 s less are always allowed.",
+        "Shortest allowed segment, as a fraction of the length estimated from its text; 3 s less are always allowed.",
         low=0.0,
         high=1.0,
         metavar="RATIO",
@@ -616,16 +618,19 @@ class Options:
         path=True,
         metavar="FILE",
     )
-    print_config: bool = flag(False, MORE, "Print all settings as such a file, and stop.")
+    print_config: bool = flag(False, MORE, "Print all settings as a file for --config, and stop.")
     print_completion: str | None = flag(
-        None, MORE, "Print what makes this shell complete the flags, and stop.", choices=("bash", "zsh", "tcsh")
+        None,
+        MORE,
+        "Print a script with which this shell completes the flags, and stop.",
+        choices=("bash", "zsh", "tcsh"),
     )
     detailed_gpu_report: bool = flag(False, MORE, "Show processors, memory and what `auto` chooses.")
-    detailed_cuda_report: bool = flag(False, MORE, "Show what is known of CUDA.")
+    detailed_cuda_report: bool = flag(False, MORE, "Show versions, settings and memory of CUDA.")
     detailed_hugging_face_cache_report: bool = flag(False, MORE, "Show what the hub's cache holds.")
     detailed_numpy_report: bool = flag(False, MORE, "Show how NumPy and libsndfile were built.")
     run_numpy_benchmark: bool = flag(False, MORE, "Measure the processor for a few seconds.")
-    show_all_reports: bool = flag(False, MORE, "All of these reports.")
+    show_all_reports: bool = flag(False, MORE, "Show all of these reports.")
     loglevel: str = flag(
         "WARNING",
         MORE,
@@ -633,33 +638,35 @@ class Options:
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
 
-    asked: Options | None = field(default=None, repr=False, compare=False)  # of resolved options, what they came from
+    asked: Options | None = field(
+        default=None, repr=False, compare=False
+    )  # for resolved options: the options they were resolved from
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Options:
-        """Options from values by the names of flags, each of its flag's type."""
+        """Options from {flag name: value}; each value has its flag's type."""
         return cls(**settings)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Options:
-        """These options with other values, by the names of flags, each of its flag's type."""
+        """A copy of these options with other values: {flag name: value}, each of its flag's type."""
         return dataclasses.replace(self, **settings)
 
     @property
     def audio_format(self) -> str:
-        """`output_format` of resolved options."""
+        """`output_format` of resolved options, which is never None."""
         assert self.output_format is not None  # they are resolved
         return self.output_format
 
     def changed(self) -> dict[str, object]:
-        """The settings that differ from their defaults, as they were asked for: without what follows from others."""
+        """The settings that differ from their defaults, as they were given: without derived defaults."""
         asked = self.asked or self
         values = ((line.name, getattr(asked, line.name), line.default) for line in flags())
-        return {name: value for name, value, usual in values if value != usual}
+        return {name: value for name, value, default in values if value != default}
 
 
 @functools.cache
 def flags() -> tuple[Flag, ...]:
-    """The table: every flag in the order of its declaration, with its name and type."""
+    """The table: every flag in the order of declaration, with its name and type."""
     hints = typing.get_type_hints(Options)
     return tuple(
         dataclasses.replace(f.metadata["flag"], name=f.name, kind=_kind(hints[f.name]))
@@ -669,7 +676,7 @@ def flags() -> tuple[Flag, ...]:
 
 
 def _kind(hint: Any) -> type:
-    """`float` of `float | None`."""
+    """The type of a flag from its annotation: `float` for `float | None`."""
     if isinstance(hint, types.UnionType):
         return next(t for t in hint.__args__ if t is not types.NoneType)
     return hint
