@@ -1,7 +1,7 @@
-"""Words whose period does not end a sentence, or not always, in Bark's 13 languages, and the words that begin sentences.
+"""Lists of abbreviations in Bark's 13 languages, whose period may not end a sentence, and of words that begin sentences.
 
-All languages share one set of lists, because nobody says which language a text is in; a word of one language that is an
-abbreviation in another ("no", "art") is therefore one only before a number.
+All languages share one set of lists, because the language of a text is not known. A word of one language that is an
+abbreviation in another ("no", "art") therefore counts as an abbreviation only before a number.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What these announce, a name or an example, is still to come: their period ends nothing, whatever the next word is.
-# Capitals count: "Sen. Smith" is a senator, Turkish "sen" is "you"; "Me. Dupont" is a lawyer.
+# These come before a name or an example, so their period never ends a sentence, whatever the next word is.
+# Case matters: "Sen. Smith" is a senator, Turkish "sen" is "you"; "Me. Dupont" is a lawyer.
 ANNOUNCING = _words(
     """
     Mr Mrs Ms Messrs Mx Dr Drs Prof Rev Hon Gen Col Maj Capt Cmdr Lt Sgt Cpl Gov Sen Rep Pres Supt St Ste Mt Ft
@@ -35,7 +35,7 @@ ANNOUNCING = _words(
     """
 )
 
-# These end a sentence only before a word of `STARTERS`.
+# The period of these ends a sentence only before a word of `STARTERS`.
 ABBREVIATIONS = _words(
     """
     jr sr esq inc ltd co corp bros llc etc et.al al op cit a.m p.m b.c a.d b.c.e c.e ph.d m.d b.a m.a d.d.s u.s u.k u.n
@@ -46,7 +46,7 @@ ABBREVIATIONS = _words(
     """
 )
 
-# Ordinary words as well, or the ends of sentences: their period ends nothing only before a number ("no. 5", "Mar. 3").
+# These are also ordinary words or ends of sentences: only before a number ("no. 5", "Mar. 3") are they abbreviations.
 BEFORE_NUMBERS = _words(
     """
     no nos nr nº n.º nn art fig figs eq sec ch vol vols p pp cap abs bd abb tab kap s pos max min tel apt ext chap h hr
@@ -56,7 +56,7 @@ BEFORE_NUMBERS = _words(
     """
 )
 
-# After an ordinal ("3. Oktober", "2. Weltkrieg", "2. Dünya Savaşı") the noun is capitalised in these languages.
+# Capitalised nouns before which a number with a period is an ordinal: "3. Oktober", "2. Weltkrieg", "2. Dünya Savaşı".
 AFTER_ORDINALS = _words(
     """
     januar jänner februar märz april mai juni juli august september oktober november dezember
@@ -68,7 +68,7 @@ AFTER_ORDINALS = _words(
     """
 )
 
-# Capitalised after an abbreviation or an initial, these begin a sentence: the names that follow one are other words.
+# Capitalised after an abbreviation or an initial, these begin a sentence, because they are not names.
 STARTERS = _words(
     """
     the he she it we they you this that these those there then but and so if when while after before because although
@@ -91,25 +91,27 @@ STARTERS = _words(
     """
 )
 
-# Articles that begin sentences, but surnames too ("M. Le Pen", "G. La Russa"): a start only after an abbreviation.
+# Articles, which also begin surnames ("M. Le Pen", "G. La Russa"): they begin a sentence only after an abbreviation.
 ARTICLES = _words("le la les lo gli l des du el los las os as")
 
-# Behind a number these end a sentence before any capital, unless it has just begun: "В 1905 г. Россия", "W 1990 r. Polska".
+# After a number these end a sentence before any capital, unless it has just begun: "В 1905 г. Россия", "W 1990 r. Polska".
 UNITS = _words("г гг м с ч r w h m s l g t руб коп тыс млн млрд mio mrd oz lb lbs чел стр шт zł gr")
 
-_WORDS_OF_CONSONANTS = _words("km cm mm dm kg mg ml cl hl kb mb gb tb км см мм дм кг мг мл")  # as often at an end
+_WORDS_OF_CONSONANTS = _words(
+    "km cm mm dm kg mg ml cl hl kb mb gb tb км см мм дм кг мг мл"
+)  # these often end a sentence
 _INTERJECTIONS = _words("hm hmm hmmm mm mmm sh shh ssh pst psst brr grr tsk pf pff pfft zzz гм хм тсс")
 _VOWELS = frozenset("aeiouyıæœøаеёиоуыэюяіїє")
 _MOST_CONSONANTS = 4
 
 
 def is_announcing(word: str) -> bool:
-    """Whether the period of a word ends nothing; a capital at the head of a sentence does not matter."""
+    """Whether a word is in `ANNOUNCING`, as it is or with its first letter in lower case, as at the start of a sentence."""
     return word in ANNOUNCING or word[:1].lower() + word[1:] in ANNOUNCING
 
 
 def has_no_vowel(word: str) -> bool:
-    """Whether a word is consonants alone, as abbreviations are that no list has ("płk", "Pvt"); not in capitals ("TV")."""
+    """Whether a word has only consonants, like unlisted abbreviations ("płk", "Pvt"); false for all capitals ("TV")."""
     if not 2 <= len(word) <= _MOST_CONSONANTS or not word.isalpha() or word.isupper():
         return False
     letters = unicodedata.normalize("NFD", word.lower())

@@ -1,4 +1,4 @@
-"""The large parts of a text: what stands between scene breaks, and headings by themselves; pure.
+"""Splits a text at scene breaks and headings into blocks.
 
 A line of ornaments (`***`, `---`, `#`, ❧) is a scene break, or underlines a heading. It is never spoken.
 """
@@ -16,21 +16,22 @@ from .breaks import SPOKEN, SYLLABLE, SYLLABLE_LENGTH, VERSE_LINE_LENGTH, Break,
 
 MAX_HEADING_LENGTH = 60  # characters
 MAX_HEADING_WORDS = 10
-MAX_WRAPPED_LENGTH = 150  # characters of a line; who writes longer ones does not wrap them
-MAX_HEADINGS = 3  # one after the other; more short paragraphs than that are a list or a poem
+MAX_WRAPPED_LENGTH = 150  # characters; a text with longer lines is not wrapped
+MAX_HEADINGS = 3  # in succession; more short paragraphs are a list or a poem
 
 
 class Block(NamedTuple):
-    """Paragraphs, or one heading, and the break behind them: PARAGRAPH or SCENE."""
+    """Some paragraphs, or one heading, and the break after them: PARAGRAPH or SCENE."""
 
     text: str
     end: Break
 
 
 def find_blocks(text: str) -> list[Block]:
-    """The parts of a text that no segment may cross, without lines of ornaments. A text of signs alone is one block.
+    """The blocks of a text, without lines of ornaments. No segment may cross the end of a block.
 
-    Every block has a letter or a digit: paragraphs without one belong to the block before them.
+    Every block has a letter or a digit: paragraphs without one belong to the block before them. A text without any is one
+    block.
     """
     if not SPOKEN.search(text):
         return [Block(text, Break.PARAGRAPH)] if text.strip() else []
@@ -44,7 +45,7 @@ def find_blocks(text: str) -> list[Block]:
         elif blocks and own:
             blocks[-1] = Block(f"{blocks[-1].text}\n\n{own}", max(blocks[-1].end, end))
         else:
-            return  # it goes before what follows
+            return  # it is put before the next paragraph
         parts.clear()
 
     for paragraph in _mark_headings(_paragraphs(text)):
@@ -58,15 +59,15 @@ def find_blocks(text: str) -> list[Block]:
 
 
 def texts_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[str]:
-    """These spans of a text, white space collapsed, without lines of ornaments and without empty ones."""
+    """The texts of these spans with white space collapsed, without lines of ornaments and empty texts."""
     texts = (_text_of(text, parts) for parts in _without_ornaments(text, spans))
     return [own for own in texts if own]
 
 
 def segments_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[TextSegment]:
-    """As `texts_of_spans`, those that are spoken, with the break between each and the next.
+    """As `texts_of_spans`, but only texts with something to speak, and with the break after each.
 
-    A blank line is the end of a paragraph; other ends say nothing, and count as those of words.
+    A blank line between spans is a PARAGRAPH break, a line of ornaments a SCENE break, anything else a WORD break.
     """
     segments: list[TextSegment] = []
     previous_end = 0
@@ -84,9 +85,9 @@ def segments_of_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[TextS
 
 
 def _without_ornaments(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """What is left of each span without the lines of ornaments in it."""
+    """Yield the parts of each span that are left without lines of ornaments. `spans` are in ascending order."""
     scenes = deque(match.span() for match in _LINE.finditer(text) if is_ornament(match.group()))
-    for start, end in spans:  # in their order
+    for start, end in spans:
         while scenes and scenes[0][1] <= start:
             scenes.popleft()
         yield list(_without(start, end, scenes))
@@ -97,7 +98,7 @@ def _text_of(text: str, parts: Iterable[tuple[int, int]]) -> str:
 
 
 def is_ornament(line: str) -> bool:
-    """Whether a line is there only to be looked at. Marks of punctuation by themselves, such as "?!", are not."""
+    """Whether a line consists of ornaments. Punctuation alone, such as "?!", does not count as ornament."""
     signs = "".join(line.split())
     return (
         bool(signs)
@@ -116,7 +117,7 @@ _UNDERLINE = re.compile(r"([-=~_^+*#\"'])\1{2,}")
 
 
 def _without(start: int, end: int, holes: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """What is left of a span without the holes, which are in order and end behind its start."""
+    """Yield the parts of a span outside the holes, which are in ascending order and end after its start."""
     for hole_start, hole_end in holes:
         if hole_start >= end:
             break
@@ -128,6 +129,7 @@ def _without(start: int, end: int, holes: Iterable[tuple[int, int]]) -> Iterator
 
 
 def _break_in(gap: str) -> Break:
+    """The break that the text between two spans makes."""
     if any(is_ornament(line) for line in gap.splitlines()):
         return Break.SCENE
     return Break.PARAGRAPH if _BLANK_LINE.search(gap) else Break.WORD
@@ -143,7 +145,7 @@ class _Paragraph(NamedTuple):
 
 
 def _paragraphs(text: str) -> list[_Paragraph]:
-    """The paragraphs that blank lines, lines of ornaments and chapter lines make."""
+    """The paragraphs of a text, separated by blank lines, lines of ornaments and chapter headings."""
     found: list[_Paragraph] = []
     lines: list[str] = []
 
@@ -170,7 +172,7 @@ def _paragraphs(text: str) -> list[_Paragraph]:
 
 
 def _split_lines(lines: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The paragraphs among lines without a blank one between: one a line, or each with its first line indented."""
+    """Yield the paragraphs in lines without blank ones between them: one per line, or each with an indented first line."""
     longest = max(map(_length, lines), default=0)
     if len(lines) > 1 and longest > MAX_WRAPPED_LENGTH:
         with_stop = sum(_STOP.search(line.rstrip()) is not None for line in lines)
@@ -183,9 +185,9 @@ def _split_lines(lines: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _mark_headings(paragraphs: Sequence[_Paragraph]) -> list[_Paragraph]:
-    """Which paragraphs are headings: short ones without a final stop that another paragraph follows."""
+    """The paragraphs with headings marked: short ones without a full stop at the end, followed by another paragraph."""
     marked: list[_Paragraph] = []
-    n_before = 0  # headings just before that are none if there are too many
+    n_before = 0  # possible headings in succession; too many of them are a list or a poem
     for k, paragraph in enumerate(paragraphs):
         text = paragraph.text.strip()
         if match := _DECORATED.fullmatch(text):
@@ -212,12 +214,12 @@ _PROLOGUES = (
     "prologue epilogue preface foreword introduction afterword prolog epilog vorwort nachwort prólogo epílogo épilogue "
     "prologo epilogo пролог эпилог önsöz 序章 終章 终章 序 프롤로그 에필로그"
 )
-_CHAPTER = re.compile(  # is a heading even where no blank line follows
+_CHAPTER = re.compile(  # a heading even without a blank line after it
     rf"(?:{'|'.join(_PARTS.split())}) {_NUMBER}(?: ?[:.–—-](?: \S.*)?)?"
     r"|第 ?[\d〇零一二三四五六七八九十百千]+ ?[章節节回卷話话部幕](?:[ :：].*)?|제 ?\d+ ?[장부화막절](?:[ :：].*)?",
     re.IGNORECASE,
 )
-_TITLE = re.compile(  # is a heading whatever it ends with
+_TITLE = re.compile(  # a heading whatever it ends with
     rf"(?:{'|'.join(_PROLOGUES.split())})[.:]?|(?-i:[IVXLC]+)[.)]?|§? ?\d+[.)]?", re.IGNORECASE
 )
 _DECORATED = re.compile(r"(?P<marks>[*~#=•·❧☙❦◆★☆_]+|--+)\s+(?P<title>\S(?:.*\S)?)\s+(?:[*~#=•·❧☙❦◆★☆_]+|--+)")

@@ -1,4 +1,4 @@
-"""Places where a text may be cut into segments, and how good each is."""
+"""Finds the places where a text may be cut into segments, and grades them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .lists import item_lines
 from .sentences import SPACELESS, begins_sentences_small, sentence_ends
 from .units import BLANK_LINE
 
-SYLLABLE_LENGTH = 3  # what a Chinese, Japanese or Korean character adds to a length: the time that it takes
+SYLLABLE_LENGTH = 3  # what a Chinese, Japanese or Korean character adds to a length, by the time it takes to speak
 DIGIT_LENGTH = 6  # what a digit adds: "514" is read as "five hundred fourteen", "1999" as "nineteen ninety-nine"
 ZERO_LENGTH = 2  # "101" and "2000" are hardly longer than "11" and "2"
 VERSE_LINE_LENGTH = 60  # characters; prose is hardly ever wrapped to lines as short as those of verse
 
 
 class Break(IntEnum):
-    """How good a place is for a cut."""
+    """Grades of places for a cut; a higher one is better."""
 
     CHARACTER = 1  # inside a word of a script without spaces
     WORD = 2
     PHRASE = 3
     CLAUSE = 4
     SENTENCE = 5
-    ITEM = 6  # of a list, without a stop at its end
-    TURN = 7  # somebody else speaks
+    ITEM = 6  # end of a list item without a full stop
+    TURN = 7  # change of speaker
     PARAGRAPH = 8
     SCENE = 9  # a line of ornaments such as * * *
 
 
 class TextSegment(NamedTuple):
-    """The text of one segment, and what kind of break comes behind it."""
+    """The text of one segment, and the grade of the break after it."""
 
     text: str
     end: Break
@@ -47,10 +47,12 @@ SYLLABLE = re.compile(rf"[{SPACELESS}가-힣]")
 _DIGIT = re.compile(r"\d")
 _CLOSERS = "[\"'”’»)\\]]*(?: »(?!\\S))?"
 _WIDE_CLOSERS = "」』”’）】》"
-_NEVER_FIRST = "々ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"  # in a line, by the rules of Japanese typesetting
+_NEVER_FIRST = (
+    "々ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"  # characters that may not begin a line in Japanese typesetting
+)
 _WIDE_NEXT = rf"(?=[{SPACELESS}「『“‘（【《])"
 
-# Before these a speaker may breathe even where no comma is written.
+# Words before which a speaker may pause even without a comma.
 _CONJUNCTIONS = (
     "and or but nor while because although though unless until when where which who whose that if than since whether "
     "und oder aber sondern denn weil dass ob während bevor wenn als y e o pero sino porque aunque mientras que donde "
@@ -59,14 +61,14 @@ _CONJUNCTIONS = (
     "который которая которое которые ve veya ama fakat çünkü ki और या लेकिन क्योंकि कि जब अगर"
 )
 
-# A place is the offset behind the piece that it ends; a space there belongs to neither side. Later patterns win.
+# A place is the offset of the end of a piece; a space there belongs to neither side. Later patterns override earlier ones.
 _PLACES: tuple[tuple[Break, re.Pattern[str]], ...] = (
     (Break.CHARACTER, re.compile(rf"(?<=[{SPACELESS}])(?=[{SPACELESS}])(?![{_NEVER_FIRST}])")),
     # A Japanese phrase usually ends in hiragana, but not in の ("of"), and the next one begins in kanji or katakana.
     (Break.PHRASE, re.compile(rf"(?<=[ぁ-ゖ])(?<!の)(?=[{SPACELESS}])(?![ぁ-ゖ々ー])")),
     (Break.WORD, re.compile(r"(?= )")),
     (Break.PHRASE, re.compile(rf"(?= (?:{'|'.join(_CONJUNCTIONS.split())}) )")),
-    # Marks that end a clause, and those of a sentence that goes on: "What?" he asked.
+    # Marks that end a clause, and marks inside a sentence: "What?" he asked.
     (Break.CLAUSE, re.compile(rf"(?:[,;:!?…،؛]|\.\.|\.(?=[\"'”’»)])){_CLOSERS}(?= )")),
     (Break.CLAUSE, re.compile(rf"(?:[，、；：,;:…—]+[{_WIDE_CLOSERS}]*|[{_WIDE_CLOSERS}]+){_WIDE_NEXT}")),
     # Dashes: "a - b", "a—b" and, before the second one, the Spanish "—¿Qué? —preguntó".
@@ -75,12 +77,12 @@ _PLACES: tuple[tuple[Break, re.Pattern[str]], ...] = (
     (Break.PARAGRAPH, re.compile(r"(?=\n)")),
 )
 
-# Pairs around text that stays whole where it fits. No pair crosses the end of a paragraph.
+# Pairs of marks around text that is not cut if it fits into a segment. No pair crosses the end of a paragraph.
 _LYRICS = re.compile(r"♪[^♪\n]*♪")
 _PAIRS = (
     _LYRICS,
     re.compile(r"\[[^][\n]*\]"),
-    # The same marks open in one language and close in another, so each quotation is looked for behind the one before.
+    # The same mark opens in one language and closes in another, so quotations are matched one after the other.
     re.compile(r"“[^“”\n]*”|„[^„“”\n]*[“”]"),
     re.compile(r"«[^«»\n]*»|(?<![^\s(—–-])»(?=\S)[^«»\n]*«"),
     re.compile(r"‘[^‘’\n]*(?:’(?=\w)[^‘’\n]*)*’(?!\w)"),  # an apostrophe does not close it: ‘I don’t know’
@@ -89,11 +91,11 @@ _PAIRS = (
     re.compile(r"『[^『』\n]*』"),
 )
 
-# What stays whole at any length.
+# Text that is not cut at any length.
 _NEVER_CUT = re.compile(
     r"""(?:https?://|www\.)[!-~]+ | (?<![\w.+-])[\w.+-]+@[\w.-]+\w  # URLs and addresses
-      | (?<!\d)(?<!\d\ )\d{1,3}(?:\ \d{3}){1,3}(?!\ ?\d)  # 1 234 567, but no row of numbers
-      | [〇零一二两三四五六七八九十百千万萬亿億]{2,12}  # 1,234.56 has no place anyway
+      | (?<!\d)(?<!\d\ )\d{1,3}(?:\ \d{3}){1,3}(?!\ ?\d)  # 1 234 567, but not a row of numbers
+      | [〇零一二两三四五六七八九十百千万萬亿億]{2,12}  # (1,234.56 has no place for a cut)
       | \S\ (?=[!?;:%°€]|»(?!\S)) | [«¿¡(]\ \S  # French spacing
     """,
     re.VERBOSE,
@@ -111,7 +113,7 @@ _SPEAKER_ANYWHERE = re.compile(rf"{_SPEAKER_TAG}(?=\s)")  # also in a paragraph 
 
 
 class CollapsedText(NamedTuple):
-    """Paragraphs, one a line and without other white space than single spaces, and offsets of line ends that matter."""
+    """A text with one paragraph per line and single spaces, and the offsets of original line ends that matter."""
 
     text: str
     verse_ends: list[int]
@@ -119,7 +121,7 @@ class CollapsedText(NamedTuple):
 
 
 def collapse(text: str) -> CollapsedText:
-    """The text with its paragraphs in one line each. Line ends count only in verse and before the items of lists."""
+    """The text with each paragraph in one line. The original line ends are kept only for verse and list items."""
     paragraphs: list[str] = []
     verse_ends: list[int] = []
     item_ends: list[int] = []
@@ -138,7 +140,7 @@ def collapse(text: str) -> CollapsedText:
 
 
 def _is_verse(lines: list[str]) -> bool:
-    """Whether a paragraph has short lines, and none in small letters unless an editor would have wrapped it otherwise."""
+    """Whether a paragraph is verse: all lines are short, and they begin with capitals or are not wrapped by an editor."""
     if any(_length(line) > VERSE_LINE_LENGTH for line in lines):
         return False
     firsts = (_LETTER.search(line) for line in lines)
@@ -150,13 +152,13 @@ def _length(line: str) -> int:
 
 
 def _may_be_wrapped(lines: list[str]) -> bool:
-    """Whether no line would have had room for the first word of the next, up to the length of the longest."""
+    """Whether an editor may have wrapped the lines: no line has room for the first word of the next one."""
     longest = max(map(len, lines))
     return all(len(line) + 1 + len(following.split(" ", 1)[0]) > longest for line, following in pairwise(lines))
 
 
 def weights_of(text: str) -> bytearray:
-    """What each character adds to a length, by the time that it takes to speak: digits are read as words."""
+    """What each character adds to a length, by the time it takes to speak; digits are read as words."""
     weights = bytearray(b"\1") * len(text)
     for match in SYLLABLE.finditer(text):
         weights[match.start()] = SYLLABLE_LENGTH
@@ -166,7 +168,10 @@ def weights_of(text: str) -> bytearray:
 
 
 def find_breaks(prose: CollapsedText, lengths: list[int], goal: int, limit: int) -> dict[int, Break]:
-    """The places where a text may be cut, ascending, and how good they are."""
+    """The places where a text may be cut: {offset: grade}, ascending.
+
+    `lengths`: of the text before each offset. `goal`, `limit`: lengths of segments.
+    """
     text = prose.text
     breaks: dict[int, Break] = {}
     for grade, pattern in _PLACES:
@@ -175,7 +180,7 @@ def find_breaks(prose: CollapsedText, lengths: list[int], goal: int, limit: int)
     for first, last in pairwise([0, *prose.item_ends, len(text)]):
         for paragraph in _PARAGRAPH.finditer(text, first, last):
             start, end = paragraph.span()
-            if lengths[end] - lengths[start] > goal:  # else it stays whole
+            if lengths[end] - lengths[start] > goal:  # a shorter paragraph is not cut at sentences
                 places = sentence_ends(paragraph.group(), small_letters)
                 breaks.update((start + place, Break.SENTENCE) for place in places)
     for place, grade in [*((place, Break.CLAUSE) for place in prose.verse_ends), *_turns(text)]:
@@ -202,9 +207,9 @@ def changes_of_speaker(text: str) -> list[int]:
 
 
 def _turns(text: str) -> Iterator[tuple[int, Break]]:
-    """Where somebody else speaks: a segment that begins with the tag has the speaker's voice.
+    """Yield places before a speaker's tag, so that a segment begins with it and has that speaker's voice.
 
-    And where somebody begins or ceases to sing, as good as the end of a sentence.
+    Also places where lyrics begin or end; they are as good as the end of a sentence.
     """
     for match in _SPEAKER.finditer(text):
         yield match.start() - 1, Break.TURN
@@ -213,7 +218,7 @@ def _turns(text: str) -> Iterator[tuple[int, Break]]:
 
 
 def _whole(text: str, lengths: list[int], limit: int) -> Iterator[tuple[int, int]]:
-    """Spans without a place inside."""
+    """Yield spans that may not be cut."""
     for pattern in (_NEVER_CUT, _SPEAKER):
         yield from (match.span() for match in pattern.finditer(text))
     for pattern in _PAIRS:
@@ -221,12 +226,12 @@ def _whole(text: str, lengths: list[int], limit: int) -> Iterator[tuple[int, int
             start, end = match.span()
             if lengths[end] - lengths[start] <= limit:
                 yield start, end
-            else:  # it has to be cut, but its marks stay with its words: ♪ Oh ... my ♪
+            else:  # it must be cut, but not between its marks and the words beside them: ♪ Oh ... my ♪
                 yield from ((start, min(start + 3, end)), (max(start, end - 3), end))
 
 
 def _between_spoken(text: str, breaks: dict[int, Break]) -> dict[int, Break]:
-    """The breaks in order, of those with only punctuation between them the best, so that no piece is punctuation."""
+    """The breaks in ascending order. Of breaks with only punctuation between them the best is kept: no piece is punctuation."""
     kept: dict[int, Break] = {}
     last = previous = 0
     for place in sorted(breaks):

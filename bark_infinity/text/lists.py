@@ -1,4 +1,4 @@
-"""Items of lists: lines that begin with a number, a letter or a bullet, and such items in running text; pure."""
+"""Finds list items: lines that begin with a number, a letter or a bullet, and such items in running text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REACH = 10
 
 
 class _Marker(NamedTuple):
-    """What stands before an item: how it is written, and its number; None for a bullet."""
+    """The marker of a list item. `style`: its bullet or punctuation; `value`: its number, None for a bullet."""
 
     style: str
     value: int | None
@@ -37,7 +37,7 @@ class _Marker(NamedTuple):
 
 
 def item_lines(lines: Sequence[str]) -> list[int]:
-    """Numbers of the lines of a paragraph that begin items of a list: two at least, one number after the other."""
+    """Indexes of the lines of a paragraph that begin list items: at least two, with consecutive numbers."""
     found = [(k, marker) for k, line in enumerate(lines) if (marker := _marker_of_line(line)) is not None]
     items = set()
     for (k, marker), (following, other) in zip(found, found[1:], strict=False):
@@ -47,12 +47,12 @@ def item_lines(lines: Sequence[str]) -> list[int]:
 
 
 def inline_items(text: str) -> list[int]:
-    """Offsets where the items of lists begin that are written in one line: "1. Wash the rice 2. Boil the water".
+    """Offsets of list items within running text: "1. Wash the rice 2. Boil the water".
 
-    The first of the numbers begins the text or comes behind a colon or the end of a sentence.
+    The first number must be at the start of the text, or after a colon or the end of a sentence.
     """
     starts: list[int] = []
-    last: _Marker | None = None  # of the items that may be a list
+    last: _Marker | None = None  # of an item that may begin a list
     last_start = 0
     for match in _INLINE.finditer(text):
         if match["bullet"]:
@@ -79,7 +79,7 @@ def _marker_of_line(line: str) -> _Marker | None:
 
 
 def _number(value: str) -> int:
-    """The place of a number or a letter in its row."""
+    """The value of a number, or the position of a letter in its alphabet."""
     if value.isdecimal():
         return int(value)
     for row in (_HANGUL_LETTERS, _CHINESE_NUMBERS):

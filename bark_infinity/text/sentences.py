@@ -1,7 +1,7 @@
-"""Where sentences end, in Bark's 13 languages: en de es fr hi it ja ko pl pt ru tr zh.
+"""Finds the ends of sentences in Bark's 13 languages: en de es fr hi it ja ko pl pt ru tr zh.
 
-A mark (. ! ? … 。 ।) ends a sentence or not by what stands before and behind it: abbreviations, initials and ordinals,
-capitals, quotations with their "he said", items of lists. The words for that are in `abbreviations.py`.
+Whether a mark (. ! ? … 。 ।) ends a sentence is decided by the text around it: abbreviations, initials and ordinals,
+capitals, quotations followed by "he said", list items. The word lists are in `abbreviations.py`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SPACELESS = "々〇〻\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaffぁ-ゖァ-ヺー\U
 
 _CLOSERS = "\"'”’»›)\\]}*_♪"
 _WIDE_CLOSERS = "」』）】》〉］｝"
-_NOTES = r"(?:\[[^][.\n]{1,24}\] | [⁰¹²³⁴-⁹]+)*"  # at once behind the mark: "today.[15]", "today.¹²"
+_NOTES = r"(?:\[[^][.\n]{1,24}\] | [⁰¹²³⁴-⁹]+)*"  # references directly after the mark: "today.[15]", "today.¹²"
 _TAGS = rf"""(?: (?:\ |(?<=[।॥。！？｡]))
                  (?: \[ (?!(?:[^][\n]{{1,30}}\ )?(?:{SPEAKER_NAMES})(?:\ \d+)?\]) [^][\n]{{1,40}} \]
                    | \( (?![A-ZÀ-ÞА-ЯЁ]) [^().!?…\n]{{1,40}} \) | （[^（）。！？\n]{{1,20}}）
                    | \* [^\W\d_A-ZÀ-ÞА-ЯЁ] [^*.!?…\n]{{1,40}} \* )
                  (?=\s|$|[{SPACELESS}“「『]) )*"""
 _END = re.compile(
-    rf"""(?P<mark> (?<![.!?…])(?<![.!?…]\ )             # from the first mark on: a long row of them is tried once
+    rf"""(?P<mark> (?<![.!?…])(?<![.!?…]\ )             # only from the first of several marks on
                    [.!?…]+ (?:\ [.!?…]+)* )             # also "Quoi ? !" and ". . ."
          [{_CLOSERS}“‘«‹]* (?:\ »(?!\S))?               # “ and « close German quotations: „…“ »…«
          {_NOTES}
@@ -53,8 +53,8 @@ _SPOKEN = re.compile(r"[^\W_]")
 _ENUMERATOR = re.compile(  # "1." or "b." at the head of a list item
     r"\W*(?:\d+|[A-Za-zА-я]|[가나다라마바사]|[ivxIVX]+)[.．]\)?\W*"
 )
-_REACH = 80  # characters before and after a mark that are looked at; more is not a word and its punctuation
-_QUOTATION_REACH = 300  # characters over which the beginning of a quotation is looked for
+_REACH = 80  # characters examined before and after a mark; enough for a word with its punctuation
+_QUOTATION_REACH = 300  # characters searched backwards for the beginning of a quotation
 
 _INITIALS = re.compile(r"[^\W\d_](?:[.\-]{1,2}[^\W\d_])*")
 _HINDI_INITIALS = re.compile(r"[\u0900-\u097f]{1,4}(?:\.[\u0900-\u097f]{1,4})+")
@@ -63,7 +63,7 @@ _NUMBER = re.compile(r"\d{1,4}")
 _NEXT_OF_DATE = re.compile(r"\s*\d{1,2}\.|\s*\d{1,2} [가-힣]")
 _IN_DATE = re.compile(r"\d\. ?\d{1,2}\Z")
 _NUMBER_AT_END = re.compile(r"\d\Z|(?<!\w)[IVX]+\Z")
-_FEW_WORDS = 3  # of a sentence that has only just begun: "In the year 1905"
+_FEW_WORDS = 3  # most words of a sentence that has just begun: "In the year 1905"
 _EXAMPLES = ("ej", "ex", "es")  # p. ej., p. ex., p. es.: for example
 _STREET = re.compile(r"\w{3,}str")
 _QUOTE_AT_END = re.compile(r"[\"'”’»›“‘«」』]")
@@ -72,7 +72,7 @@ _KOREAN_ENDING = re.compile("[다요죠까]")
 _OPENERS = "“「『‘«\"'"
 _INTRODUCED = re.compile(r"[：:]\s*[“「『‘«\"]")
 
-# Who speaks, behind a quotation that ends with a mark of its own.
+# Words that name the speaker after a quotation that ends with its own mark: "Stop!" Anna cried.
 _SAID = (
     "said asked cried shouted replied answered whispered yelled called thought told added exclaimed muttered murmured "
     "demanded repeated began continued snapped sighed laughed"
@@ -95,12 +95,12 @@ _CLAUSES = re.compile(r"[^।॥。！？.!?\n]*")
 
 
 def begins_sentences_small(text: str) -> bool:
-    """Whether most sentences of a text, two at least, begin with a small letter, as people write who type in haste."""
+    """Whether most sentences of a text, and at least two, begin with a lower-case letter."""
     small = capital = 0
     for match in _SENTENCE_START.finditer(text):
         if not match["next"].islower():
             capital += 1
-        elif not _may_go_on(match["word"]):
+        elif not _may_be_abbreviation(match["word"]):
             small += 1
     return small >= 2 and small > capital
 
@@ -109,10 +109,10 @@ _SENTENCE_START = re.compile(r"(?<!\S)(?P<word>[^\W\d_]{2,30})[.!?]+ +(?P<next>[
 
 
 def sentence_ends(text: str, small_letters: bool | None = None) -> list[int]:
-    """Offsets just behind the sentences of `text`, closing quotes and brackets included, the end of the text excluded.
+    """Offsets of the ends of sentences, after closing quotes and brackets; without the end of the text.
 
-    A line end counts as a space. Every sentence has at least one letter or digit. `small_letters`: what
-    `begins_sentences_small` says of the whole text that this is a part of.
+    A line end counts as a space. Every sentence has at least one letter or digit. `small_letters`: the result of
+    `begins_sentences_small` for the whole text of which `text` is a part; None: for `text`.
     """
     if small_letters is None:
         small_letters = begins_sentences_small(text)
@@ -160,14 +160,15 @@ def _is_end(match: re.Match[str], start: int, small_letters: bool) -> bool:
     if "…" in mark or mark.count(".") > 1:
         return _ends_at_ellipsis(text, match.start(), mark, word)
     if word[0].islower() and not small_letters and (closed or _begins_with_capital(text, start)):
-        return False  # who begins sentences with capitals does not end one before a small letter: "What?" he asked.
+        return False  # in a text with capitals, no sentence ends before a lower-case letter: "What?" he asked.
     if mark != "." or not text[end].isspace():
         return not (word[0].islower() and closed)
     return _ends_at_period(text, start, match.start(), following)
 
 
 def _ends_at_ellipsis(text: str, place: int, mark: str, word: str) -> bool:
-    if _CASELESS.match(word):  # without capitals only the form of the word before can tell
+    """Whether a sentence ends at the ellipsis at `place`, before `word`."""
+    if _CASELESS.match(word):  # scripts without capitals: decided by the form of the word before
         return _KOREAN_ENDING.match(text, place - 1) is not None if place else False
     if mark.count(".") == 4:
         return not word[0].islower()
@@ -175,12 +176,12 @@ def _ends_at_ellipsis(text: str, place: int, mark: str, word: str) -> bool:
 
 
 def _ends_without_space(text: str, place: int, end: int) -> bool:
-    """Whether a sentence ends between "tomorrow" and "Today" in "tomorrow.Today", which is no address or name of a file."""
+    """Whether a sentence ends at a mark without a space, as in "tomorrow.Today", and it is not an address or a file name."""
     words = text[max(0, place - _REACH) : place].split()
     before = re.split("[.!?]", words[-1])[-1] if words else ""
     after = _WORD.match(text, end, end + _REACH)
-    assert after is not None  # the pattern has seen it
-    return before.isalpha() and before.islower() and after.group().istitle() and not _may_go_on(before)
+    assert after is not None  # `_END` has matched it
+    return before.isalpha() and before.islower() and after.group().istitle() and not _may_be_abbreviation(before)
 
 
 def _begins_with_capital(text: str, start: int) -> bool:
@@ -192,7 +193,7 @@ def _begins_with_capital(text: str, start: int) -> bool:
 
 
 def _quotation_goes_on(text: str, end: int) -> bool:
-    """Whether a quotation that ends here is followed by who says it: "Stop!" Anna cried."""
+    """Whether the quotation that ends at `end` is followed by its speaker: "Stop!" Anna cried."""
     if _WHO_SAID.match(text, end, end + _REACH):
         return True
     following = _LETTER.search(text, end, end + _REACH)
@@ -207,7 +208,7 @@ def _quotation_goes_on(text: str, end: int) -> bool:
 
 
 def _wide_quotation_goes_on(text: str, start: int, end: int) -> bool:
-    """Whether a Chinese or Japanese sentence goes on behind a quotation that ends here: 「行くぞ！」と彼は言った。"""
+    """Whether a Chinese or Japanese sentence continues after the quotation that ends at `end`: 「行くぞ！」と彼は言った。"""
     clause = _next_clause(text, end)
     if _SAID_WIDE.search(clause) and (clause[0] in "とっ、，," or not _NOBODY_SAID.search(clause)):
         return True
@@ -217,6 +218,7 @@ def _wide_quotation_goes_on(text: str, start: int, end: int) -> bool:
 
 
 def _next_clause(text: str, start: int) -> str:
+    """The text from `start` to the next mark."""
     match = _CLAUSES.match(text, start, start + _REACH)
     assert match is not None  # it may be empty
     return match.group()
@@ -257,7 +259,7 @@ def _ends_at_period(text: str, start: int, place: int, following: re.Match[str])
 
 
 def _ends_at_number(text: str, place: int, before: str, following: re.Match[str]) -> bool:
-    """The same behind a number: not inside a date, and not behind the ordinals of German and Turkish."""
+    """Whether a sentence ends at a period after a number: not inside a date, not after German and Turkish ordinals."""
     after = following.group()
     if after.lower() in AFTER_ORDINALS:
         return False
@@ -269,8 +271,8 @@ def _ends_at_number(text: str, place: int, before: str, following: re.Match[str]
     return _NEXT_OF_DATE.match(text, place + 1) is None
 
 
-def _may_go_on(word: str) -> bool:
-    """Whether a word with a period may be an abbreviation."""
+def _may_be_abbreviation(word: str) -> bool:
+    """Whether a word before a period may be an abbreviation."""
     small = word.lower()
     known = is_announcing(word) or small in ABBREVIATIONS or small in BEFORE_NUMBERS
     return known or has_no_vowel(word)

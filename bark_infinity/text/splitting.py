@@ -1,7 +1,7 @@
-"""Text of any length -> segments that Bark speaks well, about as long as one breath; pure.
+"""Splits a text of any length into segments that Bark speaks well, about as long as one breath.
 
-`split_text` marks every place where the text may be cut with a `Break` grade, once. What lies between two places is
-unbreakable. Filling segments, cutting long sentences and keeping within the token limit then only choose among places.
+First every place where the text may be cut is marked with a `Break` grade. Filling segments, cutting long sentences and
+keeping within the token limit then only choose among these places.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from .breaks import (
 from .sentences import SPACELESS
 from .units import characters
 
-CHARACTERS_PER_S = 14.0  # of Bark's speech in scripts that write sounds, spaces included; a rule of thumb for English
+CHARACTERS_PER_S = 14.0  # of Bark's speech in alphabetic scripts, counting spaces; a rule of thumb for English
 SYLLABLES_PER_S = 4.5  # Chinese, Japanese and Korean characters, each a syllable or more
-LETTERS_PER_ID = 2  # of a word, for Bark's multilingual BERT vocabulary: cautious, English has about 4
+LETTERS_PER_ID = 2  # letters of a word per id of Bark's multilingual BERT vocabulary; cautious, in English about 4
 SHORT_WORDS = 2  # Bark babbles on a segment of no more words than this
-MIN_LENGTH = 20  # characters that jitter leaves of a length
+MIN_LENGTH = 20  # characters below which jitter does not lower a length
 
 
 # ---- public ----------------------------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def split_text(
     count_ids: Callable[[str], int] | None = None,
     max_ids: int = 256,
 ) -> list[str]:
-    """Segments of whole sentences, filled up to `goal_length` characters and no longer than `max_length`.
+    """Splits a text into segments of whole sentences, about `goal_length` characters long and at most `max_length`.
 
     A longer sentence is cut at clause ends, then before conjunctions, then between words. Quotations, [tags], lyrics,
     numbers and URLs are not cut; one that is longer than `max_length` by itself makes a longer segment, but never one
@@ -80,7 +80,7 @@ def split_with_breaks(
     jitter: int = 0,
     seed: int = 0,
 ) -> list[TextSegment]:
-    """As `split_text`, with the grade of the break behind each segment, and whatever number of token ids they have."""
+    """As `split_text`, but with the grade of the break after each segment, and without a limit on token ids."""
     if not 1 <= goal_length <= max_length:
         raise ValueError(f"goal_length {goal_length} must be from 1 to max_length, which is {max_length}")
     if jitter < 0:
@@ -99,7 +99,7 @@ def split_with_breaks(
 def within_ids(
     segments: Iterable[TextSegment], count_ids: Callable[[str], int] | None = None, max_ids: int = 256
 ) -> list[TextSegment]:
-    """The segments, those of more than `max_ids` token ids cut further; ids are estimated without `count_ids`."""
+    """The segments, with those of more than `max_ids` token ids cut further. `count_ids` None: ids are estimated."""
     if max_ids < 1:
         raise ValueError(f"max_ids {max_ids} must be 1 or more")
     count = _estimate_ids if count_ids is None else count_ids
@@ -111,6 +111,7 @@ def within_ids(
 
 
 def _split_block(text: str, goal: int, limit: int) -> list[TextSegment]:
+    """The segments of a block: paragraphs, or one heading."""
     prose = collapse(text)
     text = prose.text
     if not SPOKEN.search(text):
@@ -120,14 +121,14 @@ def _split_block(text: str, goal: int, limit: int) -> list[TextSegment]:
 
 
 def estimate_seconds(text: str) -> float:
-    """Rough seconds of speech, for planning. Digits take the time of the words they are read as."""
+    """A rough estimate of the seconds of speech, for planning. Digits count as the words they are read as."""
     text = " ".join(text.split())
     syllables = len(SYLLABLE.findall(text))
     return syllables / SYLLABLES_PER_S + (sum(weights_of(text)) - SYLLABLE_LENGTH * syllables) / CHARACTERS_PER_S
 
 
 def normalize_text(text: str) -> str:
-    """NFC, lines ended by \\n, without byte order marks and without control characters other than \\n and \\t."""
+    """The text in NFC with \\n as line end, without byte order marks and control characters other than \\n and \\t."""
     text = _LINE_END.sub("\n", text)
     return unicodedata.normalize("NFC", _UNSPEAKABLE.sub("", text))
 
@@ -150,18 +151,19 @@ class Piece(NamedTuple):
 
 
 class _MarkedText:
-    """A text with the places where it may be cut, and the lengths that its segments are to have."""
+    """A text with the places where it may be cut, and the goal and limit for the lengths of its segments."""
 
     def __init__(self, prose: CollapsedText, goal: int, limit: int) -> None:
         self.text = prose.text
         self.goal = goal
         self.limit = limit
-        self.lengths = list(accumulate(weights_of(prose.text), initial=0))  # of the text before each offset
+        self.lengths = list(accumulate(weights_of(prose.text), initial=0))  # length of the text before each offset
         self.breaks = find_breaks(prose, self.lengths, goal, limit)
         self.places = list(self.breaks)
         self.turns = changes_of_speaker(prose.text)
 
     def segments(self) -> list[Piece]:
+        """The pieces, joined to segments about as long as the goal."""
         segments: list[Piece] = []
         for piece in self.pieces():
             if segments and self.takes(segments[-1], piece):
@@ -173,7 +175,7 @@ class _MarkedText:
         return segments
 
     def pieces(self) -> Iterator[Piece]:
-        """The sentences, those longer than the limit in parts."""
+        """Yield the sentences, with those longer than the limit in parts."""
         start = 0
         for end in [*(place for place in self.places if self.breaks[place] >= Break.SENTENCE), len(self.text)]:
             while self.length(start, end) > self.limit and (place := self.best_place(start, end)) is not None:
@@ -183,17 +185,17 @@ class _MarkedText:
             start = self.after(end)
 
     def best_place(self, start: int, end: int) -> int | None:
-        """Where to end the first part of a long sentence; None where it cannot be cut."""
+        """The place to end the first part of a long sentence; None if it cannot be cut."""
         first, last = bisect_right(self.places, start), bisect_left(self.places, end)
         if first == last:
             return None
         beyond = bisect_right(self.places, self.lengths[start] + self.limit, key=self.lengths.__getitem__)
         fitting = self.places[first : min(last, beyond)]
         if not fitting:
-            return self.places[first]  # what is unbreakable may be too long
+            return self.places[first]  # the unbreakable part before it is too long
         length = self.length(start, end)
         parts = max(ceil(length / self.limit), round(length / self.goal))
-        target = length / parts  # all alike, rather than a stub at the end
+        target = length / parts  # parts of equal length, instead of a short one at the end
         balanced = [p for p in fitting if min(self.length(start, p), self.length(p, end)) >= target / 2]
         return max(balanced or fitting[-1:], key=lambda p: (self.breaks[p], -abs(self.length(start, p) - target)))
 
@@ -210,20 +212,21 @@ class _MarkedText:
         return self.length(segment.start, segment.end) < self.goal
 
     def join_short(self, segments: list[Piece]) -> None:
-        """Join the last segment to the one before if it is short and nothing follows that it could be joined to."""
+        """Join the last segment to the one before it if it has too few words. Called when no piece can be added to it."""
         if len(segments) > 1 and self.is_short(segments[-1]):
             before, short = segments[-2:]
             if self.length(before.start, short.end) <= self.limit and not self.stays_apart(before, short):
                 segments[-2:] = [_joined(before, short)]
 
     def stays_apart(self, segment: Piece, piece: Piece) -> bool:
-        """Whether the two are never joined, however short: somebody else speaks."""
+        """Whether the two are never joined, however short: the speaker changes between them."""
         k = bisect_left(self.turns, segment.end)
         if k == len(self.turns) or self.turns[k] >= piece.end:
             return False
         return not SPOKEN.search(self.text, piece.start, self.turns[k])
 
     def is_short(self, piece: Piece) -> bool:
+        """Whether a piece has at most `SHORT_WORDS` words."""
         words = _WORD.finditer(self.text, piece.start, piece.end)
         return next(islice(words, SHORT_WORDS, None), None) is None
 
@@ -231,7 +234,7 @@ class _MarkedText:
         return self.lengths[end] - self.lengths[start]
 
     def after(self, place: int) -> int:
-        """Where the piece behind a place begins."""
+        """The offset where the piece after a place begins: a space at the place is skipped."""
         return place + self.text[place : place + 1].isspace()
 
 
@@ -243,7 +246,7 @@ def _joined(first: Piece, second: Piece) -> Piece:
 
 
 def _within_ids(segment: str, count_ids: Callable[[str], int], max_ids: int) -> list[str]:
-    """Cut the segment until no part has more than `max_ids` ids: in halves, or in like parts where it is one word."""
+    """Cut a segment until no part has more than `max_ids` ids: in halves, or a single word in equal parts."""
     ids = count_ids(segment)
     if len(segment) < 2 or ids <= max_ids:
         return [segment]
@@ -257,7 +260,7 @@ def _within_ids(segment: str, count_ids: Callable[[str], int], max_ids: int) -> 
 
 
 def _places_in_word(word: str, parts: int) -> list[int]:
-    """Where to cut it in like parts; inside a character with its marks or an emoji sequence only if that is all."""
+    """Offsets that cut a word into equal parts; inside a grapheme cluster only if the word is a single one."""
     ends = [character.end for character in characters(word)]
     if len(ends) == 1:
         ends = list(range(1, len(word) + 1))
@@ -266,7 +269,7 @@ def _places_in_word(word: str, parts: int) -> list[int]:
 
 
 def _estimate_ids(text: str) -> int:
-    """Token ids, rather too many: one for `LETTERS_PER_ID` letters, for a CJK character and for any mark."""
+    """A high estimate of token ids: one per `LETTERS_PER_ID` letters, per CJK character and per punctuation mark."""
     letters = len(SPOKEN.findall(text)) - len(SYLLABLE.findall(text))
     others = sum(map(len, text.split())) - letters
     return others + ceil(letters / LETTERS_PER_ID)

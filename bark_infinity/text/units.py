@@ -1,6 +1,6 @@
-"""Units a text is made of, from characters to rhymed verses, and the text in groups of them.
+"""Splits a text into units, from characters to rhymed verses, and groups of units.
 
-A unit is a span of the text without white space at its edges, so that nothing gets lost or out of order.
+A unit is a span of the text without white space at its edges, so that nothing is lost or reordered.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 SPLIT_UNITS = ("word", "line", "sentence", "char", "string", "random", "rhyme", "pos", "regex")
 PATTERN_UNITS = ("string", "pos", "regex")  # these need a string or pattern to cut at
-RANDOM_WORDS = 8  # a random group has at most so many words unless a size is given
-RHYME_REACH = 4  # lines over which the ear still hears a rhyme: ABCABC has it three lines on
-VERSE_LINES = 6  # a piece of verse has no more lines, rhymed or not
+RANDOM_WORDS = 8  # most words of a random group, unless a size is given
+RHYME_REACH = 4  # most lines from a line to its rhyme; ABCABC needs three
+VERSE_LINES = 6  # most lines of a piece of verse, rhymed or not
 BLANK_LINE = re.compile(r"\n\s*\n")
 
 
@@ -54,8 +54,8 @@ def split_by(
       such as "DT NN"; `offline` keeps it from downloading nltk's tagger.
     - `random`: groups of 1 to `group_size` words, or to `RANDOM_WORDS` where that is 1; the same for the same `seed`.
     - `rhyme`: lines until their rhymes are closed (English; see `_verses`).
-    - With `count_by`, units are grouped while the group has no more than `group_size` of those other units, begun ones
-      included. A unit that has more by itself stays alone.
+    - With `count_by`, units are added to a group while it has no more than `group_size` of those other units, counting
+      partial ones. A unit that has more by itself is a group of its own.
 
     Raises UsageError on a missing or broken pattern and where the tagger cannot be had; ValueError on an unknown unit
     and on a group size below 1.
@@ -75,7 +75,7 @@ def split_spans(
     seed: int = 0,
     offline: bool = False,
 ) -> tuple[str, list[Span]]:
-    """As `split_by`: the text without what the pattern leaves out, and where its groups stand in it."""
+    """As `split_by`, but returns the text without the matches of the pattern, and the spans of the groups in that text."""
     if unit not in SPLIT_UNITS or (count_by is not None and (count_by not in SPLIT_UNITS or count_by in PATTERN_UNITS)):
         raise ValueError(f"cannot split by '{unit}' or count by '{count_by}'; there are {', '.join(SPLIT_UNITS)}")
     if group_size < 1:
@@ -97,7 +97,7 @@ def _units(text: str, unit: str, most_words: int, seed: int) -> list[Span]:
 
 
 def _grouped_by_counting(spans: Iterable[Span], limit: int, counted: Sequence[Span]) -> list[Span]:
-    """Neighbours joined while they touch no more than `limit` of the counted units."""
+    """Joins neighbouring spans while a group overlaps at most `limit` of the counted units."""
     starts, ends = [span.start for span in counted], [span.end for span in counted]
     groups: list[Span] = []
     for span in spans:
@@ -109,7 +109,7 @@ def _grouped_by_counting(spans: Iterable[Span], limit: int, counted: Sequence[Sp
 
 
 def characters(text: str) -> list[Span]:
-    """Characters as readers see them: with their marks, emoji sequences whole. A run of white space is one."""
+    """Spans of grapheme clusters: letters with their marks, whole emoji sequences. A run of white space is one."""
     import regex  # which nltk needs too; it knows Unicode's grapheme clusters
 
     return [Span(*match.span()) for match in regex.finditer(r"\s+|\X", text)]
@@ -146,7 +146,7 @@ def _sentences(text: str) -> list[Span]:
 
 
 def _sentence_cuts(text: str, start: int, end: int, small_letters: bool) -> Iterator[int]:
-    """Where sentences end inside a paragraph or an item of a list, asked of it with its white space collapsed."""
+    """Yield the offsets where sentences end inside text[start:end], a paragraph or a list item; line ends count as spaces."""
     words = _words(text, start, end)
     offsets = [0, *accumulate(word.end - word.start + 1 for word in words)]
     for place in sentence_ends(" ".join(text[word.start : word.end] for word in words), small_letters):
@@ -155,11 +155,12 @@ def _sentence_cuts(text: str, start: int, end: int, small_letters: bool) -> Iter
 
 
 def _between(text: str, cuts: Iterable[int]) -> list[Span]:
+    """The spans between these offsets, ascending, and the ends of the text."""
     return _trimmed(text, pairwise([0, *cuts, len(text)]))
 
 
 def _trimmed(text: str, spans: Iterable[tuple[int, int]]) -> list[Span]:
-    """The spans without white space at their edges, and not those of white space alone."""
+    """The spans without white space at their edges; spans of only white space are dropped."""
     trimmed = []
     for start, end in spans:
         piece = text[start:end].lstrip()
@@ -186,24 +187,24 @@ _SPOKEN_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 class _Ending(NamedTuple):
-    """How the last word of a line sounds from its last stressed vowel on, one for each way to say it."""
+    """The last word of a line. `sounds`: its phonemes from the last stressed vowel on, one string per pronunciation."""
 
     sounds: frozenset[str]  # empty where the dictionary does not have the word
     spelling: str
 
     def rhymes(self, other: _Ending) -> bool:
-        """Whether they sound alike or, if one is unknown, are spelled alike. A word rhymes with itself."""
+        """Whether two endings sound alike or, if one is not in the dictionary, are spelled alike. A word rhymes with itself."""
         if self.sounds and other.sounds:
             return not self.sounds.isdisjoint(other.sounds)
         return self.spelling == other.spelling != ""
 
 
 def _verses(text: str) -> list[Span]:
-    """Lines up to where their rhymes are closed: couplets from AABB, quatrains from ABAB, ABBA and ABCB.
+    """Pieces of verse that end where all rhymes are complete: couplets from AABB, quatrains from ABAB, ABBA and ABCB.
 
-    A piece ends with a line that rhymes with one before it, once no other line in it has its rhyme still to come within
-    `RHYME_REACH` lines; at a blank line; and after `VERSE_LINES`. What a stanza has left then joins its last piece.
-    The clauses of a stanza written in one line count as its lines.
+    A piece ends with a line that rhymes with an earlier one, if no other line in it rhymes with one of the next lines
+    within `RHYME_REACH`; at a blank line; and after `VERSE_LINES`. Remaining lines of a stanza join its last piece. If a
+    stanza is written in one line, its clauses count as lines.
     """
     pieces: list[Span] = []
     for start, end in _paragraphs(text):
@@ -217,7 +218,7 @@ def _verses(text: str) -> list[Span]:
 
 
 def _closed(endings: Sequence[_Ending]) -> list[int]:
-    """The number of lines before each end of a piece of one stanza."""
+    """Where the pieces of one stanza end: the number of lines up to each end."""
     ends = [0]
     waiting: list[int] = []  # lines of this piece without a rhyme so far
     for i, ending in enumerate(endings):
@@ -240,14 +241,15 @@ def _closed(endings: Sequence[_Ending]) -> list[int]:
 
 
 def _ending(line: str) -> _Ending:
+    """The rhyming part of a line's last word."""
     import pronouncing
 
     words = _SPOKEN_WORD.findall(_TAG.sub(" ", line))
     if not words:
         return _Ending(frozenset(), "")
     word = words[-1].replace("’", "'").casefold()
-    ways = (way.partition("#")[0] for way in pronouncing.phones_for_word(word))  # behind # are remarks
-    sounds = (re.sub(r"\d", "", pronouncing.rhyming_part(way)).strip() for way in ways)
+    pronunciations = (phones.partition("#")[0] for phones in pronouncing.phones_for_word(word))  # remarks follow a #
+    sounds = (re.sub(r"\d", "", pronouncing.rhyming_part(phones)).strip() for phones in pronunciations)
     return _Ending(frozenset(sounds), word[-3:])
 
 
@@ -267,7 +269,7 @@ _TOKEN = re.compile(
 
 
 def _by_pattern(text: str, unit: str, pattern: str | None, offline: bool) -> tuple[str, list[Span]]:
-    """The text without what the pattern leaves out, and its units."""
+    """The text without the matches of the pattern (for `pos`: the whole text), and its units."""
     if not pattern:
         what = {"string": "the string to cut at", "regex": "the regular expression", "pos": "Penn tags such as DT NN"}
         raise UsageError(f"splitting by {unit} needs --split_type_string; give it {what[unit]}")
@@ -284,7 +286,7 @@ def _by_pattern(text: str, unit: str, pattern: str | None, offline: bool) -> tup
 
 
 def _without(text: str, pattern: re.Pattern[str]) -> tuple[str, list[Span]]:
-    """The text with white space for each match, and what lies between them."""
+    """The text with each match replaced by white space, and the spans between the matches."""
     parts, start = [], 0
     for match in pattern.finditer(text):
         space = "" if not match.group() else "\n" if "\n" in match.group() else " "
@@ -296,7 +298,7 @@ def _without(text: str, pattern: re.Pattern[str]) -> tuple[str, list[Span]]:
 
 
 def _before_tags(text: str, pattern: str, offline: bool) -> list[int]:
-    """Offsets of the words that begin a sequence of parts of speech."""
+    """Offsets of the words that begin a sequence of parts of speech, given as Penn tags."""
     wanted = [tag.upper() for tag in re.split(r"[\s,-]+", pattern) if tag]
     for tag in wanted or [pattern]:
         if f" {tag}" not in f" {_PENN_TAGS}":
@@ -327,7 +329,7 @@ def _tagger(offline: bool) -> PerceptronTagger:
 
     try:
         return PerceptronTagger()
-    except (LookupError, ValueError):  # not there, or damaged
+    except (LookupError, ValueError):  # missing or damaged
         mend = f"run `python -m nltk.downloader {_TAGGER}` once with a network, or split another way"
         if offline:
             raise UsageError(
