@@ -1,4 +1,4 @@
-"""The text in the bytes of a file, whatever encoding it has."""
+"""Decodes text files, and guesses the encoding if it is not given."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import NamedTuple
 
 from ..errors import TextError, UsageError
 
-SAMPLE_BYTES = 20_000  # of lines beyond ASCII, from which an encoding is guessed
-_MARKS = (  # UTF-32's first: it begins like UTF-16's
+SAMPLE_BYTES = 20_000  # of lines with characters beyond ASCII, from which the encoding is guessed
+_BYTE_ORDER_MARKS = (  # UTF-32 before UTF-16, whose mark is a prefix of it
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_MAX_DAMAGE = 0.05  # share of the characters beyond ASCII that may be damaged in a text that still counts as UTF-8
+_MAX_DAMAGE = 0.05  # share of the characters beyond ASCII that may be invalid in a text that still counts as UTF-8
 
 
 class DecodedText(NamedTuple):
-    """A text, and the encoding that it was read in; `damaged`: how many byte sequences had no meaning in it."""
+    """A text and its encoding. `damaged`: the number of byte sequences that were invalid and left out."""
 
     text: str
     encoding: str
@@ -30,7 +30,7 @@ class DecodedText(NamedTuple):
 
 
 def check_encoding(name: str) -> None:
-    """Raise UsageError for the name of an encoding that Python does not have, or that is none of text."""
+    """Raise UsageError if `name` is neither "auto" nor a text encoding that Python has."""
     try:
         if name != "auto":
             "a".encode(name)
@@ -42,13 +42,13 @@ def check_encoding(name: str) -> None:
 
 
 def decode_text(data: bytes, encoding: str = "auto") -> DecodedText:
-    """The text of a file, without a byte order mark. With "auto" the encoding is found out.
+    """The text of a file, without a byte order mark. With "auto" the encoding is detected or guessed.
 
-    Raises TextError for what is no text, or none in that encoding.
+    Raises TextError if the data is not text in that encoding, or not text at all.
     """
     if encoding != "auto":
         return DecodedText(_decoded(data, encoding), encoding)
-    for mark, name in _MARKS:
+    for mark, name in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return DecodedText(_decoded(data, name), name.removesuffix("-sig"))
     if b"\0" in data:
@@ -75,7 +75,7 @@ _NO_TEXT = "it is no text file; save it as text, or give its encoding with --tex
 
 
 def _decode_wide(data: bytes) -> DecodedText:
-    """UTF-32 or UTF-16 without a mark, or UTF-8 with zeros, which nobody speaks."""
+    """The text of UTF-32 or UTF-16 without a byte order mark, or of UTF-8 with NUL characters."""
     wide = ("utf-8", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
     return _likeliest(data, data[:SAMPLE_BYTES], wide, _wide_plausibility)
 
@@ -83,11 +83,13 @@ def _decode_wide(data: bytes) -> DecodedText:
 def _likeliest(
     data: bytes, sample: bytes, encodings: Iterable[str], plausibility: Callable[[str], float]
 ) -> DecodedText:
-    """The text in the encoding in which the sample is most plausible. Raises TextError if it is in none."""
+    """The text in the encoding that makes the sample most plausible. Raises TextError if none does."""
     best, best_score = None, _MIN_SCORE
     for name in encodings:
         try:
-            score = plausibility(codecs.getincrementaldecoder(name)().decode(sample))  # it may end inside a character
+            score = plausibility(
+                codecs.getincrementaldecoder(name)().decode(sample)
+            )  # the sample may end inside a character
             text = data.decode(name) if score > best_score else None
         except UnicodeDecodeError:
             continue
@@ -99,24 +101,24 @@ def _likeliest(
 
 
 def _wide_plausibility(text: str) -> float:
-    """As `_plausibility`, of texts with zeros between the characters if they are decoded wrongly."""
-    total, text = 0.0, text.rstrip("\0")  # a file may be filled up with them
+    """As `_plausibility`, for UTF-16 and UTF-32: a wrong decoding has NULs or unassigned characters."""
+    total, text = 0.0, text.rstrip("\0")  # a file may be padded with NULs
     for match in re.finditer(r"(?s).", text):
         character = match.group()
         if character < "\x80":
             total += 1.0 if character.isprintable() else 0.0 if character in "\t\r\n\f" else -1.0
-        elif unicodedata.category(character) in _STRANGE:
+        elif unicodedata.category(character) in _NOT_IN_TEXTS:
             total -= 1.0
         else:
-            total += _of_any(match) + 0.5 * (character.isalpha() and character < "\u0370")
+            total += _score(match) + 0.5 * (character.isalpha() and character < "\u0370")
     return total / max(1, len(text))
 
 
-_STRANGE = ("Cc", "Cn", "Co", "Cs")
+_NOT_IN_TEXTS = ("Cc", "Cn", "Co", "Cs")
 
 
 def _damaged_utf8(data: bytes) -> int | None:
-    """How many sequences of a text are no UTF-8, if it is UTF-8 for the most part."""
+    """The number of invalid sequences in a text that is mostly UTF-8; None if it is not mostly UTF-8."""
     damaged = data.decode("utf-8", "replace").count("\ufffd")
     whole = sum(character > "\x7f" for character in data.decode("utf-8", "ignore"))
     return damaged if 0 < damaged <= max(_MAX_DAMAGE * whole, whole > 2) else None
@@ -124,16 +126,16 @@ def _damaged_utf8(data: bytes) -> int | None:
 
 # ---- guessing --------------------------------------------------------------------------------------------------------
 #
-# Every encoding gives another text. Each is judged by its characters beyond ASCII: a letter that a language uses often
-# speaks for it, one that no language has together with the others speaks against it.
+# The text in each encoding gets a score from its characters beyond ASCII: letters that a language uses often raise it,
+# combinations that no language has lower it.
 
-_ENCODINGS = (  # of two that give the same text the first is named
+_ENCODINGS = (  # if two give the same text, the first is chosen
     *("cp1252", "cp1250", "cp1251", "cp1254", "iso-8859-2", "iso-8859-15", "koi8-r", "cp866", "mac_roman", "cp850", "cp852"),
     *("cp1253", "shift_jis", "cp932", "euc_jp", "euc_kr", "cp949", "gb18030", "big5", "cp950"),
 )  # fmt: skip
 _JIS_ESCAPE = re.compile(rb"\x1b\$[@B]")
 _MIN_SCORE = 0.0
-_LETTERS = (  # beyond ASCII, of languages written in Latin letters: the usual ones, then those that occur
+_LETTERS = (  # letters beyond ASCII of languages in Latin script: common ones, rare ones
     ("äöüß", "é"),  # German
     ("áéíóúñ", "ü"),  # Spanish
     ("éèàêçùôîûâœ", "ëïæüÿ"),  # French
@@ -141,7 +143,7 @@ _LETTERS = (  # beyond ASCII, of languages written in Latin letters: the usual o
     ("ãáçéêõóíâúà", "ôü"),  # Portuguese
     ("ąęćłńóśżź", "é"),  # Polish
     ("ığşçöüi̇", "âîû"),  # Turkish
-    # languages that Bark does not have
+    # languages that Bark does not speak
     ("", "åäöæøéðþáíóúýü"),  # Nordic ones
     ("", "éëïèóüöçêñ"),  # Dutch
     ("", "áéíýčěřšžůúóťďňľĺŕôä"),  # Czech and Slovak
@@ -175,44 +177,44 @@ def _guessed(data: bytes) -> DecodedText:
 
 
 def _plausibility(text: str) -> float:
-    """How much a text looks like one of a language: about 1 for a usual one, 0 and less for none."""
-    if any(unicodedata.category(character) in _STRANGE and character not in "\t\r\n\f" for character in text):
+    """How much a text looks like natural language: about 1 for an ordinary text, 0 or less for nonsense."""
+    if any(unicodedata.category(character) in _NOT_IN_TEXTS and character not in "\t\r\n\f" for character in text):
         return -1.0
     beyond = [match for match in re.finditer(r"[^\x00-\x7f]", text)]
     if not beyond:
         return -1.0
-    common = sum(_of_any(match) for match in beyond)
+    common = sum(_score(match) for match in beyond)
     letters = [match.group() for match in beyond if match.group().isalpha()]
     latin = [letter for letter in letters if letter < "\u0370"]
     best = max(
-        sum(1.0 if letter.lower() in usual else 0.7 if letter.lower() in rare else -1.0 for letter in latin)
-        for usual, rare in _LETTERS
+        sum(1.0 if letter.lower() in frequent else 0.7 if letter.lower() in rare else -1.0 for letter in latin)
+        for frequent, rare in _LETTERS
     )
     return (common + best) / len(beyond)
 
 
-def _of_any(match: re.Match[str]) -> float:
-    """What a character says by itself and with its neighbours; Latin letters are judged together."""
+def _score(match: re.Match[str]) -> float:
+    """The score of a character with its neighbours; Latin letters are scored per language in `_plausibility`."""
     character, text, at = match.group(), match.string, match.start()
-    before, behind = text[at - 1 : at], text[at + 1 : at + 2]
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if character in _PUNCTUATION:
-        return _of_punctuation(character, before, behind)
+        return _score_of_punctuation(character, before, after)
     if character.isalpha():
         strange_case = before.isalpha() and before.islower() and character.isupper()
         if character < "\u0370":
-            alone = not before.isalpha() and not behind.isalpha() and character.lower() not in _WORDS_OF_ONE_LETTER
+            alone = not before.isalpha() and not after.isalpha() and character.lower() not in _WORDS_OF_ONE_LETTER
             return -1.0 if strange_case or alone else 0.0
-        mixed = (before.isascii() and before.isalpha()) or (behind.isascii() and behind.isalpha())
-        alone = "Ѐ" <= character <= "ӿ" and not before.isalpha() and not behind.isalpha()
+        mixed = (before.isascii() and before.isalpha()) or (after.isascii() and after.isalpha())
+        alone = "Ѐ" <= character <= "ӿ" and not before.isalpha() and not after.isalpha()
         strange = mixed or strange_case or (alone and character.lower() not in _RUSSIAN_WORDS_OF_ONE_LETTER)
-        return _of_letter(character) - 1.0 * strange
+        return _score_of_letter(character) - 1.0 * strange
     if unicodedata.category(character)[0] == "M":
         return 0.5
     return 0.8 if character in _WIDE_PUNCTUATION or "！" <= character <= "～" else -1.0
 
 
-def _of_letter(character: str) -> float:
-    """A letter that is not Latin."""
+def _score_of_letter(character: str) -> float:
+    """The score of a letter that is not Latin."""
     lower = character.lower()
     for alphabet in (_CYRILLIC, _GREEK):
         if lower in alphabet:
@@ -227,11 +229,11 @@ def _of_letter(character: str) -> float:
         return 1.2 if character in _HAN else 0.3 if _is_common_han(character) else -0.5
     if "\u0900" <= character <= "\u097f":
         return 1.0
-    return 0.2 if "\u0590" <= character <= "\u0fff" else -0.8  # half-width katakana among them
+    return 0.2 if "\u0590" <= character <= "\u0fff" else -0.8  # lowest for other letters, such as half-width katakana
 
 
 def _is_common_han(character: str) -> bool:
-    """Whether a character is in the first level of a national standard, which has the usual ones."""
+    """Whether a Chinese character is in the first level of a national standard, which has the common ones."""
     for name, first, last in (("gb2312", 0xB0, 0xD7), ("big5", 0xA4, 0xC6), ("euc_jp", 0xB0, 0xCF)):
         try:
             if first <= character.encode(name)[0] <= last:
@@ -242,6 +244,7 @@ def _is_common_han(character: str) -> bool:
 
 
 def _is_in(character: str, encoding: str) -> bool:
+    """Whether an encoding has a character."""
     try:
         character.encode(encoding)
     except UnicodeEncodeError:
@@ -249,10 +252,10 @@ def _is_in(character: str, encoding: str) -> bool:
     return True
 
 
-def _of_punctuation(mark: str, before: str, behind: str) -> float:
-    """Whether a mark stands where it usually does: opening ones before words, closing ones behind them."""
-    begins, ends = not before or not before.isalnum(), not behind or not behind.isalnum()
-    if mark == "’" and before.isalpha() and behind.isalpha():
+def _score_of_punctuation(mark: str, before: str, after: str) -> float:
+    """The score of a mark: positive where it usually stands, opening marks before words and closing ones after them."""
+    begins, ends = not before or not before.isalnum(), not after or not after.isalnum()
+    if mark == "’" and before.isalpha() and after.isalpha():
         return 1.0
     if mark == "’":
         fits = before.isalpha() or (begins and not ends)

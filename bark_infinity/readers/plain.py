@@ -1,4 +1,4 @@
-"""Plain text as it was laid out for the eye: words that were divided at the ends of lines become whole again."""
+"""Joins words that were hyphenated at line ends in plain text."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _DIVIDED = re.compile(
         (?P<tail>[^\W_]+)(?P<rest>[^\s‐-]*(?:[-‐](?=\S)\S*)?)[ \t]*(?P<end>\n?)""",
     re.VERBOSE,
 )
-# "pre- and post-war", "Haupt- und Nebenstraßen": the hyphen stands for what follows later
+# Words before which a hyphen stays: "pre- and post-war", "Haupt- und Nebenstraßen".
 _CONJUNCTIONS = _words("and or nor to und oder bis sowie bzw et ou y e o u i oraz lub и или ve veya")
 _FRENCH = _words("il elle ils elles on nous vous moi toi là même mêmes être dire")  # peut-être, dit-elle
 _RUSSIAN = _words("нибудь либо таки за под")  # кто-нибудь, из-за
 _ENGLISH = _words("the of and to in is that it was he for on with as his they be at by this had not are but")
-_ENGLISH_SHARE = 0.1  # of the words of a text, that tells it is English: it is 0.25 usually
+_ENGLISH_SHARE = 0.1  # least share of these words in an English text; it is usually 0.25
 
 
 def join_hyphens(text: str) -> str:
-    """The text with the words whole that were divided at line ends; each stands in the line where it began.
+    """The text with words joined that were hyphenated at line ends; each is put into the line where it begins.
 
-    A real hyphen stays: between words that make no word together ("well-/known"), before a capital or a digit. Soft
-    hyphens are left out.
+    Real hyphens stay: those between two words that are no single word ("well-/known"), before a capital or a digit.
+    Soft hyphens are removed.
     """
     text = re.sub(rf"(?<!{SOFT_HYPHEN}){SOFT_HYPHEN}+[ \t]*\n[ \t]*(?=\w)", "", text).replace(SOFT_HYPHEN, "")
     if not _DIVIDED.search(text):
@@ -43,16 +43,18 @@ def join_hyphens(text: str) -> str:
 
 
 def _joined(match: re.Match[str], is_english: bool) -> str:
+    """The replacement of a word divided at a line end."""
     head, tail = match["head"], match["tail"]
     line_end = "\n" if match["end"] or match.end() < len(match.string) else ""
     rest = f"{tail}{match['rest']}{line_end}"
     if tail in _CONJUNCTIONS:
         return f"{match['before']}{head}- {rest}"
-    keeps = _has_real_hyphen(match["before"], head, tail, is_english) and match["hyphen"] != "¬"
-    return f"{match['before']}{head}{'-' if keeps else ''}{rest}"
+    keeps_hyphen = _has_real_hyphen(match["before"], head, tail, is_english) and match["hyphen"] != "¬"
+    return f"{match['before']}{head}{'-' if keeps_hyphen else ''}{rest}"
 
 
 def _has_real_hyphen(before: str, head: str, tail: str, is_english: bool) -> bool:
+    """Whether the hyphen between `head` and `tail` belongs to the word. `before`: earlier parts of the word."""
     capitals = head.isupper() and len(head) > 1 and tail.isupper()
     if not (head.isalpha() and tail.isalpha()) or not (tail[0].islower() or capitals or tail.lower() == tail):
         return True

@@ -1,4 +1,4 @@
-"""The spoken text of subtitles: SubRip, WebVTT and SubStation Alpha, as people and programs really write them."""
+"""Reads the spoken text of subtitle files (SubRip, WebVTT, SubStation Alpha), tolerating common deviations."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ SubtitleKind = Literal["srt", "vtt", "ass"]
 _SUFFIXES: dict[str, SubtitleKind] = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ass"}
 _COUNTER = re.compile(r"\d{1,9}")
 _TIME = r"\d+(?:\s*:\s*\d+){1,2}(?:\s*[,.:]\s*\d+)?"
-_TIME_LINE = re.compile(rf"(?P<start>{_TIME})\s*-+>\s*(?P<end>{_TIME})")  # behind it may stand where on the screen
+_TIME_LINE = re.compile(rf"(?P<start>{_TIME})\s*-+>\s*(?P<end>{_TIME})")  # may be followed by a position on the screen
 _LINE_BREAK = re.compile(r"<br\s*/?>|\\[Nn]", re.IGNORECASE)
-_RUBY = re.compile(r"<rt\b[^<>]*>.*?(?:</rt>|(?=</ruby>|$))", re.IGNORECASE | re.DOTALL)  # how a word is read
+_RUBY = re.compile(r"<rt\b[^<>]*>.*?(?:</rt>|(?=</ruby>|$))", re.IGNORECASE | re.DOTALL)  # annotations of pronunciation
 _FORMATTING = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}|\{/?[bisuBISU]\}")  # <i>, <00:01.0>, {\an8}, {b}
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|\w{1,32});")
-_NEW_SPEAKER = re.compile(r"^\s*(?:-\s*)?>>+")  # as broadcasters write it
+_NEW_SPEAKER = re.compile(r"^\s*(?:-\s*)?>>+")  # ">>", as broadcasters mark a change of speaker
 _IS_VTT = re.compile(r"\s*WEBVTT(?=[ \t\n]|$)")
 _IS_SRT = re.compile(rf"\s*(?:\d+[ \t]*\n+[ \t]*)?{_TIME_LINE.pattern}")
 _IS_ASS = re.compile(r"\s*(?:;.*\n|!.*\n)*\[Script Info\]", re.IGNORECASE)
-_MAX_GAP = 0.1  # seconds, between cues of which the second goes on showing what the first showed
-_ROLLING_SHARE = 0.3  # of the cues, that go on so in rolling captions
+_MAX_GAP = 0.1  # most seconds between a cue and the next one that shows its lines again
+_ROLLING_SHARE = 0.3  # least share of cues that show earlier lines again in a file of rolling captions
 
 
 class Cue(NamedTuple):
-    """What is shown at a time, in seconds, line by line."""
+    """Lines of text that are shown from `start` to `end`, in seconds."""
 
     start: float
     end: float
@@ -37,12 +37,12 @@ class Cue(NamedTuple):
 
 
 def subtitles_by_name(name: str) -> SubtitleKind | None:
-    """What kind of subtitles a file is by its name."""
+    """The kind of subtitles by the file's ending; None if it is not one of subtitles."""
     return next((kind for suffix, kind in _SUFFIXES.items() if name.lower().endswith(suffix)), None)
 
 
 def subtitles_by_content(text: str) -> SubtitleKind | None:
-    """What kind of subtitles a text is, if it is any."""
+    """The kind of subtitles by the start of the text; None if it is not subtitles."""
     if _IS_VTT.match(text):
         return "vtt"
     if _IS_ASS.match(text):
@@ -51,7 +51,7 @@ def subtitles_by_content(text: str) -> SubtitleKind | None:
 
 
 def subtitle_text(text: str) -> str:
-    """What the cues say, in order, one line a cue. Lines that rolling captions repeat are spoken once.
+    """The text of all cues in order, one line per cue. Lines that rolling captions repeat appear once.
 
     Raises TextError if there is no cue.
     """
@@ -63,7 +63,7 @@ def subtitle_text(text: str) -> str:
             "this is no subtitle file, having no line like 00:00:01,000 --> 00:00:04,000; rename it to .txt to have it "
             "spoken as it is"
         )
-    return "\n".join(filter(None, (" ".join(lines) for lines in _said_once(cues))))
+    return "\n".join(filter(None, (" ".join(lines) for lines in _without_repeats(cues))))
 
 
 # ---- formats ---------------------------------------------------------------------------------------------------------
@@ -85,10 +85,10 @@ def _read_srt(text_lines: Sequence[str]) -> list[Cue]:
 
 
 def _counter_place(cue: list[str], before: int | None) -> int | None:
-    """Where the next cue's counter stands in the lines between two time lines; `before` is the counter of this cue.
+    """The index of the next cue's counter in the lines between two time lines; None if there is none.
 
-    A last line such as "42" may as well be what is said: then it does not go on counting, and no blank line or no other
-    text is before it.
+    `before`: the counter of this cue. A last line such as "42" may also be spoken text: then it is not the next number,
+    and there is no blank line or no other text before it.
     """
     filled = [i for i, line in enumerate(cue) if line]
     number = _number(cue[filled[-1]]) if filled else None
@@ -103,16 +103,17 @@ def _counter_place(cue: list[str], before: int | None) -> int | None:
 
 
 def _number(line: str) -> int | None:
+    """The number in a line that has nothing else."""
     return int(line) if _COUNTER.fullmatch(line) else None
 
 
 def _read_vtt(lines: Sequence[str]) -> list[Cue]:
-    """Blocks between empty lines; one without a time line is the header, a note or a style."""
+    """The cues of WebVTT: blocks between empty lines. A block without a time line is a header, a note or a style."""
     cues: list[Cue] = []
     block: list[str] = []
     for k, line in enumerate([*lines, ""]):
-        begins_cue = any(_TIME_LINE.match(behind.strip()) for behind in lines[k + 1 : k + 3])
-        if line and (line.strip() or not begins_cue):  # a line of spaces may stand in a cue
+        begins_cue = any(_TIME_LINE.match(following.strip()) for following in lines[k + 1 : k + 3])
+        if line and (line.strip() or not begins_cue):  # a line of spaces does not end a cue
             block.append(line.strip())
             continue
         for place, part in enumerate(block[:2]):
@@ -124,7 +125,7 @@ def _read_vtt(lines: Sequence[str]) -> list[Cue]:
 
 
 def _read_ass(lines: Sequence[str]) -> list[Cue]:
-    """The dialogue, in the order in which it is shown."""
+    """The dialogue of SubStation Alpha, sorted by time."""
     cues: list[Cue] = []
     columns = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
     for line in lines:
@@ -134,7 +135,7 @@ def _read_ass(lines: Sequence[str]) -> list[Cue]:
         elif kind.lower() == "dialogue":
             values = dict(zip(columns, rest.split(",", len(columns) - 1), strict=False))
             text = values.get("text", "")
-            if not re.search(r"\{[^{}]*\\p[1-9]", text):  # a drawing
+            if not re.search(r"\{[^{}]*\\p[1-9]", text):  # not a drawing
                 parts = re.split(r"\\[Nn]", re.sub(r"\{[^{}]*\}", "", text).replace("\\h", " "))
                 start, end = (_seconds(values.get(name, "")) for name in ("start", "end"))
                 cues.append(Cue(start, end, tuple(filter(None, (" ".join(part.split()) for part in parts)))))
@@ -143,12 +144,12 @@ def _read_ass(lines: Sequence[str]) -> list[Cue]:
 
 def _cue(times: re.Match[str], lines: Sequence[str]) -> Cue:
     shown = _RUBY.sub("", "\n".join(lines))
-    said = (_spoken(line) for line in _LINE_BREAK.sub("\n", shown).split("\n"))
-    return Cue(_seconds(times["start"]), _seconds(times["end"]), tuple(filter(None, said)))
+    spoken = (_spoken(line) for line in _LINE_BREAK.sub("\n", shown).split("\n"))
+    return Cue(_seconds(times["start"]), _seconds(times["end"]), tuple(filter(None, spoken)))
 
 
 def _seconds(time: str) -> float:
-    """The seconds of a time such as 00:01:02,500."""
+    """A time such as 00:01:02,500 in seconds."""
     *whole, fraction = re.split(r"[,.]", "".join(time.split())) if re.search(r"[,.]", time) else (time, "0")
     total = 0.0
     for part in re.findall(r"\d{1,9}", whole[0]):
@@ -157,6 +158,7 @@ def _seconds(time: str) -> float:
 
 
 def _spoken(line: str) -> str:
+    """A line without formatting and marks of speakers."""
     line = _FORMATTING.sub("", line)
     line = _ENTITY.sub(lambda entity: html.unescape(entity.group()), line)
     return " ".join(_NEW_SPEAKER.sub("", line).split())
@@ -165,11 +167,11 @@ def _spoken(line: str) -> str:
 # ---- rolling captions ------------------------------------------------------------------------------------------------
 
 
-def _said_once(cues: Sequence[Cue]) -> Iterator[Sequence[str]]:
-    """What each cue says that the one before did not show.
+def _without_repeats(cues: Sequence[Cue]) -> Iterator[Sequence[str]]:
+    """Yield the lines of each cue without those that it repeats from the cue before.
 
-    A cue that begins while the one before is shown, with the same lines, shows them on. So does one that follows at
-    once, if many in the file do: somebody who says "No!" twice is heard twice.
+    Lines are repeated if the cue begins while the one before is still shown. In rolling captions, where many cues repeat
+    lines, they are repeated also if it follows at once; elsewhere "No!" twice is spoken twice.
     """
     cues = [cue for cue in cues if cue.lines]
     shown_again = [0, *(_words_shown_again(*pair) for pair in pairwise(cues))]
@@ -180,7 +182,7 @@ def _said_once(cues: Sequence[Cue]) -> Iterator[Sequence[str]]:
 
 
 def _words_shown_again(before: Cue, cue: Cue) -> int:
-    """How many words a cue begins with that are whole last lines of the cue before, or all of it."""
+    """The number of words at the start of a cue that are the last lines, or all lines, of the cue before."""
     if not -_MAX_GAP <= cue.start - before.end <= _MAX_GAP and not before.start <= cue.start < before.end:
         return 0
     words = _words(cue.lines)

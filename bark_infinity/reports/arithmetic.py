@@ -1,4 +1,4 @@
-"""How NumPy and libsndfile were built, and a short measurement of what decides Bark's speed: products and memory."""
+"""Reports how NumPy and libsndfile were built, and measures matrix products and memory, on which Bark's speed depends."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .tables import UNKNOWN, facts_table, known, never_fails, table
 if TYPE_CHECKING:
     import torch
 
-_SIDE = 1024  # of the square matrices multiplied on the CPU: as wide as Bark's large model
-_GPU_SIDE = 4096  # large enough that multiplying takes a GPU longer than launching
+_SIDE = 1024  # size of the square matrices multiplied on the CPU: the width of Bark's large model
+_GPU_SIDE = 4096  # large enough that a GPU takes longer to multiply than to launch the kernel
 _FFT_NUMBERS = 2**21
 _COPIED_BYTES = 128 * 2**20  # more than the caches of a processor hold
-_BUDGET_S = 0.4  # for repeating one measurement
-_WORTHWHILE = 1.2  # times as fast
+_BUDGET_S = 0.4  # time for the repetitions of one measurement
+_WORTHWHILE = 1.2  # least speedup for which bfloat16 is recommended
 
 
 @never_fails
 def numpy_report() -> RenderableType:
-    """Versions, the library behind NumPy's products, and the instruction sets that NumPy uses."""
+    """Versions, the BLAS and LAPACK of NumPy, and the instruction sets that NumPy uses."""
     import numpy as np
 
     config: Any = np.show_config(mode="dicts")  # NumPy's own type lacks half of the keys
@@ -72,7 +72,7 @@ def _libsndfile_version() -> str:
 
 @never_fails
 def numpy_benchmark() -> RenderableType:
-    """A few seconds of products, copies and a transform, and what they mean for Bark."""
+    """Measures matrix products, memory and an FFT for a few seconds, and says what that means for Bark."""
     speeds = torch_speeds()
     torch_rows = (
         (f"torch on {device}, {dtype} product", _square(device), UNKNOWN if speed is None else _shown(speed))
@@ -105,7 +105,7 @@ def _numpy_rows() -> Iterator[tuple[str, str, str]]:
 
 
 def torch_speeds() -> Mapping[tuple[str, str], float | None]:
-    """GFLOP/s of torch's product by (device, type), on the CPU and where `--device auto` computes; None: it fails."""
+    """GFLOP/s of torch's matrix product by (device, dtype), on the CPU and the device of `--device auto`; None: it fails."""
     import torch
 
     from ..model.devices import choose_device
@@ -124,12 +124,12 @@ def torch_speeds() -> Mapping[tuple[str, str], float | None]:
 
 
 def _multiply(matrix: torch.Tensor) -> float:
-    """One element of the product with itself: reading it waits for the device."""
+    """One element of the matrix's product with itself; reading it waits for the device."""
     return (matrix @ matrix)[0, 0].item()
 
 
 def advice(speeds: Mapping[tuple[str, str], float | None]) -> str:
-    """What to make of torch's speeds: one sentence about the device that Bark uses, the last one measured."""
+    """A sentence about the best --dtype on the device that Bark uses, the last one in `speeds`."""
     device, _ = list(speeds)[-1]
     plain, half = speeds[device, "float32"], speeds[device, "bfloat16"]
     if not plain or not half:
@@ -155,7 +155,7 @@ def _shown(speed: float) -> str:
 
 
 def least_seconds(work: Callable[[], object]) -> float:
-    """The time of the fastest of some repetitions: others are disturbed, and the first one also prepares."""
+    """The seconds of the fastest of several repetitions; others are disturbed, and the first one is a warm-up."""
     least, end = float("inf"), time.perf_counter() + _BUDGET_S
     while True:
         start = time.perf_counter()
@@ -167,5 +167,5 @@ def least_seconds(work: Callable[[], object]) -> float:
 
 
 def gigaflops(side: int, seconds: float) -> float:
-    """Of a product of square matrices: each number of the result takes `side` multiplications and additions."""
+    """GFLOP/s of a product of square matrices: each element takes `side` multiplications and additions."""
     return 2 * side**3 / seconds / 1e9

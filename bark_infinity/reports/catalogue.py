@@ -1,7 +1,7 @@
-"""What this machine has: devices, CUDA, the hub's cache, NumPy, and how fast it multiplies.
+"""All reports about this machine: devices, CUDA, the hub's cache, NumPy and a benchmark.
 
-Each report is built as something that rich renders, so that a terminal, a web page or a test can show it. None raises:
-what cannot be found out is unknown. torch and other slow libraries are imported when a report is built.
+Each report is a function that returns a rich renderable and does not raise: what cannot be found out is shown as
+unknown. torch and other slow libraries are imported when a report is built.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Versions, settings and memory of CUDA, and where it cannot be used, what to do."""
+"""The report about CUDA: versions, settings and memory, and what to do if it cannot be used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tables import UNKNOWN, facts_table, known, never_fails, size, table
 
 @never_fails
 def cuda_report() -> RenderableType:
-    """Versions, settings and memory of CUDA, and where it cannot be used, what to do."""
+    """Versions, settings and memory of CUDA, and what to do if it cannot be used."""
     import torch
 
     smi = known(lambda: output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"))
@@ -26,7 +26,7 @@ def cuda_report() -> RenderableType:
         "torch": lambda: torch.__version__,
         "built for": lambda: ", ".join(f"{k} {v}" for k, v in built.items() if v) or "the CPU alone",
         "cuDNN": lambda: _cudnn(torch.backends.cudnn.version()),
-        "NVIDIA driver": lambda: driver[0] if driver else f"{UNKNOWN}: {_silence()}",
+        "NVIDIA driver": lambda: driver[0] if driver else f"{UNKNOWN}: {_why_no_driver()}",
         "can be used": torch.cuda.is_available,
         "GPUs": lambda: device_count(torch.cuda),
         "CUDA_VISIBLE_DEVICES": lambda: os.environ.get("CUDA_VISIBLE_DEVICES", "not set"),
@@ -43,7 +43,7 @@ def cuda_report() -> RenderableType:
 
 
 def _cuda_device(i: int) -> tuple[str, ...]:
-    """A row: number, name, multiprocessors, memory in all, held by tensors, held by torch."""
+    """A row of the table: index, name, multiprocessors, total memory, memory held by tensors, memory held by torch."""
     import torch
 
     return (
@@ -56,13 +56,13 @@ def _cuda_device(i: int) -> tuple[str, ...]:
     )
 
 
-def _silence() -> str:
-    """Why nvidia-smi gives no version."""
+def _why_no_driver() -> str:
+    """Why nvidia-smi gives no driver version."""
     return "nvidia-smi does not answer" if shutil.which("nvidia-smi") else "no nvidia-smi on the PATH"
 
 
 def _cudnn(version: int | None) -> str:
-    """91002 -> 9.10.2; before cuDNN 9, 8902 -> 8.9.2."""
+    """The version of cuDNN from its number: 91002 -> 9.10.2; before cuDNN 9, 8902 -> 8.9.2."""
     if version is None:
         return "not in this torch"
     major, rest = divmod(version, 10_000 if version >= 90_000 else 1_000)
@@ -70,7 +70,7 @@ def _cudnn(version: int | None) -> str:
 
 
 def cuda_mend(driver: bool, smi: str) -> str:
-    """What is missing where torch cannot use CUDA, and what to do; `smi` is the output of nvidia-smi."""
+    """A sentence about why torch cannot use CUDA and what to do. `smi`: the output of nvidia-smi."""
     import torch
 
     if sys.platform == "darwin":

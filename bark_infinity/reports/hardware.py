@@ -1,4 +1,4 @@
-"""The devices that torch can use, the processor and its memory, and what `--device auto --dtype auto` chooses."""
+"""The report about devices: those that torch can use, the processor, and what `--device auto --dtype auto` chooses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .tables import UNKNOWN, facts_table, known, never_fails, size, table
 if TYPE_CHECKING:
     from ..model.choices import Choices
 
-_PATIENCE_S = 5  # for other programs; nvidia-smi hangs where the driver is broken
-_INSTRUCTION_SETS = {  # names of torch and Linux without their `_`: ours
+_TIMEOUT_S = 5  # for other programs; nvidia-smi hangs if the driver is broken
+_INSTRUCTION_SETS = {  # name in torch and Linux, without `_`: name shown
     "avx2": "AVX2",
     "avx512f": "AVX-512",
     "avx512bf16": "AVX-512 bf16",
@@ -36,7 +36,7 @@ _BFLOAT16_SETS = ("avx512bf16", "amxbf16", "bf16")
 
 @never_fails
 def gpu_report() -> RenderableType:
-    """All devices of torch, the processor, and what `--device auto --dtype auto` means here."""
+    """All devices of torch, the processor, and what `--device auto --dtype auto` chooses here."""
     import torch
 
     from ..model.devices import cpu_capabilities
@@ -101,6 +101,7 @@ def device_count(api: ModuleType) -> int:
 
 
 def _multiplies_bfloat16(device: str) -> bool:
+    """Whether a small matrix product in bfloat16 is right."""
     import torch
 
     ones = torch.ones(2, 2, dtype=torch.bfloat16, device=device)
@@ -120,7 +121,7 @@ def _gpu(kind: str, i: int) -> _Device:
         return "{}.{}".format(*api.get_device_capability(i)) if kind == "cuda" else "XPU"
 
     def bfloat16() -> str:
-        if kind == "cuda":  # from Ampere on; older ones only pretend to
+        if kind == "cuda":  # native from Ampere on; older GPUs emulate it
             return "yes" if hip or api.get_device_capability(i)[0] >= 8 else "emulated"
         return known(lambda: _multiplies_bfloat16(f"{kind}:{i}"))
 
@@ -135,7 +136,7 @@ def _gpu(kind: str, i: int) -> _Device:
 
 
 def _automatic() -> str:
-    """What `auto` chooses here, and why."""
+    """A sentence about what `auto` chooses here, and why."""
     import torch
 
     from ..model.choices import Choices, choose_dtype
@@ -170,11 +171,11 @@ def _cpu_name(cpu: Mapping[str, object]) -> str:
 
 
 def memory() -> tuple[int, int]:
-    """Bytes of memory, and those that are free. Raises whatever the system does where it does not tell."""
+    """Total and free memory in bytes. Raises OSError and others if the system does not tell."""
     if sys.platform == "win32":
         import ctypes
 
-        status = (ctypes.c_uint64 * 8)(64)  # MEMORYSTATUSEX: its length and load, total, available, ...
+        status = (ctypes.c_uint64 * 8)(64)  # MEMORYSTATUSEX: length and load, total, available, ...
         if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
             raise ctypes.WinError()
         return status[1], status[2]
@@ -188,8 +189,8 @@ def memory() -> tuple[int, int]:
 
 
 def output_of(*command: str) -> str:
-    """What a program prints. Raises OSError or subprocess.TimeoutExpired."""
+    """The standard output of a program. Raises OSError or subprocess.TimeoutExpired."""
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S, encoding="utf-8", errors="replace"
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, encoding="utf-8", errors="replace"
     )
     return done.stdout

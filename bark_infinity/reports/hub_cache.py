@@ -1,4 +1,4 @@
-"""What the hub's cache holds, and whether Bark's models are whole, there or in the cache of Suno's package."""
+"""The report about the hub's cache: its content, and whether Bark's models are complete there or in Suno's cache."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def hub_cache_report(folder: Path | None = None) -> RenderableType:
 
 @never_fails
 def hub_cache(folder: Path | None) -> RenderableType:
-    """All repositories, the largest first; what is damaged or unfinished."""
+    """All repositories in the cache, the largest first, with warnings about damaged and unfinished ones."""
     from huggingface_hub import scan_cache_dir
 
     folder = folder or _hub_folder()
@@ -70,7 +70,7 @@ def _hub_folder() -> Path:
 
 @never_fails
 def bark_models(folder: Path | None) -> RenderableType:
-    """Where each published model is, and whether all of it."""
+    """The places of each published model, and whether it is complete there."""
     shown = table("Bark's models on this machine", ("model", "place", "state"), _models(folder or _hub_folder()))
     return Group(shown, Text("A model that is complete in neither place is downloaded when it is first used."))
 
@@ -98,12 +98,12 @@ def _state_in_hub(repo: str, folder: Path) -> str:
     lacks = [" or ".join(names) for names in needed if not any(hub.cached(repo, name) for name in names)]
     if not lacks:
         return _COMPLETE
-    begun = sum(path.stat().st_size for path in (place / "blobs").glob("*.incomplete"))
-    return f"incomplete: no {', no '.join(lacks)}" + (f"; {size(begun)} of it have come" if begun else "")
+    received = sum(path.stat().st_size for path in (place / "blobs").glob("*.incomplete"))
+    return f"incomplete: no {', no '.join(lacks)}" + (f"; {size(received)} of it have come" if received else "")
 
 
 def _state_of_original(original: Path, model: str, folder: Path) -> str:
-    """Suno's layout has the stages alone; the tokenizer and the codec come from the hub."""
+    """The state of a model in Suno's layout, which has only the stages; tokenizer and codec come from the hub."""
     from ..checkpoints.hub import Hub
     from ..checkpoints.places import stage_file
     from ..checkpoints.reading import STAGES

@@ -1,4 +1,4 @@
-"""What reports are made of: probes that never raise, sizes in words, tables whose cells wrap."""
+"""Building blocks of reports: probes that never raise, readable sizes, tables with wrapped cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _P = ParamSpec("_P")
 
 
 def known(probe: Callable[[], object]) -> str:
-    """What `probe` finds, in words; unknown if it fails or finds nothing."""
+    """The result of `probe` as text; "unknown" if it raises or finds nothing."""
     try:
         found = probe()
     except Exception:  # drivers and libraries raise whatever they like
@@ -26,7 +26,7 @@ def known(probe: Callable[[], object]) -> str:
 
 
 def never_fails(build: Callable[_P, RenderableType]) -> Callable[_P, RenderableType]:
-    """Instead of raising, a report says what is broken: that may be why somebody asks for it."""
+    """Decorator of reports: instead of raising, the report shows the error, which may be what the user is looking for."""
 
     @wraps(build)
     def report(*args: _P.args, **kwargs: _P.kwargs) -> RenderableType:
@@ -39,7 +39,7 @@ def never_fails(build: Callable[_P, RenderableType]) -> Callable[_P, RenderableT
 
 
 def size(n_bytes: float) -> str:
-    """12 bytes, 1.5 MiB, 4.2 GiB."""
+    """A number of bytes as text: 12 bytes, 1.5 MiB, 4.2 GiB."""
     if n_bytes < 1024:
         return f"{n_bytes:.0f} bytes"
     for unit in ("KiB", "MiB"):
@@ -50,22 +50,24 @@ def size(n_bytes: float) -> str:
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], numbers: Iterable[str] = ()) -> Table:
-    """A table of plain text; the columns `numbers` stand to the right and on one line, the others wrap."""
-    made = Table(title=Text(title), title_justify="left")
+    """A table of plain text. `numbers`: columns that are aligned to the right and not wrapped."""
+    result = Table(title=Text(title), title_justify="left")
     for name in columns:
-        made.add_column(name, overflow="fold", justify="right" if name in numbers else "left", no_wrap=name in numbers)
+        result.add_column(
+            name, overflow="fold", justify="right" if name in numbers else "left", no_wrap=name in numbers
+        )
     for row in rows:
-        made.add_row(*map(Text, row))
-    return made
+        result.add_row(*map(Text, row))
+    return result
 
 
 def facts_table(title: str, facts: Mapping[str, Callable[[], object]]) -> Table:
-    """Two columns: what, and what its probe finds."""
-    made = table(title, ("what", "here"), ((name, known(probe)) for name, probe in facts.items()))
-    made.show_header = False
-    return made
+    """A table of two columns: each fact's name and the result of its probe."""
+    result = table(title, ("what", "here"), ((name, known(probe)) for name, probe in facts.items()))
+    result.show_header = False
+    return result
 
 
 def count(n: int, what: str) -> str:
-    """1 clip, 2 clips."""
+    """A number with its noun: 1 clip, 2 clips."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
