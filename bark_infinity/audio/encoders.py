@@ -137,14 +137,11 @@ class FfmpegEncoder:
 
     def write(self, block: np.ndarray) -> None:
         """Samples (n,)."""
-        process = (
-            self._process or self._start()
-        )  # not in the constructor: from now on the caller discards it, whatever happens
+        # Started here and not in the constructor, because from now on the caller discards it whatever happens.
+        process = self._process or self._start()
         try:
             _input(process).write(block.astype("<f4").tobytes())
-        except (
-            OSError
-        ):  # ffmpeg has ended: with an error, to be reported now and not hours later, or as its arguments say
+        except OSError:  # ffmpeg has ended: because of its arguments, or with an error, which is reported at once
             self._wait(process)
 
     def close(self) -> None:

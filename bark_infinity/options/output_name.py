@@ -28,7 +28,7 @@ class OutputName:
         folder, name = os.path.split(filename)
         if not name and folder or name in (".", ".."):
             raise UsageError(
-                f"--output_filename {filename} names a folder; put the name of a file behind it, or use --output_dir"
+                f"--output_filename {filename} names a folder; put the name of a file after it, or use --output_dir"
             )
         stem, dot, ending = name.rpartition(".")
         ending = ending.lower() if dot else ""

@@ -447,10 +447,20 @@ class Options:
         unset="",
     )
     prompt_text_prefix: str | None = flag(
-        None, LONG_CLIPS, "Text put before every segment's own.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
+        None,
+        LONG_CLIPS,
+        "Text to put before the text of every segment.",
+        metavar="TEXT",
+        shapes=Shapes.SEGMENTS,
+        unset="",
     )
     prompt_text_suffix: str | None = flag(
-        None, LONG_CLIPS, "Text put behind every segment's own.", metavar="TEXT", shapes=Shapes.SEGMENTS, unset=""
+        None,
+        LONG_CLIPS,
+        "Text to put after the text of every segment.",
+        metavar="TEXT",
+        shapes=Shapes.SEGMENTS,
+        unset="",
     )
     separate_prompts: bool = flag(False, LONG_CLIPS, "No history between the segments of a clip.")
     stable_mode_interval: int = flag(
@@ -543,7 +553,7 @@ class Options:
     add_silence_between_paragraphs: float = flag(
         0.6,
         LONG_CLIPS,
-        "Seconds of silence behind headings and paragraphs, if longer than that between segments.",
+        "Seconds of silence after headings and paragraphs, if longer than that between segments.",
         low=0.0,
         high=3600.0,
         metavar="SECONDS",

@@ -69,7 +69,7 @@ class Manifest:
     prompt: int
     take: int
     segments: tuple[tuple[str, Seeds], ...]
-    pauses: tuple[PauseKind, ...]  # behind each segment
+    pauses: tuple[PauseKind, ...]  # after each segment
     settings: Mapping[str, object]
     own_settings: tuple[Mapping[str, object] | None, ...]  # of each segment; None: the clip's
     content: Mapping[str, Any]  # parsed JSON from an untrusted file; only what the other fields hold is checked
@@ -104,7 +104,7 @@ def read_manifest(name: str) -> Manifest:
         raise error if name in str(error) else UsageError(f"--from_manifest {name}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"--from_manifest {name} is no manifest of a clip ({str(error)[:200]}); give the .json that stands beside its audio"
+            f"--from_manifest {name} is not the manifest of a clip ({str(error)[:200]}); give the .json beside its audio"
         ) from None
 
 
@@ -117,9 +117,7 @@ def read_content(name: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--from_manifest {name} is not JSON ({str(error)[:100]}); give a clip's .json") from None
     if not isinstance(content, dict):
-        raise UsageError(
-            f"--from_manifest {name} is no manifest of a clip; give the .json that stands beside its audio"
-        )
+        raise UsageError(f"--from_manifest {name} is not the manifest of a clip; give the .json beside its audio")
     return content
 
 

@@ -143,7 +143,7 @@ class ClipState:
         return outcome
 
     def finish(self, index: int, outcome: Outcome) -> None:
-        """Record the outcome of a prepared segment, and make the segments READY that waited for it alone."""
+        """Record the outcome of a prepared segment, and make the segments READY whose history is known now."""
         state, silent = self._states[index], outcome.generation.silent
         state.history_sizes = HistorySizes.of(self.prepare(index).history)
         state.segment, state.outcome = None, outcome

@@ -360,9 +360,9 @@ def test_invalid_manifest_is_refused_in_one_line(perform, change):
     ("content", "message"),
     [
         (b"", "not JSON"),
-        (b"[1]", "no manifest"),
-        (b"{}", "no manifest"),
-        (b'{"format": 1}', "no manifest"),
+        (b"[1]", "not the manifest"),
+        (b"{}", "not the manifest"),
+        (b'{"format": 1}', "not the manifest"),
         (b"[" * 100_000, "not JSON"),
         (b'{"format": 1, "text": "\xff"}', "not JSON"),
         (b'{"format": NaN}', "format nan"),
