@@ -289,7 +289,7 @@ def test_hidden_gpus_are_reported(monkeypatch):
 
 
 def test_program_that_hangs_or_is_absent_gives_unknown(monkeypatch):
-    monkeypatch.setattr(hardware, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(hardware, "_TIMEOUT_S", 0.2)
     assert known(lambda: hardware.output_of(sys.executable, "-c", "import time; time.sleep(60)")) == UNKNOWN
     assert known(lambda: hardware.output_of("no-such-program-of-ours")) == UNKNOWN
 
