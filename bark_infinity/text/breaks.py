@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from ..constants import SPEAKER_NAMES
-from .lists import item_lines
+from .lists import inline_items, item_lines
 from .sentences import SPACELESS, begins_sentences_small, sentence_ends
 from .units import BLANK_LINE
 
@@ -103,6 +103,7 @@ _NEVER_CUT = re.compile(
 
 # "[MAN] " and "OLD MAN: ", which stay with the word that follows.
 _STOPS = re.compile(r"[.!?…।。！？]\W?\Z")
+_STOPS_AND_COLONS = re.compile(r"[.!?…।。！？:：]\W?\Z")
 _CAPITALS = "A-ZÀ-ÖØ-ÞĄĆĘĞİŁŃŚŞŹŻА-ЯЁ"
 _SPEAKER_TAG = (
     rf"(?<!\S)(?:\[(?:[{_CAPITALS}]+ ){{0,2}}(?:{SPEAKER_NAMES})(?: \d+)?\]"
@@ -118,25 +119,32 @@ class CollapsedText(NamedTuple):
     text: str
     verse_ends: list[int]
     item_ends: list[int]  # where an item of a list comes next
+    list_ends: list[int]  # of paragraphs that end with an item
 
 
 def collapse(text: str) -> CollapsedText:
     """The text with each paragraph in one line. The original line ends are kept only for verse and list items."""
-    paragraphs: list[str] = []
-    verse_ends: list[int] = []
-    item_ends: list[int] = []
-    start = 0
+    paragraphs = []
     for paragraph in BLANK_LINE.split(text):
         lines = [" ".join(line.split()) for line in paragraph.splitlines() if line.strip()]
+        if lines:
+            paragraphs.append(lines)
+    item_paragraphs = set(item_lines([lines[0] for lines in paragraphs]))
+    verse_ends: list[int] = []
+    item_ends: list[int] = []
+    list_ends: list[int] = []
+    start = 0
+    for k, lines in enumerate(paragraphs):
         ends = list(accumulate((len(line) + 1 for line in lines), initial=start - 1))  # before each line
-        if items := item_lines(lines):
-            item_ends += [ends[k] for k in items if k > 0]
+        items = item_lines(lines)
+        if items:
+            item_ends += [ends[i] for i in items if i > 0]
         elif _is_verse(lines):
             verse_ends += ends[1:-1]
-        if lines:
-            paragraphs.append(" ".join(lines))
-            start += len(paragraphs[-1]) + 1
-    return CollapsedText("\n".join(paragraphs), verse_ends, item_ends)
+        if k in item_paragraphs or items or inline_items(" ".join(lines)):
+            list_ends.append(ends[-1])
+        start = ends[-1] + 1
+    return CollapsedText("\n".join(map(" ".join, paragraphs)), verse_ends, item_ends, list_ends)
 
 
 def _is_verse(lines: list[str]) -> bool:
@@ -183,6 +191,8 @@ def find_breaks(prose: CollapsedText, lengths: list[int], goal: int, limit: int)
             if lengths[end] - lengths[start] > goal:  # a shorter paragraph is not cut at sentences
                 places = sentence_ends(paragraph.group(), small_letters)
                 breaks.update((start + place, Break.SENTENCE) for place in places)
+            items = (start + place - 1 for place in inline_items(paragraph.group()))
+            breaks.update((place, _grade_before_item(text, place)) for place in items)
     for place, grade in [*((place, Break.CLAUSE) for place in prose.verse_ends), *_turns(text)]:
         if place in breaks:
             breaks[place] = max(breaks[place], grade)
@@ -190,8 +200,17 @@ def find_breaks(prose: CollapsedText, lengths: list[int], goal: int, limit: int)
         for place in range(start + 1, end):
             breaks.pop(place, None)
     for place in prose.item_ends:
-        breaks[place] = Break.SENTENCE if _STOPS.search(text, max(0, place - 3), place) else Break.ITEM
+        breaks[place] = _grade_before_item(text, place)
     return _between_spoken(text, breaks)
+
+
+def _grade_before_item(text: str, place: int) -> Break:
+    return Break.SENTENCE if _STOPS.search(text, max(0, place - 3), place) else Break.ITEM
+
+
+def ends_without_stop(text: str, place: int) -> bool:
+    """Whether what ends here would run on into what follows: no stop ends it, nor the colon of an introduction."""
+    return not _STOPS_AND_COLONS.search(text, max(0, place - 3), place)
 
 
 def changes_of_speaker(text: str) -> list[int]:

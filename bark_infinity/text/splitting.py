@@ -25,6 +25,7 @@ from .breaks import (
     TextSegment,
     changes_of_speaker,
     collapse,
+    ends_without_stop,
     find_breaks,
     weights_of,
 )
@@ -57,9 +58,10 @@ def split_text(
     numbers and URLs are not cut; one that is longer than `max_length` by itself makes a longer segment, but never one
     of more than `max_ids` token ids as `count_ids` counts them (estimated where it is not given). Nothing but white
     space and lines of ornaments is lost. A heading is a segment of its own. A paragraph of one or two words shares a
-    segment with a neighbour, because Bark babbles on so few, but never with another speaker's words. A Chinese,
-    Japanese or Korean character counts as `SYLLABLE_LENGTH` and a digit as `DIGIT_LENGTH`, for the time they take to
-    speak. `jitter` shifts both lengths by one random number of at most so many characters, the same for the same `seed`.
+    segment with a neighbour, because Bark babbles on so few, but never with another speaker's words. An item
+    of a list is a segment of its own unless a stop ends it. A Chinese, Japanese or Korean character counts as
+    `SYLLABLE_LENGTH` and a digit as `DIGIT_LENGTH`, for the time they take to speak. `jitter` shifts both lengths by one
+    random number of at most so many characters, the same for the same `seed`.
     Raises ValueError on lengths that make no sense. Text without a letter or digit is one segment.
     """
     segments = split_with_breaks(
@@ -161,6 +163,7 @@ class _MarkedText:
         self.breaks = find_breaks(prose, self.lengths, goal, limit)
         self.places = list(self.breaks)
         self.turns = changes_of_speaker(prose.text)
+        self.list_ends = frozenset(prose.list_ends)
 
     def segments(self) -> list[Piece]:
         """The pieces, joined to segments about as long as the goal."""
@@ -219,11 +222,13 @@ class _MarkedText:
                 segments[-2:] = [_joined(before, short)]
 
     def stays_apart(self, segment: Piece, piece: Piece) -> bool:
-        """Whether the two are never joined, however short: the speaker changes between them."""
+        """Whether the two are never joined, however short: the speaker changes between them, or a list item ends."""
         k = bisect_left(self.turns, segment.end)
-        if k == len(self.turns) or self.turns[k] >= piece.end:
-            return False
-        return not SPOKEN.search(self.text, piece.start, self.turns[k])
+        turn = self.turns[k] if k < len(self.turns) else piece.end
+        if turn < piece.end and not SPOKEN.search(self.text, piece.start, turn):
+            return True
+        at_item = segment.grade is Break.ITEM or segment.end in self.list_ends
+        return at_item and ends_without_stop(self.text, segment.end)
 
     def is_short(self, piece: Piece) -> bool:
         """Whether a piece has at most `SHORT_WORDS` words."""
@@ -251,7 +256,7 @@ def _within_ids(segment: str, count_ids: Callable[[str], int], max_ids: int) -> 
     if len(segment) < 2 or ids <= max_ids:
         return [segment]
     middle = len(segment) // 2
-    breaks = _MarkedText(CollapsedText(segment, [], []), 0, middle).breaks
+    breaks = _MarkedText(CollapsedText(segment, [], [], []), 0, middle).breaks
     central = [place for place in breaks if abs(place - middle) <= middle / 2]
     best = max(central or breaks, key=lambda place: (breaks[place], -abs(place - middle)), default=None)
     places = [best] if best is not None else _places_in_word(segment, ceil(ids / max_ids))

@@ -236,6 +236,41 @@ def test_list_items_without_full_stops_are_separate_segments() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "a) apples|\nb) pears|\nc) plums",
+        "• apples|\n• pears|\n• plums",
+        "- apples;|\n- pears;|\n- plums.",
+        "1 Open the box|\n2 Close the box|\n3 Test the lamp",
+        "1 醤油|\n2 味噌",
+        "i) eggs|\nii) milk|\niii) tea|\niv) oil|\nv) salt",
+        "I. Eggs|\nII. Milk",
+        "1. Fruit|\na) apples|\nb) pears|\n2. Bread|\n3. Salt",
+        "1) Boil|\n\n2) Stir|\n\n3) Wait|\n\n4) Eat|\n\n5) Rest|\n\n6) Wash",
+        "• apples|\n• pears|\n\nYes.",
+        "You need: • apples| • pears| • plums|\n\nYes.",
+        "1) Wash the rice| 2) Boil it",
+        "⁃9. The first item| ⁃10. The second item",
+        "Buy:\n- apples|\n- pears",  # the colon is pause enough behind one word
+    ],
+)
+def test_list_items_are_separate_segments_also_when_short(marked: str) -> None:
+    assert split_text(marked.replace("|", "")) == [" ".join(part.split()) for part in marked.split("|")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It was on page\n1 and then on\n2 more pages.",
+        "1 Open the box\n3 Test the lamp",
+        "There are\n2 boxes and\n3 lamps.",
+    ],
+)
+def test_lines_that_begin_with_other_numbers_are_not_items(text: str) -> None:
+    assert split_text(text) == [" ".join(text.split())]
+
+
 def test_sound_tags_stay_with_the_sentence_before_and_speaker_tags_with_the_one_after() -> None:
     for tag in ("[laughs]", "[LAUGHS]", "(sighs)", "*coughs*", "[clears throat]"):
         assert split_text(f"That was all of it. {tag} Then he went.", goal_length=10, max_length=40) == [
@@ -394,7 +429,7 @@ def test_no_segment_exceeds_the_token_limit(text: str, max_ids: int) -> None:
     assert spoken("".join(parts)) == spoken("a" + text)
 
 
-@pytest.mark.parametrize("unit", ["x", "a. ", '1! "', "漢字を見た", "♪ la ", "- ", "“a ", "MAN: "])
+@pytest.mark.parametrize("unit", ["x", "1) A ", "- a\n\n", "a. ", '1! "', "漢字を見た", "♪ la ", "- ", "“a ", "MAN: "])
 def test_time_is_linear_in_the_length(unit: str) -> None:
     start = time.perf_counter()
     split_text("Hello there. " + unit * (100_000 // len(unit)))
