@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
+import numbers
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +93,28 @@ class Flag:
             raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {found}")
         return value
 
+    def typed(self, value: object) -> object:
+        """A program's value in the flag's own type: a path, or a number that NumPy made, becomes Python's own.
+
+        Raises UsageError for a value of another type.
+        """
+        if value is None and self.default is None:
+            return None
+        if type(value) is self.kind:
+            return value
+        self._check_size(value)
+        if self.kind is str and self.path and isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, bool):
+            pass  # for Python a number, but never meant as one
+        elif self.kind is float and isinstance(value, numbers.Real):
+            return float(value)
+        elif self.kind in (int, str) and isinstance(value, numbers.Integral):
+            return self.kind(int(value))  # a text: of a group size, say
+        elif isinstance(value, self.kind):
+            return value
+        raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {_shortened(value)}")
+
     def check(self, value: Any) -> None:
         """Raise UsageError if a value of the flag's type is none of the choices or out of range. None is allowed."""
         if value is not None and self.choices:
@@ -122,6 +146,12 @@ class Flag:
 def _shown(text: str) -> str:
     """A value as a message quotes it."""
     return repr(text) if len(text) <= 200 else f"{text[:100]!r}..."
+
+
+def _shortened(value: object) -> str:
+    """A program's value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:100]}..."
 
 
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}

@@ -76,6 +76,7 @@ _CHECKS = (
 
 def resolve(options: Options) -> Options:
     """`options` with environment variables and inherited defaults filled in, checked. Raises UsageError."""
+    options = options.with_settings({line.name: line.typed(getattr(options, line.name)) for line in flags()})
     options = options.with_settings({**_from_environment(options), **expanded(options)})
     for line in flags():
         line.check(getattr(options, line.name))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bark_infinity.cli.main import make_parser
@@ -159,6 +160,43 @@ def test_invalid_environment_variable_raises_usage_error(monkeypatch):
     monkeypatch.setenv("SUNO_ENABLE_MPS", "perhaps")
     with pytest.raises(UsageError, match="global_enable_mps"):
         resolve(Options())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("text_temp", "hot", "--text_temp takes a number, not 'hot'"),
+        ("text_temp", None, "--text_temp takes a number, not None"),
+        ("text_temp", True, "--text_temp takes a number, not True"),
+        ("text_temp", 10**30, "--text_temp takes a number, not a number of more than 19 digits"),
+        ("seed", 1.5, "--seed takes a whole number, not 1.5"),
+        ("silent", 1, "--silent takes true or false, not 1"),
+        ("silent", 10**1000, "--silent takes true or false, not a number of more than 19 digits"),
+        ("history_prompt", 2.5, "--history_prompt takes a text, not 2.5"),
+        ("text_prompt", Path("x"), "--text_prompt takes a text, not PosixPath('x')"),
+        ("text_prompt", b"x", "--text_prompt takes a text, not b'x'"),
+    ],
+)
+def test_value_of_another_type_is_refused(name, value, message):
+    with pytest.raises(UsageError) as refused:
+        resolve(Options(**{name: value}))
+    assert str(refused.value) == message
+
+
+def test_no_flag_takes_an_object():
+    for line in flags():
+        with pytest.raises(UsageError, match=f"^--{line.name} takes "):
+            resolve(Options(**{line.name: [object()]}))
+
+
+def test_values_of_programs_become_those_of_the_flag():
+    resolved = resolve(
+        Options(history_prompt=Path("~/x.npz"), seed=np.int64(3), text_temp=1, fine_temp=np.float32(0.5))
+    )
+    assert resolved.history_prompt == str(Path.home() / "x.npz") and resolved.asked.fine_temp == 0.5
+    assert type(resolved.seed) is int and type(resolved.text_temp) is float and type(resolved.asked.fine_temp) is float
+    by = {"split_each_text_prompt_by": "word", "split_each_text_prompt_by_value": 2}
+    assert resolve(Options(**by)).split_each_text_prompt_by_value == "2"
 
 
 def test_the_code_is_formatted_and_clean():
