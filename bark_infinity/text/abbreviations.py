@@ -49,7 +49,7 @@ ABBREVIATIONS = _words(
 # These are also ordinary words or ends of sentences: only before a number ("no. 5", "Mar. 3") are they abbreviations.
 BEFORE_NUMBERS = _words(
     """
-    no nos nr nº n.º nn art fig figs eq sec ch vol vols p pp cap abs bd abb tab kap s pos max min tel apt ext chap h hr
+    no nos nr nº n° n.º № nn art fig figs eq sec ch vol vols p pp cap abs bd abb tab kap s pos max min tel apt ext chap h hr
     jan feb mar apr jun jul aug sept sep oct okt nov dec dez janv févr avr juil déc gen ene abr ago dic pág págs pag pagg
     núm n lib lit par ust rozdz ur godz str rys wew séc sec int r apto apart casa böl kat kod
     гл ст стр рис табл тел д кв корп оф п янв февр апр авг сент окт нояб дек
@@ -93,6 +93,23 @@ STARTERS = _words(
 
 # Articles, which also begin surnames ("M. Le Pen", "G. La Russa"): they begin a sentence only after an abbreviation.
 ARTICLES = _words("le la les lo gli l des du el los las os as")
+
+# English titles, and the abbreviations that may end a sentence before one: "It opens at 6 p.m. Mr. Smith is there."
+TITLES = _words("Mr Mrs Ms Mx Messrs Miss Dr Prof")
+MAY_END_BEFORE_TITLES = _words(
+    "a.m p.m inc ltd co corp bros llc jr sr esq etc u.s u.k u.s.a d.c n.y l.a ph.d m.d b.a m.a d.d.s st ave blvd bldg dept"
+)
+
+# A sentence that begins with one of these may still wait for its subject: "At half past 5 a.m. Mr. Smith went out."
+BEFORE_SUBJECTS = _words(
+    """
+    at by on in around about until till before after since from to for during within with without near outside inside
+    every each next last today tomorrow yesterday and but so then when while if as because though although unless
+    """
+)
+
+# Behind a period without a space these end a name of a file or a host, also with a capital: "Report.Pdf".
+NAME_ENDINGS = _words("com net org edu gov txt doc docx pdf jpg jpeg png gif wav zip exe csv json html xml")
 
 # After a number these end a sentence before any capital, unless it has just begun: "В 1905 г. Россия", "W 1990 r. Polska".
 UNITS = _words("г гг м с ч r w h m s l g t руб коп тыс млн млрд mio mrd oz lb lbs чел стр шт zł gr")

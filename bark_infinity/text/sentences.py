@@ -15,7 +15,11 @@ from .abbreviations import (
     AFTER_ORDINALS,
     ARTICLES,
     BEFORE_NUMBERS,
+    BEFORE_SUBJECTS,
+    MAY_END_BEFORE_TITLES,
+    NAME_ENDINGS,
     STARTERS,
+    TITLES,
     UNITS,
     has_no_vowel,
     is_announcing,
@@ -43,7 +47,8 @@ _END = re.compile(
       |  (?P<danda> [।॥]+ ) [{_CLOSERS}]* {_NOTES} {_TAGS}
       |  (?P<wide> (?:[。！？｡]|．(?!\d)) [。！？｡!?…]* )
          (?P<wide_closer> [{_CLOSERS}{_WIDE_CLOSERS}]* ) {_NOTES} {_TAGS}
-      |  (?<=[^\W\d_]{{2}}) (?P<glued> [.!?] ) (?=[^\W\d_]{{2,20}} (?:[\s,;:!?]|\.(?!\S|$)|\.(?=[^\W\d_])|\.?$))
+      |  (?:(?<=[^\W\d_]{{2}})|(?<=\d)) (?P<glued> [.!?] )
+         (?= (?:[^\W\d_]{{2,20}}|[IA](?=[\ '’])) (?:[\s,;:!?]|['’][^\W\d_]|\.(?!\S|$)|\.(?=[^\W\d_])|\.?$) )
     """,
     re.VERBOSE,
 )
@@ -63,6 +68,7 @@ _NUMBER = re.compile(r"\d{1,4}")
 _NEXT_OF_DATE = re.compile(r"\s*\d{1,2}\.|\s*\d{1,2} [가-힣]")
 _IN_DATE = re.compile(r"\d\. ?\d{1,2}\Z")
 _NUMBER_AT_END = re.compile(r"\d\Z|(?<!\w)[IVX]+\Z")
+_PLAIN_NUMBER = re.compile(r"\W*\d+(?:[.,:]\d+)*")
 _FEW_WORDS = 3  # most words of a sentence that has just begun: "In the year 1905"
 _EXAMPLES = ("ej", "ex", "es")  # p. ej., p. ex., p. es.: for example
 _STREET = re.compile(r"\w{3,}str")
@@ -143,7 +149,7 @@ def _is_end(match: re.Match[str], start: int, small_letters: bool) -> bool:
     """Whether the sentence that began at `start` ends at this match."""
     text, end, mark = match.string, match.end(), match["mark"]
     if match["glued"]:
-        return _ends_without_space(text, match.start(), end)
+        return _ends_without_space(text, start, match.start(), end)
     if match["wide"]:
         return not (match["wide_closer"] and _SPOKEN.match(text, end) and _wide_quotation_goes_on(text, start, end))
     closed = _QUOTE_AT_END.search(text, match.start(), end) is not None
@@ -175,13 +181,22 @@ def _ends_at_ellipsis(text: str, place: int, mark: str, word: str) -> bool:
     return not word[0].islower() and word != "I"
 
 
-def _ends_without_space(text: str, place: int, end: int) -> bool:
+def _ends_without_space(text: str, start: int, place: int, end: int) -> bool:
     """Whether a sentence ends at a mark without a space, as in "tomorrow.Today", and it is not an address or a file name."""
-    words = text[max(0, place - _REACH) : place].split()
-    before = re.split("[.!?]", words[-1])[-1] if words else ""
-    after = _WORD.match(text, end, end + _REACH)
-    assert after is not None  # `_END` has matched it
-    return before.isalpha() and before.islower() and after.group().istitle() and not _may_be_abbreviation(before)
+    words = text[max(start, place - _REACH) : place].split()
+    last = words[-1] if words else ""
+    following = _WORD.match(text, end, end + _REACH)
+    assert following is not None  # `_END` has matched it
+    after = following.group()
+    if not after.istitle() or after.lower() in NAME_ENDINGS:
+        return False
+    begins = after.lower() in STARTERS or after in TITLES
+    if last[-1:].isdigit():
+        return begins and _PLAIN_NUMBER.fullmatch(last) is not None  # no "v2.Beta", and no "3.Oktober"
+    before = re.split("[.!?]", last)[-1]
+    if not before.islower() and not (begins and before.istitle()):
+        return False
+    return before.isalpha() and not _may_be_abbreviation(before)
 
 
 def _begins_with_capital(text: str, start: int) -> bool:
@@ -229,7 +244,7 @@ def _next_clause(text: str, start: int) -> str:
 
 def _ends_at_period(text: str, start: int, place: int, following: re.Match[str]) -> bool:
     """Whether the sentence that began at `start` ends at the period at `place`, before the word that follows."""
-    words = text[max(0, place - _REACH) : place].split()
+    words = text[max(start, place - _REACH) : place].split()
     before = words[-1].lstrip("\"'“‘„«»¿¡([{*_-—–•") if words else ""
     earlier = words[-2] if len(words) > 1 else ""
     after = following.group()
@@ -245,6 +260,8 @@ def _ends_at_period(text: str, start: int, place: int, following: re.Match[str])
     if before.lower() in UNITS and _NUMBER_AT_END.search(earlier) and after[0].isupper():
         return len(text[max(start, place - _REACH) : place].split()) > _FEW_WORDS or after.lower() in STARTERS
     starts = after[0].isupper() and after.lower() in STARTERS
+    if after in TITLES and before.lower() in MAY_END_BEFORE_TITLES:
+        starts = len(words) > _FEW_WORDS and _has_subject(text, start)
     if _INITIALS.fullmatch(before) and not _CASELESS.match(before):
         if before == "I" and not earlier[:1].isupper():
             return True  # "you and I."
@@ -256,6 +273,12 @@ def _ends_at_period(text: str, start: int, place: int, following: re.Match[str])
     if before.lower() in BEFORE_NUMBERS or _STREET.fullmatch(before):
         return not (after[0].isdigit() or _ROMAN.fullmatch(after))
     return True
+
+
+def _has_subject(text: str, start: int) -> bool:
+    """Whether an English sentence does not begin with words that go before its subject, such as "at 5 a.m."."""
+    first = _WORD.search(text, start, start + _REACH)
+    return first is not None and first.group().lower() not in BEFORE_SUBJECTS
 
 
 def _ends_at_number(text: str, place: int, before: str, following: re.Match[str]) -> bool:

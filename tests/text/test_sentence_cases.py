@@ -10,7 +10,7 @@ from bark_infinity.text.units import split_by
 CASES = Path(__file__).with_name("sentence_cases.txt")
 LANGUAGES = ["en", "de", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh"]
 FEWEST = 20  # cases of each language
-SHARE = 0.95  # of all cases that must be split exactly as the file says
+MOST_WRONG = 6  # cases that are known to be split otherwise than the file says; never more
 LANGUAGE_SHARE = 0.85
 
 
@@ -32,7 +32,7 @@ def test_every_language_has_enough_cases() -> None:
     assert min(counts.values()) >= FEWEST, counts
 
 
-def test_nineteen_of_twenty_texts_are_split_at_their_sentences() -> None:
+def test_texts_are_split_at_their_sentences() -> None:
     cases = read_cases()
     failing = []
     for language, text, sentences in cases:
@@ -41,6 +41,6 @@ def test_nineteen_of_twenty_texts_are_split_at_their_sentences() -> None:
             failing.append((language, f"{language} {' | '.join(found)}"))
     totals, wrong = Counter(case[0] for case in cases), Counter(language for language, _ in failing)
     report = "\n".join([f"{len(failing)} of {len(cases)} texts are cut otherwise:", *(line for _, line in failing)])
-    assert len(failing) <= (1 - SHARE) * len(cases), report
+    assert len(failing) <= MOST_WRONG, report
     for language in LANGUAGES:
         assert wrong[language] <= (1 - LANGUAGE_SHARE) * totals[language], f"{language}: {report}"
