@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import CheckpointError
+
 PUBLISHED = {"large": "suno/bark", "small": "suno/bark-small"}  # --model: repository of the hub
 DOWNLOAD_GB = {"large": 4.5, "small": 1.7}  # of their weights
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # of transformers' layout, in the order of preference
@@ -34,6 +36,15 @@ def stage_file(folder: Path, stage: str, size: str | None = None) -> Path | None
     return next((path for path in candidates if path.is_file()), None)
 
 
+def check_model_name(model: str) -> None:
+    """Raise CheckpointError, before anything is loaded, for a model that no run could find, with the run's sentence."""
+    if model in PUBLISHED or model == "demo" or os.path.isdir(model) or _is_repo_name(model):
+        return
+    raise CheckpointError(
+        f"--model {model} is no folder here, and neither large, small, demo nor a hub repository (owner/name)"
+    )
+
+
 def needs_download(model: str, cache: str | None = None) -> bool:
     """Whether a model would be downloaded, as far as file names show it; `cache` is the folder for downloads."""
     if model in PUBLISHED:
@@ -41,6 +52,20 @@ def needs_download(model: str, cache: str | None = None) -> bool:
     if model == "demo" or os.path.isdir(model) or "/" not in model:
         return False
     return not _is_cached(model, (*WEIGHT_FILES, *INDEX_FILES), cache)
+
+
+def _is_repo_name(name: str) -> bool:
+    """Whether a name has the form of a hub repository's, owner/name."""
+    if "/" not in name:
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _is_in_original_cache(model: str, cache: str | None) -> bool:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..audio.formats import check_format
+from ..checkpoints.places import check_model_name
 from ..errors import EXIT_FAILED, EXIT_USAGE, UsageError
 from ..narration import ClipSource
 from ..options.resolve import REPORTS
@@ -27,7 +28,7 @@ from ..voices.rendering import Skipped, render_voices, voices_to_render
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
-from .first_steps import advice_without_text, samples_need_download
+from .first_steps import advice_without_text, models_of, samples_need_download
 from .speak import speak, voice_folders_of, warn_of_clipping
 
 
@@ -43,6 +44,7 @@ def run(options: Options, console: Console) -> int:
     if options.convert_model is not None:
         return convert(Path(options.convert_model), options, console)
     check_format(options.audio_format, options.output_format_ffmpeg_parameters or "")
+    check_models(options)
     if options.render_npz_samples is not None:
         return render(options.render_npz_samples, options, console)
     if samples_need_download(options):
@@ -91,6 +93,12 @@ def show_reports(options: Options, console: Console) -> bool:
         for name in wanted:
             console.print(BUILDERS[name](), "")
     return bool(wanted)
+
+
+def check_models(options: Options) -> None:
+    """Raise CheckpointError, before anything is loaded, for a model that cannot exist."""
+    for model in sorted(models_of(options)):
+        check_model_name(model)
 
 
 def check_voices(options: Options) -> None:
@@ -193,6 +201,7 @@ def convert(folder: Path, options: Options, console: Console) -> int:
     if not _is_free(folder):
         raise UsageError(f"--convert_model {folder} is there already; give a folder that is new or empty")
     if options.dry_run or options.text_splits_only:
+        check_models(options)
         small = {"semantic": options.text_use_small, "coarse": options.coarse_use_small, "fine": options.fine_use_small}
         stages = ", ".join(f"{stage} stage from {'small' if use else options.model}" for stage, use in small.items())
         view.say(console, f"{folder} would become a model in {dtype}: {stages}")

@@ -37,20 +37,20 @@ def samples_need_download(options: Options) -> bool:
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
     if any(source is not None for source in sources) or options.dry_run or options.text_splits_only:
         return False
-    reloads = options.force_reload and _models(options) != {"demo"}
-    return reloads or any(needs_download(model, options.model_dir) for model in _models(options))
+    reloads = options.force_reload and models_of(options) != {"demo"}
+    return reloads or any(needs_download(model, options.model_dir) for model in models_of(options))
 
 
 def advice_without_text(options: Options) -> str:
     """Examples of what to type instead, with the size of the download for the chosen model."""
-    known = [model for model in _models(options) if model in DOWNLOAD_GB]
+    known = [model for model in models_of(options) if model in DOWNLOAD_GB]
     size = f", {sum(DOWNLOAD_GB[model] for model in known):.1f} GB" if known else ""
-    title = f"Real speech, with the model {' and '.join(sorted(_models(options)))} (downloaded once{size}):"
+    title = f"Real speech, with the model {' and '.join(sorted(models_of(options)))} (downloaded once{size}):"
     given = "" if options.model == "large" else f"--model {shlex.quote(options.model)} "
     return _ADVICE.format(program=program_name(), title=title, model=given)
 
 
-def _models(options: Options) -> set[str]:
+def models_of(options: Options) -> set[str]:
     """Names of the models that the stages come from."""
     small = (options.text_use_small, options.coarse_use_small, options.fine_use_small)
     return {"small" if use_small else options.model for use_small in small}

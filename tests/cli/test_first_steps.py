@@ -128,3 +128,36 @@ def test_help_names_the_program_as_it_was_started(monkeypatch, capsys, start, na
     assert name in capsys.readouterr().out.splitlines()[0]
     main([])
     assert f'{name} --model demo --text_prompt "Hello' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nosuch", "nosuch/", "no/such/model", "a//b", ""])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--text_prompt", "Hi.", "--dry_run"],
+        ["--text_prompt", "Hi.", "--text_splits_only"],
+        ["--text_prompt", "Hi."],
+        ["--convert_model", "converted", "--dry_run"],
+    ],
+)
+def test_model_that_cannot_exist_is_refused_while_planning(run, arguments, name):
+    """Planning refuses it with the sentence of the run that would look for it."""
+    from bark_infinity.checkpoints.finding import find_checkpoints
+    from bark_infinity.checkpoints.hub import Hub
+    from bark_infinity.errors import CheckpointError
+
+    with pytest.raises(CheckpointError) as error:
+        find_checkpoints({"semantic": name}, Hub(offline=True))
+    status, spoken, stderr = run(*arguments, "--model", name)
+    assert (status, spoken) == (2, []) and " ".join(stderr.split()) == f"error: {' '.join(str(error.value).split())}"
+
+
+@pytest.mark.parametrize("name", ["demo", "large", "small", "somebody/bark", "folder"])
+def test_model_that_may_exist_is_planned_with(run, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    assert run("--text_prompt", "Hi.", "--model", name)[:2] == (0, ["Hi."])
+
+
+def test_model_that_no_stage_uses_is_not_looked_for(run):
+    assert run("--text_prompt", "Hi.", "--model", "nosuch", "--use_smaller_models")[0] == 0
