@@ -12,7 +12,7 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "prompt_file": "file text_file input_file infile input script_file f i",
     "from_manifest": "manifest from_json replay",
     "history_prompt": "voice voice_preset voice_file voice_name speaker_id speaker_name spk preset history npz npz_file "
-    "specific_npz_file custom_voice v",
+    "specific_npz_file custom_voice voice_prompt v",
     "audio_file_as_history_prompt": "speaker_wav reference_audio reference_wav ref_audio clone clone_voice voice_sample "
     "audio_prompt audio_file recording",
     "list_speakers": "list_voices list_voice voices speakers list_speaker_idxs list_speaker_idx",
@@ -21,10 +21,12 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "output_filename": "out output outfile out_file output_file output_path filename file_name file_path save_as name write "
     "wav o w",
     "output_format": "format audio_format response_format file_format extension ext codec",
-    "output_iterations": "iterations iteration n num count takes repeat repeats num_samples n_samples generations",
+    "output_iterations": "iterations iteration number_of_iterations n num count takes repeat repeats num_samples n_samples "
+    "generations",
     "always_save_speaker": "save_speaker save_voice save_npz save_history",
     "silent": "quiet q no_progress progress",
     "render_npz_samples": "specific_npz_folder render_voices npz_folder",
+    "retries": "retry max_retries",
     "resume": "continue go_on restart overwrite",
     "model": "model_name model_path model_id checkpoint ckpt m",
     "use_smaller_models": "small smaller_models use_small",
@@ -56,6 +58,10 @@ _WITH_VALUE = {  # former flag: the flag and value that replace it
     "split_by_lines": "split_each_text_prompt_by line",
     "split_by_sentences": "split_each_text_prompt_by sentence",
 }
+MOST_NAMES = 3  # of one suggestion
+LEAST_LIKENESS = 0.75  # of a misspelled flag, as difflib measures it: "modal" for "model" has 0.8
+LEAST_LIKENESS_ELSEWHERE = 0.85  # of a misspelled name of another program; many of those are short common words
+
 _SPEED = "speed and pitch are those of the voice; choose another one with {}history_prompt"
 _LANGUAGE = (
     "Bark reads the language from the text; choose a voice that speaks it, as in {}history_prompt v2/de_speaker_3"
@@ -71,21 +77,62 @@ def suggest(name: str, dashes: str = "--") -> str | None:
     name = name.replace("-", "_").lower()
     if name in _NOT_HERE:
         return _NOT_HERE[name].format(dashes)
-    if name in _WITH_VALUE:
-        flag, value = _WITH_VALUE[name].split()
+    if name.removesuffix("_value") in _WITH_VALUE:
+        flag, value = _WITH_VALUE[name.removesuffix("_value")].split()
         return f"did you mean {dashes}{flag} {value}, with {dashes}{flag}_value for how many?"
     known = _known_names()
     if name in known:
         return f"did you mean {dashes}{known[name]}?"
-    begun = [own for own in known if own.startswith(name) and own == known[own]] if len(name) > 2 else []
-    near = begun[:3] or difflib.get_close_matches(name, [own for own in known if len(own) > 2], n=1, cutoff=0.6)
-    meant = dict.fromkeys(known[own] for own in near)
+    near = _of_the_same_words(name) or _beginning_with(name) or _of_more_or_fewer_words(name) or _spelled_like(name)
+    meant = list(dict.fromkeys(known[other] for other in near))[:MOST_NAMES]
     return f"did you mean {' or '.join(f'{dashes}{flag}' for flag in meant)}?" if meant else None
+
+
+def _of_the_same_words(name: str) -> list[str]:
+    """Known names of the same words in any order: `text_prompt_prefix` for `prompt_text_prefix`."""
+    return [other for other in _known_names() if _words(other) == _words(name)]
+
+
+def _beginning_with(name: str) -> list[str]:
+    return [flag for flag in _flag_names() if flag.startswith(name)] if len(name) > 2 else []
+
+
+def _of_more_or_fewer_words(name: str) -> list[str]:
+    """Flags with all words of this name and the fewest more, or else with as many of its words as possible and no others."""
+    words = _words(name)
+    if len(words) < 2:
+        return []
+    longer = [flag for flag in _flag_names() if words < _words(flag)]
+    if longer:
+        fewest = min(len(_words(flag)) for flag in longer)
+        return [flag for flag in longer if len(_words(flag)) == fewest]
+    shorter = [flag for flag in _flag_names() if len(_words(flag)) > 1 and _words(flag) < words]
+    most = max((len(_words(flag)) for flag in shorter), default=0)
+    return [flag for flag in shorter if len(_words(flag)) == most]
+
+
+def _spelled_like(name: str) -> list[str]:
+    """The flag that is spelled most alike, or else the name of another program, which must be more alike."""
+    elsewhere = [other for other in _known_names() if len(other) > 2]
+    return difflib.get_close_matches(name, _flag_names(), n=1, cutoff=LEAST_LIKENESS) or difflib.get_close_matches(
+        name, elsewhere, n=1, cutoff=LEAST_LIKENESS_ELSEWHERE
+    )
+
+
+def _words(name: str) -> frozenset[str]:
+    """The words of a name, without the plural's s."""
+    return frozenset(word.removesuffix("s") if len(word) > 3 else word for word in name.split("_"))
+
+
+@functools.cache
+def _flag_names() -> dict[str, str]:
+    """The names and aliases of the flags, with the flag to suggest for each."""
+    return {line.name: line.name for line in flags()} | {alias: line.name for line in flags() for alias in line.aliases}
 
 
 @functools.cache
 def _known_names() -> dict[str, str]:
-    """Every known name, our own first: {name: flag to suggest}."""
-    own = {name: name for line in flags() for name in (line.name, *line.aliases)}
+    """Every name that is recognised, our own first, with the flag to suggest for it."""
+    own = _flag_names()
     elsewhere = {name: flag for flag, names in _ELSEWHERE.items() for name in names.split()}
     return own | {name: flag for name, flag in elsewhere.items() if name not in own}

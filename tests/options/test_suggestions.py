@@ -59,6 +59,18 @@ def test_suggested_flags_exist_and_no_foreign_name_is_one_of_ours():
         ("--temprature", "--text_temp"),
         ("--Voice", "--history_prompt"),
         ("--out", "--output_filename"),
+        # the same words in another order or number, a word more, a word less
+        ("--text_prompt_prefix", "--prompt_text_prefix?"),
+        ("--text_prompt_suffix", "--prompt_text_suffix?"),
+        ("--prompts", "--text_prompt?"),
+        ("--speakers_list", "--list_speakers?"),
+        ("--file_prompt", "--prompt_file?"),
+        ("--prompt_prefix", "--prompt_text_prefix?"),
+        ("--text_prompt_file", "--text_prompt or --prompt_file?"),
+        ("--goal_length", "--split_character_goal_length?"),
+        ("--paragraph_silence", "--add_silence_between_paragraphs?"),
+        ("--model_small", "--use_smaller_models?"),
+        ("--split_by_words_value", "--split_each_text_prompt_by word, with --split_each_text_prompt_by_value"),
     ],
 )
 def test_error_suggests_the_flag_meant(written, meant):
@@ -67,7 +79,7 @@ def test_error_suggests_the_flag_meant(written, meant):
     assert str(error.value).startswith("there is no flag -") and meant in str(error.value)
 
 
-@pytest.mark.parametrize("written", ["--xyzzy", "-z", "--q9"])
+@pytest.mark.parametrize("written", ["--xyzzy", "-z", "--q9", "--subtitles", "--chapters", "--sound", "--srt"])
 def test_unrecognisable_flag_gets_no_suggestion(written):
     with pytest.raises(UsageError, match="--help lists what there is"):
         parse([written])
