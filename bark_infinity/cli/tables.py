@@ -95,11 +95,11 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
         table = Table()
         table.add_column("language", no_wrap=True)
         table.add_column("name", overflow="fold")  # not shortened, because users copy it
-        table.add_column("for model", no_wrap=True)
+        table.add_column("for model", overflow="fold")
         table.add_column("seconds", justify="right", no_wrap=True)
         for voice in own:
             length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
-            table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), voice.models, length)
+            table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), escape(voice.models), length)
         print_table(console, f"voices {folder}", table)
     console.print(
         f"and {len(HUB_PRESETS)} presets, downloaded when first used: announcer, v2/LANG_speaker_0 to 9 and "

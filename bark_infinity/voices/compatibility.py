@@ -8,6 +8,7 @@ from .. import constants as c
 from ..errors import VoiceError
 from .voice import Voice
 
+PUBLISHED_MODELS = "large, small"  # each speaks with the other's voices
 DEMO_SEMANTIC_VOCAB_SIZE = 1_536  # semantic ids of the built-in demo model
 SEMANTIC_VOCAB_SIZES = {  # by name of --model, for what is checked before a model is loaded
     "large": c.SEMANTIC_VOCAB_SIZE,
@@ -22,7 +23,7 @@ _DISTINCT_DEMO_IDS = 24
 def models_of(semantic: np.ndarray) -> str:
     """Names of the models that these semantic tokens (n,) suit, separated by commas; empty where they do not show it."""
     if semantic.size and semantic.max() >= DEMO_SEMANTIC_VOCAB_SIZE:
-        return "large, small"
+        return PUBLISHED_MODELS
     return "demo" if len(np.unique(semantic)) >= _DISTINCT_DEMO_IDS else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 import zipfile
 from collections.abc import Sequence
@@ -15,12 +16,14 @@ import numpy as np
 from .. import constants as c
 from ..audio.formats import FORMATS, UNSUPPORTED_FORMATS
 from ..errors import VoiceError
-from ..files import PARTIAL_SUFFIX
-from .compatibility import models_of
+from ..files import PARTIAL_SUFFIX, read_bounded
+from .compatibility import PUBLISHED_MODELS, models_of
 from .npz import BoundedFile, open_member, open_voice_file, read_npy_header
 
 DEMO_VOICES = Path(__file__).parents[1] / "assets" / "demo" / "voices"  # a part of the package
 _SHOWN_IDS = 4_096  # semantic tokens that are read to tell which models a voice suits
+_MAX_MANIFEST_BYTES = 20_000_000  # a manifest of a day of speech has less
+_MAX_NAME_LENGTH = 100  # characters of a model's name, which a stranger's manifest may have made up
 
 HUB_PRESETS = ("announcer",) + tuple(
     f"{folder}{language}_speaker_{i}" for folder in ("v2/", "") for language in c.LANGUAGES for i in range(10)
@@ -61,7 +64,7 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
 class FoundVoice:
     """One line of --list_speakers; `seconds` is None for a file that is no voice.
 
-    `models`: names of the models that it suits, empty where its tokens do not show it.
+    `models`: names of the models that it suits, empty where neither its tokens nor a manifest beside it show it.
     """
 
     name: str
@@ -110,6 +113,21 @@ def _seconds_and_models(path: Path) -> tuple[float | None, str]:
                 _, dtype = read_npy_header(file)
                 data = file.read(_SHOWN_IDS * dtype.itemsize)
         ids = np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
-        return shape[1] / c.FRAME_RATE_HZ, models_of(ids)
+        return shape[1] / c.FRAME_RATE_HZ, models_of(ids) or _models_of_manifest(path)
     except Exception:  # as in `read_npz`
         return None, ""
+
+
+def _models_of_manifest(path: Path) -> str:
+    """The models that suit the voice of a clip or of one of its segments, by the manifest beside it; "" if it tells none."""
+    manifest = path.with_suffix(".json")
+    try:
+        if not manifest.is_file():
+            return ""
+        content = json.loads(read_bounded(manifest, _MAX_MANIFEST_BYTES))
+        model = content["clip"]["model"] if "clip" in content else content["model"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""  # it is no manifest
+    if not isinstance(model, str) or len(model) > _MAX_NAME_LENGTH or not model.isprintable():
+        return ""
+    return PUBLISHED_MODELS if model in PUBLISHED_MODELS.split(", ") else model

@@ -12,7 +12,7 @@ from bark_infinity.cli.main import main
 from bark_infinity.errors import VoiceError
 from bark_infinity.voices import compatibility
 from bark_infinity.voices.compatibility import check_compatible, models_of
-from bark_infinity.voices.library import DEMO_VOICES
+from bark_infinity.voices.library import DEMO_VOICES, list_voices
 from bark_infinity.voices.voice import Voice
 
 PUBLISHED = c.SEMANTIC_VOCAB_SIZE
@@ -49,6 +49,34 @@ def test_models_of_a_voice_are_inferred_from_its_tokens(make_voice, shared_voice
     assert models_of(np.array([5, 5, 6])) == ""  # silence: any model's
     for path in shared_voices.rglob("*.npz"):
         assert models_of(Voice.load(path).semantic) == "large, small", path
+
+
+@pytest.mark.parametrize(
+    ("manifest", "models"),
+    [
+        ('{"model": "demo"}', "demo"),
+        ('{"model": "small"}', "large, small"),
+        ('{"model": "somebody/bark"}', "somebody/bark"),
+        ('{"segment": 1, "clip": {"model": "demo"}}', "demo"),
+        ('{"model": 5}', ""),
+        ('{"model": "a\\nb"}', ""),
+        ('{"clip": 5}', ""),
+        ("[]", ""),
+        ("no JSON", ""),
+        (None, ""),
+    ],
+)
+def test_short_clips_are_listed_with_the_model_of_their_manifest(make_voice, tmp_path, manifest, models):
+    """Their few tokens do not show which model they are from."""
+    voice = make_voice(1.0)
+    short = Voice(np.full_like(voice.semantic, 5), voice.coarse, voice.fine)
+    short.save(tmp_path / "short.npz")
+    voice.save(tmp_path / "real.npz")
+    for name in ("short", "real"):
+        if manifest is not None:
+            (tmp_path / name).with_suffix(".json").write_text(manifest)
+    listed = {found.name: found.models for found in list_voices([tmp_path])}
+    assert listed == {"short": models, "real": "large, small"}
 
 
 def test_no_second_of_a_published_voice_is_taken_for_a_demo_voice(shared_voices):
