@@ -1,0 +1,164 @@
+"""The state of one unfinished clip: which segments are ready, their histories, retries, and their order."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from fakes import VOICE, Recorder, plan, recipe_of
+
+from bark_infinity.errors import TextError
+from bark_infinity.run import clip_state
+from bark_infinity.run.clip_state import ClipState
+from bark_infinity.voices.history import Weights
+
+ALL = 100  # more segments than any clip here has
+
+
+class Checks:
+    """Checks that find the given faults, one try after the other."""
+
+    def __init__(self, *faults: dict[str, float], retries: int = 2):
+        self.faults_of_tries, self.retries = list(faults), retries
+
+    def faults(self, *_: object) -> dict[str, float]:
+        return self.faults_of_tries.pop(0)
+
+
+def new_state(n: int = 4, voice=VOICE, checks: Checks | None = None, function=None, **options) -> ClipState:
+    recipe = recipe_of(Recorder(), voice, **options)
+    return ClipState(
+        plan([f"s{k}" for k in range(n)], **options), dataclasses.replace(recipe, checks=checks, function=function)
+    )
+
+
+def finish(state: ClipState, index: int, silent: bool = False) -> None:
+    text = f"s{index}"
+    generation = Recorder(silent=frozenset([text] if silent else [])).say(text)
+    state.prepare(index)
+    outcome = state.judge(index, generation)
+    assert outcome is not None
+    state.finish(index, outcome)
+
+
+def sources(state: ClipState, index: int) -> set[int]:
+    """The numbers of the segments in a segment's history; the given voice is 99."""
+    return set(state.prepare(index).history.semantic.tolist())
+
+
+@pytest.mark.parametrize(
+    ("voice", "options", "ready"),  # at first, and after each segment is finished, in order
+    [
+        (VOICE, {}, [[0, 1, 2, 3], [1, 2, 3], [2, 3], [3], []]),
+        (None, {}, [[0], [1, 2, 3], [2, 3], [3], []]),
+        (VOICE, {"stable_mode_interval": 0}, [[0], [1], [2], [3], []]),
+        (VOICE, {"stable_mode_interval": 2}, [[0, 2], [1, 2], [2], [3], []]),
+        (None, {"stable_mode_interval": 2}, [[0], [1, 2], [2], [3], []]),
+        (None, {"separate_prompts": True}, [[0, 1, 2, 3], [1, 2, 3], [2, 3], [3], []]),
+    ],
+)
+def test_segments_become_ready_when_their_history_is_known(voice, options, ready):
+    state = new_state(4, voice, **options)
+    found = [state.ready(ALL)]
+    for index in range(4):
+        finish(state, index)
+        found.append(state.ready(ALL))
+    assert found == ready and state.n_finished == 4
+
+
+def test_no_more_segments_are_ready_than_asked_for():
+    assert new_state(4).ready(2) == [0, 1]
+
+
+def test_only_the_first_segment_is_ready_while_too_many_wait_for_it(monkeypatch):
+    monkeypatch.setattr(clip_state, "_MOST_WAITING", 2)
+    state = new_state(5)
+    finish(state, 1)
+    assert state.ready(ALL) == [0, 2, 3, 4]
+    finish(state, 2)
+    assert state.ready(ALL) == [0]
+    finish(state, 0)
+    assert state.ready(ALL) == [3, 4]
+
+
+@pytest.mark.parametrize("interval", [0, 1])
+def test_first_segment_that_is_not_silent_becomes_the_starting_voice(interval):
+    state = new_state(4, voice=None, stable_mode_interval=interval)
+    finish(state, 0, silent=True)
+    assert state.ready(ALL) == [1] and sources(state, 1) == set()
+    finish(state, 1)
+    assert sources(state, 2) == {1}
+    finish(state, 2, silent=True)
+    assert state.ready(ALL) == [3] and sources(state, 3) == {1}  # not the silent one
+
+
+def test_histories_follow_the_interval():
+    state = new_state(3, stable_mode_interval=0)
+    histories = []
+    for index in range(3):
+        histories.append(sources(state, index))
+        finish(state, index)
+    assert histories == [{99}, {0}, {1}]
+
+
+def test_faulty_try_is_repeated_with_other_seeds_until_one_has_no_fault():
+    state = new_state(2, checks=Checks({"clipped_percent": 9.0}, {}))
+    first = state.prepare(0)
+    assert state.judge(0, Recorder().say("s0")) is None
+    assert state.is_retried(0) and not state.is_retried(1) and state.ready(ALL) == [0, 1]
+    assert state.prepare(0).seeds != first.seeds and state.first_try(0).seeds == first.seeds
+    outcome = state.judge(0, Recorder().say("s0"))
+    assert outcome is not None and [dict(own.faults or {}) for own in outcome.tries] == [{"clipped_percent": 9.0}, {}]
+    assert outcome.generation.seconds_taken == {"semantic": 0.2}  # of both tries
+    state.finish(0, outcome)
+    assert not state.is_retried(0) and state.ready(ALL) == [1]
+
+
+def test_best_try_is_kept_when_no_more_are_allowed():
+    state = new_state(1, checks=Checks({"clipped_percent": 5.0}, {"clipped_percent": 9.0}, retries=1))
+    better, worse = Recorder().say("s0"), Recorder().say("s0")
+    assert state.judge(0, better) is None
+    outcome = state.judge(0, worse)
+    assert outcome is not None and outcome.generation.voice is better.voice and len(outcome.tries) == 2
+
+
+def test_settled_segment_is_not_retried():
+    state = new_state(1, checks=Checks({"clipped_percent": 5.0}))
+    segments = [dataclasses.replace(segment, settled=True) for segment in state.plan.segments]
+    state = ClipState(dataclasses.replace(state.plan, segments=tuple(segments)), state.recipe)
+    assert state.judge(0, Recorder().say("s0")) is not None
+
+
+def test_finished_segments_are_taken_in_the_order_of_the_text():
+    state = new_state(3)
+    finish(state, 2)
+    finish(state, 1)
+    assert not list(state.take_finished()) and not state.complete
+    finish(state, 0)
+    assert [finished.index for finished in state.take_finished()] == [0, 1, 2]
+    assert state.complete and not list(state.take_finished())
+    assert len(state.to_clip().segments) == 3
+
+
+def test_clip_of_silent_segments_alone_is_an_error():
+    state = new_state(2)
+    for index in range(2):
+        finish(state, index, silent=True)
+    assert len(list(state.take_finished())) == 2
+    with pytest.raises(TextError):
+        state.to_clip()
+
+
+def test_function_is_asked_once_per_segment_and_sees_all_earlier_voices():
+    asked = []
+
+    def function(context):
+        asked.append((context.index, [int(voice.semantic[0]) for voice in context.before]))
+        return context.before[0] if context.before else Weights()
+
+    state = new_state(3, stable_mode_interval=1, function=function)
+    for index in range(3):
+        assert state.ready(ALL) == [index]
+        assert sources(state, index) == ({0} if index else {99})
+        finish(state, index)
+    assert asked == [(0, []), (1, [0]), (2, [0, 1])]
