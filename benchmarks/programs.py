@@ -8,11 +8,12 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from .cases import SEGMENT_TOKENS, SPEC, random_voice
+from .cases import SEGMENT_SECONDS, SPEC, random_voice
 from .worker import ROOT
 
 _SENTENCE = "This is sentence number {}, and it is read aloud by the machine at hand."
@@ -41,17 +42,39 @@ def start_up(prompts: int, runs: int) -> list[ProgramRun]:
         ]
 
 
+def demo_sentence(runs: int) -> list[ProgramRun]:
+    """The demo speaking one sentence, on a quiet machine and beside other programs that keep a core busy, or all of them."""
+    flags = ["--single_starting_seed", "1"]
+    return [
+        _beside(busy, partial(_speak, f"demo, one sentence{where}", "demo", 1, flags, runs))
+        for busy, where in ((0, ""), (1, ", beside a busy core"), (os.cpu_count() or 1, ", beside as many as cores"))
+    ]
+
+
+def _beside(busy: int, measure: Callable[[], ProgramRun]) -> ProgramRun:
+    """Measure while so many processes do nothing but work."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    try:
+        return measure()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def text_lengths(segments: Sequence[int]) -> list[ProgramRun]:
     """The demo model over longer and longer texts, of one sentence a segment."""
     return [_speak(f"demo model, {n} segments", "demo", n, ["--single_starting_seed", "1"], 1) for n in segments]
 
 
-def spoken(folder: str, size: str, dtype: str, device: str, segments: int) -> ProgramRun:
-    """A full-size model from a folder: a clip with a voice, every segment of it 6.8 s long."""
-    seconds = (SEGMENT_TOKENS - 0.5) / SPEC.semantic_rate_hz
+def spoken(
+    folder: str, size: str, dtype: str, device: str, segments: int, seconds: float = SEGMENT_SECONDS
+) -> ProgramRun:
+    """A full-size model from a folder: a clip with a voice, every segment of it so many seconds long."""
+    seconds = (round(seconds * SPEC.semantic_rate_hz) - 0.5) / SPEC.semantic_rate_hz
     flags = ["--dtype", dtype, "--device", device, "--semantic_allow_early_stop", "false"]
     flags += ["--semantic_max_gen_duration_s", f"{seconds:.4f}"]
-    what = f"{size} model, {dtype}, {segments} segment{'s' * (segments > 1)} with a voice"
+    what = f"{size} model, {dtype}, {segments} segment{'s' * (segments > 1)} of {seconds:.1f} s with a voice"
     return _speak(what, folder, segments, flags, 1, voice=True)
 
 

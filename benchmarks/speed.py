@@ -26,8 +26,9 @@ from benchmarks.tables import show, write_markdown
 from benchmarks.worker import ROOT, WorkerFailed, build_checkpoint, find_machine, run_case
 
 _SLACK = 1.5  # times the floor that a stage is taken to need; prefills, which take longest, come close to it
+_SHORT_S = 4.0  # of a short segment on the command line
 _QUICK = {
-    "parts": ["stages", "programs", "lengths"],
+    "parts": ["stages", "programs", "demo", "lengths"],
     "sizes": ["large"],
     "dtypes": ["bfloat16", "int8"],
     "peer_dtypes": ["float32"],
@@ -37,6 +38,7 @@ _QUICK = {
     "patience": 40.0,
     "budget": 2.0,
     "segments": [],
+    "short_segments": [],
     "lengths": [1, 10],
 }
 _CUDA = {"dtypes": ["float32", "bfloat16"], "peer_dtypes": ["bfloat16"], "whole": [1, 64]}
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    parts = ("stages", "load", "programs", "lengths")
+    parts = ("stages", "load", "programs", "demo", "lengths")
     add("--quick", action="store_true", help="less of everything, in under 4 minutes")
     add("--parts", nargs="+", choices=parts, default=parts, help="what to measure")
     add("--sizes", nargs="+", choices=tuple(SIZES), default=["large", "small"], help="models")
@@ -101,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--whole", nargs="+", type=int, default=[], metavar="ROWS", help="measure clips of so many segments whole, too")
     add("--prompts", type=int, default=1000, help="of the dry run")
     add("--segments", nargs="+", type=int, default=[1, 4], help="of clips on the command line")
+    add(
+        "--short_segments",
+        nargs="*",
+        type=int,
+        default=[16],
+        help=f"of clips with {_SHORT_S:g} s a segment, --dtype auto",
+    )
     add("--lengths", nargs="+", type=int, default=[1, 10, 50, 200], help="segments of the demo model's texts")
     add("--checkpoints", type=Path, metavar="DIR", help="keep the checkpoints (large: 4.4 GB); else they are deleted")
     add("--json", type=Path, metavar="FILE", help="write everything that was found")
@@ -133,6 +142,9 @@ def _measure(args: argparse.Namespace, results: Results, checkpoints: Path) -> N
         _convert(args, folders, results)
     if "programs" in args.parts:
         _run_programs(args, folders, results)
+    if "demo" in args.parts:
+        say("the demo, also beside busy processes")
+        results.programs += programs.demo_sentence(args.rounds)
     if "lengths" in args.parts:
         say("text lengths")
         results.lengths += programs.text_lengths(args.lengths)
@@ -251,6 +263,9 @@ def _run_programs(args: argparse.Namespace, folders: Mapping[str, str], results:
         for segments in args.segments:
             say(f"command line: {size}, {dtype}, segments: {segments}")
             results.programs.append(programs.spoken(folders[size], size, dtype, args.device, segments))
+    for segments in args.short_segments:
+        say(f"command line: {size}, auto, segments of {_SHORT_S:g} s: {segments}")
+        results.programs.append(programs.spoken(folders[size], size, "auto", args.device, segments, _SHORT_S))
 
 
 def _offered(args: argparse.Namespace, results: Results, size: str) -> list[str]:

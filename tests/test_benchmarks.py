@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from benchmarks import cases, speed, tables
+from benchmarks import cases, programs, speed, tables
 from benchmarks.cases import OURS, THEIRS, Case, Report, Times, Work
 from benchmarks.checkpoints import SIZES, write_checkpoint
 from benchmarks.floors import Floor, Machine
@@ -153,7 +154,7 @@ def test_a_run_with_a_tiny_model(tmp_path, capsys):
     places = ["--checkpoints", "kept", "--json", "found.json", "--markdown", "found.md"]
     short = ["--rounds", "1", "--semantic_tokens", "3", "--budget", "0", "--rows", "1", "--prompts", "5"]
     kinds = ["--dtypes", "float32", "float3", "--peer_dtypes", "float32", "--parts", "stages", "programs"]
-    arguments = ["--sizes", "tiny", *kinds, *short, "--segments", "1"]
+    arguments = ["--sizes", "tiny", *kinds, *short, "--segments", "1", "--short_segments", "2"]
     assert speed.main([*arguments, *places]) == 0
 
     found = Results.read(tmp_path / "found.json")
@@ -164,10 +165,25 @@ def test_a_run_with_a_tiny_model(tmp_path, capsys):
     }
     assert all(seconds > 0 for seconds in measurements_by_stage.values())
     assert [run.failed for run in found.programs] == [None] * len(found.programs)
-    assert found.programs[-1].sound_s == pytest.approx(cases.SEGMENT_SECONDS, abs=0.01)
+    assert found.programs[-2].sound_s == pytest.approx(cases.SEGMENT_SECONDS, abs=0.01)
+    assert found.programs[-1].sound_s == pytest.approx(2 * 4.0, abs=0.5)  # and the pause between them
 
     shown = capsys.readouterr().out
     assert shown.count("this version does not offer --dtype float3") == 1  # reported, and the run went on
     assert "transformers" in shown and "--dry_run of 5 prompts" in shown
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["tiny"]
     assert "### Tiny model" in (tmp_path / "found.md").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux alone has /proc")
+def test_busy_processes_run_while_something_is_measured_beside_them():
+    def busy_children() -> list[str]:
+        commands = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+        pids = [pid for line in commands for pid in line.split()]
+        return [pid for pid in pids if "while True" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    def measure() -> programs.ProgramRun:
+        return programs.ProgramRun(str(len(busy_children())), 0.0, None)
+
+    assert programs._beside(2, measure).what == "2"
+    assert busy_children() == []
