@@ -13,6 +13,7 @@ import pytest
 
 from bark_infinity.cli.main import main
 from bark_infinity.cli.signals import INTERRUPTED
+from bark_infinity.cli.start import bound_spinning
 
 ROOT = Path(__file__).parents[2]
 START = ROOT / "bark_perform.py"
@@ -185,3 +186,27 @@ def test_unexpected_exceptions_show_a_traceback(monkeypatch):
     monkeypatch.setattr("bark_infinity.cli.main._run", broken)
     with pytest.raises(ZeroDivisionError):
         main([])
+
+
+# ---- threads that wait ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chosen", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}, {"KMP_BLOCKTIME": "9"}])
+def test_spinning_is_bounded_unless_the_user_has_chosen(chosen):
+    environment = dict(chosen)
+    bound_spinning(environment)
+    assert environment == (chosen or {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"})
+
+
+def test_spinning_is_bounded_before_torch_is_loaded(tmp_path):
+    """OpenMP reads the environment of the process when it is loaded."""
+    code = (
+        "import os, sys\n"
+        "from bark_infinity.cli import start\n"
+        "sys.argv = ['bark_perform.py', '--version']\n"
+        "try:\n    start.run_and_exit()\n"
+        "except SystemExit:\n    print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert result.stdout.splitlines()[-1] == "1000 False", result.stderr
