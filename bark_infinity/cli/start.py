@@ -9,7 +9,6 @@ from collections.abc import MutableMapping
 from .signals import INTERRUPTED, Stopped, stopping
 from .streams import open_standard_streams
 
-
 _SPINS = "1000"  # about 20 microseconds
 _SPIN_MS = "1"  # the least but none at all; the default is 200
 
