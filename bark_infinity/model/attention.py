@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from . import threads
-from .threads import address_of
 
 Attend = Callable[[int, torch.Tensor], torch.Tensor]
 """(layer, query with key and value (B, T, 3, H, D)) -> attention output (B, T, H, D)."""
+
+Cache = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values of a layer and row, (H, S, D) each."""
 
 AttendToCache = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(query with key and value (B, 1, 3, H, D), keys and values of a layer (rows, H, S, D)) -> attention output (B, 1, H, D).
@@ -29,12 +30,7 @@ The new key and value of each row are written into the cache.
 
 def attend_causally(_: int, qkv: torch.Tensor) -> torch.Tensor:
     """Every position attends to itself and those before it."""
-    return join_heads(F.scaled_dot_product_attention(*split_heads(qkv), is_causal=True))
-
-
-def attend_to_all(_: int, qkv: torch.Tensor) -> torch.Tensor:
-    """Every position attends to all."""
-    return join_heads(F.scaled_dot_product_attention(*split_heads(qkv)))
+    return TorchPrefix().attend(qkv, causal=True)
 
 
 def split_heads(qkv: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -49,10 +45,25 @@ def join_heads(heads: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Attention:
-    """How a causal stage attends while it generates: in single steps over a cache, and in prefills of this type."""
+    """How a causal stage attends while it generates."""
 
     step: StepAttention
-    prefill_dtype: torch.dtype
+    prefix: PrefixAttention
+
+
+class PrefixAttention(Protocol):
+    """Attention of many positions of each row to each other, with nothing before them."""
+
+    def attend(self, qkv: torch.Tensor, causal: bool) -> torch.Tensor:
+        """Query with key and value (B, T, 3, H, D) -> attention output (B, T, H, D), float32 or as the input.
+
+        `causal`: every position attends to itself and those before it, else to all.
+        """
+
+    def prefill(
+        self, qkv: torch.Tensor, caches: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: Sequence[int]
+    ) -> torch.Tensor:
+        """As `attend`, causal. Each row's first `length` keys and values are written into its cache."""
 
 
 class StepAttention(Protocol):
@@ -65,6 +76,62 @@ class StepAttention(Protocol):
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
         """The attention of one step for rows that have so many positions filled; to be called for each layer."""
+
+
+class TorchPrefix:
+    """`scaled_dot_product_attention` in one type, for any device; None: in the type of the input."""
+
+    def __init__(self, dtype: torch.dtype | None = None):
+        self.dtype = dtype
+
+    def attend(self, qkv: torch.Tensor, causal: bool) -> torch.Tensor:
+        query, key, value = split_heads(qkv if self.dtype is None else qkv.to(self.dtype))
+        return join_heads(F.scaled_dot_product_attention(query, key, value, is_causal=causal))
+
+    def prefill(
+        self, qkv: torch.Tensor, caches: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: Sequence[int]
+    ) -> torch.Tensor:
+        for row, ((keys, values), length) in enumerate(zip(caches, lengths, strict=True)):
+            keys[:, :length] = qkv[row, :length, 1].transpose(0, 1)
+            values[:, :length] = qkv[row, :length, 2].transpose(0, 1)
+        return self.attend(qkv, causal=True)
+
+
+class CompiledPrefix:
+    """Compiled loops in float32, one row after the other, for CPUs and heads of 64 channels.
+
+    Causal attention computes little more than the half of the products that it needs.
+    """
+
+    def __init__(self) -> None:
+        """Raises CannotCompile."""
+        self._loops = threads.load_loops()
+
+    def attend(self, qkv: torch.Tensor, causal: bool) -> torch.Tensor:
+        return torch.stack([self._attend(row, None, causal) for row in qkv])
+
+    def prefill(
+        self, qkv: torch.Tensor, caches: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: Sequence[int]
+    ) -> torch.Tensor:
+        outputs = torch.zeros(qkv.shape[:2] + qkv.shape[3:])
+        for row, (cache, length) in enumerate(zip(caches, lengths, strict=True)):
+            outputs[row, :length] = self._attend(qkv[row, :length], cache, causal=True)
+        return outputs
+
+    def _attend(self, qkv: torch.Tensor, cache: Cache | None, causal: bool) -> torch.Tensor:
+        """Of one row, (T, 3, H, D) -> (T, H, D)."""
+        qkv, n_threads, loops = qkv.float().contiguous(), torch.get_num_threads(), self._loops
+        positions, _, heads, width = qkv.shape
+        padded = -(-positions // loops.COLUMNS_AT_ONCE) * loops.COLUMNS_AT_ONCE
+        keys, values = torch.empty(heads, width, padded), torch.empty(heads, padded, width)
+        output = torch.empty(positions, heads, width)
+        scratch = torch.empty(n_threads, loops.QUERIES_AT_ONCE, 2 * width + padded)
+        cached, length = ((keys, values), 0) if cache is None else (cache, cache[0].shape[1])
+        pack = loops.pack_prefix_bfloat16 if cached[0].dtype == torch.bfloat16 else loops.pack_prefix_float32
+        threads.run_with(pack, (qkv, *cached, keys, values), (positions, heads, length, padded), n_threads)
+        tensors = qkv, keys, values, output, scratch
+        threads.run_with(loops.attend_prefix, tensors, (positions, heads, padded, int(causal)), n_threads)
+        return output
 
 
 class TorchAttention:
@@ -102,34 +169,23 @@ class CompiledAttention:
         loops = threads.load_loops()
         loop = {torch.float32: loops.attend_float32, torch.bfloat16: loops.attend_bfloat16}[cache_dtype]
         self.cache_dtype = cache_dtype
-        self._code = loop  # owns what stands at the address
-        self._loop: int = loop.address
+        self._loop = loop
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
-        return _CompiledStep(self._loop, lengths)
+        n_threads, filled = torch.get_num_threads(), torch.tensor(lengths)
+        scratch: torch.Tensor | None = None
 
+        def attend(qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            nonlocal scratch
+            rows, (_, heads, length, width) = len(lengths), keys.shape
+            if scratch is None:
+                scratch = torch.empty(n_threads, length + width)
+            qkv, output = qkv.float().contiguous(), torch.empty(rows, 1, heads, width)
+            tensors = qkv, keys, values, filled, output, scratch
+            threads.run_with(self._loop, tensors, (rows, heads, length), n_threads)
+            return output
 
-class _CompiledStep:
-    """One step of CompiledAttention. It owns the arrays whose addresses the compiled loop is given."""
-
-    def __init__(self, loop: int, lengths: Sequence[int]):
-        self._loop, self._n_threads = loop, torch.get_num_threads()
-        self._lengths, self._counters = np.array(lengths, np.int64), np.zeros(2, np.int64)
-        self._scratch: torch.Tensor | None = None
-        self._arguments = np.zeros(10, np.int64)  # see loops.attend_float32
-        self._arguments[[0, 4]] = address_of(self._counters), address_of(self._lengths)
-        self._address = address_of(self._arguments)
-
-    def __call__(self, qkv: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        rows, (_, heads, length, width) = len(self._lengths), keys.shape
-        if self._scratch is None:
-            self._scratch = torch.empty(self._n_threads, length + width)
-        qkv, output = qkv.float().contiguous(), torch.empty(rows, 1, heads, width)
-        self._arguments[1:4] = qkv.data_ptr(), keys.data_ptr(), values.data_ptr()
-        self._arguments[5:] = output.data_ptr(), self._scratch.data_ptr(), rows, heads, length
-        self._counters[:] = 0
-        threads.run_on_all_threads(self._loop, self._address, self._n_threads)
-        return output
+        return attend
 
 
 def _equal_lengths(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:

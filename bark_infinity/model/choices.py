@@ -16,12 +16,20 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ..errors import BarkError, UsageError
 from ..files import write_whole
-from .attention import AttendToCache, Attention, CompiledAttention, StepAttention, TorchAttention
+from .attention import (
+    AttendToCache,
+    Attention,
+    CompiledAttention,
+    CompiledPrefix,
+    PrefixAttention,
+    StepAttention,
+    TorchAttention,
+    TorchPrefix,
+)
 from .devices import DTYPES, cpu_capabilities
 from .gpt import GPTConfig
 from .precision import CompiledInt8Linear, Int8Linear, packed_layer
@@ -209,7 +217,7 @@ def int8_steps_are_compiled(width: int, choices: Choices) -> bool:
 
 
 def wants_compiled_loops(config: GPTConfig) -> bool:
-    """True for a causal stage whose attention may be faster in compiled loops."""
+    """True for a stage whose attention may be faster in compiled loops: narrow ones gain too little for the time they take."""
     cache_bytes = 2 * 4 * config.n_layer * config.width * config.block_size
     return config.head_width == 64 and cache_bytes >= _MIN_CACHE_BYTES
 
@@ -222,21 +230,20 @@ def fastest_attention(config: GPTConfig, dtype: torch.dtype, choices: Choices) -
     """
     if not wants_compiled_loops(config) or dtype == torch.float16:
         return None
-    types = [torch.float32] if dtype == torch.float32 else [torch.bfloat16, torch.float32]
-    question = f"attention of a step, {config.n_head} heads, {'float32' if len(types) == 1 else 'any type'}"
+    types = _cache_types(dtype)
+    question = f"attention of a step, {config.n_head} heads, {_names(types)}"
     known = choices.known(question)
     if known is None or (step := _step_attention(known.fastest)) is None:
         found = {name: _step_attention(name) for name in _step_ways(types)}
         ways = {name: _step_way(step, config.n_head) for name, step in found.items() if step is not None}
         step = found[choices.fastest(question, ways, ways).fastest]
     assert step is not None
-    return Attention(step, _prefill_dtype(config.n_head, types, choices))
+    return Attention(step, fastest_prefix(config, dtype, choices))
 
 
 def _step_ways(types: Sequence[torch.dtype]) -> list[str]:
-    names = [str(dtype).removeprefix("torch.") for dtype in types]
-    compiled = f"compiled {names[0]}"  # half the memory is always the faster one in compiled loops
-    return [compiled, *(f"torch {name}" for name in names)]
+    compiled = f"compiled {_name(types[0])}"  # the smaller type is always the faster one in compiled loops
+    return [compiled, *(f"torch {_name(dtype)}" for dtype in types)]
 
 
 def _step_attention(name: str) -> StepAttention | None:
@@ -264,12 +271,43 @@ def _step_way(attention: StepAttention, n_head: int) -> Way:
     return ((1.0, work),)
 
 
-def _prefill_dtype(n_head: int, types: Sequence[torch.dtype], choices: Choices) -> torch.dtype:
-    if len(types) == 1:
-        return types[0]
-    ways = {}
-    for dtype in types:
-        x = torch.ones(1, n_head, _PREFILL_POSITIONS, 64, dtype=dtype)
-        attend = partial(F.scaled_dot_product_attention, x, x, x, is_causal=True)
-        ways[str(dtype).removeprefix("torch.")] = ((1.0, attend),)
-    return DTYPES[choices.fastest(f"attention of a prefill, {n_head} heads", ways, ways).fastest]
+@torch.inference_mode()
+def fastest_prefix(config: GPTConfig, dtype: torch.dtype, choices: Choices) -> PrefixAttention:
+    """How a stage on the CPU with weights of `dtype` attends where it reads many positions at once."""
+    types = _cache_types(dtype)
+    question = f"attention of a prefix, {config.n_head} heads, {_names(types)}"
+    names = ["compiled float32", *(f"torch {_name(kept)}" for kept in types)]
+    known = choices.known(question)
+    if known is None or (prefix := _prefix_attention(known.fastest)) is None:
+        found = {name: _prefix_attention(name) for name in names}
+        qkv = torch.ones(1, _PREFILL_POSITIONS, 3, config.n_head, 64)
+        ways: dict[str, Way] = {
+            name: ((1.0, partial(prefix.attend, qkv, True)),) for name, prefix in found.items() if prefix is not None
+        }
+        prefix = found[choices.fastest(question, ways, ways).fastest]
+    assert prefix is not None
+    return prefix
+
+
+def _prefix_attention(name: str) -> PrefixAttention | None:
+    """By the name of a way; None where it does not work here."""
+    kind, _, dtype = name.partition(" ")
+    if kind == "torch":
+        return TorchPrefix(DTYPES[dtype]) if dtype in DTYPES else None
+    try:
+        return CompiledPrefix()
+    except CannotCompile:
+        return None
+
+
+def _cache_types(dtype: torch.dtype) -> list[torch.dtype]:
+    """Types that keys and values may have beside weights of `dtype`."""
+    return [torch.float32] if dtype == torch.float32 else [torch.bfloat16, torch.float32]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _names(types: Sequence[torch.dtype]) -> str:
+    return " or ".join(map(_name, types))

@@ -82,11 +82,9 @@ class CachedDecoder:
         padded = torch.nn.utils.rnn.pad_sequence(list(prefixes), batch_first=True)  # (B, T, C)
 
         def attend(layer: int, qkv: torch.Tensor) -> torch.Tensor:
-            query, key, value = split_heads(qkv.to(self.attention.prefill_dtype))
-            for i, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
-                self.keys[layer, slot, :, :length] = key[i, :, :length]
-                self.values[layer, slot, :, :length] = value[i, :, :length]
-            return join_heads(F.scaled_dot_product_attention(query, key, value, is_causal=True))
+            return self.attention.prefix.prefill(
+                qkv, [(self.keys[layer, k], self.values[layer, k]) for k in slots], lengths
+            )
 
         self.model.prefill(padded, torch.arange(padded.shape[1], device=padded.device), attend)
         for slot, length in zip(slots, lengths, strict=True):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .attention import Attend, Attention, TorchAttention, attend_to_all
+from .attention import Attend, Attention, PrefixAttention, TorchAttention, TorchPrefix
 from .precision import Head, Linear
 
 
@@ -97,7 +97,7 @@ class CausalGPT(nn.Module):
     @property
     def attention(self) -> Attention:
         """How decoders with a cache attend."""
-        return self.chosen_attention or Attention(TorchAttention(self.working_type), self.working_type)
+        return self.chosen_attention or Attention(TorchAttention(self.working_type), TorchPrefix(self.working_type))
 
     def forward(self, embeddings: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """Token embeddings (B, T, C) at positions (T,) or (B, T) -> normalised hidden states (B, T, C)."""
@@ -130,6 +130,7 @@ class FineGPT(nn.Module):
         self.position_embedding = Embedding(config.block_size, config.width)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
+        self.attention: PrefixAttention = TorchPrefix()
         heads = range(config.n_codes_total - config.n_codes_given)
         self.heads = nn.ModuleList(Head(config.width, config.output_vocab_size) for _ in heads)
 
@@ -142,7 +143,7 @@ class FineGPT(nn.Module):
         x = sum(self.token_embeddings[i](codes[..., i]).float() for i in range(codebook + 1))
         x = x + self.position_embedding.weight[: codes.shape[1]]
         for block in self.blocks:
-            x = block(x, attend_to_all)
+            x = block(x, lambda _, qkv: self.attention.attend(qkv, causal=False))
         return self.norm(x)
 
     def logits(self, hidden: torch.Tensor, codebook: int, n_ids: int) -> torch.Tensor:

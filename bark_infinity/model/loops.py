@@ -1,9 +1,9 @@
-"""Loops compiled by Numba: attention of one step over a KV cache, and products of few rows with int8 weights.
+"""Loops compiled by Numba: attention of prefixes and of single steps, and products of few rows with int8 weights.
 
-A loop is a C function of one pointer, to the addresses and sizes of its arrays as 64-bit integers. Where several threads run
-it, the first integer is the address of two counters, zero at the start: a thread takes a number from the second one, which is
-its place in the scratch memory, and items of work from the first one until none are left. So no thread waits for another
-that got no core.
+A loop is a C function of one pointer, to the addresses and sizes of its arrays as 64-bit integers. The first one is the
+address of two counters, zero at the start, for loops that several threads run at once: a thread takes a number from the
+second counter, which is its place in the scratch memory, and items of work from the first one until none are left. So no
+thread waits for another that got no core.
 
 A loop adds in an order that depends on nothing but its own item, so that results depend on neither threads nor neighbours.
 Importing this compiles all loops, or reads them from Numba's cache; it takes up to some seconds. They are in one file,
@@ -25,6 +25,10 @@ _SCALE = np.float32(HEAD_WIDTH**-0.5)
 _ZERO, _LEAST = np.float32(0), np.float32(-3e38)
 
 MULTIPLIES_INT8: bool = binding.get_host_cpu_features().get("avx2", False)  # whether the loops for that are there
+COLUMNS_AT_ONCE = 32 if binding.get_host_cpu_features().get("avx512f") else 16  # of a tile of sums: two vectors
+QUERIES_AT_ONCE = 32  # of an item of work
+_BLOCK = 64  # positions that are packed together
+_TILE_QUERIES = 4  # with two vectors each, sums that stay in registers
 OUTPUTS_AT_ONCE = 16  # of an item of work; the number of outputs must be a multiple of it
 CHANNELS_AT_ONCE = 16  # the number of input channels must be a multiple of it
 _LEVELS = np.float32(4095)  # of an input to either side of zero: 4,096 products with 8 bits still fit into 32
@@ -246,6 +250,189 @@ def attend_bfloat16(arguments: Any) -> None:
     _attend(arguments, uint16s(arguments[2]), uint16s(arguments[3]), bfloat16)
 
 
+# ---- attention of a prefix ------------------------------------------------------------------------------------------
+
+
+def _vector_loader(builder: Any, kind: Any) -> Any:
+    """A function that loads a vector from an address of any alignment."""
+
+    def load(pointer: Any, offset: Any) -> Any:
+        loaded = builder.load(builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer()))
+        loaded.align = 1
+        return loaded
+
+    return load
+
+
+def _known_function(builder: Any, name: str, result: Any, *parameters: Any) -> Any:
+    """One of LLVM's own functions."""
+    known = builder.module.globals.get(name)
+    return known or ir.Function(builder.module, ir.FunctionType(result, parameters), name)
+
+
+@intrinsic
+def _multiply_tile(
+    _: Any, left: Any, left_stride: Any, right: Any, right_stride: Any, n: Any, sums: Any, stride: Any
+) -> Any:
+    """sums (4, columns) = left (4, n) times right (n, columns), all float32; strides: numbers from row to row."""
+    int32, int64, float32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+    width = COLUMNS_AT_ONCE // 2
+    vector = ir.VectorType(float32, width)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        left, left_stride, right, right_stride, n, sums, stride = arguments
+        multiply_add = _known_function(builder, f"llvm.fma.v{width}f32", vector, vector, vector, vector)
+        load = _vector_loader(builder, vector)
+        before = builder.block
+        loop, end = builder.append_basic_block("tile"), builder.append_basic_block("sums")
+        rows = [builder.gep(left, [builder.mul(left_stride, ir.Constant(int64, row))]) for row in range(_TILE_QUERIES)]
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(int64)
+        k.add_incoming(ir.Constant(int64, 0), before)
+        running = [builder.phi(vector) for _ in range(2 * _TILE_QUERIES)]
+        columns = builder.gep(right, [builder.mul(k, right_stride)])
+        halves = [load(columns, ir.Constant(int64, half * width)) for half in (0, 1)]
+        undefined, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, width), [0] * width)
+        added = []
+        for index, row in enumerate(rows):
+            number = builder.insert_element(undefined, builder.load(builder.gep(row, [k])), ir.Constant(int32, 0))
+            spread = builder.shuffle_vector(number, undefined, first)
+            for half in (0, 1):
+                added.append(builder.call(multiply_add, [spread, halves[half], running[2 * index + half]]))
+        following = builder.add(k, ir.Constant(int64, 1))
+        k.add_incoming(following, loop)
+        for phi, value in zip(running, added, strict=True):
+            phi.add_incoming(ir.Constant(vector, [0.0] * width), before)
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, n), loop, end)
+        builder.position_at_end(end)
+        for index, value in enumerate(added):
+            row, half = divmod(index, 2)
+            offset = builder.add(builder.mul(stride, ir.Constant(int64, row)), ir.Constant(int64, half * width))
+            stored = builder.store(value, builder.bitcast(builder.gep(sums, [offset]), vector.as_pointer()))
+            stored.align = 1
+        return context.get_dummy_value()
+
+    return types.void(left, left_stride, right, right_stride, n, sums, stride), generate
+
+
+@njit(inline="always")
+def _pack_prefix(arguments: Any, keys_pointer: Any, values_pointer: Any, stored: Any) -> None:
+    """See `pack_prefix_float32`."""
+    positions, heads, length, padded = arguments[6], arguments[7], arguments[8], arguments[9]
+    qkv = carray(float32s(arguments[1]), (positions, 3, heads, HEAD_WIDTH))
+    cached_keys = carray(keys_pointer, (heads, length, HEAD_WIDTH))
+    cached_values = carray(values_pointer, (heads, length, HEAD_WIDTH))
+    keys = carray(float32s(arguments[4]), (heads, HEAD_WIDTH, padded))
+    values = carray(float32s(arguments[5]), (heads, padded, HEAD_WIDTH))
+    blocks = (padded + _BLOCK - 1) // _BLOCK
+    while True:
+        item = take(int64s(arguments[0]))
+        if item >= blocks * heads:
+            return
+        head, start = item // blocks, item % blocks * _BLOCK
+        stop = min(start + _BLOCK, positions)
+        for d in range(HEAD_WIDTH):
+            for position in range(start, stop):
+                keys[head, d, position] = qkv[position, 1, head, d]
+            for position in range(max(stop, start), min(start + _BLOCK, padded)):
+                keys[head, d, position] = _ZERO
+        for position in range(start, stop):
+            for d in range(HEAD_WIDTH):
+                values[head, position, d] = qkv[position, 2, head, d]
+        if length:
+            for position in range(start, stop):
+                for d in range(HEAD_WIDTH):
+                    cached_keys[head, position, d] = stored(qkv[position, 1, head, d])
+                    cached_values[head, position, d] = stored(qkv[position, 2, head, d])
+
+
+@compiled()
+def pack_prefix_float32(arguments: Any) -> None:
+    """Keys and values of a prefix in the order in which `attend_prefix` reads them, and written into a cache.
+
+    An item of work is 64 positions of a head. Arguments: counters (2,), query with key and value float32 (positions, 3, heads,
+    64), keys and values of the row's cache float32 (heads, length, 64), packed keys float32 (heads, 64, padded), packed values
+    float32 (heads, padded, 64); the numbers of positions, of heads, the cache's length or 0 for none, and positions padded to
+    a multiple of COLUMNS_AT_ONCE.
+    """
+    _pack_prefix(arguments, float32s(arguments[2]), float32s(arguments[3]), _float32)
+
+
+@compiled()
+def pack_prefix_bfloat16(arguments: Any) -> None:
+    """As `pack_prefix_float32`, with a cache of bfloat16."""
+    _pack_prefix(arguments, uint16s(arguments[2]), uint16s(arguments[3]), bfloat16)
+
+
+@compiled()
+def attend_prefix(arguments: Any) -> None:
+    """Attention of all positions of a prefix, each to itself and those before it, or to all of them.
+
+    An item of work is 32 queries of a head, the last ones of causal attention first, because they take longest. Arguments:
+    counters (2,), query with key and value float32 (positions, 3, heads, 64), packed keys and values as of
+    `pack_prefix_float32`, output float32 (positions, heads, 64), scratch float32 (threads, 32, 128 + padded); the numbers of
+    positions, of heads and of padded positions; 1 for causal, else 0.
+    """
+    positions, heads, padded, causal = arguments[6], arguments[7], arguments[8], arguments[9]
+    qkv = carray(float32s(arguments[1]), (positions, 3, heads, HEAD_WIDTH))
+    output = carray(float32s(arguments[4]), (positions, heads, HEAD_WIDTH))
+    blocks = (positions + QUERIES_AT_ONCE - 1) // QUERIES_AT_ONCE
+    place = take(int64s(arguments[0] + 8))
+    queries_at = arguments[5] + 4 * place * QUERIES_AT_ONCE * (2 * HEAD_WIDTH + padded)
+    sums_at = queries_at + 4 * QUERIES_AT_ONCE * HEAD_WIDTH
+    scores_at = sums_at + 4 * QUERIES_AT_ONCE * HEAD_WIDTH
+    queries = carray(float32s(queries_at), (QUERIES_AT_ONCE, HEAD_WIDTH))
+    sums = carray(float32s(sums_at), (QUERIES_AT_ONCE, HEAD_WIDTH))
+    scores = carray(float32s(scores_at), (QUERIES_AT_ONCE, padded))
+    while True:
+        item = take(int64s(arguments[0]))
+        if item >= blocks * heads:
+            return
+        first, head = (blocks - 1 - item // heads) * QUERIES_AT_ONCE, item % heads
+        n = min(QUERIES_AT_ONCE, positions - first)
+        read = first + n if causal else positions  # positions that any of these queries attends to
+        for i in range(n):
+            for d in range(HEAD_WIDTH):
+                queries[i, d] = qkv[first + i, 0, head, d] * _SCALE
+        keys_at = arguments[2] + 4 * head * HEAD_WIDTH * padded
+        for column in range(0, read, COLUMNS_AT_ONCE):
+            for i in range(0, n, _TILE_QUERIES):
+                _multiply_tile(
+                    float32s(queries_at + 4 * i * HEAD_WIDTH),
+                    HEAD_WIDTH,
+                    float32s(keys_at + 4 * column),
+                    padded,
+                    HEAD_WIDTH,
+                    float32s(scores_at + 4 * (i * padded + column)),
+                    padded,
+                )
+        for i in range(n):
+            own = first + i + 1 if causal else positions
+            largest = _LEAST
+            for position in range(own):
+                largest = max(largest, scores[i, position])
+            queries[i, 0] = _softmax(scores[i], own, largest)  # the query itself is no longer needed
+            for position in range(own, read):
+                scores[i, position] = _ZERO
+        values_at = arguments[3] + 4 * head * padded * HEAD_WIDTH
+        for d in range(0, HEAD_WIDTH, COLUMNS_AT_ONCE):
+            for i in range(0, n, _TILE_QUERIES):
+                _multiply_tile(
+                    float32s(scores_at + 4 * i * padded),
+                    padded,
+                    float32s(values_at + 4 * d),
+                    HEAD_WIDTH,
+                    read,
+                    float32s(sums_at + 4 * (i * HEAD_WIDTH + d)),
+                    HEAD_WIDTH,
+                )
+        for i in range(n):
+            for d in range(HEAD_WIDTH):
+                output[first + i, head, d] = sums[i, d] / queries[i, 0]
+
+
 # ---- products of few rows with int8 weights ---------------------------------------------------------------------------
 
 
@@ -260,22 +447,16 @@ def _tile(rows: int) -> Any:
     weight_vector, input_vector = ir.VectorType(ir.IntType(8), 16), ir.VectorType(ir.IntType(16), 16)
     sum_vector = ir.VectorType(int32, 8)
 
-    def function(builder: Any, name: str, result: Any, *parameters: Any) -> Any:
-        known = builder.module.globals.get(name)
-        return known or ir.Function(builder.module, ir.FunctionType(result, parameters), name)
-
     @intrinsic
     def tile(_: Any, weights: Any, inputs: Any, channels: Any, sums: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             weights, inputs, channels, sums = arguments
-            multiply_add = function(builder, "llvm.x86.avx2.pmadd.wd", sum_vector, input_vector, input_vector)
-            total = function(builder, "llvm.vector.reduce.add.v8i32", int32, sum_vector)
+            multiply_add = _known_function(builder, "llvm.x86.avx2.pmadd.wd", sum_vector, input_vector, input_vector)
+            total = _known_function(builder, "llvm.vector.reduce.add.v8i32", int32, sum_vector)
 
-            def vector(pointer: Any, row: int, channel: Any, kind: Any, alignment: int) -> Any:
+            def vector(pointer: Any, row: int, channel: Any, kind: Any) -> Any:
                 offset = builder.add(builder.mul(channels, ir.Constant(int64, row)), channel)
-                loaded = builder.load(builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer()))
-                loaded.align = alignment
-                return loaded
+                return _vector_loader(builder, kind)(pointer, offset)
 
             before = builder.block
             loop, end = builder.append_basic_block("channels"), builder.append_basic_block("totals")
@@ -285,12 +466,12 @@ def _tile(rows: int) -> Any:
             channel.add_incoming(ir.Constant(int64, 0), before)
             running = [builder.phi(sum_vector) for _ in range(rows * _TILE_OUTPUTS)]
             widened = [
-                builder.sext(vector(weights, output, channel, weight_vector, 1), input_vector)
+                builder.sext(vector(weights, output, channel, weight_vector), input_vector)
                 for output in range(_TILE_OUTPUTS)
             ]
             added = []
             for row in range(rows):
-                x = vector(inputs, row, channel, input_vector, 2)
+                x = vector(inputs, row, channel, input_vector)
                 for output in range(_TILE_OUTPUTS):
                     products = builder.call(multiply_add, [x, widened[output]])
                     added.append(builder.add(running[row * _TILE_OUTPUTS + output], products))
@@ -317,13 +498,13 @@ _one_row, _two_rows, _three_rows, _four_rows = (_tile(rows) for rows in range(1,
 def quantise(arguments: Any) -> None:
     """Inputs as integers with a scale for each row, on one thread.
 
-    Arguments: inputs float32 (rows, channels), levels int16 (rows, channels), scales float32 (rows,); the numbers of rows
-    and of channels.
+    Arguments: counters that are not used, inputs float32 (rows, channels), levels int16 (rows, channels), scales float32
+    (rows,); the numbers of rows and of channels.
     """
-    rows, channels = arguments[3], arguments[4]
-    inputs = carray(float32s(arguments[0]), (rows, channels))
-    levels = carray(int16s(arguments[1]), (rows, channels))
-    scales = carray(float32s(arguments[2]), (rows,))
+    rows, channels = arguments[4], arguments[5]
+    inputs = carray(float32s(arguments[1]), (rows, channels))
+    levels = carray(int16s(arguments[2]), (rows, channels))
+    scales = carray(float32s(arguments[3]), (rows,))
     for row in range(rows):
         largest = np.float32(1e-30)
         for channel in range(channels):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..errors import UsageError
 from .devices import cpu_capabilities, native_type
-from .threads import CannotCompile, address_of, load_loops, run_on_all_threads, run_on_one_thread
+from .threads import CannotCompile, load_loops, run_with
 
 _ROWS_PACKED_FOR = 16  # rows that oneDNN orders the weights for; that order also suits one row and a thousand
 Quantised = tuple[torch.Tensor, torch.Tensor]
@@ -107,22 +106,17 @@ class CompiledInt8Linear(nn.Module):
         self.bias = torch.zeros(padded)
         if bias is not None:
             self.bias[: self.n_outputs] = bias
-        self._loops = loops.quantise, loops.multiply  # own what stands at their addresses
+        self._loops = loops
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """As Linear's."""
-        x = x.float().contiguous()
-        quantise, multiply = (loop.address for loop in self._loops)
-        (n_outputs, channels), rows, n_threads = self.weight.shape, x.numel() // x.shape[-1], torch.get_num_threads()
+        x, n_threads = x.float().contiguous(), torch.get_num_threads()
+        (n_outputs, channels), rows = self.weight.shape, x.numel() // x.shape[-1]
         levels, scales = torch.empty(rows, channels, dtype=torch.int16), torch.empty(rows)
-        y = torch.empty(*x.shape[:-1], n_outputs)
-        scratch, counters = torch.empty(n_threads, 16, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)
-        inputs = np.array([x.data_ptr(), levels.data_ptr(), scales.data_ptr(), rows, channels], np.int64)
-        run_on_one_thread(quantise, address_of(inputs))
-        tensors = counters, levels, scales, self.weight, self.scale, self.bias, y, scratch
-        addresses = [tensor.data_ptr() for tensor in tensors]
-        arguments = np.array([*addresses, rows, channels, n_outputs, int(gelu)], np.int64)
-        run_on_all_threads(multiply, address_of(arguments), n_threads)
+        run_with(self._loops.quantise, (x, levels, scales), (rows, channels), 1)
+        y, scratch = torch.empty(*x.shape[:-1], n_outputs), torch.empty(n_threads, 16, dtype=torch.int32)
+        tensors = levels, scales, self.weight, self.scale, self.bias, y, scratch
+        run_with(self._loops.multiply, tensors, (rows, channels, n_outputs, int(gelu)), n_threads)
         return y[..., : self.n_outputs]
 
 

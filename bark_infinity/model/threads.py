@@ -10,12 +10,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-import numpy as np
 import torch
 
 Loop = int
@@ -34,15 +34,11 @@ def load_loops() -> ModuleType:
         raise CannotCompile(str(error)) from error
 
 
-def address_of(array: np.ndarray) -> int:
-    """Of the first element."""
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def run_on_one_thread(loop: Loop, arguments: int) -> None:
-    """Call `loop` with the address `arguments` on this thread."""
-    _function(loop)(arguments)
+def run_with(loop: Any, tensors: Sequence[torch.Tensor], sizes: Sequence[int], n_threads: int) -> None:
+    """Run a compiled loop on `n_threads` threads with two counters, contiguous tensors and sizes as its arguments."""
+    counters = torch.zeros(2, dtype=torch.int64)
+    arguments = torch.tensor([*(tensor.data_ptr() for tensor in (counters, *tensors)), *sizes])
+    run_on_all_threads(loop.address, arguments.data_ptr(), n_threads)
 
 
 def run_on_all_threads(loop: Loop, arguments: int, n_threads: int) -> None:

@@ -11,7 +11,14 @@ import torch
 import torch.nn.functional as F
 
 from bark_infinity.model import threads
-from bark_infinity.model.attention import Attention, CompiledAttention, TorchAttention, split_heads
+from bark_infinity.model.attention import (
+    Attention,
+    CompiledAttention,
+    CompiledPrefix,
+    TorchAttention,
+    TorchPrefix,
+    split_heads,
+)
 from bark_infinity.model.decoding import CachedDecoder
 from bark_infinity.model.gpt import CausalGPT, GPTConfig
 
@@ -121,6 +128,46 @@ def test_a_decoder_gives_the_same_hidden_states_with_either_attention(dtype):
         return torch.cat([*states, decoder.step(torch.tensor([7, 8]))])
 
     with torch.inference_mode():
-        expected = hidden_states(Attention(TorchAttention(torch.float32), torch.float32))
-        compiled = hidden_states(Attention(CompiledAttention(dtype), torch.float32))
+        expected = hidden_states(Attention(TorchAttention(torch.float32), TorchPrefix(torch.float32)))
+        compiled = hidden_states(Attention(CompiledAttention(dtype), CompiledPrefix()))
     torch.testing.assert_close(compiled, expected, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+
+
+# ---- prefixes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("positions", [1, 3, 31, 32, 33, 64, 65, 100, 257])
+def test_compiled_attention_of_a_prefix_is_exact(positions, causal):
+    """As exact as torch's in float32, also where large scores leave few positions a weight."""
+    torch.manual_seed(positions)
+    for size in (0.1, 1.0, 3.0):
+        qkv = size * torch.randn(2, positions, 3, 3, 64)
+        exact = TorchPrefix(torch.float64).attend(qkv, causal)
+        error, torchs = (
+            (prefix.attend(qkv, causal) - exact).abs().max() for prefix in (CompiledPrefix(), TorchPrefix())
+        )
+        assert error < 3 * torchs + 1e-6
+
+
+def test_a_prefill_writes_each_rows_cache_as_far_as_the_row_reaches(dtype):
+    torch.manual_seed(0)
+    qkv, lengths = torch.randn(3, 70, 3, 2, 64), [70, 9, 64]
+
+    def prefill(prefix) -> tuple[torch.Tensor, torch.Tensor]:
+        caches = torch.full((2, 3, 2, 80, 64), 7.0, dtype=dtype)
+        output = prefix.prefill(qkv, [(caches[0, k], caches[1, k]) for k in range(3)], lengths)
+        return torch.cat([output[row, :length] for row, length in enumerate(lengths)]), caches
+
+    (compiled, compiled_caches), (expected, caches) = prefill(CompiledPrefix()), prefill(TorchPrefix(torch.float32))
+    assert torch.equal(compiled_caches, caches) and (caches[:, 1, :, 9:] == 7).all()
+    torch.testing.assert_close(compiled, expected, atol=5e-6, rtol=5e-6)
+
+
+def test_a_prefixs_bits_do_not_depend_on_neighbours_or_threads(two_threads):
+    torch.manual_seed(0)
+    prefix, qkv = CompiledPrefix(), torch.randn(3, 100, 3, 2, 64)
+    together = prefix.attend(qkv, True)
+    for row in range(3):
+        torch.set_num_threads(1 + row % 2)
+        assert torch.equal(prefix.attend(qkv[row : row + 1], True)[0], together[row])
