@@ -140,7 +140,7 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
     """Give a model on the CPU the layers and the attention that are fastest here."""
     if isinstance(model, FineGPT):
         if wants_compiled_loops(model.config) and dtype != torch.float16:
-            model.attention = fastest_prefix(model.config, dtype, choices)
+            model.attention = fastest_prefix(model.config, dtype, choices, causal=False)
         pack(model, dtype)
         return
     model.chosen_attention = fastest_attention(model.config, dtype, choices)

@@ -1,4 +1,4 @@
-"""Attention of the causal stages: of whole prefixes by torch, of single steps over the KV cache by torch or compiled loops.
+"""Attention of prefixes and of single steps over the KV cache, by torch or by compiled loops.
 
 Shapes: B rows, T positions, H heads, D width of a head, C = H * D, S allocated positions of the cache.
 """
@@ -17,6 +17,8 @@ from . import threads
 
 Attend = Callable[[int, torch.Tensor], torch.Tensor]
 """(layer, query with key and value (B, T, 3, H, D)) -> attention output (B, T, H, D)."""
+
+_LINE = 16  # float32 of a cache line
 
 Cache = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of a layer and row, (H, S, D) each."""
@@ -122,7 +124,7 @@ class CompiledPrefix:
         """Of one row, (T, 3, H, D) -> (T, H, D)."""
         qkv, n_threads, loops = qkv.float().contiguous(), torch.get_num_threads(), self._loops
         positions, _, heads, width = qkv.shape
-        padded = -(-positions // loops.COLUMNS_AT_ONCE) * loops.COLUMNS_AT_ONCE
+        padded = _row_length(positions, loops.COLUMNS_AT_ONCE)
         keys, values = torch.empty(heads, width, padded), torch.empty(heads, padded, width)
         output = torch.empty(positions, heads, width)
         scratch = torch.empty(n_threads, loops.QUERIES_AT_ONCE, 2 * width + padded)
@@ -132,6 +134,12 @@ class CompiledPrefix:
         tensors = qkv, keys, values, output, scratch
         threads.run_with(loops.attend_prefix, tensors, (positions, heads, padded, int(causal)), n_threads)
         return output
+
+
+def _row_length(positions: int, columns_at_once: int) -> int:
+    """Of rows of float32 that are read in columns: an odd number of cache lines, so that a column's rows do not share a set."""
+    padded = -(-positions // columns_at_once) * columns_at_once
+    return padded + (_LINE if padded // _LINE % 2 == 0 else 0)
 
 
 class TorchAttention:

@@ -1,4 +1,4 @@
-"""What is fastest on this processor, found by measuring: the type of products, attention of single steps and of prefills.
+"""What is fastest on this processor, found by measuring: the type of products, and attention of prefixes and of single steps.
 
 Each question is measured once on a machine and the answer is kept in a file, because the answers round differently: without
 it, the same seed could give another sound tomorrow.
@@ -272,17 +272,18 @@ def _step_way(attention: StepAttention, n_head: int) -> Way:
 
 
 @torch.inference_mode()
-def fastest_prefix(config: GPTConfig, dtype: torch.dtype, choices: Choices) -> PrefixAttention:
+def fastest_prefix(config: GPTConfig, dtype: torch.dtype, choices: Choices, causal: bool = True) -> PrefixAttention:
     """How a stage on the CPU with weights of `dtype` attends where it reads many positions at once."""
     types = _cache_types(dtype)
-    question = f"attention of a prefix, {config.n_head} heads, {_names(types)}"
+    what = "a prefix" if causal else "all positions to all"
+    question = f"attention of {what}, {config.n_head} heads, {_names(types)}"
     names = ["compiled float32", *(f"torch {_name(kept)}" for kept in types)]
     known = choices.known(question)
     if known is None or (prefix := _prefix_attention(known.fastest)) is None:
         found = {name: _prefix_attention(name) for name in names}
         qkv = torch.ones(1, _PREFILL_POSITIONS, 3, config.n_head, 64)
         ways: dict[str, Way] = {
-            name: ((1.0, partial(prefix.attend, qkv, True)),) for name, prefix in found.items() if prefix is not None
+            name: ((1.0, partial(prefix.attend, qkv, causal)),) for name, prefix in found.items() if prefix is not None
         }
         prefix = found[choices.fastest(question, ways, ways).fastest]
     assert prefix is not None

@@ -354,8 +354,8 @@ def pack_prefix_float32(arguments: Any) -> None:
 
     An item of work is 64 positions of a head. Arguments: counters (2,), query with key and value float32 (positions, 3, heads,
     64), keys and values of the row's cache float32 (heads, length, 64), packed keys float32 (heads, 64, padded), packed values
-    float32 (heads, padded, 64); the numbers of positions, of heads, the cache's length or 0 for none, and positions padded to
-    a multiple of COLUMNS_AT_ONCE.
+    float32 (heads, padded, 64); the numbers of positions, of heads, the cache's length or 0 for none, and of positions with
+    padding, at least to a multiple of COLUMNS_AT_ONCE.
     """
     _pack_prefix(arguments, float32s(arguments[2]), float32s(arguments[3]), _float32)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bark_infinity.model import choices, threads
-from bark_infinity.model.attention import CompiledAttention, TorchAttention
+from bark_infinity.model.attention import CompiledAttention, CompiledPrefix, TorchAttention, TorchPrefix
 from bark_infinity.model.choices import Choices, choices_file, choose_dtype, fastest_attention
 from bark_infinity.model.gpt import GPTConfig
 
@@ -152,6 +152,18 @@ def test_attention_is_the_one_that_was_measured_fastest(monkeypatch, dtype, fast
     monkeypatch.setattr(choices, "_measure", lambda ways: {name: float(name != fastest) for name in ways})
     chosen = fastest_attention(LARGE, dtype, Choices(None))
     assert type(chosen.step) is kind and chosen.step.cache_dtype == cache
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("fastest", ["compiled float32", "torch float32", "torch bfloat16"])
+def test_attention_of_prefixes_is_the_one_that_was_measured_fastest(monkeypatch, fastest, causal):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(choices, "_measure", lambda ways: {name: float(name != fastest) for name in ways})
+    prefix = choices.fastest_prefix(LARGE, torch.bfloat16, Choices(None), causal)
+    if fastest.startswith("torch"):
+        assert isinstance(prefix, TorchPrefix) and str(prefix.dtype) == f"torch.{fastest.split()[1]}"
+    else:
+        assert isinstance(prefix, CompiledPrefix)
 
 
 def test_without_numba_the_fastest_of_torchs_is_taken(monkeypatch, tmp_path):
