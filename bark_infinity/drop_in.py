@@ -15,8 +15,9 @@ import numpy as np
 from .bark import Bark
 from .checkpoints.loading import ModelChoice, load_models
 from .constants import MAX_COARSE_HISTORY, MAX_COARSE_INPUT, MIN_COARSE_HISTORY
-from .errors import UsageError
+from .errors import CheckpointError, UsageError
 from .model.sampling import RowRandom
+from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
 from .stages.coarse import CoarseRow, CoarseSettings
@@ -45,12 +46,16 @@ class _Session:
         choice = ModelChoice.from_options(resolve(options))
         if choice != self._choice or choice.force_reload:
             self._bark = None  # frees its memory before the new one is loaded
-            self._bark, self._choice = Bark(load_models(choice)), choice
+            with python_words():
+                self._bark, self._choice = Bark(load_models(choice)), choice
 
     @property
     def bark(self) -> Bark:
         if self._bark is None:
-            self.load(Options())
+            try:
+                self.load(Options())
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}; preload_models has the argument model") from error.__cause__
         assert self._bark is not None
         return self._bark
 

@@ -35,13 +35,18 @@ def voice_folders(output_dir: str | Path) -> tuple[Path, ...]:
     return Path("prompts"), Path("custom_speakers"), Path(output_dir), DEMO_VOICES
 
 
+def is_recording(name: str) -> bool:
+    """True for a name with the ending of an audio file."""
+    return Path(name).suffix.lower().removeprefix(".") in (*FORMATS, *UNSUPPORTED_FORMATS)
+
+
 def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
     """The file of a voice given as a path or a name; None for the name of a hub preset.
 
     Raises VoiceError, suggesting similar names, if there is no such voice.
     """
     wanted = Path(os.path.expanduser(name))
-    if wanted.suffix.lower().removeprefix(".") in (*FORMATS, *UNSUPPORTED_FORMATS):
+    if is_recording(name):
         raise VoiceError(
             f"{name} is a recording and no voice file; clone its voice with --audio_file_as_history_prompt {name}"
         )

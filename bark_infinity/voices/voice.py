@@ -16,6 +16,7 @@ import numpy as np
 from .. import constants as c
 from ..errors import VoiceError
 from ..files import write_whole
+from ..options.python_words import python_words
 from .npz import VOICE_ARRAYS, read_npz
 
 _RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames for each semantic token
@@ -82,7 +83,10 @@ class Voice:
         from ..model.devices import choose_device
         from .cloning import clone_voice
 
-        cloned = clone_voice(Path(recording), model, Hub(offline=offline), choose_device(device))
+        if Path(recording).suffix.lower() == ".npz":
+            raise VoiceError(f'{recording} is a voice file and no recording; read it: Voice.load("{recording}")')
+        with python_words({"--audio_file_as_history_prompt ": ""}):
+            cloned = clone_voice(Path(recording), model, Hub(offline=offline), choose_device(device))
         return cls.from_prompts(cloned.prompts, f"the voice cloned from {recording}")
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
