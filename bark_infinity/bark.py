@@ -29,6 +29,7 @@ from .model.devices import free_memory, is_out_of_memory, on_device
 from .model.gpt import CausalGPT
 from .model.sampling import RowRandom
 from .model.spec import BarkSpec
+from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
 from .seeds import Seeds
@@ -37,7 +38,7 @@ from .stages.fine import FineRow, FineSettings, generate_fine, stream_fine
 from .stages.semantic import SemanticResult, SemanticRow, SemanticSettings, Statistics, generate_semantic
 from .voices.compatibility import check_compatible, check_preset, suitable_voices
 from .voices.history import History
-from .voices.library import find_voice, voice_folders
+from .voices.library import find_voice, is_recording, voice_folders
 from .voices.voice import Voice
 
 StageProgress = Callable[[str, int, int], None]
@@ -174,14 +175,15 @@ class Generation:
 class Bark:
     """The three stages and the codec, loaded. Nothing but the models is kept between calls."""
 
-    def __init__(self, models: Models):
-        self.name = models.name
+    def __init__(self, models: Models, choice: ModelChoice | None = None):
+        """`choice`: by which the models were loaded, for the manifests of `narrate`."""
+        self.name, self.choice = models.name, choice
         self.tokenizer = models.tokenizer
         self.stages = models.stages
         self.hub = models.hub
         self.advice = models.advice  # a sentence for the user about a faster choice, or None
         self._codec = models.codec
-        self._codec_placement = models.codec_placement
+        self.codec_placement = models.codec_placement
 
     def __repr__(self) -> str:
         places = {f"{stage.placement.dtype} on {stage.placement.device}" for stage in self.stages.values()}
@@ -207,7 +209,9 @@ class Bark:
         options = Options(
             model=model, device=device, dtype=dtype, offload_cpu=offload, model_dir=model_dir, offline=offline
         )
-        return cls(load_models(ModelChoice.from_options(resolve(options))))
+        with python_words():
+            choice = ModelChoice.from_options(resolve(options))
+            return cls(load_models(choice), choice)
 
     @property
     def spec(self) -> BarkSpec:
@@ -449,23 +453,27 @@ class Bark:
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes (8, frames) of several segments to float32 samples (frames * 320,) each."""
-        with on_device(self.codec, self._codec_placement):
+        with on_device(self.codec, self.codec_placement):
             return [self.codec.decode(c) for c in codes]
 
     def find_voice(
         self,
         voice: Voice | str | Path | Mapping[str, np.ndarray] | None,
         folders: Sequence[Path] = voice_folders(Options.output_dir),
+        hub: Hub | None = None,
     ) -> Voice | None:
         """A voice that this model can speak with; `load_voice` describes the argument. Raises VoiceError.
 
         A published preset that does not suit the model is refused before it is downloaded.
         """
-        if isinstance(voice, str | Path) and find_voice(str(voice), folders) is None:
-            check_preset(str(voice), self.name, self.spec.semantic_vocab_size)
-        found = load_voice(voice, self.hub, folders)
-        self.check_voice(found, f"the voice {voice}" if isinstance(voice, str | Path) else "the voice")
-        return found
+        if isinstance(voice, str | Path) and is_recording(str(voice)):
+            raise VoiceError(f'{voice} is a recording and no voice file; clone its voice: Voice.clone("{voice}")')
+        with python_words():
+            if isinstance(voice, str | Path) and find_voice(str(voice), folders) is None:
+                check_preset(str(voice), self.name, self.spec.semantic_vocab_size)
+            found = load_voice(voice, hub or self.hub, folders)
+            self.check_voice(found, f"the voice {voice}" if isinstance(voice, str | Path) else "the voice")
+            return found
 
     def check_voice(self, voice: Voice | None, name: str = "the voice") -> None:
         """Raise VoiceError for the voice of another model; the message calls it `name`."""

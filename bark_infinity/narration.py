@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .audio.formats import check_ending
+from .audio.formats import FFMPEG_FORMATS, FORMATS, check_ending, check_format
 from .errors import TextError, UsageError
+from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
 from .output.manifest import Manifest, check_unasked, read_manifest
@@ -34,6 +35,9 @@ if TYPE_CHECKING:  # planning is done without torch
     from .run.recipe import Recipe
     from .run.scheduler import Result, RunProgress
     from .voices.voice import Voice
+
+
+_PYTHON_WORDS = {"another with --output_dir or --output_filename": "another folder"}
 
 
 class ClipSource:
@@ -169,7 +173,7 @@ def _count_ids(engine: Engine, text: str) -> int:
 
 def narrate(
     bark: Bark,
-    text: str,
+    text: str | None,
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
     *,
     seed: int | None = None,
@@ -192,25 +196,47 @@ def narrate(
     original's dict; None: a random one, set by the first segment. `seed`: the seed of every segment; None: drawn for each.
     `folder`: every finished segment and the finished clip are saved there, so that the same call resumes after an
     interruption, and memory does not grow; once the clip is finished, the same call makes a new one. None: everything is
-    kept in memory. `options`: other settings, by the names of the command line's flags. `progress` is called while a
-    stage works.
+    kept in memory. `options`: other settings, by the names of the command line's flags; those that only a command line
+    can follow, or that name another model than `bark`, are refused. `text` may be None where `options` have a
+    `bark_speaker_as_the_prompt`, whose tokens are spoken. `progress` is called while a stage works.
 
     Raises TextError for a text without words, VoiceError for an unusable voice, UsageError for options that contradict
-    each other.
+    each other or cannot be followed.
     """
+    from .run.program_options import as_loaded, check_program_options, check_text
+
+    asked = (options.asked or options) if options is not None else Options()
+    check_program_options(asked, bark, in_memory=folder is None)
+    check_text(text, asked)
+    for name, argument in (("seed", seed), ("history_prompt", voice)):
+        if argument is not None and getattr(asked, name) is not None:
+            raise UsageError(f"options have {name}, and narrate is given another one; leave one of them out")
+    given = {"text_prompt": text, "seed": seed, "output_dir": None if folder is None else str(folder)}
+    if isinstance(voice, str | Path):
+        given["history_prompt"] = str(voice)
+    asked = asked.with_settings({name: value for name, value in given.items() if value is not None})
+    with python_words(_PYTHON_WORDS):
+        resolved = resolve(as_loaded(asked, bark))
+        if folder is not None:
+            check_format(resolved.audio_format, resolved.output_format_ffmpeg_parameters or "")
+        recipe = _recipe_of(resolved, bark, voice)
+        return Narration(resolved, recipe, in_memory=folder is None, progress=progress)
+
+
+def _recipe_of(options: Options, bark: Bark, voice: Voice | str | Path | Mapping[str, np.ndarray] | None) -> Recipe:
+    """What resolved options ask of a loaded Bark; `voice`: one that is given in place of the one they name."""
+    from .checkpoints.hub import Hub
     from .run.recipe import Recipe
+    from .voices.custom_history import load_function
     from .voices.library import voice_folders
 
-    given = {"text_prompt": text, "seed": seed, "output_dir": None if folder is None else str(folder)}
-    asked = (options or Options()).with_settings({name: value for name, value in given.items() if value is not None})
-    if isinstance(voice, str | Path):
-        asked = dataclasses.replace(asked, history_prompt=str(voice))
-    resolved = resolve(asked)
-    folders = voice_folders(resolved.output_dir)
-    history = bark.find_voice(resolved.history_prompt if voice is None else voice, folders)
-    return Narration(
-        resolved, Recipe.from_options(resolved, bark, history), in_memory=folder is None, progress=progress
-    )
+    function_name = options.custom_audio_processing_function
+    function = None if function_name is None else load_function(function_name)
+    folders = voice_folders(options.output_dir)
+    hub = Hub(options.model_dir, options.offline) if options.model_dir is not None or options.offline else bark.hub
+    starting = bark.find_voice(options.history_prompt if voice is None else voice, folders, hub)
+    spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)
+    return Recipe.from_options(options, bark, starting, spoken, function)
 
 
 class Narration:
@@ -294,20 +320,21 @@ class Narration:
         from .output.clip_files import write_clip
         from .output.restitching import restitch_file
 
-        path = Path(path)
-        check_ending(path.name, str(path))  # before anything is made
-        self._finish()
-        named = dataclasses.replace(
-            self._options.asked or self._options,
-            output_dir=str(path.parent),
-            output_filename=path.name,
-            output_format=None,
-        )
-        options = resolve(named)
-        if self.path is None:
-            assert self.clip is not None
-            return write_clip(self.clip, self.segments, self._recipe.engine, options)
-        return restitch_file(self.path, lambda codes: self._recipe.engine.decode([codes])[0], path)
+        path, asked = Path(path), self._options.asked or self._options
+        check_ending(path.name, str(path))
+        if asked.output_format is not None and path.suffix.lower().removeprefix(".") not in FORMATS:
+            path = path.with_name(f"{path.name}.{asked.output_format}")
+        named = dataclasses.replace(asked, output_dir=str(path.parent), output_filename=path.name, output_format=None)
+        if self._job is not None and path.suffix.lower().removeprefix(".") not in FFMPEG_FORMATS:
+            named = dataclasses.replace(named, output_format_ffmpeg_parameters=None)  # they are those of the clip there
+        with python_words(_PYTHON_WORDS):
+            options = resolve(named)
+            check_format(options.audio_format, options.output_format_ffmpeg_parameters or "")  # before anything is made
+            self._finish()
+            if self.path is None:
+                assert self.clip is not None
+                return write_clip(self.clip, self.segments, self._recipe.engine, options)
+            return restitch_file(self.path, lambda codes: self._recipe.engine.decode([codes])[0], path, options)
 
     def _generate(self) -> Iterator[FinishedSegment]:
         from .run.clips import Clip, FailedClip
@@ -321,7 +348,7 @@ class Narration:
         else:
             scheduler = Scheduler(self._recipe, self._options.batch_size, progress=self._report)
             results = scheduler.run([self.plan])
-        with closing(results):
+        with python_words(_PYTHON_WORDS), closing(results):
             try:
                 for result in results:
                     if isinstance(result, FailedClip):

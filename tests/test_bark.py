@@ -171,7 +171,7 @@ def test_presets_are_loaded_with_the_models_hub_settings(huggingface_folder, mon
 
     monkeypatch.setattr(hub, "CachedRepo", watched)
     bark = bark_infinity.Bark.load(str(huggingface_folder), device="cpu", offline=True, model_dir="mine")
-    with pytest.raises(VoiceError, match="--offline is set"):
+    with pytest.raises(VoiceError, match="offline is set"):
         bark.speak("Hi", voice="v2/en_speaker_6")
     assert caches == {"mine"}
 

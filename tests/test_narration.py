@@ -125,7 +125,7 @@ def test_invalid_arguments_raise_before_generating(bark: Bark):
         narrate(bark, "...")
     with pytest.raises(VoiceError, match="no voice 'nobody_at_all'"):
         narrate(bark, CHAPTER, voice="nobody_at_all")
-    with pytest.raises(UsageError, match="several prompts or takes"):
+    with pytest.raises(UsageError, match="output_iterations is not for narrate"):
         narrate(bark, CHAPTER, options=Options(output_iterations=2))
 
 

@@ -47,19 +47,24 @@ def restitch_clip(
         journal.close(complete=True)
 
 
-def restitch_file(path: Path, decode: Decode, destination: Path) -> Path:
+def restitch_file(path: Path, decode: Decode, destination: Path, files: Options) -> Path:
     """Write a finished clip again as `destination`, from the tokens beside its audio file `path`. Returns the new path.
 
+    `files`: options that say which other files it gets, and how they are written.
     Raises what `restitch_clip` raises, and UsageError for a destination whose ending is not a known format.
     """
     name = str(path.with_suffix(".json"))
     manifest = read_manifest(name)
-    asked = dataclasses.replace(
-        Options.from_settings(manifest.settings),
-        from_manifest=name,
-        restitch=True,
-        output_dir=str(destination.parent),
-        output_filename=destination.name,
+    asked = Options.from_settings(
+        {
+            **manifest.settings,
+            **{line.name: getattr(files, line.name) for line in flags() if line.shapes is Shapes.FILES},
+            "from_manifest": name,
+            "restitch": True,
+            "output_dir": str(destination.parent),
+            "output_filename": destination.name,
+            "output_format": None,
+        }
     )
     options = resolve(asked)
     plan = plan_restitched(manifest, options)

@@ -376,7 +376,7 @@ def test_a_pickle_in_place_of_that_codec_is_not_run(suno_folder, tmp_path, monke
 def test_offline_without_a_model_raises_an_error_naming_three_remedies():
     with pytest.raises(CheckpointError) as error:
         Bark.load("large", device="cpu", offline=True)
-    for way in ("connect once", "--model a folder", "--model demo"):
+    for way in ("connect once", "model a folder", 'model="demo"'):
         assert way in str(error.value)
 
 
