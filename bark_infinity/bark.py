@@ -29,6 +29,7 @@ from .model.devices import free_memory, is_out_of_memory, on_device
 from .model.gpt import CausalGPT
 from .model.sampling import RowRandom
 from .model.spec import BarkSpec
+from .model.threads import threads_for_steps
 from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
@@ -430,7 +431,11 @@ class Bark:
         `rows` and `settings` are the stage's own types. An offloaded model is on its device for the length of the call.
         """
         stage = self.stages[name]
-        with on_device(stage.model, stage.placement):
+        steps_on_cpu = isinstance(stage.model, CausalGPT) and stage.placement.device.type == "cpu"
+        with (
+            on_device(stage.model, stage.placement),
+            threads_for_steps(stage.model.config.width) if steps_on_cpu else contextlib.nullcontext(),
+        ):
             generate = _STAGE_FUNCTIONS[name]
             try:
                 return generate(stage.model, stage.spec, rows, settings, partial(progress, name), max_active)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,14 @@ def needs_int8_loops() -> None:
 
     if not load_loops().MULTIPLIES_INT8:
         pytest.skip("this processor has no AVX2")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Torch has two threads for the length of a test, which may change their number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

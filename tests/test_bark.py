@@ -231,6 +231,18 @@ def test_offloaded_model_is_on_the_gpu_only_while_in_use():
     assert len(model.moves) == 2
 
 
+def test_steps_of_a_narrow_model_take_one_thread(bark, two_threads):
+    """Of several the others would wait longer than they work, and on a busy machine for a core."""
+    counts = []
+    bark.run_stage(
+        "semantic",
+        [SemanticRow(bark.encode("Hi."), np.zeros(0, int), RowRandom(0))],
+        SemanticSettings(max_gen_duration_s=0.1),
+        lambda *_: counts.append(torch.get_num_threads()),
+    )
+    assert set(counts) == {1} and torch.get_num_threads() == 2
+
+
 def test_placement_follows_the_flags(monkeypatch):
     from bark_infinity.checkpoints import loading
     from bark_infinity.checkpoints.reading import STAGES, StageWeights

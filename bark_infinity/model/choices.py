@@ -33,7 +33,7 @@ from .attention import (
 from .devices import DTYPES, cpu_capabilities
 from .gpt import GPTConfig
 from .precision import CompiledInt8Linear, Int8Linear, packed_layer
-from .threads import CannotCompile
+from .threads import NARROW, CannotCompile
 
 Way = Sequence[tuple[float, Callable[[], object]]]
 """How something can be computed: parts, and how often each counts in the time of the whole."""
@@ -44,7 +44,6 @@ _MAX_FILE_BYTES = 1_000_000
 # prefills of 257 and 17 times 887 positions, and 6 passes of the fine stage over 1,024.
 _STEP_ROWS, _STEPS = 16, 1340 / 16
 _PREFILL_ROWS, _PREFILLS = 256, (257 + 17 * 887 + 6 * 1024) / 256
-_MIN_WIDTH = 512  # narrower layers take little time in any type, and measuring would only delay the start
 _MUCH_FASTER = 1.5
 _CACHE_ROWS, _CACHE_POSITIONS, _PREFILL_POSITIONS = 8, 512, 512  # that attention is measured with
 _MIN_CACHE_BYTES = 2**24  # of a row in float32; smaller ones stay in the processor's cache, where torch is fast enough
@@ -155,7 +154,7 @@ def choose_dtype(name: str, device: torch.device, width: int, choices: Choices) 
     if name != "auto":
         return DTYPES[name]
     if device.type == "cpu":
-        return DTYPES[fastest_products(width, choices).fastest] if width >= _MIN_WIDTH else torch.float32
+        return DTYPES[fastest_products(width, choices).fastest] if width >= NARROW else torch.float32
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if native else torch.float32
 
@@ -172,7 +171,7 @@ def fastest_products(width: int, choices: Choices) -> Measured:
 
 def int8_advice(width: int, choices: Choices) -> str | None:
     """A sentence for somebody who left the type to `auto`, where int8 multiplies much faster than the type chosen."""
-    if width < _MIN_WIDTH:
+    if width < NARROW:
         return None
     measured = fastest_products(width, choices)
     times = measured.milliseconds.get("int8", float("inf"))
@@ -195,7 +194,7 @@ def _products(width: int) -> Iterable[tuple[str, Way]]:
 @torch.inference_mode()
 def int8_steps_are_compiled(width: int, choices: Choices) -> bool:
     """True where products of steps with int8 weights are faster in compiled loops than in oneDNN."""
-    if width < _MIN_WIDTH:
+    if width < NARROW:
         return False
     question = f"int8 products of a step, width {width}"
     known = choices.known(question)

@@ -7,16 +7,19 @@ can be called, as on Windows, threads of our own run it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+
+NARROW = 512  # channels; a model with fewer takes little time for any product
 
 Loop = int
 """Address of a compiled function that takes a pointer; see loops.py."""
@@ -32,6 +35,20 @@ def load_loops() -> ModuleType:
         return importlib.import_module(".loops", __package__)  # waits while another thread is importing it
     except Exception as error:  # Numba fails in many ways on systems that it does not know
         raise CannotCompile(str(error)) from error
+
+
+@contextlib.contextmanager
+def threads_for_steps(width: int) -> Iterator[None]:
+    """One thread for the steps of a narrow model: several would wait for each other longer than they work.
+
+    This changes the number of the calling thread alone.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if width >= NARROW else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_with(loop: Any, tensors: Sequence[torch.Tensor], sizes: Sequence[int], n_threads: int) -> None:

@@ -32,14 +32,6 @@ def dtype(request) -> torch.dtype:
     return request.param
 
 
-@pytest.fixture
-def two_threads(monkeypatch):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def random_cache(dtype: torch.dtype, rows: int = len(LENGTHS), heads: int = 3, length: int = 200):
     """Query with key and value, and a cache whose unused positions are NaN: reading one spoils the sum."""
     torch.manual_seed(1)
