@@ -45,6 +45,7 @@ _MAX_FILE_BYTES = 1_000_000
 _STEP_ROWS, _STEPS = 16, 1340 / 16
 _PREFILL_ROWS, _PREFILLS = 256, (257 + 17 * 887 + 6 * 1024) / 256
 _MUCH_FASTER = 1.5
+_MAX_WIDTH = 4096  # measured; a configuration may claim any, before its weights have been compared with it
 _CACHE_ROWS, _CACHE_POSITIONS, _PREFILL_POSITIONS = 8, 512, 512  # that attention is measured with
 _MIN_CACHE_BYTES = 2**24  # of a row in float32; smaller ones stay in the processor's cache, where torch is fast enough
 
@@ -165,6 +166,7 @@ def fastest_products(width: int, choices: Choices) -> Measured:
 
     The times are those of such a layer in all of a segment, and of `int8` beside them.
     """
+    width = min(width, _MAX_WIDTH)
     question = f"products of width {width}"
     return choices.known(question) or choices.fastest(question, dict(_products(width)), ("float32", "bfloat16"))
 

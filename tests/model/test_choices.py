@@ -108,6 +108,13 @@ def test_int8_is_advised_where_it_is_much_faster(monkeypatch, int8_ms, advised):
     assert advice is None or "--dtype int8 would multiply 2.5 times as fast as float32 here" in advice
 
 
+def test_an_absurd_width_is_not_allocated(monkeypatch):
+    widths = []
+    monkeypatch.setattr(choices, "_products", lambda width: widths.append(width) or [("float32", ((1.0, sleep(0)),))])
+    choose_dtype("auto", torch.device("cpu"), 10**9, Choices(None))
+    assert widths == [4096]
+
+
 def test_a_narrow_model_is_not_measured(monkeypatch):
     monkeypatch.setattr(choices, "_measure", None)
     assert choices.int8_advice(256, Choices(None)) is None
