@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -81,6 +82,9 @@ def load(options: Options, console: Console) -> Recipe:
         bark.check_voice(given, f"the voice {name or options.audio_file_as_history_prompt}")
     if (over := _ids_over(options.negative_text_prompt, bark)) > 0:
         view.warn(console, f"--negative_text_prompt: its last {over} tokens are beyond those the model reads")
+    if not gc.isenabled():  # since the program's start
+        gc.freeze()  # what stays for the whole run need not be looked through again and again
+        gc.enable()
     return Recipe.from_options(options, bark, voice, spoken, function)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import MutableMapping
@@ -19,7 +20,9 @@ def run_and_exit() -> None:
     # The hub's library retries by itself; the outcome is reported once, in our own message.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     bound_spinning(os.environ)
+    gc.disable()  # imports make a million objects, none of them garbage; `speak` enables it when the model is loaded
     status = _run()
+    gc.freeze()  # else the interpreter looks through all of them again, several times, before it ends
     if status > 128:  # stopped by a signal: do not wait for threads that may still be importing libraries
         sys.stderr.flush()
         os._exit(status)

@@ -210,3 +210,21 @@ def test_spinning_is_bounded_before_torch_is_loaded(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
     assert result.stdout.splitlines()[-1] == "1000 False", result.stderr
+
+
+def test_garbage_is_collected_while_speaking_and_not_while_starting(tmp_path):
+    code = (
+        "import gc, sys\n"
+        "from bark_infinity.cli import start\n"
+        "from bark_infinity.run import scheduler\n"
+        "run = scheduler.Scheduler.run\n"
+        "scheduler.Scheduler.run = lambda self, *a: print('speaking', gc.isenabled(), gc.get_freeze_count() > 1e5) or run(self, *a)\n"
+        "from bark_infinity.cli import speak\n"
+        "load = speak.load\n"
+        "speak.load = lambda *a: print('starting', gc.isenabled()) or load(*a)\n"
+        "sys.argv = ['bark_perform.py', '--model', 'demo', '--text_prompt', 'Hi.', '--output_dir', '.']\n"
+        "start.run_and_exit()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert result.stdout.splitlines()[:2] == ["starting False", "speaking True True"], result.stderr
