@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--budget", type=float, default=8.0, help="seconds for which a short run is repeated")
     add("--whole", nargs="+", type=int, default=[], metavar="ROWS", help="measure clips of so many segments whole, too")
+    add("--whole_dtypes", nargs="+", metavar="DTYPE", help="types of this program in whole clips; left out, all of them")
     add("--prompts", type=int, default=1000, help="of the dry run")
     add("--segments", nargs="+", type=int, default=[1, 4], help="of clips on the command line")
     add(
@@ -182,7 +183,7 @@ def plan(args: argparse.Namespace, folders: Mapping[str, str]) -> Iterator[Case]
                     dtype,
                     args.device,
                     rows,
-                    tuple(_stages(args, who, rows, fewest, turn)),
+                    tuple(_stages(args, who, dtype, rows, fewest, turn)),
                     args.semantic_tokens,
                     args.coarse_windows,
                     args.budget,
@@ -198,7 +199,7 @@ def _models(args: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
             yield from ((OURS, dtype, rows) for dtype in args.dtypes)
 
 
-def _stages(args: argparse.Namespace, who: str, rows: int, fewest: bool, turn: int) -> Iterator[str]:
+def _stages(args: argparse.Namespace, who: str, dtype: str, rows: int, fewest: bool, turn: int) -> Iterator[str]:
     """What is new in a case: the codec, and on a CPU our fine stage, take one segment after the other at any rows."""
     if "stages" not in args.parts:
         return
@@ -206,7 +207,7 @@ def _stages(args: argparse.Namespace, who: str, rows: int, fewest: bool, turn: i
         one_by_one = stage == "codec" or (stage == "fine" and who == OURS and args.device == "cpu")
         if fewest or not one_by_one:
             yield stage
-    if rows in args.whole and turn == 0:
+    if rows in args.whole and turn == 0 and (who == THEIRS or dtype in (args.whole_dtypes or args.dtypes)):
         yield WHOLE
 
 
