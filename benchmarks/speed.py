@@ -101,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--budget", type=float, default=8.0, help="seconds for which a short run is repeated")
     add("--whole", nargs="+", type=int, default=[], metavar="ROWS", help="measure clips of so many segments whole, too")
-    add("--whole_dtypes", nargs="+", metavar="DTYPE", help="types of this program in whole clips; left out, all of them")
+    add(
+        "--whole_dtypes", nargs="+", metavar="DTYPE", help="types of this program in whole clips; left out, all of them"
+    )
     add("--prompts", type=int, default=1000, help="of the dry run")
     add("--segments", nargs="+", type=int, default=[1, 4], help="of clips on the command line")
     add(

@@ -13,7 +13,9 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach the network
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; threads that wait would be in the way
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: programs that tests start would ignore it
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell's background job: programs that tests start would ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"

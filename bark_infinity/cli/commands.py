@@ -29,6 +29,7 @@ from ..voices.voice import Voice
 from . import console as view
 from . import tables
 from .first_steps import advice_without_text, models_of, samples_need_download
+from .signals import import_torch
 from .speak import speak, voice_folders_of, warn_of_clipping
 
 
@@ -138,6 +139,7 @@ def _has_input(options: Options) -> bool:
 
 def restitch(options: Options, source: ClipSource, console: Console) -> int:
     """--restitch: decode a clip's tokens again. Loads only the codec of the model. Returns the exit status."""
+    import_torch()
     from ..checkpoints.loading import ModelChoice, load_codec
     from ..model.devices import use_physical_cores
     from ..output.clip_files import check_output_folder
@@ -169,6 +171,7 @@ def render(folder: str, options: Options, console: Console) -> int:
         for path in voices:
             view.say(console, f"{path} would become {path.with_suffix(f'.{options.output_format}')}")
         return 0
+    import_torch()
     from ..checkpoints.loading import ModelChoice, load_codec
     from ..model.devices import use_physical_cores
     from ..output.clip_files import write_sound
@@ -206,6 +209,7 @@ def convert(folder: Path, options: Options, console: Console) -> int:
         stages = ", ".join(f"{stage} stage from {'small' if use else options.model}" for stage, use in small.items())
         view.say(console, f"{folder} would become a model in {dtype}: {stages}")
         return 0
+    import_torch()
     from ..checkpoints.convert import new_folder, write_model
     from ..checkpoints.finding import find_checkpoints
     from ..checkpoints.hub import Hub

@@ -24,10 +24,14 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether a signal has come. `status`: the exit status that shells expect after it; None without a signal."""
+    """Whether a signal has come. `status`: the exit status that shells expect after it; None without a signal.
+
+    `held`: True while no exception may be raised.
+    """
 
     def __init__(self) -> None:
         self.status: int | None = None
+        self.held = False
 
 
 _active: StopRequest | None = None
@@ -59,9 +63,10 @@ def stopping() -> Iterator[StopRequest]:
         for other in heeded:
             signal.signal(other, _stop_at_once)
         if can_remind:
-            signal.signal(signal.SIGALRM, lambda *_: _raise_if_lost(number))
+            signal.signal(signal.SIGALRM, lambda *_: None if request.held else _raise_if_lost(number))
             signal.setitimer(signal.ITIMER_REAL, _REMIND_SECONDS, _REMIND_SECONDS)
-        raise Stopped(number)
+        if not request.held:
+            raise Stopped(number)
 
     for number in heeded:
         signal.signal(number, stop)
@@ -73,6 +78,18 @@ def stopping() -> Iterator[StopRequest]:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         _active = None
+
+
+def import_torch() -> None:
+    """Import torch, and raise Stopped only afterwards: while torch's C++ starts, an exception would abort the process."""
+    request = _active or StopRequest()
+    request.held = True
+    try:
+        import torch  # noqa: F401
+    finally:
+        request.held = False
+    if request.status is not None:
+        raise Stopped(request.status - 128)
 
 
 def _raise_if_lost(number: int) -> None:

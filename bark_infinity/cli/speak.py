@@ -22,6 +22,7 @@ from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .signals import import_torch
 from .tables import ClipRow
 
 if TYPE_CHECKING:  # these import torch
@@ -59,6 +60,7 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
 
 def load(options: Options, console: Console) -> Recipe:
     """Load the model, voices and function. Raises UsageError, VoiceError, CheckpointError, OutputError."""
+    import_torch()
     from ..bark import Bark, load_voice
     from ..checkpoints.hub import Hub
     from ..checkpoints.loading import ModelChoice, load_models

@@ -12,6 +12,7 @@ import pytest
 
 from bark_infinity.cli.signals import Stopped, stopping
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 TIDYING = """
@@ -74,3 +75,22 @@ def test_signal_handlers_are_restored():
         signal.pause()
     assert stopped.value.status == 143
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_stop_waits_until_torch_is_imported(tmp_path):
+    """In the middle of it the exception would reach C++ code, which aborts the process."""
+    (tmp_path / "torch.py").write_text(
+        "import os, signal, time\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "time.sleep(0.7)\n"  # long enough for a reminder
+        "print('whole')\n"
+    )
+    code = (
+        "from bark_infinity.cli.signals import Stopped, import_torch, stopping\n"
+        "with stopping():\n"
+        "    try:\n        import_torch()\n"
+        "    except Stopped as error:\n        print(error.status)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert result.stdout.split() == ["whole", "130"], result.stderr

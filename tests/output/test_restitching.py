@@ -22,6 +22,7 @@ from bark_infinity.run.clips import Clip, FinishedSegment
 from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.scheduler import Scheduler
 
+FILES = resolve(Options(text_prompt="-"))
 TEXT = "One is here. Two is there.\n\nThree is far away."
 
 
@@ -93,16 +94,16 @@ def test_pauses_and_gain_change_and_tokens_stay(clip):
 
 
 def test_whole_clip_is_written_under_another_name_and_format(clip):
-    again = restitch_file(clip, decode, Path("elsewhere/mine.flac"))
+    again = restitch_file(clip, decode, Path("elsewhere/mine.flac"), FILES)
     assert again == Path("elsewhere/mine.flac") and again.with_suffix(".json").exists()
     np.testing.assert_allclose(soundfile.read(again)[0], soundfile.read(clip)[0], atol=1e-4)
-    assert restitch_file(clip, decode, Path("elsewhere/mine.flac")) == Path("elsewhere/mine_1.flac")
+    assert restitch_file(clip, decode, Path("elsewhere/mine.flac"), FILES) == Path("elsewhere/mine_1.flac")
     assert clip.exists()
 
 
 def test_unknown_ending_is_refused_and_nothing_is_written(clip):
     with pytest.raises(UsageError):
-        restitch_file(clip, decode, Path("elsewhere/mine.docx"))
+        restitch_file(clip, decode, Path("elsewhere/mine.docx"), FILES)
     assert not Path("elsewhere").exists()
 
 
@@ -125,5 +126,5 @@ def test_failing_codec_leaves_no_files(clip):
         raise OutputError("no memory")
 
     with pytest.raises(OutputError, match="no memory"):
-        restitch_file(clip, fail, Path("elsewhere/mine.wav"))
+        restitch_file(clip, fail, Path("elsewhere/mine.wav"), FILES)
     assert not Path("elsewhere").exists() or not list(Path("elsewhere").iterdir())
