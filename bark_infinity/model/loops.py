@@ -552,8 +552,9 @@ def multiply(arguments: Any) -> None:
                         results[row + i, output + k] = np.float32(sums[i, k])
         for row in range(rows):
             scale = row_scales[row]
-            for output in range(first, last):
-                results[row, output] = results[row, output] * scale * scales[output] + bias[output]
+            finished = results[row, first:last]  # of known length, so that these loops become a few vectors
+            for k in range(OUTPUTS_AT_ONCE):
+                finished[k] = finished[k] * scale * scales[first + k] + bias[first + k]
             if with_gelu:
-                for output in range(first, last):
-                    results[row, output] = gelu(results[row, output])
+                for k in range(OUTPUTS_AT_ONCE):
+                    finished[k] = gelu(finished[k])
