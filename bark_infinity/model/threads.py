@@ -89,8 +89,8 @@ def _own_threads(n_threads: int) -> ThreadPoolExecutor:
 
 @functools.cache
 def _openmp() -> Callable[[int, int, int, int], None] | None:
-    """`GOMP_parallel` of the OpenMP library in torch's package, which GCC's and LLVM's both have; None without it."""
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")):
+    """`GOMP_parallel` of the OpenMP library that torch runs on, which GCC's and LLVM's both have; None without it."""
+    for path in [*sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")), *_loaded_libraries("omp")]:
         try:
             parallel = ctypes.CDLL(str(path)).GOMP_parallel  # the loaded library itself, not another copy
         except (OSError, AttributeError):
@@ -99,3 +99,13 @@ def _openmp() -> Callable[[int, int, int, int], None] | None:
         parallel.restype = None
         return parallel
     return None
+
+
+def _loaded_libraries(part: str) -> list[Path]:
+    """Libraries of this process with `part` in their names, as Linux lists them; none on other systems."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    paths = dict.fromkeys(Path(line.split(maxsplit=5)[5]) for line in lines if line.count("/") > 1)
+    return [path for path in paths if part in path.name and ".so" in path.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,16 @@ def test_a_loop_runs_once_on_each_thread(openmp, monkeypatch):
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(note)
     threads.run_on_all_threads(ctypes.cast(function, ctypes.c_void_p).value, 17, 3)
     assert calls == [17, 17, 17]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux alone has /proc")
+def test_torchs_openmp_is_found_among_the_loaded_libraries(monkeypatch):
+    """As where it is not in torch's own folder."""
+    if (found := threads._openmp()) is None:
+        pytest.skip("this torch has no OpenMP library that can be called")
+    monkeypatch.setattr(threads.Path, "glob", lambda *_: [])
+    again = threads._openmp.__wrapped__()
+    assert ctypes.cast(again, ctypes.c_void_p).value == ctypes.cast(found, ctypes.c_void_p).value
 
 
 def wide_model(width: int = 128) -> CausalGPT:
