@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cases, programs, speed, tables
+from benchmarks import cases, loops, programs, speed, tables
 from benchmarks.cases import OURS, THEIRS, Case, Report, Times, Work
 from benchmarks.checkpoints import SIZES, write_checkpoint
 from benchmarks.floors import Floor, Machine
@@ -187,3 +187,12 @@ def test_busy_processes_run_while_something_is_measured_beside_them():
 
     assert programs._beside(2, measure).what == "2"
     assert busy_children() == []
+
+
+def test_compiled_loops_are_measured_beside_torchs(needs_int8_loops, monkeypatch, capsys):
+    for name, value in {"_LAYERS": 2, "_ROUNDS": 1, "_HEADS": 1, "_WIDTH": 64, "_FILLED": 20}.items():
+        monkeypatch.setattr(loops, name, value)
+    loops.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 4 + 2 + 2 and all(line.count("|") == 7 for line in lines)
+    assert all(float(line.split("|")[column].strip().removesuffix("x")) >= 0 for line in lines[2:] for column in (3, 4, 5))
