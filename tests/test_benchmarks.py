@@ -195,4 +195,6 @@ def test_compiled_loops_are_measured_beside_torchs(needs_int8_loops, monkeypatch
     loops.main()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 4 + 2 + 2 and all(line.count("|") == 7 for line in lines)
-    assert all(float(line.split("|")[column].strip().removesuffix("x")) >= 0 for line in lines[2:] for column in (3, 4, 5))
+    assert all(
+        float(line.split("|")[column].strip().removesuffix("x")) >= 0 for line in lines[2:] for column in (3, 4, 5)
+    )
