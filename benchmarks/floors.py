@@ -108,12 +108,26 @@ def _rate(dtype: str, device: str, budget_s: float) -> float | None:
     import torch
 
     rows, width, outputs = (8192, 4096, 4096) if device == "cuda" else (1024, 1024, 4096)
-    try:
-        with torch.inference_mode():
-            product = _product(dtype, device, rows, width, outputs)
-            return 2 * rows * width * outputs / _least_seconds(product, device, budget_s)
-    except (RuntimeError, AttributeError, NotImplementedError):
-        return None
+    rates = []
+    for way in (_product, _quantised_product) if dtype == "int8" else (_product,):
+        try:
+            with torch.inference_mode():
+                product = way(dtype, device, rows, width, outputs)
+                rates.append(2 * rows * width * outputs / _least_seconds(product, device, budget_s))
+        except (RuntimeError, AttributeError, NotImplementedError):
+            continue
+    return max(rates, default=None)
+
+
+def _quantised_product(_: str, device: str, rows: int, width: int, outputs: int) -> Callable[[], object]:
+    """oneDNN's, of 8-bit inputs: without VNNI it is much faster than `_int_mm`."""
+    import torch
+
+    x = torch.ones(rows, width, dtype=torch.uint8, device=device)
+    packed = torch.ops.onednn.qlinear_prepack(torch.ones(outputs, width, dtype=torch.int8, device=device), None)
+    scale, zeros = torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32)
+    multiply = torch.ops.onednn.qlinear_pointwise
+    return lambda: multiply(x, 1.0, 0, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], "")
 
 
 def _product(dtype: str, device: str, rows: int, width: int, outputs: int) -> Callable[[], object]:
