@@ -114,6 +114,11 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
             os.unlink(temporary)
 
 
+def cache_home() -> Path:
+    """The user's folder for caches, as the XDG specification and most Python libraries have it on every system."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
+
+
 def remove_stale_temporaries(folder: Path) -> None:
     """Remove temporary files older than a day, which killed processes left in a folder."""
     with suppress(OSError):

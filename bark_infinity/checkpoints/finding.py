@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 from ..model.tokenizer import TOKENIZER_FILES
 from .hub import Hub
 from .huggingface import HuggingFaceCheckpoint
-from .places import PUBLISHED, original_cache, stage_file
+from .places import PUBLISHED, check_model_name, original_cache, stage_file
 from .reading import STAGES, Checkpoint, StageWeights, build, check_spec, check_together
 from .suno import SunoCheckpoint
 
@@ -41,11 +41,8 @@ def _find(model: str, stage: str, hub: Hub) -> Checkpoint:
         return _open_repo(PUBLISHED[model], hub)
     if os.path.isdir(model):  # unlike Path.is_dir, it raises for no name
         return _open_folder(Path(model), hub)
-    if hub.is_repo_name(model):
-        return _open_repo(model, hub)
-    raise CheckpointError(
-        f"--model {model} is no folder here, and neither large, small, demo nor a hub repository (owner/name)"
-    )
+    check_model_name(model)
+    return _open_repo(model, hub)
 
 
 def _open_demo() -> Checkpoint:

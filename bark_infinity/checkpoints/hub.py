@@ -25,18 +25,6 @@ class Hub:
     def __init__(self, cache: str | None = None, offline: bool = False, force: bool = False):
         self._cache, self._offline, self._force = cache, offline, force
 
-    @staticmethod
-    def is_repo_name(name: str) -> bool:
-        """True when `name` has the form of a hub repository, owner/name."""
-        from huggingface_hub.errors import HFValidationError
-        from huggingface_hub.utils import validate_repo_id
-
-        try:
-            validate_repo_id(name)
-        except HFValidationError:
-            return False
-        return "/" in name
-
     def cached(self, repo: str, name: str) -> Path | None:
         """An undamaged file on this machine: in the hub's cache, or copied by hand into `<cache>/<owner>/<name>/`."""
         if self._cache and (by_hand := Path(self._cache, repo, name)).is_file():

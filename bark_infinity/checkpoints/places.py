@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..files import cache_home
 
 PUBLISHED = {"large": "suno/bark", "small": "suno/bark-small"}  # --model: repository of the hub
 DOWNLOAD_GB = {"large": 4.5, "small": 1.7}  # of their weights
@@ -19,13 +20,12 @@ STAGE_FILES = {"semantic": "text", "coarse": "coarse", "fine": "fine"}  # Suno's
 
 def original_cache() -> Path:
     """Where Suno's package keeps its downloads."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "suno" / "bark_v0"
+    return cache_home() / "suno" / "bark_v0"
 
 
 def original_codec() -> Path:
     """Where Suno's package, through Meta's `encodec`, left the codec: in the cache of torch's hub."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
-    home = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser()
+    home = Path(os.environ.get("TORCH_HOME") or cache_home() / "torch").expanduser()
     return home / "hub" / "checkpoints" / "encodec_24khz-d7cc33bc.th"
 
 
@@ -37,7 +37,7 @@ def stage_file(folder: Path, stage: str, size: str | None = None) -> Path | None
 
 
 def check_model_name(model: str) -> None:
-    """Raise CheckpointError, before anything is loaded, for a model that no run could find, with the run's sentence."""
+    """Raise CheckpointError for a name that is no model's: neither published, the demo, a folder nor a hub repository."""
     if model in PUBLISHED or model == "demo" or os.path.isdir(model) or _is_repo_name(model):
         return
     raise CheckpointError(
