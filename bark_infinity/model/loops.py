@@ -270,44 +270,58 @@ def _known_function(builder: Any, name: str, result: Any, *parameters: Any) -> A
     return known or ir.Function(builder.module, ir.FunctionType(result, parameters), name)
 
 
+def _summing_loop(builder: Any, n: Any, step: int, zeros: list[Any], add: Any) -> list[Any]:
+    """Generate LLVM code of a loop over 0, step, ... below `n` that keeps its sums in registers; returns their final values.
+
+    `zeros`: initial sums. `add(index, sums)` generates the loop's body and returns the new sums. Afterwards the builder
+    is positioned behind the loop.
+    """
+    before, loop, end = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("end")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(n.type)
+    running = [builder.phi(zero.type) for zero in zeros]
+    added = add(index, running)
+    following = builder.add(index, ir.Constant(n.type, step))
+    index.add_incoming(ir.Constant(n.type, 0), before)
+    index.add_incoming(following, loop)
+    for phi, zero, value in zip(running, zeros, added, strict=True):
+        phi.add_incoming(zero, before)
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, n), loop, end)
+    builder.position_at_end(end)
+    return added
+
+
 @intrinsic
 def _multiply_tile(
     _: Any, left: Any, left_stride: Any, right: Any, right_stride: Any, n: Any, sums: Any, stride: Any
 ) -> Any:
     """sums (4, columns) = left (4, n) times right (n, columns), all float32; strides: numbers from row to row."""
-    int32, int64, float32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+    int32, int64 = ir.IntType(32), ir.IntType(64)
     width = COLUMNS_AT_ONCE // 2
-    vector = ir.VectorType(float32, width)
+    vector = ir.VectorType(ir.FloatType(), width)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         left, left_stride, right, right_stride, n, sums, stride = arguments
         multiply_add = _known_function(builder, f"llvm.fma.v{width}f32", vector, vector, vector, vector)
         load = _vector_loader(builder, vector)
-        before = builder.block
-        loop, end = builder.append_basic_block("tile"), builder.append_basic_block("sums")
         rows = [builder.gep(left, [builder.mul(left_stride, ir.Constant(int64, row))]) for row in range(_TILE_QUERIES)]
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k = builder.phi(int64)
-        k.add_incoming(ir.Constant(int64, 0), before)
-        running = [builder.phi(vector) for _ in range(2 * _TILE_QUERIES)]
-        columns = builder.gep(right, [builder.mul(k, right_stride)])
-        halves = [load(columns, ir.Constant(int64, half * width)) for half in (0, 1)]
         undefined, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, width), [0] * width)
-        added = []
-        for index, row in enumerate(rows):
-            number = builder.insert_element(undefined, builder.load(builder.gep(row, [k])), ir.Constant(int32, 0))
-            spread = builder.shuffle_vector(number, undefined, first)
-            for half in (0, 1):
-                added.append(builder.call(multiply_add, [spread, halves[half], running[2 * index + half]]))
-        following = builder.add(k, ir.Constant(int64, 1))
-        k.add_incoming(following, loop)
-        for phi, value in zip(running, added, strict=True):
-            phi.add_incoming(ir.Constant(vector, [0.0] * width), before)
-            phi.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, n), loop, end)
-        builder.position_at_end(end)
-        for index, value in enumerate(added):
+
+        def add(k: Any, running: list[Any]) -> list[Any]:
+            columns = builder.gep(right, [builder.mul(k, right_stride)])
+            halves = [load(columns, ir.Constant(int64, half * width)) for half in (0, 1)]
+            added = []
+            for index, row in enumerate(rows):
+                number = builder.insert_element(undefined, builder.load(builder.gep(row, [k])), ir.Constant(int32, 0))
+                spread = builder.shuffle_vector(number, undefined, first)
+                for half in (0, 1):
+                    added.append(builder.call(multiply_add, [spread, halves[half], running[2 * index + half]]))
+            return added
+
+        zeros = [ir.Constant(vector, [0.0] * width)] * (2 * _TILE_QUERIES)
+        for index, value in enumerate(_summing_loop(builder, n, 1, zeros, add)):
             row, half = divmod(index, 2)
             offset = builder.add(builder.mul(stride, ir.Constant(int64, row)), ir.Constant(int64, half * width))
             stored = builder.store(value, builder.bitcast(builder.gep(sums, [offset]), vector.as_pointer()))
@@ -315,6 +329,23 @@ def _multiply_tile(
         return context.get_dummy_value()
 
     return types.void(left, left_stride, right, right_stride, n, sums, stride), generate
+
+
+@njit(inline="always")
+def _multiply_rows(
+    rows: int, left: int, left_stride: int, right: int, right_stride: int, n: int, sums: int, stride: int
+) -> None:
+    """`_multiply_tile` for `rows` rows, given the addresses of the first numbers. Rows are written four at a time."""
+    for row in range(0, rows, _TILE_QUERIES):
+        _multiply_tile(
+            float32s(left + 4 * row * left_stride),
+            left_stride,
+            float32s(right),
+            right_stride,
+            n,
+            float32s(sums + 4 * row * stride),
+            stride,
+        )
 
 
 @njit(inline="always")
@@ -398,16 +429,8 @@ def attend_prefix(arguments: Any) -> None:
                 queries[i, d] = qkv[first + i, 0, head, d] * _SCALE
         keys_at = arguments[2] + 4 * head * HEAD_WIDTH * padded
         for column in range(0, read, COLUMNS_AT_ONCE):
-            for i in range(0, n, _TILE_QUERIES):
-                _multiply_tile(
-                    float32s(queries_at + 4 * i * HEAD_WIDTH),
-                    HEAD_WIDTH,
-                    float32s(keys_at + 4 * column),
-                    padded,
-                    HEAD_WIDTH,
-                    float32s(scores_at + 4 * (i * padded + column)),
-                    padded,
-                )
+            scores_of_column, keys_of_column = scores_at + 4 * column, keys_at + 4 * column
+            _multiply_rows(n, queries_at, HEAD_WIDTH, keys_of_column, padded, HEAD_WIDTH, scores_of_column, padded)
         for i in range(n):
             own = first + i + 1 if causal else positions
             largest = _LEAST
@@ -418,16 +441,7 @@ def attend_prefix(arguments: Any) -> None:
                 scores[i, position] = _ZERO
         values_at = arguments[3] + 4 * head * padded * HEAD_WIDTH
         for d in range(0, HEAD_WIDTH, COLUMNS_AT_ONCE):
-            for i in range(0, n, _TILE_QUERIES):
-                _multiply_tile(
-                    float32s(scores_at + 4 * i * padded),
-                    padded,
-                    float32s(values_at + 4 * d),
-                    HEAD_WIDTH,
-                    read,
-                    float32s(sums_at + 4 * (i * HEAD_WIDTH + d)),
-                    HEAD_WIDTH,
-                )
+            _multiply_rows(n, scores_at, padded, values_at + 4 * d, HEAD_WIDTH, read, sums_at + 4 * d, HEAD_WIDTH)
         for i in range(n):
             for d in range(HEAD_WIDTH):
                 output[first + i, head, d] = sums[i, d] / queries[i, 0]
@@ -458,31 +472,21 @@ def _tile(rows: int) -> Any:
                 offset = builder.add(builder.mul(channels, ir.Constant(int64, row)), channel)
                 return _vector_loader(builder, kind)(pointer, offset)
 
-            before = builder.block
-            loop, end = builder.append_basic_block("channels"), builder.append_basic_block("totals")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            channel = builder.phi(int64)
-            channel.add_incoming(ir.Constant(int64, 0), before)
-            running = [builder.phi(sum_vector) for _ in range(rows * _TILE_OUTPUTS)]
-            widened = [
-                builder.sext(vector(weights, output, channel, weight_vector), input_vector)
-                for output in range(_TILE_OUTPUTS)
-            ]
-            added = []
-            for row in range(rows):
-                x = vector(inputs, row, channel, input_vector)
-                for output in range(_TILE_OUTPUTS):
-                    products = builder.call(multiply_add, [x, widened[output]])
-                    added.append(builder.add(running[row * _TILE_OUTPUTS + output], products))
-            following = builder.add(channel, ir.Constant(int64, CHANNELS_AT_ONCE))
-            channel.add_incoming(following, loop)
-            for phi, value in zip(running, added, strict=True):
-                phi.add_incoming(ir.Constant(sum_vector, [0] * 8), before)
-                phi.add_incoming(value, loop)
-            builder.cbranch(builder.icmp_signed("<", following, channels), loop, end)
-            builder.position_at_end(end)
-            for index, value in enumerate(added):
+            def add(channel: Any, running: list[Any]) -> list[Any]:
+                widened = [
+                    builder.sext(vector(weights, output, channel, weight_vector), input_vector)
+                    for output in range(_TILE_OUTPUTS)
+                ]
+                added = []
+                for row in range(rows):
+                    x = vector(inputs, row, channel, input_vector)
+                    for output in range(_TILE_OUTPUTS):
+                        products = builder.call(multiply_add, [x, widened[output]])
+                        added.append(builder.add(running[row * _TILE_OUTPUTS + output], products))
+                return added
+
+            zeros = [ir.Constant(sum_vector, [0] * 8)] * (rows * _TILE_OUTPUTS)
+            for index, value in enumerate(_summing_loop(builder, channels, CHANNELS_AT_ONCE, zeros, add)):
                 builder.store(builder.call(total, [value]), builder.gep(sums, [ir.Constant(int64, index)]))
             return context.get_dummy_value()
 
