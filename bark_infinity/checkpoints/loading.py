@@ -139,7 +139,7 @@ def load_models(choice: ModelChoice) -> Models:
 def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) -> None:
     """Give a model on the CPU the layers and the attention that are fastest here."""
     if isinstance(model, FineGPT):
-        if wants_compiled_loops(model.config) and dtype != torch.float16:
+        if wants_compiled_loops(model.config, dtype):
             model.attention = fastest_prefix(model.config, dtype, choices, causal=False)
         pack(model, dtype)
         return
@@ -150,7 +150,7 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
 def _compile_beside(weights: Mapping[str, StageWeights], placements: Mapping[str, Placement]) -> None:
     """Begin to compile loops that a stage may want, which takes seconds the first time, while weights are being read."""
     on_cpu = [stage for stage in weights if placements[stage].device.type == "cpu"]
-    if any(wants_compiled_loops(weights[stage].config) for stage in on_cpu):
+    if any(wants_compiled_loops(weights[stage].config, placements[stage].dtype) for stage in on_cpu):
         threading.Thread(target=_load_loops_or_not, name="compile", daemon=True).start()
 
 

@@ -18,8 +18,6 @@ from . import threads
 Attend = Callable[[int, torch.Tensor], torch.Tensor]
 """(layer, query with key and value (B, T, 3, H, D)) -> attention output (B, T, H, D)."""
 
-_LINE = 16  # float32 of a cache line
-
 Cache = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of a layer and row, (H, S, D) each."""
 
@@ -28,6 +26,8 @@ AttendToCache = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tenso
 
 The new key and value of each row are written into the cache.
 """
+
+_LINE = 16  # float32 numbers in a cache line
 
 
 def attend_causally(_: int, qkv: torch.Tensor) -> torch.Tensor:
@@ -62,9 +62,7 @@ class PrefixAttention(Protocol):
         `causal`: every position attends to itself and those before it, else to all.
         """
 
-    def prefill(
-        self, qkv: torch.Tensor, caches: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: Sequence[int]
-    ) -> torch.Tensor:
+    def prefill(self, qkv: torch.Tensor, caches: Sequence[Cache], lengths: Sequence[int]) -> torch.Tensor:
         """As `attend`, causal. Each row's first `length` keys and values are written into its cache."""
 
 
@@ -90,9 +88,7 @@ class TorchPrefix:
         query, key, value = split_heads(qkv if self.dtype is None else qkv.to(self.dtype))
         return join_heads(F.scaled_dot_product_attention(query, key, value, is_causal=causal))
 
-    def prefill(
-        self, qkv: torch.Tensor, caches: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: Sequence[int]
-    ) -> torch.Tensor:
+    def prefill(self, qkv: torch.Tensor, caches: Sequence[Cache], lengths: Sequence[int]) -> torch.Tensor:
         for row, ((keys, values), length) in enumerate(zip(caches, lengths, strict=True)):
             keys[:, :length] = qkv[row, :length, 1].transpose(0, 1)
             values[:, :length] = qkv[row, :length, 2].transpose(0, 1)
@@ -110,34 +106,38 @@ class CompiledPrefix:
         self._loops = threads.load_loops()
 
     def attend(self, qkv: torch.Tensor, causal: bool) -> torch.Tensor:
-        return torch.stack([self._attend(row, None, causal) for row in qkv])
-
-    def prefill(
-        self, qkv: torch.Tensor, caches: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: Sequence[int]
-    ) -> torch.Tensor:
-        outputs = torch.zeros(qkv.shape[:2] + qkv.shape[3:])
-        for row, (cache, length) in enumerate(zip(caches, lengths, strict=True)):
-            outputs[row, :length] = self._attend(qkv[row, :length], cache, causal=True)
+        outputs = torch.empty(qkv.shape[:2] + qkv.shape[3:])
+        for row, output in zip(qkv, outputs, strict=True):
+            self._attend(row, None, causal, output)
         return outputs
 
-    def _attend(self, qkv: torch.Tensor, cache: Cache | None, causal: bool) -> torch.Tensor:
-        """Of one row, (T, 3, H, D) -> (T, H, D)."""
+    def prefill(self, qkv: torch.Tensor, caches: Sequence[Cache], lengths: Sequence[int]) -> torch.Tensor:
+        outputs = torch.empty(qkv.shape[:2] + qkv.shape[3:])
+        for row, output, cache, length in zip(qkv, outputs, caches, lengths, strict=True):
+            self._attend(row[:length], cache, True, output[:length])
+            output[length:] = 0  # padding
+        return outputs
+
+    def _attend(self, qkv: torch.Tensor, cache: Cache | None, causal: bool, output: torch.Tensor) -> None:
+        """One row, (T, 3, H, D), into `output` (T, H, D), which is contiguous."""
         qkv, n_threads, loops = qkv.float().contiguous(), torch.get_num_threads(), self._loops
         positions, _, heads, width = qkv.shape
-        padded = _row_length(positions, loops.COLUMNS_AT_ONCE)
+        padded = _padded_row(positions, loops.COLUMNS_AT_ONCE)
         keys, values = torch.empty(heads, width, padded), torch.empty(heads, padded, width)
-        output = torch.empty(positions, heads, width)
         scratch = torch.empty(n_threads, loops.QUERIES_AT_ONCE, 2 * width + padded)
         cached, length = ((keys, values), 0) if cache is None else (cache, cache[0].shape[1])
         pack = loops.pack_prefix_bfloat16 if cached[0].dtype == torch.bfloat16 else loops.pack_prefix_float32
         threads.run_with(pack, (qkv, *cached, keys, values), (positions, heads, length, padded), n_threads)
         tensors = qkv, keys, values, output, scratch
         threads.run_with(loops.attend_prefix, tensors, (positions, heads, padded, int(causal)), n_threads)
-        return output
 
 
-def _row_length(positions: int, columns_at_once: int) -> int:
-    """Of rows of float32 that are read in columns: an odd number of cache lines, so that a column's rows do not share a set."""
+def _padded_row(positions: int, columns_at_once: int) -> int:
+    """The length of a row of float32 with padding, in a matrix that is read by columns.
+
+    It holds whole groups of `columns_at_once`, in an odd number of cache lines, so that a column's numbers are in different
+    cache sets.
+    """
     padded = -(-positions // columns_at_once) * columns_at_once
     return padded + (_LINE if padded // _LINE % 2 == 0 else 0)
 
@@ -175,9 +175,8 @@ class CompiledAttention:
     def __init__(self, cache_dtype: torch.dtype):
         """Raises CannotCompile."""
         loops = threads.load_loops()
-        loop = {torch.float32: loops.attend_float32, torch.bfloat16: loops.attend_bfloat16}[cache_dtype]
         self.cache_dtype = cache_dtype
-        self._loop = loop
+        self._loop = {torch.float32: loops.attend_float32, torch.bfloat16: loops.attend_bfloat16}[cache_dtype]
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
         n_threads, filled = torch.get_num_threads(), torch.tensor(lengths)

@@ -6,6 +6,7 @@ it, the same seed could give another sound tomorrow.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,14 +15,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from ..errors import BarkError, UsageError
-from ..files import write_whole
+from ..files import cache_home, write_whole
 from .attention import (
-    AttendToCache,
     Attention,
     CompiledAttention,
     CompiledPrefix,
@@ -38,6 +39,7 @@ from .threads import NARROW, CannotCompile
 Way = Sequence[tuple[float, Callable[[], object]]]
 """How something can be computed: parts, and how often each counts in the time of the whole."""
 
+_T = TypeVar("_T")
 _TURNS = 3  # in which all ways are measured one after the other; the least time counts, others were disturbed
 _MAX_FILE_BYTES = 1_000_000
 # Of a segment of 6.8 s behind a voice: 339 semantic and 1,001 coarse steps, 16 rows side by side;
@@ -87,7 +89,7 @@ class Choices:
     def _write(self) -> None:
         if self._path is None:
             return
-        answers = self._answers | _read(self._path) | self._answers  # another process may have added some
+        answers = _read(self._path) | self._answers  # another process may have added some
         content = {
             question: {"fastest": answer.fastest, "milliseconds": dict(answer.milliseconds)}
             for question, answer in sorted(answers.items())
@@ -101,8 +103,8 @@ class Choices:
 
 def choices_file() -> Path:
     """In the user's folder for caches."""
-    folder = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else os.environ.get("XDG_CACHE_HOME")
-    return Path(folder or Path.home() / ".cache").expanduser() / "bark_infinity" / "measured.json"
+    local = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None
+    return (Path(local) if local else cache_home()) / "bark_infinity" / "measured.json"
 
 
 def _read(path: Path) -> dict[str, Measured]:
@@ -122,7 +124,7 @@ def _read(path: Path) -> dict[str, Measured]:
 
 def _here(question: str) -> str:
     """The question, and everything else that its answer depends on."""
-    cpu = cpu_capabilities().get("cpu_name") or cpu_capabilities().get("cpuname") or "unknown processor"
+    cpu = cpu_capabilities().get("cpuname", "unknown processor")
     level, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
     return f"{question}; {cpu}, {level}, {threads} threads, torch {torch.__version__}"
 
@@ -198,29 +200,28 @@ def int8_steps_are_compiled(width: int, choices: Choices) -> bool:
     """True where products of steps with int8 weights are faster in compiled loops than in oneDNN."""
     if width < NARROW:
         return False
-    question = f"int8 products of a step, width {width}"
-    known = choices.known(question)
-    if known is not None and known.fastest == "oneDNN":
-        return False
-    weight, step = torch.full((4 * width, width), 0.5), torch.ones(_STEP_ROWS, 1, width)
-    try:
-        layers: dict[str, nn.Module] = {
-            "compiled": CompiledInt8Linear(weight, None),
-            "oneDNN": Int8Linear(weight, None),
-        }
-    except CannotCompile:
-        return False
-    ways: dict[str, Way] = {name: ((1.0, partial(layer, step)),) for name, layer in layers.items()}
-    return choices.fastest(question, ways, ways).fastest == "compiled"
+
+    def compiled() -> type[nn.Module]:
+        CompiledInt8Linear(torch.zeros(1, width), None)  # raises CannotCompile where it does not work
+        return CompiledInt8Linear
+
+    def products(kind: type[nn.Module]) -> Callable[[], object]:
+        return partial(kind(torch.full((4 * width, width), 0.5), None), torch.ones(_STEP_ROWS, 1, width))
+
+    makers: dict[str, Callable[[], type[nn.Module]]] = {"compiled": compiled, "oneDNN": lambda: Int8Linear}
+    return _fastest_of(f"int8 products of a step, width {width}", makers, products, choices) is CompiledInt8Linear
 
 
 # ---- attention ------------------------------------------------------------------------------------------------------
 
 
-def wants_compiled_loops(config: GPTConfig) -> bool:
-    """True for a stage whose attention may be faster in compiled loops: narrow ones gain too little for the time they take."""
+def wants_compiled_loops(config: GPTConfig, dtype: torch.dtype) -> bool:
+    """True for a stage on the CPU whose attention may be faster in compiled loops.
+
+    Narrow models would gain less than loading the loops costs, and there are none for float16.
+    """
     cache_bytes = 2 * 4 * config.n_layer * config.width * config.block_size
-    return config.head_width == 64 and cache_bytes >= _MIN_CACHE_BYTES
+    return config.head_width == 64 and cache_bytes >= _MIN_CACHE_BYTES and dtype != torch.float16
 
 
 @torch.inference_mode()
@@ -229,77 +230,60 @@ def fastest_attention(config: GPTConfig, dtype: torch.dtype, choices: Choices) -
 
     A stage in float32 keeps float32 keys and values; others may keep them in either type, whichever is faster.
     """
-    if not wants_compiled_loops(config) or dtype == torch.float16:
+    if not wants_compiled_loops(config, dtype):
         return None
     types = _cache_types(dtype)
+    makers: dict[str, Callable[[], StepAttention]] = {
+        f"compiled {_name(types[0])}": partial(CompiledAttention, types[0]),  # the smaller type is always faster there
+        **{f"torch {_name(kept)}": partial(TorchAttention, kept) for kept in types},
+    }
+
+    def step(attention: StepAttention) -> Callable[[], object]:
+        shape = 2, _CACHE_ROWS, config.n_head, _CACHE_POSITIONS + 1, 64
+        keys, values = torch.zeros(shape, dtype=attention.cache_dtype)
+        qkv, lengths = torch.ones(_CACHE_ROWS, 1, 3, config.n_head, 64), [_CACHE_POSITIONS] * _CACHE_ROWS
+        return lambda: attention.start(lengths, torch.device("cpu"))(qkv, keys, values)
+
     question = f"attention of a step, {config.n_head} heads, {_names(types)}"
-    known = choices.known(question)
-    if known is None or (step := _step_attention(known.fastest)) is None:
-        found = {name: _step_attention(name) for name in _step_ways(types)}
-        ways = {name: _step_way(step, config.n_head) for name, step in found.items() if step is not None}
-        step = found[choices.fastest(question, ways, ways).fastest]
-    assert step is not None
-    return Attention(step, fastest_prefix(config, dtype, choices))
-
-
-def _step_ways(types: Sequence[torch.dtype]) -> list[str]:
-    compiled = f"compiled {_name(types[0])}"  # the smaller type is always the faster one in compiled loops
-    return [compiled, *(f"torch {_name(dtype)}" for dtype in types)]
-
-
-def _step_attention(name: str) -> StepAttention | None:
-    """By the name of a way; None where it does not work here."""
-    kind, _, dtype = name.partition(" ")
-    if dtype not in DTYPES:
-        return None
-    if kind != "compiled":
-        return TorchAttention(DTYPES[dtype])
-    try:
-        return CompiledAttention(DTYPES[dtype])
-    except CannotCompile:
-        return None
-
-
-def _step_way(attention: StepAttention, n_head: int) -> Way:
-    cpu = torch.device("cpu")
-    keys, values = torch.zeros(2, _CACHE_ROWS, n_head, _CACHE_POSITIONS + 1, 64, dtype=attention.cache_dtype)
-    qkv = torch.ones(_CACHE_ROWS, 1, 3, n_head, 64)
-
-    def work() -> torch.Tensor:
-        attend: AttendToCache = attention.start([_CACHE_POSITIONS] * _CACHE_ROWS, cpu)
-        return attend(qkv, keys, values)
-
-    return ((1.0, work),)
+    return Attention(_fastest_of(question, makers, step, choices), fastest_prefix(config, dtype, choices))
 
 
 @torch.inference_mode()
 def fastest_prefix(config: GPTConfig, dtype: torch.dtype, choices: Choices, causal: bool = True) -> PrefixAttention:
     """How a stage on the CPU with weights of `dtype` attends where it reads many positions at once."""
     types = _cache_types(dtype)
+    makers: dict[str, Callable[[], PrefixAttention]] = {
+        "compiled float32": CompiledPrefix,
+        **{f"torch {_name(kept)}": partial(TorchPrefix, kept) for kept in types},
+    }
+
+    def prefix(attention: PrefixAttention) -> Callable[[], object]:
+        return partial(attention.attend, torch.ones(1, _PREFILL_POSITIONS, 3, config.n_head, 64), causal)
+
     what = "a prefix" if causal else "all positions to all"
-    question = f"attention of {what}, {config.n_head} heads, {_names(types)}"
-    names = ["compiled float32", *(f"torch {_name(kept)}" for kept in types)]
+    return _fastest_of(f"attention of {what}, {config.n_head} heads, {_names(types)}", makers, prefix, choices)
+
+
+def _fastest_of(
+    question: str,
+    makers: Mapping[str, Callable[[], _T]],
+    work_of: Callable[[_T], Callable[[], object]],
+    choices: Choices,
+) -> _T:
+    """What the fastest maker makes; one that raises CannotCompile does not work here, and at least one must.
+
+    `work_of`: what is timed of each.
+    """
     known = choices.known(question)
-    if known is None or (prefix := _prefix_attention(known.fastest)) is None:
-        found = {name: _prefix_attention(name) for name in names}
-        qkv = torch.ones(1, _PREFILL_POSITIONS, 3, config.n_head, 64)
-        ways: dict[str, Way] = {
-            name: ((1.0, partial(prefix.attend, qkv, causal)),) for name, prefix in found.items() if prefix is not None
-        }
-        prefix = found[choices.fastest(question, ways, ways).fastest]
-    assert prefix is not None
-    return prefix
-
-
-def _prefix_attention(name: str) -> PrefixAttention | None:
-    """By the name of a way; None where it does not work here."""
-    kind, _, dtype = name.partition(" ")
-    if kind == "torch":
-        return TorchPrefix(DTYPES[dtype]) if dtype in DTYPES else None
-    try:
-        return CompiledPrefix()
-    except CannotCompile:
-        return None
+    if known is not None and known.fastest in makers:
+        with contextlib.suppress(CannotCompile):  # Numba was there when it was measured
+            return makers[known.fastest]()
+    found: dict[str, _T] = {}
+    for name, make in makers.items():
+        with contextlib.suppress(CannotCompile):
+            found[name] = make()
+    ways = {name: ((1.0, work_of(one)),) for name, one in found.items()}
+    return found[choices.fastest(question, ways, ways).fastest]
 
 
 def _cache_types(dtype: torch.dtype) -> list[torch.dtype]:

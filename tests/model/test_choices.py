@@ -45,7 +45,7 @@ def test_an_answer_is_kept_for_later_processes(tmp_path):
 def test_another_processor_or_torch_is_asked_again(tmp_path, monkeypatch):
     path = tmp_path / "measured.json"
     Choices(path).fastest("q", {"a": [(1.0, sleep(0))]}, "a")
-    monkeypatch.setattr(choices, "cpu_capabilities", lambda: {"cpu_name": "Another"})
+    monkeypatch.setattr(choices, "cpu_capabilities", lambda: {"cpuname": "Another"})
     assert Choices(path).known("q") is None
 
 
