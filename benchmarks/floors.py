@@ -83,7 +83,7 @@ class Floor:
 def measure_machine(device: str, dtypes: Sequence[str], budget_s: float) -> Machine:
     """Rates of the device, each measured for so many seconds, and what else decides them."""
     rates = {dtype: _rate(dtype, device, budget_s) for dtype in dict.fromkeys(("float32", "bfloat16", *dtypes))}
-    return Machine(device, _facts(device), _bandwidth(device, budget_s), rates)
+    return Machine(device, _facts(device), read_bandwidth(device, budget_s), rates)
 
 
 def wait_for(device: str) -> None:
@@ -94,7 +94,8 @@ def wait_for(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _bandwidth(device: str, budget_s: float) -> float:
+def read_bandwidth(device: str, budget_s: float) -> float:
+    """Bytes read a second, by the faster of two ways over more memory than any cache holds, each measured for so long."""
     import torch
 
     numbers = torch.ones(2**30 if device == "cuda" else 2**27, device=device)  # more than any cache

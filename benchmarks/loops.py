@@ -17,14 +17,16 @@ from torch import nn
 
 from bark_infinity.model.attention import CompiledAttention, CompiledPrefix, TorchAttention, TorchPrefix
 from bark_infinity.model.precision import CompiledInt8Linear, Int8Linear
+from benchmarks.floors import read_bandwidth
 
 _LAYERS, _HEADS, _HEAD_WIDTH, _WIDTH = 8, 16, 64, 1024
 _FILLED = 886  # positions of a coarse prefill
 _ROUNDS = 5  # the least time counts
+_BANDWIDTH_S = 1.0
 
 
 def main() -> None:
-    bandwidth = _bandwidth()
+    bandwidth = read_bandwidth("cpu", _BANDWIDTH_S)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; memory read: {bandwidth / 1e9:.1f} GB/s\n")
     print("| one layer, milliseconds | rows | torch | compiled | as fast | compiled, times memory's floor |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -103,17 +105,6 @@ def _int8_products(rows: int) -> dict[str, Callable[[], None]]:
         return work
 
     return {"torch": way(Int8Linear), "compiled": way(CompiledInt8Linear)}
-
-
-def _bandwidth() -> float:
-    """Bytes a second of the fastest of some sums over more memory than the caches hold."""
-    numbers = torch.ones(2**27)
-    least = float("inf")
-    for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        numbers.sum()
-        least = min(least, time.perf_counter() - start)
-    return numbers.nbytes / least
 
 
 if __name__ == "__main__":

@@ -190,7 +190,14 @@ def test_busy_processes_run_while_something_is_measured_beside_them():
 
 
 def test_compiled_loops_are_measured_beside_torchs(needs_int8_loops, monkeypatch, capsys):
-    for name, value in {"_LAYERS": 2, "_ROUNDS": 1, "_HEADS": 1, "_WIDTH": 64, "_FILLED": 20}.items():
+    for name, value in {
+        "_BANDWIDTH_S": 0,
+        "_LAYERS": 2,
+        "_ROUNDS": 1,
+        "_HEADS": 1,
+        "_WIDTH": 64,
+        "_FILLED": 20,
+    }.items():
         monkeypatch.setattr(loops, name, value)
     loops.main()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
