@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,10 @@ def test_busy_processes_run_while_something_is_measured_beside_them():
         return [pid for pid in pids if "while True" in Path(f"/proc/{pid}/cmdline").read_text()]
 
     def measure() -> programs.ProgramRun:
+        # A process that was started a moment ago may not show its command yet: Linux lets the parent go on before.
+        deadline = time.monotonic() + 30
+        while len(busy_children()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
         return programs.ProgramRun(str(len(busy_children())), 0.0, None)
 
     assert programs._beside(2, measure).what == "2"
