@@ -143,8 +143,8 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
             model.attention = fastest_prefix(model.config, dtype, choices, causal=False)
         pack(model, dtype)
         return
-    model.chosen_attention = fastest_attention(model.config, dtype, choices)
-    pack(model, dtype, dtype == torch.int8 and int8_steps_are_compiled(model.config.width, choices))
+    attention = model.chosen_attention = fastest_attention(model.config, dtype, choices)
+    pack(model, dtype, dtype == torch.int8 and int8_steps_are_compiled(model.config, attention, choices))
 
 
 def _compile_beside(weights: Mapping[str, StageWeights], placements: Mapping[str, Placement]) -> None:

@@ -17,12 +17,14 @@ from bark_infinity.model.gpt import CausalGPT, GPTConfig
 from bark_infinity.model.precision import (
     CompiledInt8Linear,
     Int8Linear,
+    Int8Loops,
     Linear,
     PackedLinear,
     SteppingInt8Linear,
     pack,
 )
 from bark_infinity.model.sampling import RowRandom
+from bark_infinity.model.threads import load_loops
 from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 from bark_infinity.stages.fine import FineRow, FineSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
@@ -223,43 +225,61 @@ def test_omp_num_threads_is_respected(monkeypatch):
 # ---- int8 in compiled loops -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["pairs", "quads"])
+def int8_loops(request, needs_int8_loops) -> Int8Loops:
+    """Every kind of loops that this processor can run."""
+    loops = load_loops()
+    if request.param == "pairs":
+        return Int8Loops.of_pairs(loops)
+    if not loops.HAS_QUADS:
+        pytest.skip("this processor has no AVX512-VNNI")
+    return Int8Loops.of_quads(loops)
+
+
 @pytest.mark.parametrize("gelu", [False, True])
 @pytest.mark.parametrize(("channels", "outputs"), [(64, 48), (1024, 1), (48, 100)])
-def test_compiled_int8_is_the_product_with_the_quantised_weights(needs_int8_loops, channels, outputs, gelu):
-    """For any number of rows, also an odd one, and of outputs; 13 bits of the inputs lose next to nothing."""
+def test_compiled_int8_is_the_product_with_the_quantised_weights(int8_loops, channels, outputs, gelu):
+    """For any number of rows, also an odd one, and of outputs, up to half a level of each input."""
     torch.manual_seed(0)
     weight, bias = torch.randn(outputs, channels), torch.randn(outputs)
-    layer = CompiledInt8Linear(weight, bias)
+    layer = CompiledInt8Linear(weight, bias, loops=int8_loops)
+    levels = 4095 if int8_loops.level_type == torch.int16 else 127
     integers, scale = precision._quantised(weight)
     exact = torch.nn.Linear(channels, outputs)
     exact.weight.data, exact.bias.data = integers.float() * scale[:, None], bias
     with torch.inference_mode():
         for rows in (1, 2, 3, 4, 5, 7, 16, 33):
-            x = torch.randn(rows, 1, channels) * torch.logspace(-3, 3, rows)[:, None, None]
-            expected = exact(x)
-            expected = torch.nn.functional.gelu(expected) if gelu else expected
-            for row in range(rows):  # the error is in proportion to the row's largest input
-                largest = (x[row].abs().max() * weight.abs().sum(1).max()).item()
-                torch.testing.assert_close(layer(x, gelu)[row], expected[row], atol=2e-4 * largest + 1e-6, rtol=0)
+            sizes = torch.logspace(-3, 3, rows)[:, None, None]
+            x = torch.randn(rows, 1, channels) * sizes
+            at_levels = torch.randint(-levels, levels + 1, x.shape).float()
+            at_levels[..., 0] = levels  # then no level is rounded
+            for given, tolerance in ((at_levels * 0.25, 2e-6), (x, 0.51 / levels)):
+                expected = exact(given)
+                expected = torch.nn.functional.gelu(expected) if gelu else expected
+                found = layer(x, gelu)
+                for row in range(rows):  # the error is in proportion to the row's largest input
+                    largest = (given[row].abs().max() * weight.abs().sum(1).max()).item()
+                    torch.testing.assert_close(found[row], expected[row], atol=tolerance * largest + 1e-6, rtol=1e-6)
 
 
-def test_compiled_int8_rows_do_not_depend_on_neighbours_or_threads(needs_int8_loops):
+def test_compiled_int8_rows_do_not_depend_on_neighbours_or_threads(int8_loops):
     torch.manual_seed(0)
-    layer, x = CompiledInt8Linear(torch.randn(160, 64), torch.randn(160)), torch.randn(11, 1, 64)
+    layer, x = CompiledInt8Linear(torch.randn(160, 64), torch.randn(160), loops=int8_loops), torch.randn(19, 1, 64)
     together = layer(x)
     before = torch.get_num_threads()
     try:
         for n_threads in (1, 2, 3):
             torch.set_num_threads(n_threads)
-            for n in (1, 2, 3, 6, 11):
+            for n in (1, 2, 3, 6, 11, 19):
                 assert torch.equal(layer(x[:n]), together[:n])
+                assert torch.equal(layer(x[-n:]), together[-n:])
     finally:
         torch.set_num_threads(before)
 
 
-def test_compiled_gelu_is_the_exact_one(needs_int8_loops):
+def test_compiled_gelu_is_the_exact_one(int8_loops):
     """Of the sums themselves: one weight, whose products are the inputs."""
-    layer = CompiledInt8Linear(torch.eye(16), None)
+    layer = CompiledInt8Linear(torch.eye(16), None, loops=int8_loops)
     x = torch.linspace(-12, 12, 4095).repeat_interleave(16).reshape(-1, 1, 16)
     torch.testing.assert_close(layer(x, gelu=True), torch.nn.functional.gelu(layer(x)), atol=2e-6, rtol=2e-6)
 
