@@ -256,7 +256,7 @@ def test_compiled_int8_is_the_product_with_the_quantised_weights(int8_loops, cha
             for given, tolerance in ((at_levels * 0.25, 2e-6), (x, 0.51 / levels)):
                 expected = exact(given)
                 expected = torch.nn.functional.gelu(expected) if gelu else expected
-                found = layer(x, gelu)
+                found = layer(given, gelu)
                 for row in range(rows):  # the error is in proportion to the row's largest input
                     largest = (given[row].abs().max() * weight.abs().sum(1).max()).item()
                     torch.testing.assert_close(found[row], expected[row], atol=tolerance * largest + 1e-6, rtol=1e-6)
