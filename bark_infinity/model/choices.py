@@ -36,7 +36,7 @@ from .decoding import CachedDecoder
 from .devices import DTYPES, cpu_capabilities
 from .gpt import CausalGPT, GPTConfig
 from .precision import CompiledInt8Linear, pack, packed_layer
-from .threads import NARROW, CannotCompile
+from .threads import NARROW, CannotCompile, load_loops
 
 Way = Sequence[tuple[float, Callable[[], object]]]
 """How something can be computed: parts, and how often each counts in the time of the whole."""
@@ -197,6 +197,17 @@ def _products(width: int) -> Iterable[tuple[str, Way]]:
             yield name, ((_STEPS, partial(layer, step)), (_PREFILLS, partial(layer, prefill)))
 
 
+def can_fuse_int8(config: GPTConfig) -> bool:
+    """True where int8 layers of a stage on the CPU can run in compiled loops what is around their products."""
+    if not wants_compiled_loops(config, torch.int8):
+        return False
+    try:
+        load_loops()
+    except CannotCompile:
+        return False
+    return True
+
+
 @torch.inference_mode()
 def int8_steps_are_compiled(config: GPTConfig, attention: Attention | None, choices: Choices) -> bool:
     """True where steps of a stage with int8 weights and this attention are faster in compiled loops than in oneDNN.
@@ -216,7 +227,7 @@ def int8_steps_are_compiled(config: GPTConfig, attention: Attention | None, choi
         for parameter in model.parameters():
             parameter.fill_(0.5)
         model.chosen_attention = attention
-        pack(model, torch.int8, compiled)
+        pack(model, torch.int8, fused=can_fuse_int8(config), compiled_steps=compiled)
         decoders = [CachedDecoder(model, rows, _CACHE_POSITIONS + 1) for rows in (1, _STEP_ROWS)]
 
         def work() -> None:

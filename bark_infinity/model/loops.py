@@ -78,7 +78,7 @@ def pointer_to(element: types.Type) -> Any:
 
 
 int8s, int16s, int32s, int64s = (pointer_to(element) for element in (types.int8, types.int16, types.int32, types.int64))
-uint16s, float32s = pointer_to(types.uint16), pointer_to(types.float32)
+uint8s, uint16s, float32s = (pointer_to(element) for element in (types.uint8, types.uint16, types.float32))
 
 
 @intrinsic
@@ -118,6 +118,17 @@ def widened(_: Any, number: types.Type) -> Any:
     return types.float32(number), generate
 
 
+@intrinsic
+def larger(_: Any, one: types.Type, other: types.Type) -> Any:
+    """The larger of two float32, as loops can be vectorised with, unlike `max`. Not for NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        is_larger = builder.fcmp_ordered(">", *arguments, flags=("fast",))
+        return builder.select(is_larger, *arguments, flags=("fast",))
+
+    return types.float32(types.float32, types.float32), generate
+
+
 @njit(inline="always")
 def bfloat16(number: float) -> int:
     """The nearest bfloat16, the even one of two that are as near. Not for NaN."""
@@ -127,12 +138,12 @@ def bfloat16(number: float) -> int:
 
 @njit(inline="always")
 def exp(x: float) -> float:
-    """e**x for x <= 0, within 2e-7 of its value; 0 for what is too small for a float32.
+    """e**x for x <= 0, within 2e-7 of its value, and never below e**-80, because numbers near float32's least one are slow.
 
     The compiler can vectorise it, unlike a call of the C library. Cody and Waite's reduction to a power of two and a rest in
     (-ln 2 / 2, ln 2 / 2), whose Taylor series is summed.
     """
-    x = max(x, np.float32(-87))
+    x = larger(x, np.float32(-80))
     power = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     rest = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
     series = np.float32(1 / 5040)
@@ -159,7 +170,7 @@ def gelu(x: float) -> float:
     series = series * fraction + np.float32(1.421413741)
     series = series * fraction + np.float32(-0.284496736)
     series = series * fraction + np.float32(0.254829592)
-    return max(x, np.float32(0)) - np.float32(0.5) * magnitude * series * fraction * exp(-z * z)
+    return larger(x, _ZERO) - np.float32(0.5) * magnitude * series * fraction * exp(-z * z)
 
 
 # ---- vectors --------------------------------------------------------------------------------------------------------
@@ -320,7 +331,7 @@ def _softmax(scores: Any, filled: int, largest: float) -> float:
 def _largest(scores: Any, n: int) -> float:
     largest = _LEAST
     for position in range(n):
-        largest = max(largest, scores[position])
+        largest = larger(largest, scores[position])
     return largest
 
 
@@ -679,8 +690,8 @@ _quads_1, _quads_2, _quads_4, _quads_8 = (_quad_tile(rows) for rows in (1, 2, 4,
 
 
 @njit(inline="always")
-def _quantise(arguments: Any, levels_pointer: Any, most: float, weights_above_zero: float) -> None:
-    """See `quantise_pairs`. `most`: levels to either side of zero; `weights_above_zero`: what was added to all weights."""
+def _quantise(arguments: Any, levels_pointer: Any, most: float, zero: float, weights_above_zero: float) -> None:
+    """See `quantise_pairs`. `most`: levels to either side of `zero`; `weights_above_zero`: what was added to all weights."""
     rows, channels = arguments[4], arguments[5]
     inputs = carray(float32s(arguments[1]), (rows, channels))
     levels = carray(levels_pointer, (rows, channels))
@@ -691,14 +702,14 @@ def _quantise(arguments: Any, levels_pointer: Any, most: float, weights_above_ze
             return
         largest = np.float32(1e-30)
         for channel in range(channels):
-            largest = max(largest, abs(inputs[row, channel]))
-        factor, total = most / largest, np.int32(0)
+            largest = larger(largest, abs(inputs[row, channel]))
+        factor, total = most / largest, _ZERO  # whole numbers, exact up to 2**24
         for channel in range(channels):
-            level = np.int32(np.floor(inputs[row, channel] * factor + np.float32(0.5)))
-            levels[row, channel] = level
+            level = np.floor(inputs[row, channel] * factor + np.float32(0.5))
+            levels[row, channel] = np.int32(level + zero)
             total += level
         scales[row, 0] = largest / most
-        scales[row, 1] = weights_above_zero * np.float32(total)
+        scales[row, 1] = weights_above_zero * total
 
 
 @compiled(HAS_PAIRS)
@@ -708,13 +719,44 @@ def quantise_pairs(arguments: Any) -> None:
     An item of work is a row. Arguments: counters (2,), inputs float32 (rows, channels), levels int16 (rows, channels),
     float32 (rows, 2): the scale, and what is to be taken from each sum; the numbers of rows and of channels.
     """
-    _quantise(arguments, int16s(arguments[2]), _PAIR_LEVELS, _ZERO)
+    _quantise(arguments, int16s(arguments[2]), _PAIR_LEVELS, _ZERO, _ZERO)
 
 
 @compiled(HAS_QUADS)
 def quantise_quads(arguments: Any) -> None:
     """As `quantise_pairs`, with levels int8."""
-    _quantise(arguments, int8s(arguments[2]), _QUAD_LEVELS, np.float32(128))
+    _quantise(arguments, int8s(arguments[2]), _QUAD_LEVELS, _ZERO, np.float32(128))
+
+
+@compiled()
+def quantise_unsigned(arguments: Any) -> None:
+    """As `quantise_pairs`, with levels uint8; nothing is to be taken from sums.
+
+    One more argument: the number of levels to either side of zero, which is one less than the level of zero.
+    """
+    _quantise(arguments, uint8s(arguments[2]), np.float32(arguments[6]), np.float32(arguments[6] + 1), _ZERO)
+
+
+@compiled()
+def scale_rows(arguments: Any) -> None:
+    """Multiply each row by its scale and add a bias; followed by GELU if asked for.
+
+    An item of work is a row. Arguments: counters (2,), float32 (rows, columns), in place, scales float32 (rows, 2) as of
+    `quantise_pairs`, bias float32 (columns,); the numbers of rows and of columns; PLAIN or GELU.
+    """
+    rows, columns, mode = arguments[4], arguments[5], arguments[6]
+    numbers = carray(float32s(arguments[1]), (rows, columns))
+    scales, bias = carray(float32s(arguments[2]), (rows, 2)), carray(float32s(arguments[3]), (columns,))
+    while True:
+        row = take(int64s(arguments[0]))
+        if row >= rows:
+            return
+        scale, results = scales[row, 0], numbers[row]
+        for column in range(columns):
+            results[column] = results[column] * scale + bias[column]
+        if mode == GELU:
+            for column in range(columns):
+                results[column] = gelu(results[column])
 
 
 @njit(inline="always")

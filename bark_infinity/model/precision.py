@@ -70,22 +70,48 @@ class Int8Linear(nn.Module):
         self.packed = torch.ops.onednn.qlinear_prepack(integers, None)
         self.levels = _input_levels()
         self.middle = self.levels + 1.5  # half a level more, because the conversion to uint8 below truncates
-        self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
+        self.scale, self.zeros = scale, torch.zeros(len(scale), dtype=torch.int32)
         self.bias = None if bias is None else bias.float()
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """As Linear's."""
         x = x.float()
         largest = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30)  # ten times as fast as torch.linalg's norm
-        levels = x.mul(self.levels / largest).add_(self.middle).to(torch.uint8)
-        x_scale, zero_level, y_scale, y_zero = 1.0, self.levels + 1, 1.0, 0
-        weights = self.packed, self.scale, self.zeros, None
-        y = torch.ops.onednn.qlinear_pointwise(
-            levels, x_scale, zero_level, *weights, y_scale, y_zero, torch.float32, "none", [], ""
-        ).mul_(largest)
+        y = self.product(x.mul(self.levels / largest).add_(self.middle).to(torch.uint8)).mul_(largest / self.levels)
         if self.bias is not None:
             y += self.bias
         return F.gelu(y) if gelu else y
+
+    def product(self, levels: torch.Tensor) -> torch.Tensor:
+        """Inputs as integers, uint8 (..., C), `self.levels` + 1 for zero -> (..., O), not multiplied by the inputs' scales."""
+        x_scale, zero_level, y_scale, y_zero = 1.0, self.levels + 1, 1.0, 0
+        weights = self.packed, self.scale, self.zeros, None
+        result: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            levels, x_scale, zero_level, *weights, y_scale, y_zero, torch.float32, "none", [], ""
+        )
+        return result
+
+
+class FusedInt8Linear(Int8Linear):
+    """Int8Linear for prefixes, with compiled loops around the product: quantising takes one pass over the inputs, not five."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, quantised: Quantised | None = None):
+        """Raises CannotCompile."""
+        super().__init__(weight, bias, quantised)
+        self.loops = load_loops()
+        if self.bias is None:
+            self.bias = torch.zeros(len(weight))
+
+    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """As Linear's."""
+        x, n_threads = x.float().contiguous(), torch.get_num_threads()
+        rows, channels = x.numel() // x.shape[-1], x.shape[-1]
+        levels, scales = torch.empty(x.shape, dtype=torch.uint8), torch.empty(rows, 2)
+        run_with(self.loops.quantise_unsigned, (x, levels, scales), (rows, channels, self.levels), n_threads)
+        y = self.product(levels)
+        mode = self.loops.GELU if gelu else self.loops.PLAIN
+        run_with(self.loops.scale_rows, (y, scales, self.bias), (rows, y.shape[-1], mode), n_threads)
+        return y
 
 
 class Int8Loops(NamedTuple):
@@ -169,12 +195,13 @@ class CompiledInt8Linear(nn.Module):
 
 
 class SteppingInt8Linear(nn.Module):
-    """Int8Linear for prefixes, CompiledInt8Linear for steps: which of them multiplies a row never depends on its neighbours."""
+    """A layer for prefixes and one for steps: which of them multiplies a row never depends on its neighbours."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        """Raises CannotCompile."""
         super().__init__()
         quantised = _quantised(weight)
-        self.prefixes = Int8Linear(weight, bias, quantised)
+        self.prefixes = FusedInt8Linear(weight, bias, quantised)
         self.steps = CompiledInt8Linear(weight, bias, quantised)
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
@@ -221,19 +248,22 @@ class Head(Linear):
         return self._parts[start, stop](hidden)
 
 
-def pack(model: nn.Module, dtype: torch.dtype, compiled_steps: bool = False) -> None:
+def pack(model: nn.Module, dtype: torch.dtype, fused: bool = False, compiled_steps: bool = False) -> None:
     """Replace a CPU model's linear layers, one at a time, by those that multiply fastest in `dtype`.
 
-    `compiled_steps`: int8 layers multiply single steps in compiled loops. Where torch has no oneDNN, float32 and bfloat16
-    layers stay as they are, and int8 raises UsageError.
+    `fused`: int8 layers use compiled loops around their products; `compiled_steps`: and for the products of single steps.
+    Both raise CannotCompile where loops do not work. Where torch has no oneDNN, float32 and bfloat16 layers stay as they
+    are, and int8 raises UsageError.
     """
     kind = head_kind = _kind(dtype)
     if kind is None:
         if dtype == torch.int8:
             raise UsageError("--dtype int8 needs a torch with oneDNN, which this one lacks; choose bfloat16 or float32")
         return
-    if compiled_steps:  # heads are only asked for logits of steps
+    if dtype == torch.int8 and compiled_steps:  # heads are only asked for logits of steps
         kind, head_kind = SteppingInt8Linear, CompiledInt8Linear
+    elif dtype == torch.int8 and fused:
+        kind = FusedInt8Linear
     for module in list(model.modules()):
         if isinstance(module, Head):
             module.kind = head_kind

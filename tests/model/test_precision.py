@@ -16,6 +16,7 @@ from bark_infinity.model.devices import native_type
 from bark_infinity.model.gpt import CausalGPT, GPTConfig
 from bark_infinity.model.precision import (
     CompiledInt8Linear,
+    FusedInt8Linear,
     Int8Linear,
     Int8Loops,
     Linear,
@@ -284,14 +285,32 @@ def test_compiled_gelu_is_the_exact_one(int8_loops):
     torch.testing.assert_close(layer(x, gelu=True), torch.nn.functional.gelu(layer(x)), atol=2e-6, rtol=2e-6)
 
 
+def test_fused_int8_is_int8_with_less_around_it(needs_int8_loops):
+    """The same integers, but where an input is half-way between two levels."""
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(96, 64), torch.randn(96), torch.randn(2, 37, 64) * 10
+    for own_bias in (None, bias):
+        plain, fused = Int8Linear(weight, own_bias), FusedInt8Linear(weight, own_bias)
+        for gelu in (False, True):
+            torch.testing.assert_close(fused(x, gelu), plain(x, gelu), atol=2e-3, rtol=1e-4)
+    assert torch.equal(fused(x[1:], gelu=True), fused(x, gelu=True)[1:])
+
+
+def test_compiled_gelu_is_not_slowed_by_numbers_near_zero(needs_int8_loops):
+    """Results below float32's normal numbers take a hundred times as long to compute; there are none but 0."""
+    layer = CompiledInt8Linear(torch.eye(16), None)
+    y = layer(torch.linspace(-30, 30, 4096).reshape(-1, 1, 16), gelu=True)
+    assert not ((y != 0) & (y.abs() < torch.finfo(torch.float32).tiny)).any()
+
+
 def test_int8_steps_are_compiled_and_prefixes_are_not(needs_int8_loops, monkeypatch):
     layer = SteppingInt8Linear(torch.randn(32, 32), None)
     calls = []
-    for kind in (CompiledInt8Linear, Int8Linear):
+    for kind in (CompiledInt8Linear, FusedInt8Linear):
         monkeypatch.setattr(kind, "forward", lambda self, x, gelu, kind=kind: calls.append(kind) or x)
     layer(torch.randn(5, 1, 32))
     layer(torch.randn(1, 5, 32))
-    assert calls == [CompiledInt8Linear, Int8Linear]
+    assert calls == [CompiledInt8Linear, FusedInt8Linear]
 
 
 def test_a_stage_with_compiled_int8_steps_stays_within_tolerance(needs_int8_loops):
