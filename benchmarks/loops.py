@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from bark_infinity.model.attention import CompiledAttention, CompiledPrefix, TorchAttention, TorchPrefix
-from bark_infinity.model.precision import CompiledInt8Linear, Int8Linear
+from bark_infinity.model.compiled_layers import CompiledInt8Linear
+from bark_infinity.model.precision import Int8Linear
 from benchmarks.floors import read_bandwidth
 
 _LAYERS, _HEADS, _HEAD_WIDTH, _WIDTH = 8, 16, 64, 1024

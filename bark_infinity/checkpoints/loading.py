@@ -17,7 +17,7 @@ from ..model.choices import (
     fastest_attention,
     fastest_prefix,
     int8_advice,
-    int8_steps_are_compiled,
+    steps_are_compiled,
     wants_compiled_loops,
 )
 from ..model.codec import Codec
@@ -145,11 +145,8 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
         pack(model, dtype, fused=dtype == torch.int8 and can_fuse_int8(model.config))
         return
     attention = model.chosen_attention = fastest_attention(model.config, dtype, choices)
-    if dtype == torch.int8:
-        compiled_steps = int8_steps_are_compiled(model.config, attention, choices)
-        pack(model, dtype, can_fuse_int8(model.config), compiled_steps)
-    else:
-        pack(model, dtype)
+    fused = dtype == torch.int8 and can_fuse_int8(model.config)
+    pack(model, dtype, fused, steps_are_compiled(model.config, dtype, attention, choices))
 
 
 def _compile_beside(weights: Mapping[str, StageWeights], placements: Mapping[str, Placement]) -> None:

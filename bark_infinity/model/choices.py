@@ -32,10 +32,11 @@ from .attention import (
     TorchAttention,
     TorchPrefix,
 )
+from .compiled_layers import CompiledBfloat16Linear, CompiledInt8Linear
 from .decoding import CachedDecoder
 from .devices import DTYPES, cpu_capabilities
 from .gpt import CausalGPT, GPTConfig
-from .precision import CompiledInt8Linear, pack, packed_layer
+from .precision import pack, packed_layer, working_type
 from .threads import NARROW, CannotCompile, load_loops
 
 Way = Sequence[tuple[float, Callable[[], object]]]
@@ -209,25 +210,26 @@ def can_fuse_int8(config: GPTConfig) -> bool:
 
 
 @torch.inference_mode()
-def int8_steps_are_compiled(config: GPTConfig, attention: Attention | None, choices: Choices) -> bool:
-    """True where steps of a stage with int8 weights and this attention are faster in compiled loops than in oneDNN.
+def steps_are_compiled(config: GPTConfig, dtype: torch.dtype, attention: Attention | None, choices: Choices) -> bool:
+    """True where steps of a stage with weights of `dtype` and this attention are faster in compiled loops than in oneDNN.
 
-    A block is measured, for one row and for many.
+    A block is measured, for one row and for many. float32 keeps oneDNN's sums, and so do narrow models.
     """
-    if config.width < NARROW:
+    if dtype not in (torch.int8, torch.bfloat16) or config.width < NARROW:
         return False
+    kind = CompiledInt8Linear if dtype == torch.int8 else CompiledBfloat16Linear
 
     def compiled() -> bool:
-        CompiledInt8Linear(torch.zeros(1, config.width), None)  # raises CannotCompile where it does not work
+        kind(torch.zeros(1, config.width), None)  # raises CannotCompile where it does not work
         return True
 
     def steps(compiled: bool) -> Callable[[], object]:
         sizes = dataclasses.replace(config, n_layer=1, block_size=_CACHE_POSITIONS + 1)
         model = CausalGPT(dataclasses.replace(sizes, input_vocab_size=1, output_vocab_size=1)).requires_grad_(False)
         for parameter in model.parameters():
-            parameter.fill_(0.5)
+            parameter.data = torch.full_like(parameter, 0.5, dtype=working_type(dtype) if parameter.dim() > 1 else None)
         model.chosen_attention = attention
-        pack(model, torch.int8, fused=can_fuse_int8(config), compiled_steps=compiled)
+        pack(model, dtype, fused=can_fuse_int8(config), compiled_steps=compiled)
         decoders = [CachedDecoder(model, rows, _CACHE_POSITIONS + 1) for rows in (1, _STEP_ROWS)]
 
         def work() -> None:
@@ -239,7 +241,7 @@ def int8_steps_are_compiled(config: GPTConfig, attention: Attention | None, choi
         return work
 
     makers: dict[str, Callable[[], bool]] = {"compiled": compiled, "oneDNN": lambda: False}
-    return _fastest_of(f"int8 steps of width {config.width}", makers, steps, choices)
+    return _fastest_of(f"{_name(dtype)} steps of width {config.width}", makers, steps, choices)
 
 
 # ---- attention ------------------------------------------------------------------------------------------------------

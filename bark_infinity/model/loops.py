@@ -27,9 +27,10 @@ _ZERO, _LEAST = np.float32(0), np.float32(-3e38)
 _FEATURES = binding.get_host_cpu_features()
 HAS_PAIRS: bool = _FEATURES.get("avx2", False)  # products of int8 weights with `vpmaddwd`, two at a time
 HAS_QUADS: bool = _FEATURES.get("avx512vnni", False)  # and with `vpdpbusd`, four at a time
-COLUMNS_AT_ONCE = 32 if _FEATURES.get("avx512f") else 16  # of a tile of sums: two vectors
+HAS_WIDE: bool = _FEATURES.get("avx512f", False)  # 32 vectors of 16 float32
+COLUMNS_AT_ONCE = 32 if HAS_WIDE else 16  # of a tile of sums: two vectors
 _SCORES_AT_ONCE = 4  # positions
-_VALUES_AT_ONCE = 2 if _FEATURES.get("avx512f") else 1  # positions with sums of their own, which stay in registers
+_VALUES_AT_ONCE = 2 if HAS_WIDE else 1  # positions with sums of their own, which stay in registers
 QUERIES_AT_ONCE = 32  # of an item of work
 _BLOCK = 64  # positions that are packed together
 _TILE_QUERIES = 4  # with two vectors each, sums that stay in registers
@@ -40,9 +41,10 @@ PLAIN, GELU, ADDED = (
 )  # what becomes of products: they are the results, GELU of them is, or they are added to the results
 PAIR_OUTPUTS, PAIR_CHANNELS = 16, 16  # the numbers of outputs and of input channels must be multiples of these
 QUAD_OUTPUTS, QUAD_CHANNELS = 32, 4
+BFLOAT16_OUTPUTS = 32
 _PAIR_LEVELS = np.float32(4095)  # of an input to either side of zero: 4,096 products with 8 bits still fit into 32
 _QUAD_LEVELS = np.float32(127)
-_TILE_OUTPUTS, _PAIR_ROWS, _QUAD_ROWS = 2, 4, 8  # sums that stay in registers: of two outputs, or two vectors of them
+_TILE_OUTPUTS, _PAIR_ROWS, _WIDE_ROWS = 2, 4, 8  # sums that stay in registers: of two outputs, or two vectors of them
 _AHEAD = 2048  # bytes between a weight that is read and one that is fetched from memory meanwhile
 
 
@@ -216,6 +218,26 @@ def _summing_loop(builder: Any, n: Any, step: int, zeros: list[Any], add: Any) -
     return added
 
 
+def _spread(builder: Any, number: Any, width: int) -> Any:
+    """Generate a vector with the number in all of its places."""
+    undefined = ir.Constant(ir.VectorType(number.type, width), ir.Undefined)
+    first = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+    return builder.shuffle_vector(
+        builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0)), undefined, first
+    )
+
+
+def _read_ahead(builder: Any, pointer: Any, offset: Any, kind: Any, n: int) -> list[Any]:
+    """Generate code that loads `n` vectors of 64 bytes at `offset` bytes, and fetches from memory those _AHEAD bytes on."""
+    int32, int64, int8 = ir.IntType(32), ir.IntType(64), ir.IntType(8)
+    fetch = _known_function(builder, "llvm.prefetch.p0i8", ir.VoidType(), int8.as_pointer(), int32, int32, int32)
+    start = builder.gep(pointer, [offset])
+    for k in range(n):
+        ahead = builder.gep(start, [ir.Constant(int64, _AHEAD + 64 * k)])
+        builder.call(fetch, [ahead, ir.Constant(int32, 0), ir.Constant(int32, 3), ir.Constant(int32, 1)])
+    return [_vector_loader(builder, kind)(start, ir.Constant(int64, 64 * k)) for k in range(n)]
+
+
 # ---- attention of one step --------------------------------------------------------------------------------------------
 
 
@@ -274,23 +296,19 @@ def _value_tile(is_bfloat16: bool) -> Any:
 
     `n` must be a multiple of _VALUES_AT_ONCE and not 0.
     """
-    int32, int64, floats = ir.IntType(32), ir.IntType(64), ir.VectorType(ir.FloatType(), 16)
+    int64, floats = ir.IntType(64), ir.VectorType(ir.FloatType(), 16)
 
     @intrinsic
     def tile(_: Any, weights: Any, values: Any, n: Any, sums: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             weights, values, n, sums = arguments
             multiply_add = _known_function(builder, "llvm.fma.v16f32", floats, floats, floats, floats)
-            undefined, first = ir.Constant(floats, ir.Undefined), ir.Constant(ir.VectorType(int32, 16), [0] * 16)
 
             def add(position: Any, running: list[Any]) -> list[Any]:
                 added = []
                 for k in range(_VALUES_AT_ONCE):
                     at = builder.add(position, ir.Constant(int64, k))
-                    weight = builder.insert_element(
-                        undefined, builder.load(builder.gep(weights, [at])), ir.Constant(int32, 0)
-                    )
-                    spread = builder.shuffle_vector(weight, undefined, first)
+                    spread = _spread(builder, builder.load(builder.gep(weights, [at])), 16)
                     offset = builder.mul(at, ir.Constant(int64, HEAD_WIDTH))
                     for vector, so_far in zip(
                         _load_head(builder, values, offset, is_bfloat16), running[4 * k : 4 * k + 4], strict=True
@@ -439,8 +457,7 @@ def _multiply_tile(
     _: Any, left: Any, left_stride: Any, right: Any, right_stride: Any, n: Any, sums: Any, stride: Any
 ) -> Any:
     """sums (4, columns) = left (4, n) times right (n, columns), all float32; strides: numbers from row to row."""
-    int32, int64 = ir.IntType(32), ir.IntType(64)
-    width = COLUMNS_AT_ONCE // 2
+    int64, width = ir.IntType(64), COLUMNS_AT_ONCE // 2
     vector = ir.VectorType(ir.FloatType(), width)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -448,15 +465,13 @@ def _multiply_tile(
         multiply_add = _known_function(builder, f"llvm.fma.v{width}f32", vector, vector, vector, vector)
         load = _vector_loader(builder, vector)
         rows = [builder.gep(left, [builder.mul(left_stride, ir.Constant(int64, row))]) for row in range(_TILE_QUERIES)]
-        undefined, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, width), [0] * width)
 
         def add(k: Any, running: list[Any]) -> list[Any]:
             columns = builder.gep(right, [builder.mul(k, right_stride)])
             halves = [load(columns, ir.Constant(int64, half * width)) for half in (0, 1)]
             added = []
             for index, row in enumerate(rows):
-                number = builder.insert_element(undefined, builder.load(builder.gep(row, [k])), ir.Constant(int32, 0))
-                spread = builder.shuffle_vector(number, undefined, first)
+                spread = _spread(builder, builder.load(builder.gep(row, [k])), width)
                 for half in (0, 1):
                     added.append(builder.call(multiply_add, [spread, halves[half], running[2 * index + half]]))
             return added
@@ -651,23 +666,15 @@ def _quad_tile(rows: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             weights, inputs, channels, sums = arguments
             multiply_add = _known_function(builder, "llvm.x86.avx512.vpdpbusd.512", vector, vector, vector, vector)
-            bytes_pointer = ir.IntType(8).as_pointer()
-            fetch = _known_function(builder, "llvm.prefetch.p0i8", ir.VoidType(), bytes_pointer, int32, int32, int32)
-            undefined, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, width), [0] * width)
 
             def add(channel: Any, running: list[Any]) -> list[Any]:
-                quads = builder.gep(weights, [builder.mul(channel, ir.Constant(int64, QUAD_OUTPUTS))])
-                for line in (0, 64):
-                    ahead = builder.gep(quads, [ir.Constant(int64, _AHEAD + line)])
-                    builder.call(fetch, [ahead, ir.Constant(int32, 0), ir.Constant(int32, 3), ir.Constant(int32, 1)])
-                halves = [_vector_loader(builder, vector)(quads, ir.Constant(int64, 64 * half)) for half in (0, 1)]
-                added = []
+                offset = builder.mul(channel, ir.Constant(int64, QUAD_OUTPUTS))
+                halves, added = _read_ahead(builder, weights, offset, vector, 2), []
                 for row in range(rows):
                     at = builder.add(builder.mul(channels, ir.Constant(int64, row)), channel)
                     quad = builder.load(builder.bitcast(builder.gep(inputs, [at]), int32.as_pointer()))
                     quad.align = 1
-                    number = builder.insert_element(undefined, quad, ir.Constant(int32, 0))
-                    spread = builder.shuffle_vector(number, undefined, first)
+                    spread = _spread(builder, quad, width)
                     added += [
                         builder.call(multiply_add, [running[2 * row + half], halves[half], spread]) for half in (0, 1)
                     ]
@@ -686,7 +693,7 @@ def _quad_tile(rows: int) -> Any:
 
 
 _pairs_1, _pairs_2, _pairs_3, _pairs_4 = (_pair_tile(rows) for rows in (1, 2, 3, _PAIR_ROWS))
-_quads_1, _quads_2, _quads_4, _quads_8 = (_quad_tile(rows) for rows in (1, 2, 4, _QUAD_ROWS))
+_quads_1, _quads_2, _quads_4, _quads_8 = (_quad_tile(rows) for rows in (1, 2, 4, _WIDE_ROWS))
 
 
 @njit(inline="always")
@@ -818,8 +825,8 @@ def multiply_quads(arguments: Any) -> None:
     Weights uint8 (outputs / 32, channels / 4, 32, 4), scratch int32 (threads, 8, 32). An item of work is 32 outputs.
     """
     rows, channels, outputs = arguments[8], arguments[9], arguments[10]
-    sums_pointer = int32s(arguments[7] + 4 * _QUAD_ROWS * QUAD_OUTPUTS * take(int64s(arguments[0] + 8)))
-    sums = carray(sums_pointer, (_QUAD_ROWS, QUAD_OUTPUTS))
+    sums_pointer = int32s(arguments[7] + 4 * _WIDE_ROWS * QUAD_OUTPUTS * take(int64s(arguments[0] + 8)))
+    sums = carray(sums_pointer, (_WIDE_ROWS, QUAD_OUTPUTS))
     while True:
         first = QUAD_OUTPUTS * take(int64s(arguments[0]))
         if first >= outputs:
@@ -841,6 +848,95 @@ def multiply_quads(arguments: Any) -> None:
                 _quads_1(weights, inputs, channels, sums_pointer)
             for i in range(n):
                 _scale_sums(arguments, row + i, first, sums[i], QUAD_OUTPUTS)
+            row += n
+
+
+# ---- products of few rows with bfloat16 weights -----------------------------------------------------------------------
+
+
+def _bfloat16_tile(rows: int) -> Any:
+    """A function that stores the sums of `rows` rows of float32 inputs times 32 outputs' weights, as float32 (rows, 32).
+
+    A 32-bit number of the weights has output k of 32 in its lower half and output k + 16 in its upper half.
+    """
+    int32, int64 = ir.IntType(32), ir.IntType(64)
+    ints, floats = ir.VectorType(int32, 16), ir.VectorType(ir.FloatType(), 16)
+
+    @intrinsic
+    def tile(_: Any, weights: Any, inputs: Any, channels: Any, sums: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            weights, inputs, channels, sums = arguments
+            multiply_add = _known_function(builder, "llvm.fma.v16f32", floats, floats, floats, floats)
+
+            def add(channel: Any, running: list[Any]) -> list[Any]:
+                both = _read_ahead(builder, weights, builder.mul(channel, ir.Constant(int64, 64)), ints, 1)[0]
+                lower = builder.bitcast(builder.shl(both, ir.Constant(ints, [16] * 16)), floats)
+                upper = builder.bitcast(builder.and_(both, ir.Constant(ints, [-65536] * 16)), floats)
+                added = []
+                for row in range(rows):
+                    at = builder.gep(inputs, [builder.add(builder.mul(channels, ir.Constant(int64, row)), channel)])
+                    spread = _spread(builder, builder.load(at), 16)
+                    for half, vector in enumerate((lower, upper)):
+                        added.append(builder.call(multiply_add, [spread, vector, running[2 * row + half]]))
+                return added
+
+            zeros = [ir.Constant(floats, [0.0] * 16)] * (2 * rows)
+            for index, value in enumerate(_summing_loop(builder, channels, 1, zeros, add)):
+                place = builder.gep(sums, [ir.Constant(int64, 16 * index)])
+                builder.store(value, builder.bitcast(place, floats.as_pointer())).align = 1
+            return context.get_dummy_value()
+
+        return types.void(weights, inputs, channels, sums), generate
+
+    return tile
+
+
+_bfloat16_1, _bfloat16_2, _bfloat16_4, _bfloat16_8 = (_bfloat16_tile(rows) for rows in (1, 2, 4, _WIDE_ROWS))
+
+
+@compiled(HAS_WIDE)
+def multiply_bfloat16(arguments: Any) -> None:
+    """Products of rows with bfloat16 weights, with a bias; see PLAIN, GELU and ADDED for what follows.
+
+    An item of work is 32 outputs of all rows. Arguments: counters (2,), inputs float32 (rows, channels), weights bfloat16
+    (outputs / 32, channels, 16, 2), output k beside output k + 16, bias float32 (outputs,), results float32 (rows, outputs),
+    scratch float32 (threads, 8, 32); the numbers of rows, channels and outputs; the mode.
+    """
+    rows, channels, outputs, mode = arguments[6], arguments[7], arguments[8], arguments[9]
+    bias = carray(float32s(arguments[3]), (outputs,))
+    all_results = carray(float32s(arguments[4]), (rows, outputs))
+    sums_pointer = float32s(arguments[5] + 4 * _WIDE_ROWS * BFLOAT16_OUTPUTS * take(int64s(arguments[0] + 8)))
+    sums = carray(sums_pointer, (_WIDE_ROWS, BFLOAT16_OUTPUTS))
+    while True:
+        first = BFLOAT16_OUTPUTS * take(int64s(arguments[0]))
+        if first >= outputs:
+            return
+        weights, row = int8s(arguments[2] + 2 * first * channels), 0
+        while row < rows:
+            inputs, left = float32s(arguments[1] + 4 * row * channels), rows - row
+            if left >= 8:
+                n = 8
+                _bfloat16_8(weights, inputs, channels, sums_pointer)
+            elif left >= 4:
+                n = 4
+                _bfloat16_4(weights, inputs, channels, sums_pointer)
+            elif left >= 2:
+                n = 2
+                _bfloat16_2(weights, inputs, channels, sums_pointer)
+            else:
+                n = 1
+                _bfloat16_1(weights, inputs, channels, sums_pointer)
+            for i in range(n):
+                results = all_results[row + i, first : first + BFLOAT16_OUTPUTS]
+                if mode == ADDED:
+                    for k in range(BFLOAT16_OUTPUTS):
+                        results[k] += sums[i, k] + bias[first + k]
+                else:
+                    for k in range(BFLOAT16_OUTPUTS):
+                        results[k] = sums[i, k] + bias[first + k]
+                if mode == GELU:
+                    for k in range(BFLOAT16_OUTPUTS):
+                        results[k] = gelu(results[k])
             row += n
 
 

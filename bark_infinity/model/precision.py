@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..errors import UsageError
+from .compiled_layers import CompiledBfloat16Linear, CompiledInt8Linear, CompiledLinear, Quantised, quantised
 from .devices import cpu_capabilities, native_type
-from .threads import CannotCompile, load_loops, run_with
+from .threads import load_loops, run_with
 
 _ROWS_PACKED_FOR = 16  # rows that oneDNN orders the weights for; that order also suits one row and a thousand
-Quantised = tuple[torch.Tensor, torch.Tensor]
-"""Weights (O, C) as int8 (O, C), and the scale of each output, float32 (O,)."""
-
-_OUTPUTS_QUANTISED_AT_ONCE = 64  # so that intermediate values stay in the processor's cache
 
 
 class Linear(nn.Linear):
@@ -64,9 +60,9 @@ class Int8Linear(nn.Module):
     float32.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, quantised: Quantised | None = None):
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, given: Quantised | None = None):
         super().__init__()
-        integers, scale = quantised or _quantised(weight)
+        integers, scale = given or quantised(weight)
         self.packed = torch.ops.onednn.qlinear_prepack(integers, None)
         self.levels = _input_levels()
         self.middle = self.levels + 1.5  # half a level more, because the conversion to uint8 below truncates
@@ -95,9 +91,9 @@ class Int8Linear(nn.Module):
 class FusedInt8Linear(Int8Linear):
     """Int8Linear for prefixes, with compiled loops around the product: quantising takes one pass over the inputs, not five."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, quantised: Quantised | None = None):
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, given: Quantised | None = None):
         """Raises CannotCompile."""
-        super().__init__(weight, bias, quantised)
+        super().__init__(weight, bias, given)
         self.loops = load_loops()
         if self.bias is None:
             self.bias = torch.zeros(len(weight))
@@ -114,109 +110,28 @@ class FusedInt8Linear(Int8Linear):
         return y
 
 
-class Int8Loops(NamedTuple):
-    """Compiled loops that multiply few rows by int8 weights: by pairs of weights, or by quads; see `loops.py`."""
-
-    quantise: Any
-    multiply: Any
-    level_type: torch.dtype  # of the inputs as integers
-    outputs: int  # the number of outputs must be a multiple of it
-    channels: int  # and that of input channels a multiple of this
-    scratch: int  # int32 numbers of each thread
-    interleave: Callable[[torch.Tensor], torch.Tensor]  # weights int8 (O, C) in the order in which they are read
-
-    @classmethod
-    def fastest(cls) -> Int8Loops:
-        """The loops of this processor. Raises CannotCompile for one without AVX2."""
-        loops = load_loops()
-        return cls.of_quads(loops) if loops.HAS_QUADS else cls.of_pairs(loops)
-
-    @classmethod
-    def of_pairs(cls, loops: Any) -> Int8Loops:
-        """With AVX2: inputs of 13 bits. Raises CannotCompile without it."""
-        if not loops.HAS_PAIRS:
-            raise CannotCompile
-        sizes = loops.PAIR_OUTPUTS, loops.PAIR_CHANNELS, 4 * loops.PAIR_OUTPUTS
-        return cls(loops.quantise_pairs, loops.multiply_pairs, torch.int16, *sizes, lambda weights: weights)
-
-    @classmethod
-    def of_quads(cls, loops: Any) -> Int8Loops:
-        """With AVX512-VNNI: inputs of 8 bits."""
-        outputs, channels = loops.QUAD_OUTPUTS, loops.QUAD_CHANNELS
-
-        def interleave(weights: torch.Tensor) -> torch.Tensor:
-            unsigned = (weights ^ -128).view(torch.uint8)  # adds 128: the sign is the highest bit
-            return unsigned.unflatten(1, (-1, channels)).unflatten(0, (-1, outputs)).transpose(1, 2).contiguous()
-
-        sizes = outputs, channels, 8 * outputs
-        return cls(loops.quantise_quads, loops.multiply_quads, torch.int8, *sizes, interleave)
-
-
-class CompiledInt8Linear(nn.Module):
-    """int8 weights as Int8Linear has them, in compiled loops made for few rows.
-
-    The weights are kept in an order of their own: oneDNN's packed ones cannot be read by others.
-    """
-
-    def __init__(
-        self,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        quantised: Quantised | None = None,
-        loops: Int8Loops | None = None,
-    ):
-        """`loops` None: the fastest. Raises CannotCompile, also for processors without AVX2 and for odd widths."""
-        super().__init__()
-        self.loops = loops or Int8Loops.fastest()
-        self.n_outputs, self.n_channels = weight.shape
-        if self.n_channels % self.loops.channels:
-            raise CannotCompile
-        self.n_padded = -(-self.n_outputs // self.loops.outputs) * self.loops.outputs
-        integers, scale = quantised or _quantised(weight)
-        n_more = self.n_padded - self.n_outputs
-        self.weight = self.loops.interleave(F.pad(integers, (0, 0, 0, n_more)))
-        self.scale = F.pad(scale, (0, n_more))
-        self.bias = torch.zeros(self.n_padded) if bias is None else F.pad(bias.float(), (0, n_more))
-
-    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
-        """As Linear's."""
-        x, n_threads = x.float().contiguous(), torch.get_num_threads()
-        rows = x.numel() // self.n_channels
-        y, levels, scales, scratch = torch.empty(*x.shape[:-1], self.n_padded), *self.working_memory(rows, n_threads)
-        run_with(self.loops.quantise, (x, levels, scales), (rows, self.n_channels), 1)
-        tensors = levels, scales, self.weight, self.scale, self.bias, y, scratch
-        run_with(self.loops.multiply, tensors, (rows, self.n_channels, self.n_padded, int(gelu)), n_threads)
-        return y[..., : self.n_outputs]
-
-    def working_memory(self, rows: int, n_threads: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Inputs as integers (rows, C), scales (rows, 2) and scratch memory (threads, numbers)."""
-        levels = torch.empty(rows, self.n_channels, dtype=self.loops.level_type)
-        return levels, torch.empty(rows, 2), torch.empty(n_threads, self.loops.scratch, dtype=torch.int32)
-
-
-class SteppingInt8Linear(nn.Module):
+class SteppingLinear(nn.Module):
     """A layer for prefixes and one for steps: which of them multiplies a row never depends on its neighbours."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
-        """Raises CannotCompile."""
+    def __init__(self, prefixes: nn.Module, steps: CompiledLinear):
         super().__init__()
-        quantised = _quantised(weight)
-        self.prefixes = FusedInt8Linear(weight, bias, quantised)
-        self.steps = CompiledInt8Linear(weight, bias, quantised)
+        self.prefixes, self.steps = prefixes, steps
+
+    @classmethod
+    def in_int8(cls, weight: torch.Tensor, bias: torch.Tensor | None) -> SteppingLinear:
+        """Raises CannotCompile."""
+        given = quantised(weight)
+        return cls(FusedInt8Linear(weight, bias, given), CompiledInt8Linear(weight, bias, given))
+
+    @classmethod
+    def in_bfloat16(cls, weight: torch.Tensor, bias: torch.Tensor | None) -> SteppingLinear:
+        """Raises CannotCompile."""
+        return cls(PackedLinear(weight, bias), CompiledBfloat16Linear(weight, bias))
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """As Linear's; a step is (B, 1, C)."""
-        return (self.steps if x.dim() == 3 and x.shape[1] == 1 else self.prefixes)(x, gelu)
-
-
-def _quantised(weight: torch.Tensor) -> Quantised:
-    quantised, scales = torch.empty_like(weight, dtype=torch.int8), torch.empty(len(weight))
-    for start in range(0, len(weight), _OUTPUTS_QUANTISED_AT_ONCE):
-        part = slice(start, start + _OUTPUTS_QUANTISED_AT_ONCE)
-        values = weight[part].float()
-        scales[part] = (values.abs().amax(dim=1) / 127).clamp_(min=1e-30)
-        quantised[part] = (values / scales[part, None]).round_()
-    return quantised, scales
+        result: torch.Tensor = (self.steps if x.dim() == 3 and x.shape[1] == 1 else self.prefixes)(x, gelu)
+        return result
 
 
 @functools.cache
@@ -251,19 +166,22 @@ class Head(Linear):
 def pack(model: nn.Module, dtype: torch.dtype, fused: bool = False, compiled_steps: bool = False) -> None:
     """Replace a CPU model's linear layers, one at a time, by those that multiply fastest in `dtype`.
 
-    `fused`: int8 layers use compiled loops around their products; `compiled_steps`: and for the products of single steps.
-    Both raise CannotCompile where loops do not work. Where torch has no oneDNN, float32 and bfloat16 layers stay as they
-    are, and int8 raises UsageError.
+    `fused`: int8 layers use compiled loops around their products; `compiled_steps`: int8 and bfloat16 layers use them for
+    the products of single steps. Both raise CannotCompile where loops do not work. Where torch has no oneDNN, float32 and
+    bfloat16 layers stay as they are, and int8 raises UsageError.
     """
     kind = head_kind = _kind(dtype)
     if kind is None:
         if dtype == torch.int8:
             raise UsageError("--dtype int8 needs a torch with oneDNN, which this one lacks; choose bfloat16 or float32")
         return
-    if dtype == torch.int8 and compiled_steps:  # heads are only asked for logits of steps
-        kind, head_kind = SteppingInt8Linear, CompiledInt8Linear
-    elif dtype == torch.int8 and fused:
+    if dtype == torch.int8 and fused:
         kind = FusedInt8Linear
+    if compiled_steps:  # heads are only asked for logits of steps
+        kind, head_kind = {
+            torch.int8: (SteppingLinear.in_int8, CompiledInt8Linear),
+            torch.bfloat16: (SteppingLinear.in_bfloat16, CompiledBfloat16Linear),
+        }[dtype]
     for module in list(model.modules()):
         if isinstance(module, Head):
             module.kind = head_kind

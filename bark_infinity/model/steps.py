@@ -1,4 +1,4 @@
-"""Whole steps of a causal stage with int8 weights in one call of compiled code.
+"""Whole steps of a causal stage with int8 or bfloat16 weights in one call of compiled code.
 
 A step of a few rows is hundreds of small operations; as calls from Python they take longer than their work. Here the
 operations of all blocks are one list of compiled loops with their arguments, made once for each number of rows.
@@ -13,11 +13,10 @@ import torch
 from torch import nn
 
 from .attention import CompiledAttention
+from .compiled_layers import threads_of_rows
 from .gpt import Block, CausalGPT
-from .precision import CompiledInt8Linear, SteppingInt8Linear
-from .threads import Program, can_run_programs
-
-_ROWS_FOR_THREADS = 8  # below, a row's norm takes less time than waking a thread
+from .precision import SteppingLinear
+from .threads import Call, Program, can_run_programs
 
 
 class CompiledBlocks:
@@ -39,8 +38,8 @@ class CompiledBlocks:
 
     @staticmethod
     def works_for(model: CausalGPT) -> bool:
-        """True for a model with int8 layers and attention in compiled loops, where loops can run on torch's threads."""
-        layers = isinstance(model.blocks[0].qkv, SteppingInt8Linear)
+        """True for a model with layers and attention in compiled loops, where loops can run on torch's threads."""
+        layers = isinstance(model.blocks[0].qkv, SteppingLinear)
         return layers and isinstance(model.attention.step, CompiledAttention) and can_run_programs()
 
     def step(self, embeddings: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
@@ -71,7 +70,7 @@ class CompiledBlocks:
         self._add_product(program, block.qkv, normalised, qkv, "PLAIN")
         scratch = torch.empty(program.n_threads, length + 2 * width)
         tensors = qkv, keys, values, self._lengths, attended, scratch
-        program.add(self._attention.loop, tensors, (rows, heads, length))
+        program.add(Call(self._attention.loop, tensors, (rows, heads, length), program.n_threads))
         self._add_product(program, block.attention_out, attended, x, "ADDED")
         self._add_norm(program, block.mlp_norm, x, normalised)
         self._add_product(program, block.mlp_in, normalised, hidden, "GELU")
@@ -80,17 +79,11 @@ class CompiledBlocks:
     def _add_norm(self, program: Program, norm: nn.LayerNorm, x: torch.Tensor, result: torch.Tensor) -> None:
         weight = norm.weight.float()
         bias = torch.zeros_like(weight) if norm.bias is None else norm.bias.float()
-        program.add(program.loops.normalise, (x, weight, bias, result), x.shape, self._threads_of_rows(program, x))
+        n_threads = threads_of_rows(len(x), program.n_threads)
+        program.add(Call(program.loops.normalise, (x, weight, bias, result), x.shape, n_threads))
 
     def _add_product(
-        self, program: Program, layer: SteppingInt8Linear, x: torch.Tensor, result: torch.Tensor, mode: str
+        self, program: Program, layer: SteppingLinear, x: torch.Tensor, result: torch.Tensor, mode: str
     ) -> None:
-        steps: CompiledInt8Linear = layer.steps
-        levels, scales, scratch = steps.working_memory(len(x), program.n_threads)
-        program.add(steps.loops.quantise, (x, levels, scales), x.shape, self._threads_of_rows(program, x))
-        tensors = levels, scales, steps.weight, steps.scale, steps.bias, result, scratch
-        sizes = *x.shape, steps.n_padded, getattr(program.loops, mode)
-        program.add(steps.loops.multiply, tensors, sizes)
-
-    def _threads_of_rows(self, program: Program, x: torch.Tensor) -> int:
-        return program.n_threads if len(x) >= _ROWS_FOR_THREADS else 1
+        for call in layer.steps.calls(x, result, getattr(program.loops, mode), program.n_threads):
+            program.add(call)

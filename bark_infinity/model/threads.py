@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,6 +23,15 @@ NARROW = 512  # channels; a model with fewer takes little time for any product
 
 Loop = int
 """Address of a compiled function that takes a pointer; see loops.py."""
+
+
+class Call(NamedTuple):
+    """A compiled loop with its arguments, and the number of threads."""
+
+    loop: Any
+    tensors: Sequence[torch.Tensor]
+    sizes: Sequence[int]
+    n_threads: int
 
 
 class CannotCompile(Exception):
@@ -68,20 +77,17 @@ class Program:
     """A list of compiled loops that run one after the other in a single call, on torch's threads: see `can_run_programs`."""
 
     def __init__(self, n_threads: int):
-        """`n_threads`: of every loop that is not added with a number of its own."""
         self.loops, self.n_threads = load_loops(), n_threads
         self._tensors: list[torch.Tensor] = []  # whose addresses the arguments hold
         self._calls: list[int] = []
         self._arguments: torch.Tensor | None = None
 
-    def add(
-        self, loop: Any, tensors: Sequence[torch.Tensor], sizes: Sequence[int], n_threads: int | None = None
-    ) -> None:
-        """Add a loop with contiguous tensors and sizes as its arguments. Counters need not be given."""
-        assert all(tensor.is_contiguous() for tensor in tensors)
-        arguments = _arguments(torch.zeros(2, dtype=torch.int64), tensors, sizes)
-        self._tensors += [*tensors, *arguments]
-        self._calls += [loop.address, arguments[-1].data_ptr(), self.n_threads if n_threads is None else n_threads]
+    def add(self, call: Call) -> None:
+        """Add a loop. Its tensors must be contiguous, and are read where they are now."""
+        assert all(tensor.is_contiguous() for tensor in call.tensors)
+        arguments = _arguments(torch.zeros(2, dtype=torch.int64), call.tensors, call.sizes)
+        self._tensors += [*call.tensors, *arguments]
+        self._calls += [call.loop.address, arguments[-1].data_ptr(), call.n_threads]
 
     def run(self) -> None:
         """Run all loops; return when the last one has returned."""

@@ -140,14 +140,14 @@ def test_int8_steps_go_the_way_that_was_measured_fastest(monkeypatch, fastest, n
     monkeypatch.setattr(choices, "_measure", measure)
     kept, attention = Choices(None), Attention(CompiledAttention(torch.bfloat16), TorchPrefix())
     for _ in range(2):
-        assert choices.int8_steps_are_compiled(NARROWEST, attention, kept) is (fastest == "compiled")
+        assert choices.steps_are_compiled(NARROWEST, torch.int8, attention, kept) is (fastest == "compiled")
     assert len(measured) == 2, "once, both ways"
-    assert not choices.int8_steps_are_compiled(GPTConfig(1, 4, 256, 1024, 1, 1), attention, kept)
+    assert not choices.steps_are_compiled(GPTConfig(1, 4, 256, 1024, 1, 1), torch.int8, attention, kept)
 
 
 def test_int8_steps_are_oneDNNs_where_nothing_can_be_compiled(monkeypatch):
     monkeypatch.setattr(threads.importlib, "import_module", lambda *_: 1 / 0)
-    assert not choices.int8_steps_are_compiled(NARROWEST, None, Choices(None))
+    assert not choices.steps_are_compiled(NARROWEST, torch.int8, None, Choices(None))
 
 
 # ---- attention ------------------------------------------------------------------------------------------------------

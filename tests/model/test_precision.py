@@ -11,17 +11,16 @@ from bark_infinity.errors import UsageError
 from bark_infinity.model import precision
 from bark_infinity.model.attention import attend_causally
 from bark_infinity.model.choices import Choices, choose_dtype
+from bark_infinity.model.compiled_layers import CompiledBfloat16Linear, CompiledInt8Linear, Int8Loops, quantised
 from bark_infinity.model.decoding import CachedDecoder
 from bark_infinity.model.devices import native_type
 from bark_infinity.model.gpt import CausalGPT, GPTConfig
 from bark_infinity.model.precision import (
-    CompiledInt8Linear,
     FusedInt8Linear,
     Int8Linear,
-    Int8Loops,
     Linear,
     PackedLinear,
-    SteppingInt8Linear,
+    SteppingLinear,
     pack,
 )
 from bark_infinity.model.sampling import RowRandom
@@ -226,6 +225,12 @@ def test_omp_num_threads_is_respected(monkeypatch):
 # ---- int8 in compiled loops -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def needs_wide_vectors(needs_int8_loops) -> None:
+    if not load_loops().HAS_WIDE:
+        pytest.skip("this processor has no AVX512")
+
+
 @pytest.fixture(params=["pairs", "quads"])
 def int8_loops(request, needs_int8_loops) -> Int8Loops:
     """Every kind of loops that this processor can run."""
@@ -245,7 +250,7 @@ def test_compiled_int8_is_the_product_with_the_quantised_weights(int8_loops, cha
     weight, bias = torch.randn(outputs, channels), torch.randn(outputs)
     layer = CompiledInt8Linear(weight, bias, loops=int8_loops)
     levels = 4095 if int8_loops.level_type == torch.int16 else 127
-    integers, scale = precision._quantised(weight)
+    integers, scale = quantised(weight)
     exact = torch.nn.Linear(channels, outputs)
     exact.weight.data, exact.bias.data = integers.float() * scale[:, None], bias
     with torch.inference_mode():
@@ -285,6 +290,19 @@ def test_compiled_gelu_is_the_exact_one(int8_loops):
     torch.testing.assert_close(layer(x, gelu=True), torch.nn.functional.gelu(layer(x)), atol=2e-6, rtol=2e-6)
 
 
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize(("channels", "outputs"), [(64, 48), (1023, 1), (48, 100)])
+def test_compiled_bfloat16_multiplies_unrounded_inputs(needs_wide_vectors, channels, outputs, gelu):
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(outputs, channels), torch.randn(outputs), torch.randn(19, 1, channels)
+    layer = CompiledBfloat16Linear(weight, bias)
+    exact = torch.nn.functional.linear(x.double(), weight.bfloat16().double(), bias.double())
+    exact = (torch.nn.functional.gelu(exact) if gelu else exact).float()
+    for rows in (1, 2, 3, 4, 5, 7, 8, 19):
+        torch.testing.assert_close(layer(x[:rows], gelu), exact[:rows], atol=2e-5 * channels**0.5, rtol=1e-5)
+        assert torch.equal(layer(x[-rows:], gelu), layer(x, gelu)[-rows:]), "rows depend on their neighbours"
+
+
 def test_fused_int8_is_int8_with_less_around_it(needs_int8_loops):
     """The same integers, but where an input is half-way between two levels."""
     torch.manual_seed(0)
@@ -304,7 +322,7 @@ def test_compiled_gelu_is_not_slowed_by_numbers_near_zero(needs_int8_loops):
 
 
 def test_int8_steps_are_compiled_and_prefixes_are_not(needs_int8_loops, monkeypatch):
-    layer = SteppingInt8Linear(torch.randn(32, 32), None)
+    layer = SteppingLinear.in_int8(torch.randn(32, 32), None)
     calls = []
     for kind in (CompiledInt8Linear, FusedInt8Linear):
         monkeypatch.setattr(kind, "forward", lambda self, x, gelu, kind=kind: calls.append(kind) or x)
@@ -334,5 +352,5 @@ def test_a_stage_with_compiled_int8_steps_stays_within_tolerance(needs_int8_loop
 
     expected, quick = logits(model()), model()
     pack(quick, torch.int8, compiled_steps=True)
-    assert type(quick.blocks[0].mlp_in) is SteppingInt8Linear and quick.head.kind is CompiledInt8Linear
+    assert type(quick.blocks[0].mlp_in) is SteppingLinear and quick.head.kind is CompiledInt8Linear
     assert (logits(quick) - expected).norm() < 0.05 * expected.norm()

@@ -9,21 +9,29 @@ from bark_infinity.model import steps, threads
 from bark_infinity.model.attention import Attention, CompiledAttention, TorchAttention, TorchPrefix
 from bark_infinity.model.decoding import CachedDecoder
 from bark_infinity.model.gpt import CausalGPT, GPTConfig
-from bark_infinity.model.precision import pack
+from bark_infinity.model.precision import pack, packed_layer, working_type
 from bark_infinity.model.steps import CompiledBlocks
+from bark_infinity.model.threads import load_loops
 
 PREFIXES = (20, 2, 33, 1, 7, 8, 9, 30, 11)  # lengths, of nine rows
 
 
-@pytest.fixture
-def make_model(needs_int8_loops):
+@pytest.fixture(params=[torch.int8, torch.bfloat16], ids=["int8", "bfloat16"])
+def make_model(request, needs_int8_loops):
+    if request.param == torch.bfloat16 and not (
+        load_loops().HAS_WIDE and packed_layer(torch.ones(32, 32), torch.bfloat16)
+    ):
+        pytest.skip("this processor has no AVX512, or torch cannot pack bfloat16 for it")
+
     def make(bias: bool = True) -> CausalGPT:
         torch.manual_seed(1)
         model = CausalGPT(GPTConfig(2, 2, 128, 96, 60, 60, bias=bias, norm_bias=bias)).eval().requires_grad_(False)
         for name, parameter in model.named_parameters():
             torch.nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.1)
+            if "norm" not in name:
+                parameter.data = parameter.data.to(working_type(request.param))
         model.chosen_attention = Attention(CompiledAttention(torch.bfloat16), TorchPrefix(torch.float32))
-        pack(model, torch.int8, compiled_steps=True)
+        pack(model, request.param, compiled_steps=True)
         return model
 
     return make
