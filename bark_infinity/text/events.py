@@ -37,7 +37,9 @@ class Speech:
     place: Place = field(compare=False)
     speaker: str | None = None  # a name of the cast; None: the narrator, with the voice of the run
     voice: str | None = None  # of [voice:...] with a voice that is no name of the cast; None: that of the speaker
-    settings: Mapping[str, object] = field(default_factory=dict)  # of [NAME|flag:value] alone; the cast has the speaker's
+    settings: Mapping[str, object] = field(
+        default_factory=dict
+    )  # of [NAME|flag:value] alone; the cast has the speaker's
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Script:
     cast: Mapping[str, Speaker] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)  # of the front matter's [settings], by flag name
     pronunciations: Pronunciations = field(default_factory=Pronunciations)  # of the front matter
-    look_alikes: tuple[tuple[str, Place], ...] = field(default=(), compare=False)  # undeclared names that look like speakers
+    look_alikes: tuple[tuple[str, Place], ...] = field(
+        default=(), compare=False
+    )  # undeclared names that look like speakers
     ignored: tuple[tuple[str, Place], ...] = field(default=(), compare=False)  # SSML elements without effect
 
 

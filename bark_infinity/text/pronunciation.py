@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+
+from ..errors import TextError
+from ..options.toml import TomlError, parse_toml
+from .sentences import SPACELESS
+
+MAX_WRITTEN_LENGTH = 300  # characters of a word or pattern
+MAX_SPOKEN_LENGTH = 1000  # characters that are spoken in its place
+MAX_REPEATS = 1000  # product of a pattern's counts, as in \d{3}; `regex` takes memory in proportion to it
+PATTERN_SECONDS = 5.0  # that a pattern may take on a short text; most patterns read a million characters in one
+PATTERN_SECONDS_PER_CHARACTER = 5e-5
+
+ErrorAt = Callable[[Sequence[str], str], TextError]
+"""Makes an error of a message about a key of a TOML document. The key is given as the names that lead to it."""
 
 
 @dataclass(frozen=True)
@@ -14,22 +32,212 @@ class Pronunciation:
     case: bool = False  # whether a word is only meant in exactly this case
     pattern: bool = False  # whether `written` is a regular expression, and `spoken` may refer to its groups
 
+    @property
+    def key(self) -> tuple[bool, str]:
+        """Equal for entries of which only one can be followed."""
+        return self.pattern, self.written if self.pattern or self.case else _folded(self.written)
+
 
 @dataclass(frozen=True)
 class Pronunciations:
-    """Pronunciations in the order in which they were declared."""
+    """Words and patterns, each in the order in which they were declared."""
 
-    entries: tuple[Pronunciation, ...] = ()
+    words: tuple[Pronunciation, ...] = ()
+    patterns: tuple[Pronunciation, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Pronunciation, ...]:
+        return self.words + self.patterns
 
     def over(self, others: Pronunciations) -> Pronunciations:
         """These and the others; of two for the same word or pattern, this one's."""
-        raise NotImplementedError
+        own = {entry.key for entry in self.entries}
+        return _of_entries([*self.entries, *(entry for entry in others.entries if entry.key not in own)])
 
     def spoken(self, text: str) -> tuple[str, frozenset[Pronunciation]]:
-        """The text as it is spoken, and the entries that changed it."""
-        raise NotImplementedError
+        """The text as it is spoken, and the entries that changed it.
+
+        Patterns are applied first, each to what the one before left, then words, all at once: the longest at each place,
+        and not to what replaced another word. Words in square brackets, which are Bark's cues, stay as they are.
+        Raises TextError if a pattern takes too long.
+        """
+        used: set[Pronunciation] = set()
+        for pattern in self.patterns:
+            text, found = _apply_pattern(pattern, text)
+            used |= {pattern} if found else set()
+        return "".join(self._word_finder.replace(text, used)), frozenset(used)
+
+    @functools.cached_property
+    def _word_finder(self) -> _WordFinder:
+        return _WordFinder(self.words)
 
 
 def parse_pronunciations(text: str) -> Pronunciations:
     """The pronunciations of a TOML file with the tables [words] and [patterns]. Raises TextError that names the entry."""
-    raise NotImplementedError
+    try:
+        content = parse_toml(text)
+    except TomlError as error:
+        raise TextError(f"the pronunciations are not TOML ({error}); mend that place") from None
+    return read_pronunciations(content, lambda path, message: TextError(f"pronunciation {'.'.join(path)}: {message}"))
+
+
+def read_pronunciations(content: Mapping[str, object], error_at: ErrorAt) -> Pronunciations:
+    """The pronunciations of a TOML table: of its tables [words] and [patterns], and words in itself.
+
+    A word has a text, or a table as in {spoken = "U S", case = true}; `case = true` in a table of words is for all of them.
+    """
+    entries: dict[tuple[bool, str], Pronunciation] = {}
+    for path, entry in _entries(content, (), error_at):
+        other = entries.setdefault(entry.key, entry)
+        if other is not entry:
+            raise error_at(path, f"is the same as {other.written!r}; leave one out, or give both of them case = true")
+    return _of_entries(entries.values())
+
+
+def _of_entries(entries: Collection[Pronunciation]) -> Pronunciations:
+    words = tuple(entry for entry in entries if not entry.pattern)
+    return Pronunciations(words, tuple(entry for entry in entries if entry.pattern))
+
+
+def _entries(
+    content: Mapping[str, object], path: tuple[str, ...], error_at: ErrorAt
+) -> Iterator[tuple[tuple[str, ...], Pronunciation]]:
+    """Yield the entries of a table, each with the names that lead to it."""
+    for key, value in content.items():
+        own = (*path, key)
+        if not path and key == "words" and isinstance(value, dict):
+            yield from _entries(value, own, error_at)
+        elif not path and key == "patterns" and isinstance(value, dict):
+            for pattern, spoken in value.items():
+                yield (*own, pattern), _pattern((*own, pattern), spoken, error_at)
+        elif not (key == "case" and isinstance(value, bool)):
+            yield own, _word(own, value, content.get("case") is True, error_at)
+
+
+def _word(path: Sequence[str], value: object, case: bool, error_at: ErrorAt) -> Pronunciation:
+    """An entry of words. `case`: whether case counts for all words of its table."""
+    details: Mapping[str, object] = value if isinstance(value, dict) else {"spoken": value}
+    for key in details:
+        if key not in ("spoken", "case"):
+            raise error_at((*path, key), "is not known here; a word has spoken and case")
+    case_of_this = details.get("case", case)
+    if not isinstance(case_of_this, bool):
+        raise error_at((*path, "case"), "must be true or false")
+    spoken = _checked_text(path, details.get("spoken"), error_at)
+    written = " ".join(unicodedata.normalize("NFC", path[-1]).split())
+    if _TOKEN.search(written) is None:
+        raise error_at(path, "is no word; leave it out")
+    return Pronunciation(written, spoken, case_of_this)
+
+
+def _pattern(path: Sequence[str], value: object, error_at: ErrorAt) -> Pronunciation:
+    """An entry of patterns, with a pattern and a replacement that can be used."""
+    spoken = _checked_text(path, value, error_at)
+    pattern = path[-1]
+    repeats = 1
+    for counts in _REPEAT.findall(pattern):
+        repeats *= max(1, *(int(count) for count in counts.split(",") if count))
+    if repeats > MAX_REPEATS:
+        raise error_at(path, f"repeats something more than {MAX_REPEATS:,} times; use + or smaller numbers")
+    try:
+        compiled = re.compile(pattern)
+        compiled.sub(spoken, "")  # checks the replacement too
+    except (re.error, RecursionError, OverflowError, IndexError) as error:
+        raise error_at(path, f"is no regular expression with its replacement ({error}); mend it") from None
+    if compiled.search("") is not None:
+        raise error_at(path, "matches where there is no text at all; use + instead of *, say")
+    return Pronunciation(pattern, spoken, pattern=True)
+
+
+def _checked_text(path: Sequence[str], value: object, error_at: ErrorAt) -> str:
+    """What is spoken in place of an entry."""
+    if not isinstance(value, str):
+        raise error_at(
+            path, 'must be what is spoken, a text in quotes, or a table such as {spoken = "U S", case = true}'
+        )
+    if len(value) > MAX_SPOKEN_LENGTH:
+        raise error_at(path, f"is spoken as more than {MAX_SPOKEN_LENGTH:,} characters; shorten it")
+    if len(path[-1]) > MAX_WRITTEN_LENGTH:
+        raise error_at(path, f"has more than {MAX_WRITTEN_LENGTH} characters; shorten it")
+    return unicodedata.normalize("NFC", value)
+
+
+# ---- patterns --------------------------------------------------------------------------------------------------------
+
+_REPEAT = re.compile(r"\{(\d*,?\d*)\}")
+
+
+def _apply_pattern(entry: Pronunciation, text: str) -> tuple[str, int]:
+    """The text with the pattern's matches replaced, and their number. Raises TextError if it takes too long.
+
+    `re` has checked the pattern, but only `regex` can stop: some patterns take exponential time.
+    """
+    import regex  # which nltk needs too
+
+    seconds = PATTERN_SECONDS + PATTERN_SECONDS_PER_CHARACTER * len(text)
+    try:
+        changed, found = regex.subn(entry.written, entry.spoken, text, timeout=seconds)
+        return changed, found
+    except TimeoutError:
+        raise TextError(
+            f"pronunciation {entry.written!r} takes more than {seconds:.0f} s on a text of {len(text):,} characters; "
+            "simplify it, for example a repeat within a repeat"
+        ) from None
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+_MARKS = "\u0300-\u036f\u0900-\u0963\u0966-\u097f"  # combining ones, and those of Hindi, which `re` has not in \w
+_TOKEN = re.compile(rf"[{SPACELESS}]|(?:(?![{SPACELESS}])[\w{_MARKS}])+|\S")
+_TOKEN_OR_CUE = re.compile(rf"(?P<cue>\[[^][\n]*\])|{_TOKEN.pattern}")
+
+
+class _WordFinder:
+    """Finds words and names of several words in texts."""
+
+    def __init__(self, entries: Iterable[Pronunciation]) -> None:
+        self.entries: dict[str, list[Pronunciation]] = {}  # of the same folded words; those in whose case counts first
+        self.most_tokens: dict[str, int] = {}  # by the first token: of the longest entry that begins with it
+        for entry in entries:
+            folded = [_folded(token) for token in _TOKEN.findall(entry.written)]
+            self.most_tokens[folded[0]] = max(len(folded), self.most_tokens.get(folded[0], 0))
+            same = self.entries.setdefault(_folded(entry.written), [])
+            same.insert(0 if entry.case else len(same), entry)
+
+    def replace(self, text: str, used: set[Pronunciation]) -> Iterator[str]:
+        """Yield the parts of the text with words replaced, and add the entries that were found to `used`."""
+        if not self.entries:
+            yield text
+            return
+        done = 0
+        for match in _TOKEN_OR_CUE.finditer(text):
+            start = match.start()
+            if start < done or match["cue"]:
+                continue
+            most = self.most_tokens.get(_folded(match.group()), 0)
+            entry, end = self._longest(text, start, most) if most else (None, start)
+            if entry is not None:
+                used.add(entry)
+                yield text[done:start]
+                yield entry.spoken
+                done = end
+        yield text[done:]
+
+    def _longest(self, text: str, start: int, most_tokens: int) -> tuple[Pronunciation | None, int]:
+        """The entry with the most tokens among those that begin here, and its end in the text."""
+        found: tuple[Pronunciation | None, int] = (None, start)
+        written, previous_end = "", start
+        for token in islice(_TOKEN.finditer(text, start), most_tokens):
+            gap = " " if token.start() > previous_end else ""
+            written += gap + token.group()
+            previous_end = token.end()
+            for entry in self.entries.get(_folded(written), ()):
+                if not entry.case or entry.written == written:
+                    found = (entry, previous_end)
+                    break
+        return found
+
+
+def _folded(text: str) -> str:
+    """Equal for texts that differ in case or in the form of apostrophes."""
+    return text.casefold().replace("’", "'")
