@@ -112,7 +112,7 @@ def needs_int8_loops() -> None:
     pytest.importorskip("numba")
     from bark_infinity.model.threads import load_loops
 
-    if not load_loops().MULTIPLIES_INT8:
+    if not load_loops().HAS_PAIRS:
         pytest.skip("this processor has no AVX2")
 
 

@@ -12,6 +12,7 @@ import torch
 
 from ..model.choices import (
     Choices,
+    can_fuse_int8,
     choose_dtype,
     fastest_attention,
     fastest_prefix,
@@ -141,10 +142,14 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
     if isinstance(model, FineGPT):
         if wants_compiled_loops(model.config, dtype):
             model.attention = fastest_prefix(model.config, dtype, choices, causal=False)
-        pack(model, dtype)
+        pack(model, dtype, fused=dtype == torch.int8 and can_fuse_int8(model.config))
         return
-    model.chosen_attention = fastest_attention(model.config, dtype, choices)
-    pack(model, dtype, dtype == torch.int8 and int8_steps_are_compiled(model.config.width, choices))
+    attention = model.chosen_attention = fastest_attention(model.config, dtype, choices)
+    if dtype == torch.int8:
+        compiled_steps = int8_steps_are_compiled(model.config, attention, choices)
+        pack(model, dtype, can_fuse_int8(model.config), compiled_steps)
+    else:
+        pack(model, dtype)
 
 
 def _compile_beside(weights: Mapping[str, StageWeights], placements: Mapping[str, Placement]) -> None:

@@ -176,7 +176,7 @@ class CompiledAttention:
         """Raises CannotCompile."""
         loops = threads.load_loops()
         self.cache_dtype = cache_dtype
-        self._loop = {torch.float32: loops.attend_float32, torch.bfloat16: loops.attend_bfloat16}[cache_dtype]
+        self.loop = {torch.float32: loops.attend_float32, torch.bfloat16: loops.attend_bfloat16}[cache_dtype]
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
         n_threads, filled = torch.get_num_threads(), torch.tensor(lengths)
@@ -186,10 +186,10 @@ class CompiledAttention:
             nonlocal scratch
             rows, (_, heads, length, width) = len(lengths), keys.shape
             if scratch is None:
-                scratch = torch.empty(n_threads, length + width)
+                scratch = torch.empty(n_threads, length + 2 * width)
             qkv, output = qkv.float().contiguous(), torch.empty(rows, 1, heads, width)
             tensors = qkv, keys, values, filled, output, scratch
-            threads.run_with(self._loop, tensors, (rows, heads, length), n_threads)
+            threads.run_with(self.loop, tensors, (rows, heads, length), n_threads)
             return output
 
         return attend

@@ -7,6 +7,7 @@ it, the same seed could give another sound tomorrow.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -31,10 +32,11 @@ from .attention import (
     TorchAttention,
     TorchPrefix,
 )
+from .decoding import CachedDecoder
 from .devices import DTYPES, cpu_capabilities
-from .gpt import GPTConfig
-from .precision import CompiledInt8Linear, Int8Linear, packed_layer
-from .threads import NARROW, CannotCompile
+from .gpt import CausalGPT, GPTConfig
+from .precision import CompiledInt8Linear, pack, packed_layer
+from .threads import NARROW, CannotCompile, load_loops
 
 Way = Sequence[tuple[float, Callable[[], object]]]
 """How something can be computed: parts, and how often each counts in the time of the whole."""
@@ -195,21 +197,49 @@ def _products(width: int) -> Iterable[tuple[str, Way]]:
             yield name, ((_STEPS, partial(layer, step)), (_PREFILLS, partial(layer, prefill)))
 
 
+def can_fuse_int8(config: GPTConfig) -> bool:
+    """True where int8 layers of a stage on the CPU can run in compiled loops what is around their products."""
+    if not wants_compiled_loops(config, torch.int8):
+        return False
+    try:
+        load_loops()
+    except CannotCompile:
+        return False
+    return True
+
+
 @torch.inference_mode()
-def int8_steps_are_compiled(width: int, choices: Choices) -> bool:
-    """True where products of steps with int8 weights are faster in compiled loops than in oneDNN."""
-    if width < NARROW:
+def int8_steps_are_compiled(config: GPTConfig, attention: Attention | None, choices: Choices) -> bool:
+    """True where steps of a stage with int8 weights and this attention are faster in compiled loops than in oneDNN.
+
+    A block is measured, for one row and for many.
+    """
+    if config.width < NARROW:
         return False
 
-    def compiled() -> type[nn.Module]:
-        CompiledInt8Linear(torch.zeros(1, width), None)  # raises CannotCompile where it does not work
-        return CompiledInt8Linear
+    def compiled() -> bool:
+        CompiledInt8Linear(torch.zeros(1, config.width), None)  # raises CannotCompile where it does not work
+        return True
 
-    def products(kind: type[nn.Module]) -> Callable[[], object]:
-        return partial(kind(torch.full((4 * width, width), 0.5), None), torch.ones(_STEP_ROWS, 1, width))
+    def steps(compiled: bool) -> Callable[[], object]:
+        sizes = dataclasses.replace(config, n_layer=1, block_size=_CACHE_POSITIONS + 1)
+        model = CausalGPT(dataclasses.replace(sizes, input_vocab_size=1, output_vocab_size=1)).requires_grad_(False)
+        for parameter in model.parameters():
+            parameter.fill_(0.5)
+        model.chosen_attention = attention
+        pack(model, torch.int8, fused=can_fuse_int8(config), compiled_steps=compiled)
+        decoders = [CachedDecoder(model, rows, _CACHE_POSITIONS + 1) for rows in (1, _STEP_ROWS)]
 
-    makers: dict[str, Callable[[], type[nn.Module]]] = {"compiled": compiled, "oneDNN": lambda: Int8Linear}
-    return _fastest_of(f"int8 products of a step, width {width}", makers, products, choices) is CompiledInt8Linear
+        def work() -> None:
+            for decoder in decoders:
+                rows = decoder.keys.shape[1]
+                decoder.lengths = [_CACHE_POSITIONS] * rows
+                decoder.step(torch.zeros(rows, dtype=torch.int64))
+
+        return work
+
+    makers: dict[str, Callable[[], bool]] = {"compiled": compiled, "oneDNN": lambda: False}
+    return _fastest_of(f"int8 steps of width {config.width}", makers, steps, choices)
 
 
 # ---- attention ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from .attention import attend_causally, join_heads, split_heads
 from .gpt import CausalGPT
+from .steps import CompiledBlocks
 
 _REACH = 256  # positions: lengths of the cache that a captured step reads are multiples of it, with a graph for each
 _GPU_POSITIONS_AT_ONCE = 2**14  # prefilled together, with padding: fills a GPU with some hundred MiB of activations
@@ -46,6 +47,7 @@ class CachedDecoder:
         self.keys = torch.empty(shape, dtype=self.attention.step.cache_dtype, device=model.device)  # (L, B, H, S, D)
         self.values = torch.empty_like(self.keys)
         self.lengths: list[int] = []  # positions written so far, in each active slot
+        self._blocks = CompiledBlocks(model, self.keys, self.values) if CompiledBlocks.works_for(model) else None
 
     def prefill(self, slots: Sequence[int], prefixes: Sequence[torch.Tensor]) -> None:
         # One prefix keeps all cores of a CPU busy, and alone it gives the same values in every batch.
@@ -62,9 +64,13 @@ class CachedDecoder:
 
         embeddings = self.model.token_embedding(tokens)[:, None]  # (B, 1, C)
         positions = torch.tensor(self.lengths, device=device)[:, None]
-        hidden = self.model(embeddings, positions, attend)
+        if self._blocks is not None:
+            x = self.model.embed(embeddings, positions)
+            hidden = self.model.norm(self._blocks.step(x[:, 0], self.lengths))
+        else:
+            hidden = self.model(embeddings, positions, attend)[:, 0]
         self.lengths = [length + 1 for length in self.lengths]
-        return hidden[:, 0]
+        return hidden
 
     def keep(self, alive: Sequence[int]) -> list[int]:
         order = compact(alive)

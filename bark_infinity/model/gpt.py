@@ -101,14 +101,18 @@ class CausalGPT(nn.Module):
 
     def forward(self, embeddings: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """Token embeddings (B, T, C) at positions (T,) or (B, T) -> normalised hidden states (B, T, C)."""
-        x = embeddings.float() + self.position_embedding(positions)
+        x = self.embed(embeddings, positions)
         for block in self.blocks:
             x = block(x, attend)
         return self.norm(x)
 
+    def embed(self, embeddings: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """The residuals before the first block, float32 (B, T, C)."""
+        return embeddings.float() + self.position_embedding(positions)
+
     def prefill(self, embeddings: torch.Tensor, positions: torch.Tensor, attend: Attend) -> None:
         """As `forward`, but only for the keys and values given to `attend`: the last block's output is not computed."""
-        x = embeddings.float() + self.position_embedding(positions)
+        x = self.embed(embeddings, positions)
         *blocks, last = self.blocks
         for block in blocks:
             x = block(x, attend)

@@ -1,4 +1,4 @@
-"""Loops compiled by Numba: attention of prefixes and of single steps, and products of few rows with int8 weights.
+"""Loops compiled by Numba: attention of prefixes and of single steps, products of few rows, and whole steps of a stage.
 
 A loop is a C function of one pointer, to the addresses and sizes of its arrays as 64-bit integers. The first one is the
 address of two counters, zero at the start, for loops that several threads run at once: a thread takes a number from the
@@ -24,15 +24,26 @@ HEAD_WIDTH = 64  # of both published models; as a constant it lets the compiler 
 _SCALE = np.float32(HEAD_WIDTH**-0.5)
 _ZERO, _LEAST = np.float32(0), np.float32(-3e38)
 
-MULTIPLIES_INT8: bool = binding.get_host_cpu_features().get("avx2", False)  # whether the loops for that are there
-COLUMNS_AT_ONCE = 32 if binding.get_host_cpu_features().get("avx512f") else 16  # of a tile of sums: two vectors
+_FEATURES = binding.get_host_cpu_features()
+HAS_PAIRS: bool = _FEATURES.get("avx2", False)  # products of int8 weights with `vpmaddwd`, two at a time
+HAS_QUADS: bool = _FEATURES.get("avx512vnni", False)  # and with `vpdpbusd`, four at a time
+COLUMNS_AT_ONCE = 32 if _FEATURES.get("avx512f") else 16  # of a tile of sums: two vectors
+_SCORES_AT_ONCE = 4  # positions
+_VALUES_AT_ONCE = 2 if _FEATURES.get("avx512f") else 1  # positions with sums of their own, which stay in registers
 QUERIES_AT_ONCE = 32  # of an item of work
 _BLOCK = 64  # positions that are packed together
 _TILE_QUERIES = 4  # with two vectors each, sums that stay in registers
-OUTPUTS_AT_ONCE = 16  # of an item of work; the number of outputs must be a multiple of it
-CHANNELS_AT_ONCE = 16  # the number of input channels must be a multiple of it
-_LEVELS = np.float32(4095)  # of an input to either side of zero: 4,096 products with 8 bits still fit into 32
-_TILE_OUTPUTS, _TILE_ROWS = 2, 4  # sums that stay in registers
+PLAIN, GELU, ADDED = (
+    0,
+    1,
+    2,
+)  # what becomes of products: they are the results, GELU of them is, or they are added to the results
+PAIR_OUTPUTS, PAIR_CHANNELS = 16, 16  # the numbers of outputs and of input channels must be multiples of these
+QUAD_OUTPUTS, QUAD_CHANNELS = 32, 4
+_PAIR_LEVELS = np.float32(4095)  # of an input to either side of zero: 4,096 products with 8 bits still fit into 32
+_QUAD_LEVELS = np.float32(127)
+_TILE_OUTPUTS, _PAIR_ROWS, _QUAD_ROWS = 2, 4, 8  # sums that stay in registers: of two outputs, or two vectors of them
+_AHEAD = 2048  # bytes between a weight that is read and one that is fetched from memory meanwhile
 
 
 def compiled(works_here: bool = True) -> Callable[[Callable[..., None]], Any]:
@@ -67,7 +78,7 @@ def pointer_to(element: types.Type) -> Any:
 
 
 int8s, int16s, int32s, int64s = (pointer_to(element) for element in (types.int8, types.int16, types.int32, types.int64))
-uint16s, float32s = pointer_to(types.uint16), pointer_to(types.float32)
+uint8s, uint16s, float32s = (pointer_to(element) for element in (types.uint8, types.uint16, types.float32))
 
 
 @intrinsic
@@ -107,6 +118,17 @@ def widened(_: Any, number: types.Type) -> Any:
     return types.float32(number), generate
 
 
+@intrinsic
+def larger(_: Any, one: types.Type, other: types.Type) -> Any:
+    """The larger of two float32, as loops can be vectorised with, unlike `max`. Not for NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        is_larger = builder.fcmp_ordered(">", *arguments, flags=("fast",))
+        return builder.select(is_larger, *arguments, flags=("fast",))
+
+    return types.float32(types.float32, types.float32), generate
+
+
 @njit(inline="always")
 def bfloat16(number: float) -> int:
     """The nearest bfloat16, the even one of two that are as near. Not for NaN."""
@@ -116,12 +138,12 @@ def bfloat16(number: float) -> int:
 
 @njit(inline="always")
 def exp(x: float) -> float:
-    """e**x for x <= 0, within 2e-7 of its value; 0 for what is too small for a float32.
+    """e**x for x <= 0, within 2e-7 of its value, and never below e**-80, because numbers near float32's least one are slow.
 
     The compiler can vectorise it, unlike a call of the C library. Cody and Waite's reduction to a power of two and a rest in
     (-ln 2 / 2, ln 2 / 2), whose Taylor series is summed.
     """
-    x = max(x, np.float32(-87))
+    x = larger(x, np.float32(-80))
     power = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     rest = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
     series = np.float32(1 / 5040)
@@ -148,109 +170,10 @@ def gelu(x: float) -> float:
     series = series * fraction + np.float32(1.421413741)
     series = series * fraction + np.float32(-0.284496736)
     series = series * fraction + np.float32(0.254829592)
-    return max(x, np.float32(0)) - np.float32(0.5) * magnitude * series * fraction * exp(-z * z)
+    return larger(x, _ZERO) - np.float32(0.5) * magnitude * series * fraction * exp(-z * z)
 
 
-# ---- attention of one step --------------------------------------------------------------------------------------------
-
-
-@njit(inline="always")
-def _scores(query: Any, keys: Any, filled: int, scores: Any) -> float:
-    """Products of the query (D,) with the keys (S, D) up to `filled`; the largest one."""
-    largest = _LEAST
-    for position in range(filled):
-        product = _ZERO
-        for d in range(HEAD_WIDTH):
-            product += query[d] * widened(keys[position, d])
-        scores[position] = product
-        largest = max(largest, product)
-    return largest
-
-
-@njit(inline="always")
-def _softmax(scores: Any, filled: int, largest: float) -> float:
-    """Replace scores by their exponentials over the largest one's; returns the sum."""
-    total = _ZERO
-    for position in range(filled):
-        scores[position] = exp(scores[position] - largest)
-        total += scores[position]
-    return total
-
-
-@njit(inline="always")
-def _weighted_sum(weights: Any, values: Any, filled: int, output: Any) -> None:
-    """Add the values (S, D), each times its weight, to the output (D,)."""
-    position = 0
-    while position + 4 <= filled:  # four at once, so that the output is read and written a quarter as often
-        w0, w1, w2, w3 = weights[position], weights[position + 1], weights[position + 2], weights[position + 3]
-        for d in range(HEAD_WIDTH):
-            output[d] += (
-                w0 * widened(values[position, d])
-                + w1 * widened(values[position + 1, d])
-                + w2 * widened(values[position + 2, d])
-                + w3 * widened(values[position + 3, d])
-            )
-        position += 4
-    while position < filled:
-        for d in range(HEAD_WIDTH):
-            output[d] += weights[position] * widened(values[position, d])
-        position += 1
-
-
-@njit(inline="always")
-def _attend(arguments: Any, keys_pointer: Any, values_pointer: Any, stored: Any) -> None:
-    """One new position of each row over all of the row's positions; see `attend_float32`. `stored`: a number as it is kept."""
-    counters, rows, heads, length = arguments[0], arguments[7], arguments[8], arguments[9]
-    qkv = carray(float32s(arguments[1]), (rows, 3, heads, HEAD_WIDTH))
-    all_keys = carray(keys_pointer, (rows, heads, length, HEAD_WIDTH))
-    all_values = carray(values_pointer, (rows, heads, length, HEAD_WIDTH))
-    lengths = carray(int64s(arguments[4]), (rows,))
-    outputs = carray(float32s(arguments[5]), (rows, heads, HEAD_WIDTH))
-    place = take(int64s(counters + 8))
-    scratch = carray(float32s(arguments[6] + 4 * place * (length + HEAD_WIDTH)), (length + HEAD_WIDTH,))
-    query, scores = scratch[:HEAD_WIDTH], scratch[HEAD_WIDTH:]
-    while True:
-        item = take(int64s(counters))
-        if item >= rows * heads:
-            return
-        row, head = item // heads, item % heads
-        keys, values, output, filled = all_keys[row, head], all_values[row, head], outputs[row, head], lengths[row]
-        for d in range(HEAD_WIDTH):
-            query[d] = qkv[row, 0, head, d] * _SCALE
-            keys[filled, d] = stored(qkv[row, 1, head, d])
-            values[filled, d] = stored(qkv[row, 2, head, d])
-            output[d] = _ZERO
-        filled += 1
-        largest = _scores(query, keys, filled, scores)
-        total = _softmax(scores, filled, largest)
-        _weighted_sum(scores, values, filled, output)
-        for d in range(HEAD_WIDTH):
-            output[d] /= total
-
-
-@njit(inline="always")
-def _float32(number: float) -> float:
-    return number
-
-
-@compiled()
-def attend_float32(arguments: Any) -> None:
-    """Attention of one new position of each row, with keys and values in float32, which are written in place first.
-
-    An item of work is a row and a head. Arguments: counters (2,), query with key and value float32 (rows, 3, heads, 64), keys
-    and values (rows, heads, length, 64), filled positions int64 (rows,), output float32 (rows, heads, 64), scratch float32
-    (threads, length + 64); the numbers of rows, of heads, and the allocated length.
-    """
-    _attend(arguments, float32s(arguments[2]), float32s(arguments[3]), _float32)
-
-
-@compiled()
-def attend_bfloat16(arguments: Any) -> None:
-    """As `attend_float32`, with keys and values kept as bfloat16."""
-    _attend(arguments, uint16s(arguments[2]), uint16s(arguments[3]), bfloat16)
-
-
-# ---- attention of a prefix ------------------------------------------------------------------------------------------
+# ---- vectors --------------------------------------------------------------------------------------------------------
 
 
 def _vector_loader(builder: Any, kind: Any) -> Any:
@@ -291,6 +214,224 @@ def _summing_loop(builder: Any, n: Any, step: int, zeros: list[Any], add: Any) -
     builder.cbranch(builder.icmp_signed("<", following, n), loop, end)
     builder.position_at_end(end)
     return added
+
+
+# ---- attention of one step --------------------------------------------------------------------------------------------
+
+
+# A head has four vectors of 16 channels. Where keys and values are bfloat16, two channels are read as one 32-bit number: a
+# shift gives the even one as float32, a mask the odd one. So vectors have the even or the odd channels of 32, and queries and
+# outputs are put into that order, see `_place_of_bfloat16`.
+
+
+def _load_head(builder: Any, pointer: Any, offset: Any, is_bfloat16: bool) -> list[Any]:
+    """Generate code that loads the 64 numbers at `offset` as four vectors of 16 float32."""
+    int32, int64 = ir.IntType(32), ir.IntType(64)
+    floats, ints = ir.VectorType(ir.FloatType(), 16), ir.VectorType(int32, 16)
+    if not is_bfloat16:
+        load = _vector_loader(builder, floats)
+        return [load(pointer, builder.add(offset, ir.Constant(int64, 16 * k))) for k in range(4)]
+    load, vectors = _vector_loader(builder, ints), []
+    for half in (0, 1):
+        both = load(pointer, builder.add(offset, ir.Constant(int64, 32 * half)))
+        vectors.append(builder.bitcast(builder.shl(both, ir.Constant(ints, [16] * 16)), floats))
+        vectors.append(builder.bitcast(builder.and_(both, ir.Constant(ints, [-65536] * 16)), floats))
+    return vectors
+
+
+def _score_tile(is_bfloat16: bool) -> Any:
+    """A function that stores the products of the query, float32 (64,), with the keys of four positions, (4, 64)."""
+    int64, floats = ir.IntType(64), ir.VectorType(ir.FloatType(), 16)
+
+    @intrinsic
+    def tile(_: Any, query: Any, keys: Any, scores: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            query, keys, scores = arguments
+            zero = ir.Constant(int64, 0)
+            of_query = _load_head(builder, query, zero, is_bfloat16=False)
+            for position in range(_SCORES_AT_ONCE):
+                offset = ir.Constant(int64, HEAD_WIDTH * position)
+                products = [
+                    builder.fmul(q, k, flags=("fast",))
+                    for q, k in zip(of_query, _load_head(builder, keys, offset, is_bfloat16), strict=True)
+                ]
+                first, second = (builder.fadd(*products[k : k + 2], flags=("fast",)) for k in (0, 2))
+                total = _known_function(
+                    builder, "llvm.vector.reduce.fadd.v16f32", ir.FloatType(), ir.FloatType(), floats
+                )
+                both = builder.fadd(first, second, flags=("fast",))
+                summed = builder.call(total, [ir.Constant(ir.FloatType(), 0.0), both], fastmath=("fast",))
+                builder.store(summed, builder.gep(scores, [ir.Constant(int64, position)]))
+            return context.get_dummy_value()
+
+        return types.void(query, keys, scores), generate
+
+    return tile
+
+
+def _value_tile(is_bfloat16: bool) -> Any:
+    """A function that stores the sum of values (n, 64), each times its weight, as float32 (64,).
+
+    `n` must be a multiple of _VALUES_AT_ONCE and not 0.
+    """
+    int32, int64, floats = ir.IntType(32), ir.IntType(64), ir.VectorType(ir.FloatType(), 16)
+
+    @intrinsic
+    def tile(_: Any, weights: Any, values: Any, n: Any, sums: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            weights, values, n, sums = arguments
+            multiply_add = _known_function(builder, "llvm.fma.v16f32", floats, floats, floats, floats)
+            undefined, first = ir.Constant(floats, ir.Undefined), ir.Constant(ir.VectorType(int32, 16), [0] * 16)
+
+            def add(position: Any, running: list[Any]) -> list[Any]:
+                added = []
+                for k in range(_VALUES_AT_ONCE):
+                    at = builder.add(position, ir.Constant(int64, k))
+                    weight = builder.insert_element(
+                        undefined, builder.load(builder.gep(weights, [at])), ir.Constant(int32, 0)
+                    )
+                    spread = builder.shuffle_vector(weight, undefined, first)
+                    offset = builder.mul(at, ir.Constant(int64, HEAD_WIDTH))
+                    for vector, so_far in zip(
+                        _load_head(builder, values, offset, is_bfloat16), running[4 * k : 4 * k + 4], strict=True
+                    ):
+                        added.append(builder.call(multiply_add, [spread, vector, so_far]))
+                return added
+
+            zeros = [ir.Constant(floats, [0.0] * 16)] * (4 * _VALUES_AT_ONCE)
+            totals = _summing_loop(builder, n, _VALUES_AT_ONCE, zeros, add)
+            for k in range(4):
+                total = totals[k]
+                for other in totals[k + 4 :: 4]:
+                    total = builder.fadd(total, other)
+                place = builder.gep(sums, [ir.Constant(int64, 16 * k)])
+                builder.store(total, builder.bitcast(place, floats.as_pointer())).align = 1
+            return context.get_dummy_value()
+
+        return types.void(weights, values, n, sums), generate
+
+    return tile
+
+
+_scores_float32, _scores_bfloat16 = _score_tile(False), _score_tile(True)
+_values_float32, _values_bfloat16 = _value_tile(False), _value_tile(True)
+
+
+@njit(inline="always")
+def _softmax(scores: Any, filled: int, largest: float) -> float:
+    """Replace scores by their exponentials over the largest one's; returns the sum."""
+    total = _ZERO
+    for position in range(filled):
+        scores[position] = exp(scores[position] - largest)
+        total += scores[position]
+    return total
+
+
+@njit(inline="always")
+def _largest(scores: Any, n: int) -> float:
+    largest = _LEAST
+    for position in range(n):
+        largest = larger(largest, scores[position])
+    return largest
+
+
+@njit(inline="always")
+def _place_of_float32(channel: int) -> int:
+    return channel
+
+
+@njit(inline="always")
+def _place_of_bfloat16(channel: int) -> int:
+    """The place of a channel where the even ones of each 32 stand before the odd ones."""
+    return (channel & 32) | ((channel & 1) << 4) | ((channel & 31) >> 1)
+
+
+@njit(inline="always")
+def _attend(
+    arguments: Any,
+    number_bytes: int,
+    numbers: Any,
+    stored: Any,
+    place_of: Any,
+    scores_of_keys: Any,
+    sum_of_values: Any,
+) -> None:
+    """One new position of each row over all of the row's positions; see `attend_float32`.
+
+    `number_bytes`, `numbers` and `stored`: size, pointer type and conversion of a number in the cache. `place_of`: a channel's
+    place in a vector of the cache.
+    """
+    counters, rows, heads, length = arguments[0], arguments[7], arguments[8], arguments[9]
+    qkv = carray(float32s(arguments[1]), (rows, 3, heads, HEAD_WIDTH))
+    lengths = carray(int64s(arguments[4]), (rows,))
+    outputs = carray(float32s(arguments[5]), (rows, heads, HEAD_WIDTH))
+    thread = take(int64s(counters + 8))
+    query_at = arguments[6] + 4 * thread * (length + 2 * HEAD_WIDTH)
+    sums_at, scores_at = query_at + 4 * HEAD_WIDTH, query_at + 8 * HEAD_WIDTH
+    query, sums = carray(float32s(query_at), (HEAD_WIDTH,)), carray(float32s(sums_at), (HEAD_WIDTH,))
+    scores, position_bytes = carray(float32s(scores_at), (length,)), number_bytes * HEAD_WIDTH
+    while True:
+        item = take(int64s(counters))
+        if item >= rows * heads:
+            return
+        row, head = item // heads, item % heads
+        keys_at = arguments[2] + item * length * position_bytes
+        values_at = arguments[3] + item * length * position_bytes
+        keys = carray(numbers(keys_at), (length, HEAD_WIDTH))
+        values = carray(numbers(values_at), (length, HEAD_WIDTH))
+        filled = lengths[row]
+        for d in range(HEAD_WIDTH):
+            query[place_of(d)] = qkv[row, 0, head, d] * _SCALE
+            keys[filled, d] = stored(qkv[row, 1, head, d])
+            values[filled, d] = stored(qkv[row, 2, head, d])
+        filled += 1
+        if filled >= _SCORES_AT_ONCE:
+            for start in range(0, filled, _SCORES_AT_ONCE):
+                first = min(start, filled - _SCORES_AT_ONCE)  # the last four may overlap those before them
+                scores_of_keys(
+                    float32s(query_at), numbers(keys_at + first * position_bytes), float32s(scores_at + 4 * first)
+                )
+        else:
+            for position in range(filled):
+                scores[position] = _ZERO
+                for d in range(HEAD_WIDTH):
+                    scores[position] += query[place_of(d)] * widened(keys[position, d])
+        total = _softmax(scores, filled, _largest(scores, filled))
+        summed = filled // _VALUES_AT_ONCE * _VALUES_AT_ONCE
+        if summed:
+            sum_of_values(float32s(scores_at), numbers(values_at), summed, float32s(sums_at))
+        else:
+            sums[:] = _ZERO
+        for d in range(HEAD_WIDTH):
+            value = sums[place_of(d)]
+            for position in range(summed, filled):
+                value += scores[position] * widened(values[position, d])
+            outputs[row, head, d] = value / total
+
+
+@njit(inline="always")
+def _float32(number: float) -> float:
+    return number
+
+
+@compiled()
+def attend_float32(arguments: Any) -> None:
+    """Attention of one new position of each row, with keys and values in float32, which are written in place first.
+
+    An item of work is a row and a head. Arguments: counters (2,), query with key and value float32 (rows, 3, heads, 64), keys
+    and values (rows, heads, length, 64), filled positions int64 (rows,), output float32 (rows, heads, 64), scratch float32
+    (threads, length + 128); the numbers of rows, of heads, and the allocated length.
+    """
+    _attend(arguments, 4, float32s, _float32, _place_of_float32, _scores_float32, _values_float32)
+
+
+@compiled()
+def attend_bfloat16(arguments: Any) -> None:
+    """As `attend_float32`, with keys and values kept as bfloat16."""
+    _attend(arguments, 2, uint16s, bfloat16, _place_of_bfloat16, _scores_bfloat16, _values_bfloat16)
+
+
+# ---- attention of a prefix ------------------------------------------------------------------------------------------
 
 
 @intrinsic
@@ -433,10 +574,7 @@ def attend_prefix(arguments: Any) -> None:
             _multiply_rows(n, queries_at, HEAD_WIDTH, keys_of_column, padded, HEAD_WIDTH, scores_of_column, padded)
         for i in range(n):
             own = first + i + 1 if causal else positions
-            largest = _LEAST
-            for position in range(own):
-                largest = max(largest, scores[i, position])
-            queries[i, 0] = _softmax(scores[i], own, largest)  # the query itself is no longer needed
+            queries[i, 0] = _softmax(scores[i], own, _largest(scores[i], own))  # the query itself is no longer needed
             for position in range(own, read):
                 scores[i, position] = _ZERO
         values_at = arguments[3] + 4 * head * padded * HEAD_WIDTH
@@ -450,13 +588,19 @@ def attend_prefix(arguments: Any) -> None:
 # ---- products of few rows with int8 weights ---------------------------------------------------------------------------
 
 
-# oneDNN's products of int8 are made for many rows; without VNNI they take 2 to 5 times as long for up to 16. Here inputs have
-# 13 bits, which `vpmaddwd` of AVX2 multiplies by 8-bit weights and adds in pairs without overflow. Sums of integers are
-# exact, so that a row's result depends on nothing else.
+# oneDNN's products of int8 are made for many rows, and each takes several calls. There are two kinds of loops:
+# Pairs: weights (outputs, channels), inputs of 13 bits, which `vpmaddwd` of AVX2 multiplies by 8-bit weights and adds in
+# pairs without overflow.
+# Quads: inputs of 8 bits and unsigned weights, 128 more than they are, which `vpdpbusd` of AVX512-VNNI multiplies and adds
+# in fours. 32 outputs stand side by side, (outputs / 32, channels / 4, 32, 4), so that sums need not be added up at the end.
+# Sums of integers are exact, so that a row's result depends on nothing else.
 
 
-def _tile(rows: int) -> Any:
-    """A function that stores the sums of `rows` rows of int16 inputs times two rows of int8 weights, as int32 (rows, 2)."""
+def _pair_tile(rows: int) -> Any:
+    """A function that stores the sums of `rows` rows of int16 inputs times two rows of int8 weights.
+
+    As int32 into (rows, PAIR_OUTPUTS), of which the first two columns are written.
+    """
     int32, int64 = ir.IntType(32), ir.IntType(64)
     weight_vector, input_vector = ir.VectorType(ir.IntType(8), 16), ir.VectorType(ir.IntType(16), 16)
     sum_vector = ir.VectorType(int32, 8)
@@ -486,8 +630,10 @@ def _tile(rows: int) -> Any:
                 return added
 
             zeros = [ir.Constant(sum_vector, [0] * 8)] * (rows * _TILE_OUTPUTS)
-            for index, value in enumerate(_summing_loop(builder, channels, CHANNELS_AT_ONCE, zeros, add)):
-                builder.store(builder.call(total, [value]), builder.gep(sums, [ir.Constant(int64, index)]))
+            for index, value in enumerate(_summing_loop(builder, channels, PAIR_CHANNELS, zeros, add)):
+                row, output = divmod(index, _TILE_OUTPUTS)
+                place = ir.Constant(int64, row * PAIR_OUTPUTS + output)
+                builder.store(builder.call(total, [value]), builder.gep(sums, [place]))
             return context.get_dummy_value()
 
         return types.void(weights, inputs, channels, sums), generate
@@ -495,70 +641,279 @@ def _tile(rows: int) -> Any:
     return tile
 
 
-_one_row, _two_rows, _three_rows, _four_rows = (_tile(rows) for rows in range(1, _TILE_ROWS + 1))
+def _quad_tile(rows: int) -> Any:
+    """A function that stores the sums of `rows` rows of int8 inputs times 32 outputs' unsigned weights, as int32 (rows, 32)."""
+    int32, int64, width = ir.IntType(32), ir.IntType(64), QUAD_OUTPUTS // 2
+    vector = ir.VectorType(int32, width)
+
+    @intrinsic
+    def tile(_: Any, weights: Any, inputs: Any, channels: Any, sums: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            weights, inputs, channels, sums = arguments
+            multiply_add = _known_function(builder, "llvm.x86.avx512.vpdpbusd.512", vector, vector, vector, vector)
+            bytes_pointer = ir.IntType(8).as_pointer()
+            fetch = _known_function(builder, "llvm.prefetch.p0i8", ir.VoidType(), bytes_pointer, int32, int32, int32)
+            undefined, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, width), [0] * width)
+
+            def add(channel: Any, running: list[Any]) -> list[Any]:
+                quads = builder.gep(weights, [builder.mul(channel, ir.Constant(int64, QUAD_OUTPUTS))])
+                for line in (0, 64):
+                    ahead = builder.gep(quads, [ir.Constant(int64, _AHEAD + line)])
+                    builder.call(fetch, [ahead, ir.Constant(int32, 0), ir.Constant(int32, 3), ir.Constant(int32, 1)])
+                halves = [_vector_loader(builder, vector)(quads, ir.Constant(int64, 64 * half)) for half in (0, 1)]
+                added = []
+                for row in range(rows):
+                    at = builder.add(builder.mul(channels, ir.Constant(int64, row)), channel)
+                    quad = builder.load(builder.bitcast(builder.gep(inputs, [at]), int32.as_pointer()))
+                    quad.align = 1
+                    number = builder.insert_element(undefined, quad, ir.Constant(int32, 0))
+                    spread = builder.shuffle_vector(number, undefined, first)
+                    added += [
+                        builder.call(multiply_add, [running[2 * row + half], halves[half], spread]) for half in (0, 1)
+                    ]
+                return added
+
+            zeros = [ir.Constant(vector, [0] * width)] * (2 * rows)
+            for index, value in enumerate(_summing_loop(builder, channels, QUAD_CHANNELS, zeros, add)):
+                place = builder.gep(sums, [ir.Constant(int64, index * width)])
+                stored = builder.store(value, builder.bitcast(place, vector.as_pointer()))
+                stored.align = 1
+            return context.get_dummy_value()
+
+        return types.void(weights, inputs, channels, sums), generate
+
+    return tile
 
 
-@compiled(MULTIPLIES_INT8)
-def quantise(arguments: Any) -> None:
-    """Inputs as integers with a scale for each row, on one thread.
+_pairs_1, _pairs_2, _pairs_3, _pairs_4 = (_pair_tile(rows) for rows in (1, 2, 3, _PAIR_ROWS))
+_quads_1, _quads_2, _quads_4, _quads_8 = (_quad_tile(rows) for rows in (1, 2, 4, _QUAD_ROWS))
 
-    Arguments: counters that are not used, inputs float32 (rows, channels), levels int16 (rows, channels), scales float32
-    (rows,); the numbers of rows and of channels.
-    """
+
+@njit(inline="always")
+def _quantise(arguments: Any, levels_pointer: Any, most: float, zero: float, weights_above_zero: float) -> None:
+    """See `quantise_pairs`. `most`: levels to either side of `zero`; `weights_above_zero`: what was added to all weights."""
     rows, channels = arguments[4], arguments[5]
     inputs = carray(float32s(arguments[1]), (rows, channels))
-    levels = carray(int16s(arguments[2]), (rows, channels))
-    scales = carray(float32s(arguments[3]), (rows,))
-    for row in range(rows):
+    levels = carray(levels_pointer, (rows, channels))
+    scales = carray(float32s(arguments[3]), (rows, 2))
+    while True:
+        row = take(int64s(arguments[0]))
+        if row >= rows:
+            return
         largest = np.float32(1e-30)
         for channel in range(channels):
-            largest = max(largest, abs(inputs[row, channel]))
-        factor = _LEVELS / largest
+            largest = larger(largest, abs(inputs[row, channel]))
+        factor, total = most / largest, _ZERO  # whole numbers, exact up to 2**24
         for channel in range(channels):
-            levels[row, channel] = np.int16(np.floor(inputs[row, channel] * factor + np.float32(0.5)))
-        scales[row] = largest / _LEVELS
+            level = np.floor(inputs[row, channel] * factor + np.float32(0.5))
+            levels[row, channel] = np.int32(level + zero)
+            total += level
+        scales[row, 0] = largest / most
+        scales[row, 1] = weights_above_zero * total
 
 
-@compiled(MULTIPLIES_INT8)
-def multiply(arguments: Any) -> None:
-    """Products of quantised rows with int8 weights, times both scales, with a bias, followed by GELU if asked for.
+@compiled(HAS_PAIRS)
+def quantise_pairs(arguments: Any) -> None:
+    """Inputs as integers with a scale for each row.
 
-    An item of work is 16 outputs of all rows. Arguments: counters (2,), levels int16 (rows, channels), their scales float32
-    (rows,), weights int8 (outputs, channels), their scales float32 (outputs,), bias float32 (outputs,), results float32
-    (rows, outputs), scratch int32 (threads, 16); the numbers of rows, channels and outputs; 1 for GELU, else 0.
+    An item of work is a row. Arguments: counters (2,), inputs float32 (rows, channels), levels int16 (rows, channels),
+    float32 (rows, 2): the scale, and what is to be taken from each sum; the numbers of rows and of channels.
     """
-    rows, channels, outputs, with_gelu = arguments[8], arguments[9], arguments[10], arguments[11]
-    row_scales = carray(float32s(arguments[2]), (rows,))
-    scales, bias = carray(float32s(arguments[4]), (outputs,)), carray(float32s(arguments[5]), (outputs,))
-    results = carray(float32s(arguments[6]), (rows, outputs))
-    sums_pointer = int32s(arguments[7] + 64 * take(int64s(arguments[0] + 8)))
-    sums = carray(sums_pointer, (_TILE_ROWS, _TILE_OUTPUTS))
+    _quantise(arguments, int16s(arguments[2]), _PAIR_LEVELS, _ZERO, _ZERO)
+
+
+@compiled(HAS_QUADS)
+def quantise_quads(arguments: Any) -> None:
+    """As `quantise_pairs`, with levels int8."""
+    _quantise(arguments, int8s(arguments[2]), _QUAD_LEVELS, _ZERO, np.float32(128))
+
+
+@compiled()
+def quantise_unsigned(arguments: Any) -> None:
+    """As `quantise_pairs`, with levels uint8; nothing is to be taken from sums.
+
+    One more argument: the number of levels to either side of zero, which is one less than the level of zero.
+    """
+    _quantise(arguments, uint8s(arguments[2]), np.float32(arguments[6]), np.float32(arguments[6] + 1), _ZERO)
+
+
+@compiled()
+def scale_rows(arguments: Any) -> None:
+    """Multiply each row by its scale and add a bias; followed by GELU if asked for.
+
+    An item of work is a row. Arguments: counters (2,), float32 (rows, columns), in place, scales float32 (rows, 2) as of
+    `quantise_pairs`, bias float32 (columns,); the numbers of rows and of columns; PLAIN or GELU.
+    """
+    rows, columns, mode = arguments[4], arguments[5], arguments[6]
+    numbers = carray(float32s(arguments[1]), (rows, columns))
+    scales, bias = carray(float32s(arguments[2]), (rows, 2)), carray(float32s(arguments[3]), (columns,))
     while True:
-        first = OUTPUTS_AT_ONCE * take(int64s(arguments[0]))
+        row = take(int64s(arguments[0]))
+        if row >= rows:
+            return
+        scale, results = scales[row, 0], numbers[row]
+        for column in range(columns):
+            results[column] = results[column] * scale + bias[column]
+        if mode == GELU:
+            for column in range(columns):
+                results[column] = gelu(results[column])
+
+
+@njit(inline="always")
+def _scale_sums(arguments: Any, row: int, first: int, sums: Any, n: int) -> None:
+    """Write `n` sums of a row, those of the outputs from `first` on, as results: scaled, with bias, by the mode."""
+    rows, outputs, mode = arguments[8], arguments[10], arguments[11]
+    row_scales = carray(float32s(arguments[2]), (rows, 2))
+    scales, bias = carray(float32s(arguments[4]), (outputs,)), carray(float32s(arguments[5]), (outputs,))
+    results = carray(float32s(arguments[6]), (rows, outputs))[row, first : first + n]
+    scale, shift = row_scales[row, 0], row_scales[row, 1]
+    if mode == ADDED:
+        for k in range(n):
+            results[k] += (np.float32(sums[k]) - shift) * scale * scales[first + k] + bias[first + k]
+        return
+    for k in range(n):
+        results[k] = (np.float32(sums[k]) - shift) * scale * scales[first + k] + bias[first + k]
+    if mode == GELU:
+        for k in range(n):
+            results[k] = gelu(results[k])
+
+
+@compiled(HAS_PAIRS)
+def multiply_pairs(arguments: Any) -> None:
+    """Products of quantised rows with int8 weights, times both scales, with a bias; see PLAIN, GELU and ADDED for what follows.
+
+    An item of work is PAIR_OUTPUTS outputs of all rows. Arguments: counters (2,), levels int16 (rows, channels) and float32
+    (rows, 2) as of `quantise_pairs`, weights int8 (outputs, channels), their scales float32 (outputs,), bias float32
+    (outputs,), results float32 (rows, outputs), scratch int32 (threads, 4, PAIR_OUTPUTS); the numbers of rows, channels and
+    outputs; the mode.
+    """
+    rows, channels, outputs = arguments[8], arguments[9], arguments[10]
+    sums_at = arguments[7] + 4 * _PAIR_ROWS * PAIR_OUTPUTS * take(int64s(arguments[0] + 8))
+    sums = carray(int32s(sums_at), (_PAIR_ROWS, PAIR_OUTPUTS))
+    while True:
+        first = PAIR_OUTPUTS * take(int64s(arguments[0]))
         if first >= outputs:
             return
-        last = first + OUTPUTS_AT_ONCE
-        for row in range(0, rows, _TILE_ROWS):
-            n = min(rows - row, _TILE_ROWS)
+        for row in range(0, rows, _PAIR_ROWS):
+            n = min(rows - row, _PAIR_ROWS)
             inputs = int16s(arguments[1] + 2 * row * channels)
-            for output in range(first, last, _TILE_OUTPUTS):
-                weights = int8s(arguments[3] + output * channels)
+            for output in range(0, PAIR_OUTPUTS, _TILE_OUTPUTS):
+                weights, place = int8s(arguments[3] + (first + output) * channels), int32s(sums_at + 4 * output)
                 if n == 4:
-                    _four_rows(weights, inputs, channels, sums_pointer)
+                    _pairs_4(weights, inputs, channels, place)
                 elif n == 3:
-                    _three_rows(weights, inputs, channels, sums_pointer)
+                    _pairs_3(weights, inputs, channels, place)
                 elif n == 2:
-                    _two_rows(weights, inputs, channels, sums_pointer)
+                    _pairs_2(weights, inputs, channels, place)
                 else:
-                    _one_row(weights, inputs, channels, sums_pointer)
-                for i in range(n):
-                    for k in range(_TILE_OUTPUTS):
-                        results[row + i, output + k] = np.float32(sums[i, k])
-        for row in range(rows):
-            scale = row_scales[row]
-            finished = results[row, first:last]  # of known length, so that these loops become a few vectors
-            for k in range(OUTPUTS_AT_ONCE):
-                finished[k] = finished[k] * scale * scales[first + k] + bias[first + k]
-            if with_gelu:
-                for k in range(OUTPUTS_AT_ONCE):
-                    finished[k] = gelu(finished[k])
+                    _pairs_1(weights, inputs, channels, place)
+            for i in range(n):
+                _scale_sums(arguments, row + i, first, sums[i], PAIR_OUTPUTS)
+
+
+@compiled(HAS_QUADS)
+def multiply_quads(arguments: Any) -> None:
+    """As `multiply_pairs`, for levels of `quantise_quads`.
+
+    Weights uint8 (outputs / 32, channels / 4, 32, 4), scratch int32 (threads, 8, 32). An item of work is 32 outputs.
+    """
+    rows, channels, outputs = arguments[8], arguments[9], arguments[10]
+    sums_pointer = int32s(arguments[7] + 4 * _QUAD_ROWS * QUAD_OUTPUTS * take(int64s(arguments[0] + 8)))
+    sums = carray(sums_pointer, (_QUAD_ROWS, QUAD_OUTPUTS))
+    while True:
+        first = QUAD_OUTPUTS * take(int64s(arguments[0]))
+        if first >= outputs:
+            return
+        weights, row = int8s(arguments[3] + first * channels), 0
+        while row < rows:
+            inputs, left = int8s(arguments[1] + row * channels), rows - row
+            if left >= 8:
+                n = 8
+                _quads_8(weights, inputs, channels, sums_pointer)
+            elif left >= 4:
+                n = 4
+                _quads_4(weights, inputs, channels, sums_pointer)
+            elif left >= 2:
+                n = 2
+                _quads_2(weights, inputs, channels, sums_pointer)
+            else:
+                n = 1
+                _quads_1(weights, inputs, channels, sums_pointer)
+            for i in range(n):
+                _scale_sums(arguments, row + i, first, sums[i], QUAD_OUTPUTS)
+            row += n
+
+
+# ---- whole steps ------------------------------------------------------------------------------------------------------
+
+
+@compiled()
+def normalise(arguments: Any) -> None:
+    """Layer norm with an epsilon of 1e-5 (Ba et al. 2016).
+
+    An item of work is a row. Arguments: counters (2,), inputs float32 (rows, channels), weight float32 (channels,), bias
+    float32 (channels,), results float32 (rows, channels); the numbers of rows and of channels.
+    """
+    rows, channels = arguments[5], arguments[6]
+    inputs = carray(float32s(arguments[1]), (rows, channels))
+    weight, bias = carray(float32s(arguments[2]), (channels,)), carray(float32s(arguments[3]), (channels,))
+    results = carray(float32s(arguments[4]), (rows, channels))
+    while True:
+        row = take(int64s(arguments[0]))
+        if row >= rows:
+            return
+        total = _ZERO
+        for channel in range(channels):
+            total += inputs[row, channel]
+        mean, squares = total / np.float32(channels), _ZERO
+        for channel in range(channels):
+            squares += (inputs[row, channel] - mean) ** 2
+        factor = np.float32(1) / np.sqrt(squares / np.float32(channels) + np.float32(1e-5))
+        for channel in range(channels):
+            results[row, channel] = (inputs[row, channel] - mean) * factor * weight[channel] + bias[channel]
+
+
+@intrinsic
+def _call(_: Any, loop: types.Type, arguments: types.Type) -> Any:
+    """Call the loop at an address with the address of its arguments."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
+        builder.call(builder.inttoptr(given[0], kind.as_pointer()), [given[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def _call_on_threads(
+    _: Any, parallel: types.Type, loop: types.Type, arguments: types.Type, n_threads: types.Type
+) -> Any:
+    """Call `GOMP_parallel`, which is at the address `parallel`: the loop runs on so many threads."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        int32, int64 = ir.IntType(32), ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [int64, int64, int32, int32])
+        function = builder.inttoptr(given[0], kind.as_pointer())
+        builder.call(function, [given[1], given[2], builder.trunc(given[3], int32), ir.Constant(int32, 0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@compiled()
+def run_program(arguments: Any) -> None:
+    """Run loops one after the other, each on as many threads as it is given, with its counters set to zero before.
+
+    Arguments: the address of `GOMP_parallel` (not called for a single thread), the number of loops, and for each loop its
+    address, that of its arguments, and the number of threads.
+    """
+    parallel, n = arguments[0], arguments[1]
+    for k in range(2, 2 + 3 * n, 3):
+        loop, given, n_threads = arguments[k], arguments[k + 1], arguments[k + 2]
+        counters = int64s(int64s(given)[0])
+        counters[0] = counters[1] = 0
+        if n_threads == 1:
+            _call(loop, given)
+        else:
+            _call_on_threads(parallel, loop, given, n_threads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -69,64 +70,138 @@ class Int8Linear(nn.Module):
         self.packed = torch.ops.onednn.qlinear_prepack(integers, None)
         self.levels = _input_levels()
         self.middle = self.levels + 1.5  # half a level more, because the conversion to uint8 below truncates
-        self.scale, self.zeros = scale / self.levels, torch.zeros(len(scale), dtype=torch.int32)
+        self.scale, self.zeros = scale, torch.zeros(len(scale), dtype=torch.int32)
         self.bias = None if bias is None else bias.float()
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """As Linear's."""
         x = x.float()
         largest = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-30)  # ten times as fast as torch.linalg's norm
-        levels = x.mul(self.levels / largest).add_(self.middle).to(torch.uint8)
-        x_scale, zero_level, y_scale, y_zero = 1.0, self.levels + 1, 1.0, 0
-        weights = self.packed, self.scale, self.zeros, None
-        y = torch.ops.onednn.qlinear_pointwise(
-            levels, x_scale, zero_level, *weights, y_scale, y_zero, torch.float32, "none", [], ""
-        ).mul_(largest)
+        y = self.product(x.mul(self.levels / largest).add_(self.middle).to(torch.uint8)).mul_(largest / self.levels)
         if self.bias is not None:
             y += self.bias
         return F.gelu(y) if gelu else y
 
+    def product(self, levels: torch.Tensor) -> torch.Tensor:
+        """Inputs as integers, uint8 (..., C), `self.levels` + 1 for zero -> (..., O), not multiplied by the inputs' scales."""
+        x_scale, zero_level, y_scale, y_zero = 1.0, self.levels + 1, 1.0, 0
+        weights = self.packed, self.scale, self.zeros, None
+        result: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            levels, x_scale, zero_level, *weights, y_scale, y_zero, torch.float32, "none", [], ""
+        )
+        return result
 
-class CompiledInt8Linear(nn.Module):
-    """int8 weights as Int8Linear has them, and 13-bit inputs, in compiled loops made for few rows.
 
-    The weights are kept in plain order: oneDNN's packed ones cannot be read by others.
-    """
+class FusedInt8Linear(Int8Linear):
+    """Int8Linear for prefixes, with compiled loops around the product: quantising takes one pass over the inputs, not five."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, quantised: Quantised | None = None):
-        """Raises CannotCompile, also for processors without AVX2 and for odd widths."""
-        super().__init__()
-        loops = load_loops()
-        self.n_outputs, channels = weight.shape
-        if not loops.MULTIPLIES_INT8 or channels % loops.CHANNELS_AT_ONCE:
-            raise CannotCompile
-        padded = -(-self.n_outputs // loops.OUTPUTS_AT_ONCE) * loops.OUTPUTS_AT_ONCE
-        self.weight, self.scale = torch.zeros(padded, channels, dtype=torch.int8), torch.zeros(padded)
-        self.weight[: self.n_outputs], self.scale[: self.n_outputs] = quantised or _quantised(weight)
-        self.bias = torch.zeros(padded)
-        if bias is not None:
-            self.bias[: self.n_outputs] = bias
-        self._loops = loops
+        """Raises CannotCompile."""
+        super().__init__(weight, bias, quantised)
+        self.loops = load_loops()
+        if self.bias is None:
+            self.bias = torch.zeros(len(weight))
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
         """As Linear's."""
         x, n_threads = x.float().contiguous(), torch.get_num_threads()
-        (n_outputs, channels), rows = self.weight.shape, x.numel() // x.shape[-1]
-        levels, scales = torch.empty(rows, channels, dtype=torch.int16), torch.empty(rows)
-        run_with(self._loops.quantise, (x, levels, scales), (rows, channels), 1)
-        y, scratch = torch.empty(*x.shape[:-1], n_outputs), torch.empty(n_threads, 16, dtype=torch.int32)
+        rows, channels = x.numel() // x.shape[-1], x.shape[-1]
+        levels, scales = torch.empty(x.shape, dtype=torch.uint8), torch.empty(rows, 2)
+        run_with(self.loops.quantise_unsigned, (x, levels, scales), (rows, channels, self.levels), n_threads)
+        y = self.product(levels)
+        mode = self.loops.GELU if gelu else self.loops.PLAIN
+        run_with(self.loops.scale_rows, (y, scales, self.bias), (rows, y.shape[-1], mode), n_threads)
+        return y
+
+
+class Int8Loops(NamedTuple):
+    """Compiled loops that multiply few rows by int8 weights: by pairs of weights, or by quads; see `loops.py`."""
+
+    quantise: Any
+    multiply: Any
+    level_type: torch.dtype  # of the inputs as integers
+    outputs: int  # the number of outputs must be a multiple of it
+    channels: int  # and that of input channels a multiple of this
+    scratch: int  # int32 numbers of each thread
+    interleave: Callable[[torch.Tensor], torch.Tensor]  # weights int8 (O, C) in the order in which they are read
+
+    @classmethod
+    def fastest(cls) -> Int8Loops:
+        """The loops of this processor. Raises CannotCompile for one without AVX2."""
+        loops = load_loops()
+        return cls.of_quads(loops) if loops.HAS_QUADS else cls.of_pairs(loops)
+
+    @classmethod
+    def of_pairs(cls, loops: Any) -> Int8Loops:
+        """With AVX2: inputs of 13 bits. Raises CannotCompile without it."""
+        if not loops.HAS_PAIRS:
+            raise CannotCompile
+        sizes = loops.PAIR_OUTPUTS, loops.PAIR_CHANNELS, 4 * loops.PAIR_OUTPUTS
+        return cls(loops.quantise_pairs, loops.multiply_pairs, torch.int16, *sizes, lambda weights: weights)
+
+    @classmethod
+    def of_quads(cls, loops: Any) -> Int8Loops:
+        """With AVX512-VNNI: inputs of 8 bits."""
+        outputs, channels = loops.QUAD_OUTPUTS, loops.QUAD_CHANNELS
+
+        def interleave(weights: torch.Tensor) -> torch.Tensor:
+            unsigned = (weights ^ -128).view(torch.uint8)  # adds 128: the sign is the highest bit
+            return unsigned.unflatten(1, (-1, channels)).unflatten(0, (-1, outputs)).transpose(1, 2).contiguous()
+
+        sizes = outputs, channels, 8 * outputs
+        return cls(loops.quantise_quads, loops.multiply_quads, torch.int8, *sizes, interleave)
+
+
+class CompiledInt8Linear(nn.Module):
+    """int8 weights as Int8Linear has them, in compiled loops made for few rows.
+
+    The weights are kept in an order of their own: oneDNN's packed ones cannot be read by others.
+    """
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        quantised: Quantised | None = None,
+        loops: Int8Loops | None = None,
+    ):
+        """`loops` None: the fastest. Raises CannotCompile, also for processors without AVX2 and for odd widths."""
+        super().__init__()
+        self.loops = loops or Int8Loops.fastest()
+        self.n_outputs, self.n_channels = weight.shape
+        if self.n_channels % self.loops.channels:
+            raise CannotCompile
+        self.n_padded = -(-self.n_outputs // self.loops.outputs) * self.loops.outputs
+        integers, scale = quantised or _quantised(weight)
+        n_more = self.n_padded - self.n_outputs
+        self.weight = self.loops.interleave(F.pad(integers, (0, 0, 0, n_more)))
+        self.scale = F.pad(scale, (0, n_more))
+        self.bias = torch.zeros(self.n_padded) if bias is None else F.pad(bias.float(), (0, n_more))
+
+    def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
+        """As Linear's."""
+        x, n_threads = x.float().contiguous(), torch.get_num_threads()
+        rows = x.numel() // self.n_channels
+        y, levels, scales, scratch = torch.empty(*x.shape[:-1], self.n_padded), *self.working_memory(rows, n_threads)
+        run_with(self.loops.quantise, (x, levels, scales), (rows, self.n_channels), 1)
         tensors = levels, scales, self.weight, self.scale, self.bias, y, scratch
-        run_with(self._loops.multiply, tensors, (rows, channels, n_outputs, int(gelu)), n_threads)
+        run_with(self.loops.multiply, tensors, (rows, self.n_channels, self.n_padded, int(gelu)), n_threads)
         return y[..., : self.n_outputs]
+
+    def working_memory(self, rows: int, n_threads: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Inputs as integers (rows, C), scales (rows, 2) and scratch memory (threads, numbers)."""
+        levels = torch.empty(rows, self.n_channels, dtype=self.loops.level_type)
+        return levels, torch.empty(rows, 2), torch.empty(n_threads, self.loops.scratch, dtype=torch.int32)
 
 
 class SteppingInt8Linear(nn.Module):
-    """Int8Linear for prefixes, CompiledInt8Linear for steps: which of them multiplies a row never depends on its neighbours."""
+    """A layer for prefixes and one for steps: which of them multiplies a row never depends on its neighbours."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        """Raises CannotCompile."""
         super().__init__()
         quantised = _quantised(weight)
-        self.prefixes = Int8Linear(weight, bias, quantised)
+        self.prefixes = FusedInt8Linear(weight, bias, quantised)
         self.steps = CompiledInt8Linear(weight, bias, quantised)
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
@@ -173,19 +248,22 @@ class Head(Linear):
         return self._parts[start, stop](hidden)
 
 
-def pack(model: nn.Module, dtype: torch.dtype, compiled_steps: bool = False) -> None:
+def pack(model: nn.Module, dtype: torch.dtype, fused: bool = False, compiled_steps: bool = False) -> None:
     """Replace a CPU model's linear layers, one at a time, by those that multiply fastest in `dtype`.
 
-    `compiled_steps`: int8 layers multiply single steps in compiled loops. Where torch has no oneDNN, float32 and bfloat16
-    layers stay as they are, and int8 raises UsageError.
+    `fused`: int8 layers use compiled loops around their products; `compiled_steps`: and for the products of single steps.
+    Both raise CannotCompile where loops do not work. Where torch has no oneDNN, float32 and bfloat16 layers stay as they
+    are, and int8 raises UsageError.
     """
     kind = head_kind = _kind(dtype)
     if kind is None:
         if dtype == torch.int8:
             raise UsageError("--dtype int8 needs a torch with oneDNN, which this one lacks; choose bfloat16 or float32")
         return
-    if compiled_steps:  # heads are only asked for logits of steps
+    if dtype == torch.int8 and compiled_steps:  # heads are only asked for logits of steps
         kind, head_kind = SteppingInt8Linear, CompiledInt8Linear
+    elif dtype == torch.int8 and fused:
+        kind = FusedInt8Linear
     for module in list(model.modules()):
         if isinstance(module, Head):
             module.kind = head_kind

@@ -53,9 +53,47 @@ def threads_for_steps(width: int) -> Iterator[None]:
 
 def run_with(loop: Any, tensors: Sequence[torch.Tensor], sizes: Sequence[int], n_threads: int) -> None:
     """Run a compiled loop on `n_threads` threads with two counters, contiguous tensors and sizes as its arguments."""
-    counters = torch.zeros(2, dtype=torch.int64)
-    arguments = torch.tensor([*(tensor.data_ptr() for tensor in (counters, *tensors)), *sizes])
+    counters, arguments = _arguments(torch.zeros(2, dtype=torch.int64), tensors, sizes)
     run_on_all_threads(loop.address, arguments.data_ptr(), n_threads)
+
+
+def _arguments(
+    counters: torch.Tensor, tensors: Sequence[torch.Tensor], sizes: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The counters, and a loop's arguments: their address, those of the tensors, and the sizes."""
+    return counters, torch.tensor([*(tensor.data_ptr() for tensor in (counters, *tensors)), *sizes])
+
+
+class Program:
+    """A list of compiled loops that run one after the other in a single call, on torch's threads: see `can_run_programs`."""
+
+    def __init__(self, n_threads: int):
+        """`n_threads`: of every loop that is not added with a number of its own."""
+        self.loops, self.n_threads = load_loops(), n_threads
+        self._tensors: list[torch.Tensor] = []  # whose addresses the arguments hold
+        self._calls: list[int] = []
+        self._arguments: torch.Tensor | None = None
+
+    def add(
+        self, loop: Any, tensors: Sequence[torch.Tensor], sizes: Sequence[int], n_threads: int | None = None
+    ) -> None:
+        """Add a loop with contiguous tensors and sizes as its arguments. Counters need not be given."""
+        assert all(tensor.is_contiguous() for tensor in tensors)
+        arguments = _arguments(torch.zeros(2, dtype=torch.int64), tensors, sizes)
+        self._tensors += [*tensors, *arguments]
+        self._calls += [loop.address, arguments[-1].data_ptr(), self.n_threads if n_threads is None else n_threads]
+
+    def run(self) -> None:
+        """Run all loops; return when the last one has returned."""
+        if self._arguments is None:
+            parallel = ctypes.cast(_openmp(), ctypes.c_void_p).value if self.n_threads > 1 else 0
+            self._arguments = torch.tensor([parallel, len(self._calls) // 3, *self._calls])
+        _function(self.loops.run_program.address)(self._arguments.data_ptr())
+
+
+def can_run_programs() -> bool:
+    """True where compiled code can start torch's own threads, or there is only one."""
+    return torch.get_num_threads() == 1 or _openmp() is not None
 
 
 def run_on_all_threads(loop: Loop, arguments: int, n_threads: int) -> None:
@@ -88,7 +126,7 @@ def _own_threads(n_threads: int) -> ThreadPoolExecutor:
 
 
 @functools.cache
-def _openmp() -> Callable[[int, int, int, int], None] | None:
+def _openmp() -> Any:
     """`GOMP_parallel` of the OpenMP library that torch runs on, which GCC's and LLVM's both have; None without it."""
     for path in [*sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")), *_loaded_libraries("omp")]:
         try:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bark_infinity.model import choices, threads
-from bark_infinity.model.attention import CompiledAttention, CompiledPrefix, TorchAttention, TorchPrefix
+from bark_infinity.model.attention import Attention, CompiledAttention, CompiledPrefix, TorchAttention, TorchPrefix
 from bark_infinity.model.choices import Choices, choices_file, choose_dtype, fastest_attention
 from bark_infinity.model.gpt import GPTConfig
 
@@ -124,21 +124,30 @@ def test_a_narrow_model_is_not_measured(monkeypatch):
 # ---- products in int8 -----------------------------------------------------------------------------------------------
 
 
+NARROWEST = GPTConfig(1, 8, 512, 1024, 1, 1)
+
+
 @pytest.mark.parametrize("fastest", ["compiled", "oneDNN"])
 def test_int8_steps_go_the_way_that_was_measured_fastest(monkeypatch, fastest, needs_int8_loops):
-    monkeypatch.setattr(choices, "_measure", lambda ways: {name: float(name != fastest) for name in ways})
-    kept = Choices(None)
-    assert (
-        choices.int8_steps_are_compiled(512, kept)
-        is choices.int8_steps_are_compiled(512, kept)
-        is (fastest == "compiled")
-    )
-    assert not choices.int8_steps_are_compiled(256, kept)
+    measured = []
+
+    def measure(ways):
+        for (_, work), *_ in ways.values():
+            work()
+            measured.append(work)
+        return {name: float(name != fastest) for name in ways}
+
+    monkeypatch.setattr(choices, "_measure", measure)
+    kept, attention = Choices(None), Attention(CompiledAttention(torch.bfloat16), TorchPrefix())
+    for _ in range(2):
+        assert choices.int8_steps_are_compiled(NARROWEST, attention, kept) is (fastest == "compiled")
+    assert len(measured) == 2, "once, both ways"
+    assert not choices.int8_steps_are_compiled(GPTConfig(1, 4, 256, 1024, 1, 1), attention, kept)
 
 
 def test_int8_steps_are_oneDNNs_where_nothing_can_be_compiled(monkeypatch):
     monkeypatch.setattr(threads.importlib, "import_module", lambda *_: 1 / 0)
-    assert not choices.int8_steps_are_compiled(512, Choices(None))
+    assert not choices.int8_steps_are_compiled(NARROWEST, None, Choices(None))
 
 
 # ---- attention ------------------------------------------------------------------------------------------------------

@@ -16,13 +16,16 @@ from bark_infinity.model.devices import native_type
 from bark_infinity.model.gpt import CausalGPT, GPTConfig
 from bark_infinity.model.precision import (
     CompiledInt8Linear,
+    FusedInt8Linear,
     Int8Linear,
+    Int8Loops,
     Linear,
     PackedLinear,
     SteppingInt8Linear,
     pack,
 )
 from bark_infinity.model.sampling import RowRandom
+from bark_infinity.model.threads import load_loops
 from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 from bark_infinity.stages.fine import FineRow, FineSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
@@ -223,55 +226,91 @@ def test_omp_num_threads_is_respected(monkeypatch):
 # ---- int8 in compiled loops -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["pairs", "quads"])
+def int8_loops(request, needs_int8_loops) -> Int8Loops:
+    """Every kind of loops that this processor can run."""
+    loops = load_loops()
+    if request.param == "pairs":
+        return Int8Loops.of_pairs(loops)
+    if not loops.HAS_QUADS:
+        pytest.skip("this processor has no AVX512-VNNI")
+    return Int8Loops.of_quads(loops)
+
+
 @pytest.mark.parametrize("gelu", [False, True])
 @pytest.mark.parametrize(("channels", "outputs"), [(64, 48), (1024, 1), (48, 100)])
-def test_compiled_int8_is_the_product_with_the_quantised_weights(needs_int8_loops, channels, outputs, gelu):
-    """For any number of rows, also an odd one, and of outputs; 13 bits of the inputs lose next to nothing."""
+def test_compiled_int8_is_the_product_with_the_quantised_weights(int8_loops, channels, outputs, gelu):
+    """For any number of rows, also an odd one, and of outputs, up to half a level of each input."""
     torch.manual_seed(0)
     weight, bias = torch.randn(outputs, channels), torch.randn(outputs)
-    layer = CompiledInt8Linear(weight, bias)
+    layer = CompiledInt8Linear(weight, bias, loops=int8_loops)
+    levels = 4095 if int8_loops.level_type == torch.int16 else 127
     integers, scale = precision._quantised(weight)
     exact = torch.nn.Linear(channels, outputs)
     exact.weight.data, exact.bias.data = integers.float() * scale[:, None], bias
     with torch.inference_mode():
         for rows in (1, 2, 3, 4, 5, 7, 16, 33):
-            x = torch.randn(rows, 1, channels) * torch.logspace(-3, 3, rows)[:, None, None]
-            expected = exact(x)
-            expected = torch.nn.functional.gelu(expected) if gelu else expected
-            for row in range(rows):  # the error is in proportion to the row's largest input
-                largest = (x[row].abs().max() * weight.abs().sum(1).max()).item()
-                torch.testing.assert_close(layer(x, gelu)[row], expected[row], atol=2e-4 * largest + 1e-6, rtol=0)
+            sizes = torch.logspace(-3, 3, rows)[:, None, None]
+            x = torch.randn(rows, 1, channels) * sizes
+            at_levels = torch.randint(-levels, levels + 1, x.shape).float()
+            at_levels[..., 0] = levels  # then no level is rounded
+            for given, tolerance in ((at_levels * 0.25, 2e-6), (x, 0.51 / levels)):
+                expected = exact(given)
+                expected = torch.nn.functional.gelu(expected) if gelu else expected
+                found = layer(given, gelu)
+                for row in range(rows):  # the error is in proportion to the row's largest input
+                    largest = (given[row].abs().max() * weight.abs().sum(1).max()).item()
+                    torch.testing.assert_close(found[row], expected[row], atol=tolerance * largest + 1e-6, rtol=1e-6)
 
 
-def test_compiled_int8_rows_do_not_depend_on_neighbours_or_threads(needs_int8_loops):
+def test_compiled_int8_rows_do_not_depend_on_neighbours_or_threads(int8_loops):
     torch.manual_seed(0)
-    layer, x = CompiledInt8Linear(torch.randn(160, 64), torch.randn(160)), torch.randn(11, 1, 64)
+    layer, x = CompiledInt8Linear(torch.randn(160, 64), torch.randn(160), loops=int8_loops), torch.randn(19, 1, 64)
     together = layer(x)
     before = torch.get_num_threads()
     try:
         for n_threads in (1, 2, 3):
             torch.set_num_threads(n_threads)
-            for n in (1, 2, 3, 6, 11):
+            for n in (1, 2, 3, 6, 11, 19):
                 assert torch.equal(layer(x[:n]), together[:n])
+                assert torch.equal(layer(x[-n:]), together[-n:])
     finally:
         torch.set_num_threads(before)
 
 
-def test_compiled_gelu_is_the_exact_one(needs_int8_loops):
+def test_compiled_gelu_is_the_exact_one(int8_loops):
     """Of the sums themselves: one weight, whose products are the inputs."""
-    layer = CompiledInt8Linear(torch.eye(16), None)
+    layer = CompiledInt8Linear(torch.eye(16), None, loops=int8_loops)
     x = torch.linspace(-12, 12, 4095).repeat_interleave(16).reshape(-1, 1, 16)
     torch.testing.assert_close(layer(x, gelu=True), torch.nn.functional.gelu(layer(x)), atol=2e-6, rtol=2e-6)
+
+
+def test_fused_int8_is_int8_with_less_around_it(needs_int8_loops):
+    """The same integers, but where an input is half-way between two levels."""
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(96, 64), torch.randn(96), torch.randn(2, 37, 64) * 10
+    for own_bias in (None, bias):
+        plain, fused = Int8Linear(weight, own_bias), FusedInt8Linear(weight, own_bias)
+        for gelu in (False, True):
+            torch.testing.assert_close(fused(x, gelu), plain(x, gelu), atol=2e-3, rtol=1e-4)
+    assert torch.equal(fused(x[1:], gelu=True), fused(x, gelu=True)[1:])
+
+
+def test_compiled_gelu_is_not_slowed_by_numbers_near_zero(needs_int8_loops):
+    """Results below float32's normal numbers take a hundred times as long to compute; there are none but 0."""
+    layer = CompiledInt8Linear(torch.eye(16), None)
+    y = layer(torch.linspace(-30, 30, 4096).reshape(-1, 1, 16), gelu=True)
+    assert not ((y != 0) & (y.abs() < torch.finfo(torch.float32).tiny)).any()
 
 
 def test_int8_steps_are_compiled_and_prefixes_are_not(needs_int8_loops, monkeypatch):
     layer = SteppingInt8Linear(torch.randn(32, 32), None)
     calls = []
-    for kind in (CompiledInt8Linear, Int8Linear):
+    for kind in (CompiledInt8Linear, FusedInt8Linear):
         monkeypatch.setattr(kind, "forward", lambda self, x, gelu, kind=kind: calls.append(kind) or x)
     layer(torch.randn(5, 1, 32))
     layer(torch.randn(1, 5, 32))
-    assert calls == [CompiledInt8Linear, Int8Linear]
+    assert calls == [CompiledInt8Linear, FusedInt8Linear]
 
 
 def test_a_stage_with_compiled_int8_steps_stays_within_tolerance(needs_int8_loops):
