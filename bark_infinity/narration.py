@@ -128,7 +128,11 @@ class Job:
         options = self._options
         assert options.regenerate is not None and options.from_manifest is not None
         chosen = chosen_segments(options.regenerate, len(manifest.segments))
-        self.regenerated = with_dependents(chosen, manifest, options, self._recipe.voice is not None)
+        (plan,) = self.plans
+        speakers = [segment.speaker for segment in plan.segments]
+        self.regenerated = with_dependents(
+            chosen, manifest, options, self._recipe.voice is not None, speakers, self._recipe.voices
+        )
         return ClipTokens(options.from_manifest, manifest, leave_out=self.regenerated)
 
     @property

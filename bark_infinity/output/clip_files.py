@@ -81,11 +81,20 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
     kinds = {line.name: line.sound or line.shapes is Shapes.FILES for line in flags()}
     asked = {name: value for name, value in options.changed().items() if kinds[name]}
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
-    of_run = [recipe.engine.identity, voices, sorted(asked.items())]
+    of_run: list[object] = [recipe.engine.identity, voices, sorted(asked.items())]
+    if recipe.voices:
+        of_run.append({name: voice.digest() for name, voice in sorted(recipe.voices.items())})
 
     def key(plan: ClipPlan) -> str:
         segments = [
-            (s.text, dataclasses.astuple(s.seeds), s.pause.seconds, *_own_settings(s).values()) for s in plan.segments
+            (
+                s.text,
+                dataclasses.astuple(s.seeds),
+                s.pause.seconds,
+                *_own_settings(s).values(),
+                *([] if s.speaker is None else [s.speaker]),
+            )
+            for s in plan.segments
         ]
         content = [*of_run, plan.prompt_index, plan.take, segments]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..options.flag import SHAPE_TOKENS, Shapes
 from ..options.table import Options, flags
+from ..run.lineage import Lineage
 from ..run.naming import clip_stems
 from ..run.pauses import Pause
 from ..run.planning import (
@@ -74,23 +75,36 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
     return dataclasses.replace(plan, segments=tuple(segments))
 
 
-def with_dependents(chosen: Collection[int], manifest: Manifest, options: Options, has_voice: bool) -> set[int]:
-    """Indexes of the chosen segments and of all whose history depends on one of them, directly or through others."""
-    if options.custom_audio_processing_function is not None:  # it may put any earlier segment into a history
-        return set(range(min(chosen), len(manifest.segments)))
-    rule, again = history_plan(options), set()
-    recorded = manifest.content["segments"]
-    # the segment whose voice is the starting voice of the others
-    first = next((k for k in range(len(recorded)) if not _is_silent(recorded[k])), 0)
-    own_voice = not has_voice and not rule.separate
-    for k, (text, _) in enumerate(manifest.segments):
-        weights = rule.weights(k, wordless=not text)
-        depends_on_previous = weights.of_previous and k - 1 in again
-        depends_on_first = (
-            own_voice and weights.of_starting and k > 0 and any(i in again for i in range(min(first + 1, k)))
-        )
-        if k in chosen or depends_on_previous or depends_on_first:
+def with_dependents(
+    chosen: Collection[int],
+    manifest: Manifest,
+    options: Options,
+    has_voice: bool,
+    speakers: Sequence[str | None] | None = None,
+    voices: Container[str] = (),
+) -> set[int]:
+    """Indexes of the chosen segments and of all whose history depends on one of them, directly or through others.
+
+    `has_voice`: whether the narrator's starting voice is given. `speakers`: of the segments; None: the narrator speaks all.
+    `voices`: the speakers whose starting voice is given.
+    """
+    names = speakers or [None] * len(manifest.segments)
+    segments = [
+        SegmentPlan(text, seeds, speaker=name) for (text, seeds), name in zip(manifest.segments, names, strict=True)
+    ]
+    lineage = Lineage(
+        segments,
+        history_plan(options),
+        lambda name: has_voice if name is None else name in voices,
+        options.custom_audio_processing_function is not None,
+    )
+    # Those that would never become ready if the chosen segments were never finished, and all others as they were recorded.
+    again = set()
+    for k, recorded in enumerate(manifest.content["segments"]):
+        if k in chosen or not lineage.is_known(k):
             again.add(k)
+        else:
+            lineage.finish(k, _is_silent(recorded))
     return again
 
 

@@ -108,9 +108,7 @@ class Clip:
     plan: ClipPlan
     segments: Sequence[SegmentRecord]
     audio_sha256: str  # of the float32 samples, little-endian
-    voice: (
-        Voice | None
-    )  # of as many first segments as fill the longest history window; None if they are too short for a voice
+    voice: Voice | None  # of the first segments of the speaker who is heard first; None if they are too short for one
     starting_voice: Voice | None  # the given one
     spoken_voice: Voice | None  # whose semantic tokens it speaks in place of a text
     path: Path | None = None  # of the audio file; None if none was written

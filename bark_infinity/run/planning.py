@@ -34,6 +34,7 @@ class SegmentPlan:
     `pause`: the silence between it and the next segment.
     `settled`: the seeds come from a manifest, so a faulty segment is not retried with others.
     `settings`: its own sampling settings; None: those of the run.
+    `speaker`: a name in the cast; None: the narrator. A segment goes on only from earlier ones of the same speaker.
     """
 
     text: str
@@ -41,6 +42,7 @@ class SegmentPlan:
     settled: bool = False
     pause: Pause = Pause()
     settings: Settings | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)

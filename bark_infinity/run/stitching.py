@@ -23,7 +23,8 @@ class Stitcher:
         self.plan = plan
         self._joiner = Joiner(gain_db)
         self._records: list[SegmentRecord] = []
-        self._voices: list[Voice] = []  # of the first segments that are not silent
+        self._voices: list[Voice] = []  # of one speaker's first segments that are not silent
+        self._speaker: str | None = None  # of these: the first one who is heard
 
     @property
     def n_placed(self) -> int:
@@ -52,9 +53,16 @@ class Stitcher:
             recalled,
         )
         self._records.append(record)
-        if not generation.silent and sum(voice.seconds for voice in self._voices) < _VOICE_SECONDS:
-            self._voices.append(generation.voice)
+        if not generation.silent:
+            self._collect_voice(generation.voice, self.plan.segments[index].speaker)
         return FinishedSegment(self.plan, index, generation, sound, record)
+
+    def _collect_voice(self, voice: Voice, speaker: str | None) -> None:
+        """Take a segment for the clip's voice: one of the first of the speaker who is heard first, until it is long enough."""
+        if not self._voices:
+            self._speaker = speaker
+        if speaker == self._speaker and sum(own.seconds for own in self._voices) < _VOICE_SECONDS:
+            self._voices.append(voice)
 
     def to_clip(self, starting_voice: Voice | None = None, spoken_voice: Voice | None = None) -> Clip:
         """The clip, once it is complete. Raises TextError if none of its segments has a sound."""
