@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..audio.formats import check_format
 from ..checkpoints.places import check_model_name
-from ..errors import EXIT_FAILED, EXIT_USAGE, UsageError
+from ..errors import EXIT_FAILED, EXIT_USAGE, UsageError, VoiceError
 from ..narration import ClipSource
 from ..options.resolve import REPORTS
 from ..options.table import Options
@@ -52,8 +52,12 @@ def run(options: Options, console: Console) -> int:
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
     source = ClipSource(options, lambda message: view.say(console, message))
+    options = source.options
     if not options.restitch:  # restitching uses the clip's tokens and needs neither voices nor a function
         check_voices(options)
+        missing = missing_voices(source)
+        if missing and not options.dry_run:  # which shows which of the cast are there
+            raise next(iter(missing.values()))
     plans, failed = source.plan()
     if not options.text_splits_only and not options.dry_run:
         return restitch(options, source, console) if options.restitch else speak(options, source, console)
@@ -126,6 +130,18 @@ def check_voice(name: str, options: Options) -> None:
             check_compatible(voice, f"the voice {name}", options.model, vocab_size)
     elif vocab_size is not None:
         check_preset(name, options.model, vocab_size)
+
+
+def missing_voices(source: ClipSource) -> dict[str, VoiceError]:
+    """The speakers whose voice is missing, malformed or made for another model, and why."""
+    missing: dict[str, VoiceError] = {}
+    for speaker, (name, where) in source.voices.items():
+        try:
+            if name is not None:
+                check_voice(name, source.options)
+        except VoiceError as error:
+            missing[speaker] = VoiceError(f"{where}: {error}")
+    return missing
 
 
 def _has_input(options: Options) -> bool:

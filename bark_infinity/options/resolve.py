@@ -25,10 +25,11 @@ REPORTS = (
     "run_numpy_benchmark",
 )
 EXCLUSIVE = (
-    ("text_prompt", "prompt_file", "from_manifest"),
+    ("text_prompt", "prompt_file"),
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
     ("regenerate", "restitch"),
+    *(("restitch", name) for name in ("text_prompt", "prompt_file", "cast", "pronunciations")),
     ("offline", "force_reload"),
     ("seed", "single_starting_seed"),
     ("device", "suno_use_directml"),
@@ -63,6 +64,9 @@ _UNREAD = {  # flag: flags that have no effect beside it
         "prompt_text_prefix",
         "prompt_text_suffix",
         "negative_text_prompt",
+        "script",
+        "cast",
+        "pronunciations",
     ),
 }
 _CHECKS = (

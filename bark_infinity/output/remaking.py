@@ -19,13 +19,16 @@ from ..run.planning import (
     CountIds,
     SegmentCutter,
     SegmentPlan,
+    clip_of_script,
     clip_seed,
     history_plan,
-    seeded_segments,
 )
 from ..run.prompts import tokens_of
+from ..run.script_cutting import script_of
 from ..seeds import Seeds, derive_seed
+from ..text.events import Script
 from .manifest import RUNS_CODE, Manifest
+from .recorded import find_recorded_sound, usable_sounds
 
 if TYPE_CHECKING:  # planning is done without torch
     from ..bark import Settings
@@ -149,7 +152,7 @@ def plan_restitched(manifest: Manifest, options: Options, own_stems: Container[s
         )
     (stem,) = clip_stems([(manifest.text, 0, 0, manifest.seed)], 1, options, own_stems)
     segments = _segments_of(manifest, options)
-    return ClipPlan(manifest.text, segments, manifest.seed, manifest.prompt, manifest.take, stem)
+    return _clip_again(manifest, segments, options, stem)
 
 
 def _of_tokens() -> list[str]:
@@ -169,9 +172,32 @@ def _is_as_before(name: str, options: Options, manifest: Manifest) -> bool:
 def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...]:
     settings = [None if own is None else _settings_again(own, manifest, options) for own in manifest.own_settings]
     return tuple(
-        SegmentPlan(text, seeds, settled=True, pause=Pause.of(kind, options), settings=own)
-        for (text, seeds), kind, own in zip(manifest.segments, manifest.pauses, settings, strict=True)
+        SegmentPlan(
+            part.text,
+            seeds,
+            settled=True,
+            pause=_pause_again(part.pause, options),
+            settings=own,
+            speaker=part.speaker,
+            own=part.own,
+            written=part.written,
+            chapter=part.chapter,
+        )
+        for (_, seeds), part, own in zip(manifest.segments, manifest.parts, settings, strict=True)
     )
+
+
+def _pause_again(pause: Pause, options: Options) -> Pause:
+    """A gap of the manifest, with silences as `options` say, and sounds where they are now. Raises UsageError."""
+    assert options.from_manifest is not None
+    return usable_sounds(options.from_manifest, pause).again(options)
+
+
+def _clip_again(manifest: Manifest, segments: tuple[SegmentPlan, ...], options: Options, stem: str) -> ClipPlan:
+    """The clip of the manifest with these segments."""
+    lead = _pause_again(manifest.lead, options)
+    seed, prompt, take = manifest.seed, manifest.prompt, manifest.take
+    return ClipPlan(manifest.text, segments, seed, prompt, take, stem, lead, manifest.script)
 
 
 def _settings_again(own: Mapping[str, object], manifest: Manifest, options: Options) -> Settings:
@@ -201,11 +227,24 @@ def plan_again(
             "leave out --bark_speaker_as_the_prompt none, or give a --text_prompt in place of the manifest"
         )
     deciding = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS and line.name != _SPOKEN_VOICE]
-    if text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in deciding):
-        segments = _segments_of(manifest, options)
-    else:
-        if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
-            seed = clip_seed(options, manifest.seed, 0, 0)
-        segments = seeded_segments(SegmentCutter(options).cut(text, seed, count_ids), options, seed)
+    same = text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in deciding)
+    if not same and any(getattr(options, name) != getattr(before, name) for name in SEEDS):
+        seed = clip_seed(options, manifest.seed, 0, 0)
     (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
-    return ClipPlan(text, segments, seed, manifest.prompt, manifest.take, stem)
+    if same:
+        return _clip_again(manifest, _segments_of(manifest, options), options, stem)
+    script = recorded_script(manifest) if text == manifest.text else script_of(text)
+    cut = _cutter(manifest, options).cut(script, seed, count_ids)
+    return clip_of_script(script, cut, options, seed, manifest.prompt, manifest.take, stem)
+
+
+def recorded_script(manifest: Manifest) -> Script:
+    """The script of a manifest's clip, or its text as a script."""
+    return script_of(manifest.text) if manifest.script is None else manifest.script
+
+
+def _cutter(manifest: Manifest, options: Options) -> SegmentCutter:
+    """Cuts the script of a manifest, whose sounds are those of the manifest."""
+    path = options.from_manifest
+    assert path is not None
+    return SegmentCutter(options, lambda file: find_recorded_sound(path, manifest, file))

@@ -171,7 +171,7 @@ class ClipState:
 
     def to_clip(self) -> Clip:
         """The clip, once it is complete. Raises TextError if all of its segments are silent."""
-        return self._stitcher.to_clip(self.recipe.voice, self.recipe.spoken)
+        return self._stitcher.to_clip(self.recipe.voice, self.recipe.spoken, self.recipe.voices)
 
     def _faults(self, segment: Segment, generation: Generation) -> dict[str, float] | None:
         checks, given = self.recipe.checks, segment.semantic is not None

@@ -277,8 +277,7 @@ def longest_seconds(plan: ClipPlan, recipe: Recipe) -> float:
     """An upper bound of the length of a clip in seconds."""
     spec = recipe.engine.spec
     tokens = max(spec.max_semantic_tokens, len(recipe.spoken.semantic) if recipe.spoken else 0)
-    pauses = sum(segment.pause.seconds for segment in plan.segments)
-    return len(plan.segments) * tokens / spec.semantic_rate_hz + pauses
+    return len(plan.segments) * tokens / spec.semantic_rate_hz + plan.gap_seconds
 
 
 def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray]) -> Generation | None:

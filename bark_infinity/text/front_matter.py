@@ -98,6 +98,22 @@ def read_front_matter(front_matter: str) -> FrontMatter:
     )
 
 
+def parse_cast(text: str) -> dict[str, Speaker]:
+    """The speakers of --cast, as in `Anna=v2/en_speaker_9,Bob=prompts/bob.npz`, by name. Raises UsageError."""
+    cast: dict[str, Speaker] = {}
+    for entry in text.split(","):
+        name, _, voice = (part.strip() for part in entry.partition("="))
+        if not voice or not _is_name(name):
+            raise UsageError(
+                "--cast takes names with their voices, as in Anna=v2/en_speaker_9,Bob=prompts/bob.npz, "
+                f"not {entry.strip()[:MAX_NAME_LENGTH]!r}"
+            )
+        if name in cast:
+            raise UsageError(f"--cast has {name} twice; leave one of them out")
+        cast[name] = Speaker(name, voice)
+    return cast
+
+
 def format_front_matter(front_matter: FrontMatter, with_cast: bool) -> str:
     """A front matter that is read as an equal one; "" if it declares nothing. `with_cast`: write [cast] even if it is empty."""
     lines: list[str] = []
@@ -141,11 +157,16 @@ def _hint(key: str) -> str:
     return "write it below [settings]" if key in script_flags() else "there are [cast], [settings] and [pronunciations]"
 
 
+def _is_name(name: str) -> bool:
+    """Whether a speaker can have this name."""
+    return 0 < len(name) <= MAX_NAME_LENGTH and not _NOT_IN_NAMES.search(name)
+
+
 def _speakers(table: Mapping[str, object], source: _Source) -> Iterator[Speaker]:
     """Yield the speakers of [cast]. Each has a voice, or a table as in {voice = "v2/en_speaker_6", text_temp = 0.6}."""
     for name, value in table.items():
         path = ("cast", name)
-        if not name or len(name) > MAX_NAME_LENGTH or _NOT_IN_NAMES.search(name):
+        if not _is_name(name):
             raise source.error(
                 path, f"is no name; use at most {MAX_NAME_LENGTH} characters without : | [ ] at their places"
             )

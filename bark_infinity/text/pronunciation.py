@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from ..errors import TextError
 from ..options.toml import TomlError, parse_toml
@@ -55,21 +57,87 @@ class Pronunciations:
         return _of_entries([*self.entries, *(entry for entry in others.entries if entry.key not in own)])
 
     def spoken(self, text: str) -> tuple[str, frozenset[Pronunciation]]:
-        """The text as it is spoken, and the entries that changed it.
+        """The text as it is spoken, and the entries that changed it. Raises TextError if a pattern takes too long."""
+        spoken = self.apply(text)
+        return spoken.text, spoken.used
+
+    def apply(self, text: str) -> SpokenText:
+        """The text as it is spoken.
 
         Patterns are applied first, each to what the one before left, then words, all at once: the longest at each place,
         and not to what replaced another word. Words in square brackets, which are Bark's cues, stay as they are.
         Raises TextError if a pattern takes too long.
         """
         used: set[Pronunciation] = set()
+        passes: list[Sequence[_Edit]] = []
         for pattern in self.patterns:
-            text, found = _apply_pattern(pattern, text)
-            used |= {pattern} if found else set()
-        return "".join(self._word_finder.replace(text, used)), frozenset(used)
+            if edits := _edits_of_pattern(pattern, text):
+                text = _edited(text, edits)
+                passes.append(edits)
+                used.add(pattern)
+        if edits := list(self._word_finder.edits(text, used)):
+            text = _edited(text, edits)
+            passes.append(edits)
+        return SpokenText(text, frozenset(used), tuple(passes))
 
     @functools.cached_property
     def _word_finder(self) -> _WordFinder:
         return _WordFinder(self.words)
+
+
+class _Edit(NamedTuple):
+    """text[start:end] is replaced."""
+
+    start: int
+    end: int
+    spoken: str
+
+
+@dataclass(frozen=True)
+class SpokenText:
+    """A text as it is spoken, and the entries that changed it. `passes`: the edits that were made, one pass after the other."""
+
+    text: str
+    used: frozenset[Pronunciation] = frozenset()
+    passes: tuple[Sequence[_Edit], ...] = ()
+
+    def written(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the text as written that is spoken as text[start:end]; words are not cut."""
+        for edits in reversed(self.passes):
+            shifts = _shifts(edits)
+            start, end = _offset_before(start, edits, shifts, False), _offset_before(end, edits, shifts, True)
+        return start, end
+
+
+def _edited(text: str, edits: Iterable[_Edit]) -> str:
+    """The text with edits, which are in ascending order."""
+    parts, done = [], 0
+    for start, end, spoken in edits:
+        parts += [text[done:start], spoken]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+def _shifts(edits: Sequence[_Edit]) -> list[int]:
+    """Where the replacement of each edit begins in the edited text."""
+    starts, shift = [], 0
+    for start, end, spoken in edits:
+        starts.append(start + shift)
+        shift += len(spoken) - (end - start)
+    return starts
+
+
+def _offset_before(offset: int, edits: Sequence[_Edit], starts: Sequence[int], is_end: bool) -> int:
+    """The offset in the text before the edits; inside of a replacement it is the start or end of what was replaced."""
+    k = bisect_right(starts, offset) - 1
+    if k >= 0 and is_end and starts[k] == offset:
+        k -= 1  # an end that touches a replacement is before it
+    if k < 0:
+        return offset
+    edit, within = edits[k], offset - starts[k]
+    if within >= len(edit.spoken):
+        return edit.end + within - len(edit.spoken)
+    return edit.end if is_end else edit.start
 
 
 def parse_pronunciations(text: str) -> Pronunciations:
@@ -167,17 +235,23 @@ def _checked_text(path: Sequence[str], value: object, error_at: ErrorAt) -> str:
 _REPEAT = re.compile(r"\{(\d*,?\d*)\}")
 
 
-def _apply_pattern(entry: Pronunciation, text: str) -> tuple[str, int]:
-    """The text with the pattern's matches replaced, and their number. Raises TextError if it takes too long.
+def _edits_of_pattern(entry: Pronunciation, text: str) -> list[_Edit]:
+    """The pattern's matches, and what is spoken in their place. Raises TextError if it takes too long.
 
     `re` has checked the pattern, but only `regex` can stop: some patterns take exponential time.
     """
     import regex  # which nltk needs too
 
+    edits: list[_Edit] = []
+
+    def take(match: regex.Match[str]) -> str:
+        edits.append(_Edit(match.start(), match.end(), match.expand(entry.spoken)))
+        return ""
+
     seconds = PATTERN_SECONDS + PATTERN_SECONDS_PER_CHARACTER * len(text)
     try:
-        changed, found = regex.subn(entry.written, entry.spoken, text, timeout=seconds)
-        return changed, found
+        regex.sub(entry.written, take, text, timeout=seconds)
+        return edits
     except TimeoutError:
         raise TextError(
             f"pronunciation {entry.written!r} takes more than {seconds:.0f} s on a text of {len(text):,} characters; "
@@ -204,10 +278,9 @@ class _WordFinder:
             same = self.entries.setdefault(_folded(entry.written), [])
             same.insert(0 if entry.case else len(same), entry)
 
-    def replace(self, text: str, used: set[Pronunciation]) -> Iterator[str]:
-        """Yield the parts of the text with words replaced, and add the entries that were found to `used`."""
+    def edits(self, text: str, used: set[Pronunciation]) -> Iterator[_Edit]:
+        """Yield what is replaced in the text, and add the entries that were found to `used`."""
         if not self.entries:
-            yield text
             return
         done = 0
         for match in _TOKEN_OR_CUE.finditer(text):
@@ -218,10 +291,8 @@ class _WordFinder:
             entry, end = self._longest(text, start, most) if most else (None, start)
             if entry is not None:
                 used.add(entry)
-                yield text[done:start]
-                yield entry.spoken
+                yield _Edit(start, end, entry.spoken)
                 done = end
-        yield text[done:]
 
     def _longest(self, text: str, start: int, most_tokens: int) -> tuple[Pronunciation | None, int]:
         """The entry with the most tokens among those that begin here, and its end in the text."""

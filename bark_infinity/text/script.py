@@ -92,6 +92,10 @@ class _Writer:
         self._tags = TagReader(names, plain)
 
     def write(self, event: Event, is_last: bool) -> str:
+        before = "\n" if isinstance(event, Speech) and event.new_paragraph else ""
+        return before + self._write(event, is_last)
+
+    def _write(self, event: Event, is_last: bool) -> str:
         match event:
             case Pause(seconds):
                 return f"{format_pause(seconds)}\n"

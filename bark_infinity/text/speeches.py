@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from .breaks import SPOKEN
 from .events import Chapter, Event, Pause, Place, Sound, Speech
 
 NO_SETTINGS: Mapping[str, object] = {}
+
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
 class Reading(NamedTuple):
@@ -31,11 +34,12 @@ class _OpenSpeech:
 
     reading: Reading
     place: Place
+    new_paragraph: bool
     parts: list[str] = field(default_factory=list)
 
     def speech(self) -> Speech:
         speaker, voice, settings, _ = self.reading
-        return Speech("".join(self.parts), self.place, speaker, voice, settings)
+        return Speech("".join(self.parts), self.place, speaker, voice, settings, self.new_paragraph)
 
 
 class EventList:
@@ -68,7 +72,9 @@ class EventList:
             last.parts += [text] if in_same_line else [*self._space, text]
         else:
             at_the_beginning = not self._events and reading == NARRATOR
-            self._last = _OpenSpeech(reading, place, [*self._space, text] if at_the_beginning else [text])
+            new_paragraph = _BLANK_LINE.search("".join(self._space)) is not None
+            parts = [*self._space, text] if at_the_beginning else [text]
+            self._last = _OpenSpeech(reading, place, new_paragraph, parts)
             self._events.append(self._last)
         self._space.clear()
 

@@ -30,7 +30,9 @@ def shown(event: Event) -> str:
             return f"chapter {title}"
         case Speech(text, _, speaker, voice, settings):
             who = f"voice {voice}" if voice else speaker or "narrator"
-            return " ".join([who, *(f"{key}:{value}" for key, value in settings.items()), json.dumps(text, ensure_ascii=False)])
+            return " ".join(
+                [who, *(f"{key}:{value}" for key, value in settings.items()), json.dumps(text, ensure_ascii=False)]
+            )
 
 
 @pytest.mark.parametrize(("kind", "text", "outcome", "expected"), EXAMPLES)
