@@ -22,16 +22,26 @@ from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
 from .output.manifest import Manifest, check_unasked, read_manifest
-from .output.recorded import usable_cast
-from .output.remaking import chosen_segments, plan_again, plan_regenerated, plan_restitched, with_dependents
-from .run.own_settings import with_sampling_settings
-from .run.planning import ClipPlan, CountIds, FailedPrompt, SegmentCutter, plan_clips
+from .output.mending import Mended, mend
+from .output.recorded import speakers_with_other_voices, usable_cast
+from .output.remaking import (
+    chosen_segments,
+    plan_again,
+    plan_regenerated,
+    plan_restitched,
+    recorded_script,
+    recording_cutter,
+    with_dependents,
+    with_new_seeds,
+)
+from .run.planning import ClipPlan, CountIds, FailedPrompt, SegmentCutter, plan_clips, with_sampling_settings
 from .run.prompts import Notify, read_source
 from .run.script_source import NamedVoice, ScriptSource, script_folder, voices_in
 from .run.sounds import SoundFiles
 from .seeds import draw_seed
 from .text.events import Script
 from .text.pronunciation import Pronunciation
+from .voices.library import voice_folders
 
 if TYPE_CHECKING:  # planning is done without torch
     from .bark import Bark
@@ -44,6 +54,7 @@ if TYPE_CHECKING:  # planning is done without torch
     from .voices.voice import Voice
 
 
+_MENDING = ("text_prompt", "prompt_file", "cast", "pronunciations")  # beside a manifest: flags that change its script
 _PYTHON_WORDS = {"another with --output_dir or --output_filename": "another folder"}
 
 
@@ -63,15 +74,20 @@ class ClipSource:
         """What is spoken, before it is cut into prompts; None where a manifest or nothing is given."""
         self.voices: Mapping[str, NamedVoice] = {}
         """The voices of all speakers but the narrator."""
+        self.mended: Mended | None = None
+        """The plan, once it is made, of a manifest's clip with a changed script."""
         self._prompts: Sequence[Script] = ()
         self._cutter = SegmentCutter(options)
+        self._recast: set[str] = set()  # speakers who have other voices than in the manifest
         if options.from_manifest is None:
             self._read(notify, script)
             return
         self.manifest = read_manifest(options.from_manifest)
         check_unasked(self.manifest, options.from_manifest, options)
-        if self.manifest.script is not None:
-            self.voices = usable_cast(options.from_manifest, self.manifest, options.output_dir)
+        if any(getattr(options, name) is not None for name in _MENDING):
+            self._read_mended(self.manifest, options.from_manifest, notify)
+        elif self.manifest.script is not None and not options.restitch:
+            self.voices = usable_cast(options.from_manifest, self.manifest, (), options.output_dir)
 
     def _read(self, notify: Notify, script: Script | None) -> None:
         """Read the script of the options, or take the given one, and cut it into prompts."""
@@ -87,6 +103,30 @@ class ClipSource:
         self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
         self._prompts = self._source.prompts(self.options, self.drawn_seed)
 
+    def _read_mended(self, manifest: Manifest, path: str, notify: Notify) -> None:
+        """Read the script with which a manifest's clip is mended: a new text, or the manifest's with another cast, say."""
+        options, before = self.options, recorded_script(manifest)
+        text = read_source(options, notify)
+        if text is None:
+            self._source = ScriptSource.recorded(before, options)
+            self._cutter = recording_cutter(manifest, options)
+        else:
+            self._source = ScriptSource.read(text, options, before)
+            self._cutter = SegmentCutter(options, SoundFiles(script_folder(options)).find)
+        self.script = self._source.script
+        assert self.script is not None
+        if text is not None and self.script.settings:
+            self.options = with_script_settings(options, self.script.settings)
+            self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
+        voices = voices_in(self.script)
+        # Voices that stand in the manifest alone are looked for as a stranger's; those of the new text are the user's.
+        stays = {} if text is not None and self.script.cast.keys() - before.cast.keys() else voices_in(before)
+        given = voices.keys() - {name for name, own in stays.items() if voices.get(name) == own}
+        self.voices = {**voices, **usable_cast(path, manifest, given, options.output_dir)}
+        self.voices = {name: self.voices[name] for name in voices}
+        folders = (*voice_folders(options.output_dir), Path(path).parent, script_folder(options))
+        self._recast = speakers_with_other_voices(self.voices, manifest, folders)
+
     @property
     def used_pronunciations(self) -> frozenset[Pronunciation]:
         """The entries that have changed a text, once it is planned."""
@@ -100,6 +140,8 @@ class ClipSource:
         `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of
         clips that this run has already finished.
         """
+        if self.manifest is not None and self.mends:
+            return [self._mend(self.manifest, count_ids, own_stems)], []
         if self.manifest is not None and self.options.restitch:
             return [plan_restitched(self.manifest, self.options, own_stems)], []
         if self.manifest is not None and self.options.regenerate is not None:
@@ -107,6 +149,23 @@ class ClipSource:
         if self.manifest is not None:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
         return plan_clips(self._prompts, self.options, self.drawn_seed, count_ids, own_stems, self._cutter)
+
+    @property
+    def mends(self) -> bool:
+        """Whether a manifest's clip is made again with a changed script."""
+        return self.manifest is not None and self.script is not None
+
+    def _mend(self, manifest: Manifest, count_ids: CountIds | None, own_stems: Container[str]) -> ClipPlan:
+        assert self.script is not None
+        self.mended = mend(manifest, self.script, self.options, self._cutter, self._recast, count_ids, own_stems)
+        plan = self.mended.plan
+        if self.options.regenerate is None:
+            return plan
+        plan = with_new_seeds(plan, manifest, self.options, self.drawn_seed)
+        chosen = chosen_segments(self.options.regenerate, len(plan.segments))
+        unchanged = {new: old for new, old in self.mended.unchanged.items() if new not in chosen}
+        self.mended = Mended(plan, manifest, unchanged)
+        return plan
 
     def use_drawn_seed(self, drawn_seed: int) -> None:
         """Plan with this drawn seed from now on, for example that of an earlier run."""
@@ -124,6 +183,7 @@ class Job:
 
     def __init__(self, options: Options, source: ClipSource, recipe: Recipe):
         from .output.clip_files import check_output_folder, clip_keys
+        from .output.clip_tokens import ClipTokens
 
         self._options, self._recipe = options, recipe
         self._folder = check_output_folder(options.output_dir)
@@ -133,9 +193,15 @@ class Job:
         self.plans, self.failed_prompts, self._journal = self._start_or_resume(source)
         self.regenerated: set[int] = set()
         """With --regenerate: indexes of the chosen segments and of all that depend on them."""
+        self.mended = source.mended
+        """How the clip differs from a manifest's whose text is changed."""
+        self.kept: dict[int, int] = {}
+        """The segments that keep tokens of a manifest, and which of its segments they are."""
         self._known: ClipTokens | None = None
-        if options.regenerate is not None and source.manifest is not None:
-            self._known = self._known_segments(source.manifest)
+        if source.manifest is not None and (self.mended is not None or options.regenerate is not None):
+            self.kept = self._kept_segments(source.manifest)
+            assert options.from_manifest is not None
+            self._known = ClipTokens(options.from_manifest, source.manifest, self.kept)
 
     def _start_or_resume(self, source: ClipSource) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
         """Plans, prompts that cannot be spoken, and the journal: of an unfinished run with the same plans, or a new one."""
@@ -154,19 +220,19 @@ class Job:
         plans, failed = _plan(source, engine)
         return plans, failed, RunJournal.start(self._folder, self._key, drawn)
 
-    def _known_segments(self, manifest: Manifest) -> ClipTokens:
-        """The tokens of the segments that --regenerate keeps; sets `regenerated`."""
-        from .output.clip_tokens import ClipTokens
-
-        options = self._options
-        assert options.regenerate is not None and options.from_manifest is not None
+    def _kept_segments(self, manifest: Manifest) -> dict[int, int]:
+        """The segments that keep their tokens; with --regenerate alone, sets `regenerated`."""
+        options, recipe = self._options, self._recipe
+        if self.mended is not None:
+            return self.mended.kept(options, lambda speaker: recipe.voice_of(speaker) is not None)
+        assert options.regenerate is not None
         chosen = chosen_segments(options.regenerate, len(manifest.segments))
         (plan,) = self.plans
         speakers = [segment.speaker for segment in plan.segments]
         self.regenerated = with_dependents(
             chosen, manifest, options, self._recipe.voice is not None, speakers, self._recipe.voices
         )
-        return ClipTokens(options.from_manifest, manifest, leave_out=self.regenerated)
+        return {k: k for k in range(len(manifest.segments)) if k not in self.regenerated}
 
     @property
     def finished_clips(self) -> list[Path]:
@@ -296,7 +362,6 @@ def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mappi
     from .checkpoints.hub import Hub
     from .run.recipe import Recipe
     from .voices.custom_history import load_function
-    from .voices.library import voice_folders
 
     options = source.options
     function_name = options.custom_audio_processing_function

@@ -73,13 +73,18 @@ def usable_voices(
     return found
 
 
-def usable_cast(path: str, manifest: Manifest, output_dir: str) -> dict[str, NamedVoice]:
-    """The voices of the speakers of a manifest's script, as `usable_voices` finds them. Raises UsageError."""
+def usable_cast(path: str, manifest: Manifest, given: Container[str], output_dir: str) -> dict[str, NamedVoice]:
+    """The voices of the speakers of a manifest's script that the user has not `given`, as `usable_voices` finds them.
+
+    Raises UsageError.
+    """
     folders = (*voice_folders(output_dir), Path(path).parent)
     cast = manifest.content.get("cast")
     digests = {speaker: _digest_of_entry(entry) for speaker, entry in cast.items()} if isinstance(cast, dict) else {}
     found: dict[str, NamedVoice] = {}
     for speaker, named in ({} if manifest.script is None else voices_in(manifest.script)).items():
+        if speaker in given:
+            continue
         usable = named.voice and _usable_voice(named.voice, digests.get(speaker), folders)
         if usable is None and named.voice is not None:
             raise UsageError(
@@ -88,6 +93,28 @@ def usable_cast(path: str, manifest: Manifest, output_dir: str) -> dict[str, Nam
             )
         found[speaker] = NamedVoice(usable, named.where)
     return found
+
+
+def speakers_with_other_voices(
+    voices: Mapping[str, NamedVoice], manifest: Manifest, folders: Sequence[Path]
+) -> set[str]:
+    """The speakers whose voices are not those that the manifest has of them."""
+    cast = manifest.content.get("cast")
+    recorded = cast if isinstance(cast, dict) else {}
+    return {
+        speaker
+        for speaker, (voice, _) in voices.items()
+        if voice is not None and not _is_recorded(voice, recorded.get(speaker), folders)
+    }
+
+
+def _is_recorded(voice: str, entry: object, folders: Sequence[Path]) -> bool:
+    """Whether a voice is the one in an entry of a manifest's cast: the same tokens, or the same preset."""
+    with contextlib.suppress(VoiceError):
+        path = find_voice(voice, folders)
+        if path is not None:
+            return _digest_of(path) == _digest_of_entry(entry)
+    return isinstance(entry, dict) and entry.get("name") == voice
 
 
 def usable_sounds(path: str, pause: Pause) -> Pause:

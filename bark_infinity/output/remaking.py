@@ -62,14 +62,20 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
     seeds of single stages too. Raises UsageError.
     """
     before = manifest.options
-    given = {name: getattr(options, name) for name in SEEDS}
-    new = next((seed for name, seed in given.items() if seed is not None and seed != getattr(before, name)), drawn_seed)
     as_before = dataclasses.replace(options, **{name: getattr(before, name) for name in SEEDS})
     plan = plan_again(manifest, as_before, own_stems=own_stems)
     if [segment.text for segment in plan.segments] != [text for text, _ in manifest.segments]:
         raise UsageError(
             "--regenerate keeps the other segments, so the text stays cut as it was; leave out what cuts it"
         )
+    return with_new_seeds(plan, manifest, options, drawn_seed)
+
+
+def with_new_seeds(plan: ClipPlan, manifest: Manifest, options: Options, drawn_seed: int) -> ClipPlan:
+    """A plan with new seeds for the segments of --regenerate, as `plan_regenerated` describes them. Raises UsageError."""
+    given = {name: getattr(options, name) for name in SEEDS}
+    before = manifest.options
+    new = next((seed for name, seed in given.items() if seed is not None and seed != getattr(before, name)), drawn_seed)
     segments = list(plan.segments)
     assert options.regenerate is not None  # checked by the caller
     for k in chosen_segments(options.regenerate, len(segments)):
@@ -88,10 +94,10 @@ def with_dependents(
 ) -> set[int]:
     """Indexes of the chosen segments and of all whose history depends on one of them, directly or through others.
 
-    `has_voice`: whether the narrator's starting voice is given. `speakers`: of the segments; None: the narrator speaks all.
+    `has_voice`: whether the narrator's starting voice is given. `speakers`: of the segments; None: those of the manifest.
     `voices`: the speakers whose starting voice is given.
     """
-    names = speakers or [None] * len(manifest.segments)
+    names = [part.speaker for part in manifest.parts] if speakers is None else speakers
     segments = [
         SegmentPlan(text, seeds, speaker=name) for (text, seeds), name in zip(manifest.segments, names, strict=True)
     ]
@@ -107,7 +113,7 @@ def with_dependents(
         if k in chosen or not lineage.is_known(k):
             again.add(k)
         else:
-            lineage.finish(k, _is_silent(recorded))
+            lineage.finish(k, is_silent(recorded))
     return again
 
 
@@ -130,7 +136,7 @@ def describe_regenerated(chosen: Collection[int], again: Collection[int], n_segm
     return f"made again: {in_words(chosen)}{dependents}; {kept}"
 
 
-def _is_silent(recorded: object) -> bool:
+def is_silent(recorded: object) -> bool:
     """Whether a segment has no audio, by its entry in the manifest."""
     return isinstance(recorded, dict) and recorded.get("frames") == 0
 
@@ -170,7 +176,7 @@ def _is_as_before(name: str, options: Options, manifest: Manifest) -> bool:
 
 
 def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...]:
-    settings = [None if own is None else _settings_again(own, manifest, options) for own in manifest.own_settings]
+    settings = [None if own is None else own_settings_again(own, manifest, options) for own in manifest.own_settings]
     return tuple(
         SegmentPlan(
             part.text,
@@ -200,7 +206,7 @@ def _clip_again(manifest: Manifest, segments: tuple[SegmentPlan, ...], options: 
     return ClipPlan(manifest.text, segments, seed, prompt, take, stem, lead, manifest.script)
 
 
-def _settings_again(own: Mapping[str, object], manifest: Manifest, options: Options) -> Settings:
+def own_settings_again(own: Mapping[str, object], manifest: Manifest, options: Options) -> Settings:
     """The settings of a segment that has its own, but for those that are asked for otherwise than in the manifest."""
     from ..bark import Settings  # late: it imports torch
 
@@ -228,14 +234,21 @@ def plan_again(
         )
     deciding = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS and line.name != _SPOKEN_VOICE]
     same = text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in deciding)
-    if not same and any(getattr(options, name) != getattr(before, name) for name in SEEDS):
-        seed = clip_seed(options, manifest.seed, 0, 0)
+    if not same:
+        seed = clip_seed_again(manifest, options)
     (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
     if same:
         return _clip_again(manifest, _segments_of(manifest, options), options, stem)
     script = recorded_script(manifest) if text == manifest.text else script_of(text)
-    cut = _cutter(manifest, options).cut(script, seed, count_ids)
+    cut = recording_cutter(manifest, options).cut(script, seed, count_ids)
     return clip_of_script(script, cut, options, seed, manifest.prompt, manifest.take, stem)
+
+
+def clip_seed_again(manifest: Manifest, options: Options) -> int:
+    """The seed of a clip whose segments are planned anew: the manifest's, unless another one is asked for."""
+    if any(getattr(options, name) != getattr(manifest.options, name) for name in SEEDS):
+        return clip_seed(options, manifest.seed, 0, 0)
+    return manifest.seed
 
 
 def recorded_script(manifest: Manifest) -> Script:
@@ -243,7 +256,7 @@ def recorded_script(manifest: Manifest) -> Script:
     return script_of(manifest.text) if manifest.script is None else manifest.script
 
 
-def _cutter(manifest: Manifest, options: Options) -> SegmentCutter:
+def recording_cutter(manifest: Manifest, options: Options) -> SegmentCutter:
     """Cuts the script of a manifest, whose sounds are those of the manifest."""
     path = options.from_manifest
     assert path is not None

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from ..errors import UsageError
 from ..options.flag import SAMPLING, SEEDS
 from ..options.layers import layered
 from ..options.resolve import resolve
 from ..options.table import Options, flags
-
-if TYPE_CHECKING:  # planning is done without torch
-    from ..bark import Settings
-    from .planning import ClipPlan
 
 _STATISTICS = "extra_stats"  # a flag of the output that sampling follows too
 
@@ -27,30 +21,6 @@ def options_of_segment(own: Mapping[str, object], options: Options) -> Options:
     names = {line.name for line in flags() if line.group in (SAMPLING, SEEDS) or line.name == _STATISTICS}
     of_run = {name: value for name, value in options.changed().items() if name in names}
     return resolve(Options.from_settings(layered(own, of_run)))
-
-
-def with_sampling_settings(plans: Iterable[ClipPlan], options: Options) -> list[ClipPlan]:
-    """The plans, where segments whose script gives them settings of their own have these as the model takes them."""
-    from ..bark import Settings  # late: it imports torch
-
-    made: dict[tuple[tuple[str, object], ...], Settings] = {}
-
-    def settings_of(own: Mapping[str, object]) -> Settings:
-        key = tuple(sorted(own.items()))
-        if key not in made:
-            made[key] = Settings.from_options(options_of_segment(own, options))
-        return made[key]
-
-    def with_settings(plan: ClipPlan) -> ClipPlan:
-        if not any(segment.own for segment in plan.segments):
-            return plan
-        segments = (
-            dataclasses.replace(segment, settings=settings_of(segment.own)) if segment.own else segment
-            for segment in plan.segments
-        )
-        return dataclasses.replace(plan, segments=tuple(segments))
-
-    return [with_settings(plan) for plan in plans]
 
 
 def check_own_settings(own: Mapping[str, object], options: Options, whose: str) -> None:

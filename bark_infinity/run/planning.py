@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from ..text.pronunciation import Pronunciation
 from ..text.splitting import estimate_seconds, split_with_breaks, within_ids
 from ..voices.history import HistoryPlan, StageWeights
 from .naming import clip_stems
-from .own_settings import check_own_settings
+from .own_settings import check_own_settings, options_of_segment
 from .pauses import Pause
 from .prompts import cut_segments
 from .script_cutting import CutScript, ScriptPart, cut_script, is_plain, script_of, text_of
@@ -164,6 +164,30 @@ def seeded_segments(parts: Sequence[ScriptPart], options: Options, seed: int) ->
         )
         for k, part in enumerate([*parts, *[wordless] * (options.extra_confused_travolta_mode or 0)])
     )
+
+
+def with_sampling_settings(plans: Iterable[ClipPlan], options: Options) -> list[ClipPlan]:
+    """The plans, where segments whose script gives them settings of their own have these as the model takes them."""
+    from ..bark import Settings  # late: it imports torch
+
+    made: dict[tuple[tuple[str, object], ...], Settings] = {}
+
+    def settings_of(own: Mapping[str, object]) -> Settings:
+        key = tuple(sorted(own.items()))
+        if key not in made:
+            made[key] = Settings.from_options(options_of_segment(own, options))
+        return made[key]
+
+    def with_settings(plan: ClipPlan) -> ClipPlan:
+        if not any(segment.own for segment in plan.segments):
+            return plan
+        segments = (
+            dataclasses.replace(segment, settings=settings_of(segment.own)) if segment.own else segment
+            for segment in plan.segments
+        )
+        return dataclasses.replace(plan, segments=tuple(segments))
+
+    return [with_settings(plan) for plan in plans]
 
 
 class SegmentCutter:

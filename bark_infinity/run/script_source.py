@@ -13,7 +13,7 @@ from ..errors import ScriptError, TextError, UsageError
 from ..files import read_bounded
 from ..options.table import Options
 from ..text.events import Pause, Script, Speaker, Speech
-from ..text.front_matter import parse_cast, split_front_matter
+from ..text.front_matter import declares_cast, parse_cast, split_front_matter
 from ..text.pronunciation import Pronunciations, parse_pronunciations
 from ..text.script import ScriptKind, format_script, parse_script, script_kind
 from ..text.tags import MAX_PAUSE
@@ -32,17 +32,35 @@ class ScriptSource:
     script: Script | None  # None: no text is given
 
     @classmethod
-    def read(cls, text: str | None, options: Options) -> ScriptSource:
-        """A text from `read_source`, read as --script says. Raises ScriptError, UsageError, TextError for --pronunciations."""
+    def read(cls, text: str | None, options: Options, before: Script | None = None) -> ScriptSource:
+        """A text from `read_source`, read as --script says. Raises ScriptError, UsageError, TextError for --pronunciations.
+
+        `before`: the script that the text replaces; its cast and its pronunciations stay where the text declares none.
+        """
         if text is None:
             return cls(None, "plain", None)
-        cast = {} if options.cast is None else parse_cast(options.cast)
-        kind = _kind(text, options)
+        given = {} if options.cast is None else parse_cast(options.cast)
+        front_matter, _ = split_front_matter(text) or ("", text)
+        stays = {} if before is None or declares_cast(front_matter) else before.cast
+        cast = recast(stays, given)
+        kind = _kind(text, options, bool(cast))
         if kind == "ssml" and options.split_input_into_separate_prompts_by is not None:
             raise UsageError("--split_input_into_separate_prompts_by cannot cut SSML; leave it out")
-        if kind == "plain" and cast:
+        if kind == "plain" and given:
             raise UsageError("--cast does nothing in plain text; leave it out, or give --script dialogue")
-        return cls(text, kind, with_pronunciations(_parsed(text, kind, cast, options), options))
+        script = with_pronunciations(_parsed(text, kind, cast if kind != "plain" else {}, options), options)
+        if before is not None and not script.pronunciations.entries and options.pronunciations is None:
+            script = dataclasses.replace(script, pronunciations=before.pronunciations)
+        return cls(text, kind, script)
+
+    @classmethod
+    def recorded(cls, script: Script, options: Options) -> ScriptSource:
+        """The script of a manifest, with the voices of --cast, and --pronunciations in place of its own."""
+        if options.cast is not None:
+            script = dataclasses.replace(script, cast=recast(script.cast, parse_cast(options.cast)))
+        if options.pronunciations is not None:
+            script = dataclasses.replace(script, pronunciations=Pronunciations())
+        return cls(None, "dialogue", with_pronunciations(script, options))
 
     @classmethod
     def of_script(cls, script: Script, options: Options) -> ScriptSource:
@@ -54,7 +72,7 @@ class ScriptSource:
         except ValueError as error:
             raise UsageError(f"the script has an event that is not possible: {error}") from None
         if options.cast is not None:
-            script = dataclasses.replace(script, cast={**script.cast, **parse_cast(options.cast)})
+            script = dataclasses.replace(script, cast=recast(script.cast, parse_cast(options.cast)))
         return cls(None, "dialogue", with_pronunciations(script, options))
 
     def prompts(self, options: Options, drawn_seed: int) -> list[Script]:
@@ -76,6 +94,15 @@ class ScriptSource:
             except ScriptError as error:
                 raise TextError(f"prompt {number} as it is cut: {error}") from None
             yield dataclasses.replace(prompt, pronunciations=whole.pronunciations)
+
+
+def recast(cast: Mapping[str, Speaker], given: Mapping[str, Speaker]) -> dict[str, Speaker]:
+    """A cast with other voices and further speakers; the settings of speakers stay."""
+    voices = {
+        name: dataclasses.replace(cast[name], voice=speaker.voice) if name in cast else speaker
+        for name, speaker in given.items()
+    }
+    return {**cast, **voices}
 
 
 def with_pronunciations(script: Script, options: Options) -> Script:
@@ -109,11 +136,11 @@ def script_folder(options: Options) -> Path:
     return Path() if beside is None or beside == "-" else Path(beside).parent
 
 
-def _kind(text: str, options: Options) -> ScriptKind:
+def _kind(text: str, options: Options, has_cast: bool) -> ScriptKind:
     match options.script:
         case "plain" | "dialogue" | "ssml" as kind:
             return kind
-    return script_kind(text, options.prompt_file, options.cast is not None)
+    return script_kind(text, options.prompt_file, has_cast)
 
 
 def _parsed(text: str, kind: ScriptKind, cast: Mapping[str, Speaker], options: Options) -> Script:
