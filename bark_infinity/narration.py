@@ -227,11 +227,8 @@ class Job:
             return self.mended.kept(options, lambda speaker: recipe.voice_of(speaker) is not None)
         assert options.regenerate is not None
         chosen = chosen_segments(options.regenerate, len(manifest.segments))
-        (plan,) = self.plans
-        speakers = [segment.speaker for segment in plan.segments]
-        self.regenerated = with_dependents(
-            chosen, manifest, options, self._recipe.voice is not None, speakers, self._recipe.voices
-        )
+        has_voice = recipe.voice is not None
+        self.regenerated = with_dependents(chosen, manifest, options, has_voice, recipe.voices)
         return {k: k for k in range(len(manifest.segments)) if k not in self.regenerated}
 
     @property

@@ -22,6 +22,7 @@ from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
 
@@ -42,7 +43,9 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     job = Job(options, source, recipe)
     if job.resumed:
         report_resumed(console, job)
-    if options.regenerate is not None and source.manifest is not None:
+    if job.mended is not None:
+        show_mended(console, job.mended, job.kept)
+    elif options.regenerate is not None and source.manifest is not None:
         report_regenerated(console, job, options, source.manifest)
     finished: list[ClipRow] = []
     failures: list[tuple[str, BarkError]] = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
@@ -53,7 +56,7 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     finally:  # interrupted or not
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
-    if source.manifest is not None and options.regenerate is None and finished:
+    if source.manifest is not None and options.regenerate is None and job.mended is None and finished:
         compare(source.manifest, finished[0], options, console)
     return EXIT_FAILED if failures else 0
 

@@ -29,7 +29,6 @@ EXCLUSIVE = (
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
     ("regenerate", "restitch"),
-    *(("restitch", name) for name in ("text_prompt", "prompt_file", "cast", "pronunciations")),
     ("offline", "force_reload"),
     ("seed", "single_starting_seed"),
     ("device", "suno_use_directml"),
@@ -57,6 +56,7 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
 }
 _UNREAD = {  # flag: flags that have no effect beside it
+    "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
     "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",

@@ -99,7 +99,8 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
             )
             for s in plan.segments
         ]
-        gaps = [pause.content(folder) for pause in (plan.lead, *(s.pause for s in plan.segments)) if pause.ends_clip]
+        pauses = (plan.lead, *(segment.pause for segment in plan.segments))
+        gaps = [pause.content(folder) for pause in pauses if pause.ends_clip and pause.total_seconds]
         content = [*of_run, plan.prompt_index, plan.take, segments, *gaps]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -16,7 +16,7 @@ from ..errors import TextError, UsageError
 from ..files import read_bounded, write_whole
 from ..options.resolve import check_coarse_input, resolve
 from ..options.table import Options, flags
-from ..run.pauses import PAUSE_KINDS, GapSound, Pause, PauseKind
+from ..run.pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind
 from ..run.script_cutting import ScriptPart
 from ..seeds import MAX_SEED, Seeds
 from ..text.events import Script
@@ -104,7 +104,7 @@ def read_manifest(name: str) -> Manifest:
             _number(content["take"]),
             segments,
             tuple(map(_part, content["segments"])),
-            _pause(content["lead"]) if "lead" in content else Pause("segment", 0.0),
+            _pause(content["lead"]) if "lead" in content else NO_GAP,
             _script(content),
             _sound_settings(_typed(content, "settings", dict)),
             tuple(_own_settings(s) for s in content["segments"]),

@@ -12,11 +12,11 @@ from itertools import chain
 from ..options.table import Options
 from ..run.lineage import Lineage
 from ..run.naming import clip_stems
-from ..run.planning import ClipPlan, CountIds, SegmentCutter, SegmentPlan, clip_of_script, history_plan
+from ..run.planning import ClipPlan, CountIds, SegmentCutter, clip_of_script, history_plan
 from ..run.script_cutting import text_of
 from ..text.events import Script
 from .manifest import Manifest
-from .remaking import clip_seed_again, is_silent, own_settings_again
+from .remaking import clip_seed_again, is_silent, own_settings_again, recorded_segments
 
 _Key = tuple[object, ...]
 
@@ -47,10 +47,7 @@ class Mended:
         """
         asks = options.custom_audio_processing_function is not None
         rule = history_plan(options)
-        recorded = [
-            SegmentPlan(part.text, seeds, speaker=part.speaker)
-            for part, (_, seeds) in zip(self.manifest.parts, self.manifest.segments, strict=True)
-        ]
+        recorded = recorded_segments(self.manifest)
         silent = [is_silent(entry) for entry in self.manifest.content["segments"]]
         before, now = Lineage(recorded, rule, has_voice, asks), Lineage(self.plan.segments, rule, has_voice, asks)
         for k in range(len(recorded)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -89,18 +89,13 @@ def with_dependents(
     manifest: Manifest,
     options: Options,
     has_voice: bool,
-    speakers: Sequence[str | None] | None = None,
     voices: Container[str] = (),
 ) -> set[int]:
     """Indexes of the chosen segments and of all whose history depends on one of them, directly or through others.
 
-    `has_voice`: whether the narrator's starting voice is given. `speakers`: of the segments; None: those of the manifest.
-    `voices`: the speakers whose starting voice is given.
+    `has_voice`: whether the narrator's starting voice is given. `voices`: the other speakers whose starting voice is given.
     """
-    names = [part.speaker for part in manifest.parts] if speakers is None else speakers
-    segments = [
-        SegmentPlan(text, seeds, speaker=name) for (text, seeds), name in zip(manifest.segments, names, strict=True)
-    ]
+    segments = recorded_segments(manifest)
     lineage = Lineage(
         segments,
         history_plan(options),
@@ -115,6 +110,12 @@ def with_dependents(
         else:
             lineage.finish(k, is_silent(recorded))
     return again
+
+
+def recorded_segments(manifest: Manifest) -> list[SegmentPlan]:
+    """The segments of a manifest's clip, with what histories depend on."""
+    pairs = zip(manifest.parts, manifest.segments, strict=True)
+    return [SegmentPlan(part.text, seeds, speaker=part.speaker) for part, (_, seeds) in pairs]
 
 
 def in_words(segments: Collection[int]) -> str:

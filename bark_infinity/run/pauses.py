@@ -78,6 +78,10 @@ class Pause:
         return Pause(self.kind, seconds(self.kind, self.seconds), tuple(sounds))
 
 
+NO_GAP = Pause("asked", 0.0)
+"""What is before the first segment of a text without markup."""
+
+
 def _seconds_of(kind: PauseKind, options: Options) -> float:
     seconds = options.add_silence_between_segments
     if kind in ("paragraph", "scene", "chapter"):

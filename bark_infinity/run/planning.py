@@ -19,7 +19,7 @@ from ..text.splitting import estimate_seconds, split_with_breaks, within_ids
 from ..voices.history import HistoryPlan, StageWeights
 from .naming import clip_stems
 from .own_settings import check_own_settings, options_of_segment
-from .pauses import Pause
+from .pauses import NO_GAP, Pause
 from .prompts import cut_segments
 from .script_cutting import CutScript, ScriptPart, cut_script, is_plain, script_of, text_of
 from .sounds import FindSound, SoundFiles
@@ -58,6 +58,13 @@ class SegmentPlan:
     written: str | None = None
     chapter: str | None = None
 
+    def seconds(self, options: Options) -> float:
+        """The estimated length of the segment in seconds."""
+        longest = c.MAX_SEMANTIC_TOKENS / c.SEMANTIC_RATE_HZ
+        if options.semantic_max_gen_duration_s is not None:
+            longest = min(longest, options.semantic_max_gen_duration_s)
+        return min(estimate_seconds(self.text), longest) if self.text and options.semantic_allow_early_stop else longest
+
 
 @dataclass(frozen=True)
 class ClipPlan:
@@ -73,17 +80,12 @@ class ClipPlan:
     prompt_index: int
     take: int
     stem: str
-    lead: Pause = Pause("segment", 0.0)
+    lead: Pause = NO_GAP
     script: Script | None = None
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the clip in seconds."""
-        longest = c.MAX_SEMANTIC_TOKENS / c.SEMANTIC_RATE_HZ
-        if options.semantic_max_gen_duration_s is not None:
-            longest = min(longest, options.semantic_max_gen_duration_s)
-        stops = options.semantic_allow_early_stop
-        speech = sum(min(estimate_seconds(s.text), longest) if s.text and stops else longest for s in self.segments)
-        return speech + self.gap_seconds
+        return sum(segment.seconds(options) for segment in self.segments) + self.gap_seconds
 
     @property
     def gap_seconds(self) -> float:

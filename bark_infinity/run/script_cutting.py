@@ -15,7 +15,7 @@ from ..text.breaks import TextSegment
 from ..text.events import Chapter, Place, Script, Sound, Speech, script_error
 from ..text.events import Pause as AskedPause
 from ..text.pronunciation import Pronunciation, SpokenText
-from .pauses import PAUSE_KINDS, GapSound, Pause, PauseKind, kind_of_break
+from .pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind, kind_of_break
 from .sounds import FindSound
 
 CutText = Callable[[str], Sequence[TextSegment]]
@@ -39,7 +39,7 @@ class CutScript:
     """A script cut into parts. `lead`: the gap before the first of them."""
 
     parts: Sequence[ScriptPart]
-    lead: Pause = Pause("segment", 0.0)
+    lead: Pause = NO_GAP
     used: frozenset[Pronunciation] = frozenset()  # entries that changed the text
 
 
@@ -69,7 +69,7 @@ def cut_script(script: Script, cut: CutText, find_sound: FindSound, options: Opt
     parts: list[ScriptPart] = []
     used: set[Pronunciation] = set()
     gap = _Gap(options)  # since the last part
-    lead = Pause("segment", 0.0)
+    lead = NO_GAP
     chapter: str | None = None
     for event in script.events:
         match event:
@@ -160,7 +160,7 @@ class _Gap:
             for kind, asked in zip(self._kinds, self._asked, strict=True)
         ]
         if leads and self._asked[0] is None:
-            stretches[0] = Pause("asked", 0.0) if self._sounds else Pause("segment", 0.0)
+            stretches[0] = NO_GAP
         sounds = (
             dataclasses.replace(sound, kind=behind.kind, seconds=behind.seconds)
             for sound, behind in zip(self._sounds, stretches[1:], strict=True)
