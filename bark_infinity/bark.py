@@ -303,111 +303,71 @@ class Bark:
         """Yield (index in `segments`, generation) for each segment, as soon as its audio is decoded.
 
         Up to `rows` segments (None: as many as fit) are active in a stage at a time, and the others wait for a free slot;
-        a segment's tokens do not depend on its neighbours. Segments with other settings than `settings` form batches of
-        their own. Raises TextError for an empty text, VoiceError for a history with tokens that this model lacks.
+        a segment's tokens do not depend on its neighbours. Segments with settings of their own run beside the others.
+        Raises TextError for an empty text, VoiceError for a history with tokens that this model lacks.
         """
         for segment in segments:
-            self._ids_of(segment)
             self.check_history(segment.history)
-        batches: dict[Settings, list[int]] = {}  # indexes of the segments with these settings
-        for index, segment in enumerate(segments):
-            batches.setdefault(settings if segment.settings is None else segment.settings, []).append(index)
-        for batch_settings, indexes in batches.items():
-            batch = [segments[i] for i in indexes]
-            for k, generation in self._stream_batch(batch, batch_settings, progress, rows):
-                yield indexes[k], generation
+        batch = [self._row(segment, settings) for segment in segments]
+        rows = rows or min(map(self.rows_at_once, {row.settings for row in batch}), default=1)
 
-    def _ids_of(self, segment: Segment) -> list[int]:
-        """The WordPiece ids that the semantic stage reads; none for a segment without words or with given tokens."""
-        return [] if segment.text is None or segment.semantic is not None else self.encode(segment.text)
-
-    def _stream_batch(
-        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
-    ) -> Iterator[tuple[int, Generation]]:
-        """As `stream`, for segments with the same settings."""
-        ids = [self._ids_of(segment) for segment in segments]
-        rows = rows or self.rows_at_once(settings)
-        randoms = [_row_randoms(segment.seeds) for segment in segments]
-
-        timer = _StageTimer(len(segments))
+        timer = _StageTimer(len(batch))
         with timer("semantic"):
-            semantic = self._semantic(segments, ids, randoms, settings, progress, rows)
+            semantic = self._semantic(batch, progress, rows)
         _ = self.codec  # loaded in parallel with the first stage: a fault in it is raised before hours of work
         with timer("coarse"):
-            coarse_rows = [
-                CoarseRow(result.tokens, s.history.coarse_semantic, s.history.coarse, r["coarse"])
-                for result, s, r in zip(semantic, segments, randoms, strict=True)
-            ]
-            coarse = self.run_stage("coarse", coarse_rows, settings.coarse, progress, rows)
-        for k, fine, audio, seconds in self._fine_and_codec(segments, coarse, randoms, settings, progress, rows):
+            coarse_rows = [row.coarse(result.tokens) for row, result in zip(batch, semantic, strict=True)]
+            coarse = self.run_stage("coarse", coarse_rows, progress, rows)
+        fine_rows = [row.fine(codes) for row, codes in zip(batch, coarse, strict=True)]
+        for k, fine, audio, seconds in self._fine_and_codec(fine_rows, progress, rows):
             yield (
                 k,
                 Generation(
                     Voice(semantic[k].tokens, coarse[k], fine),
                     audio,
-                    max(0, len(ids[k]) - self.spec.max_text_ids),
+                    max(0, len(batch[k].ids) - self.spec.max_text_ids),
                     timer.seconds | seconds,
                     semantic[k].statistics,
                     semantic[k].ended,
                 ),
             )
 
+    def _row(self, segment: Segment, settings: Settings) -> _Row:
+        """A segment as a row of a batch with these settings. Raises TextError for a text without words."""
+        settings = settings if segment.settings is None else segment.settings
+        # Neither a segment without words nor one with given tokens reads a text.
+        ids = [] if segment.text is None or segment.semantic is not None else self.encode(segment.text)
+        negative = self.encode(settings.negative_text) if ids and settings.negative_text is not None else []
+        return _Row(segment, settings, ids, negative, _row_randoms(segment.seeds))
+
+    def _semantic(self, batch: Sequence[_Row], progress: StageProgress, max_active: int) -> list[SemanticResult]:
+        """The semantic stage, for the rows without given tokens."""
+        results = {
+            k: SemanticResult(self._checked_semantic(row.segment.semantic))
+            for k, row in enumerate(batch)
+            if row.segment.semantic is not None
+        }
+        drawn = [k for k in range(len(batch)) if k not in results]
+        if drawn:
+            rows = [batch[k].semantic(self.spec.max_text_ids) for k in drawn]
+            results |= zip(drawn, self.run_stage("semantic", rows, progress, max_active), strict=True)
+        return [results[k] for k in range(len(batch))]
+
     def _fine_and_codec(
-        self,
-        segments: Sequence[Segment],
-        coarse: Sequence[np.ndarray],
-        randoms: Sequence[Mapping[str, RowRandom]],
-        settings: Settings,
-        progress: StageProgress,
-        rows: int,
+        self, rows: Sequence[FineRow], progress: StageProgress, max_active: int
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, float]]]:
-        """Fine stage and codec. Yields each segment's index, codes (8, frames), samples, and seconds spent by stage."""
+        """Fine stage and codec. Yields each row's index, codes (8, frames), samples, and seconds spent by stage."""
         stage = self.stages["fine"]
-        fine_rows = [
-            FineRow(codes, s.history.fine, r["fine"]) for codes, s, r in zip(coarse, segments, randoms, strict=True)
-        ]
         # One window keeps a CPU busy, and a finished segment need not wait for others.
-        max_active = 1 if stage.placement.device.type == "cpu" else min(rows, _FINE_ROWS_AT_ONCE)
-        report = partial(progress, "fine")
+        max_active = 1 if stage.placement.device.type == "cpu" else min(max_active, _FINE_ROWS_AT_ONCE)
         with on_device(stage.model, stage.placement):
-            finished = stream_fine(stage.model, stage.spec, fine_rows, settings.fine, report, max_active)
+            finished = stream_fine(stage.model, stage.spec, rows, partial(progress, "fine"), max_active)
             start = time.perf_counter()
             for index, codes in finished:
                 codec_start = time.perf_counter()
                 audio = self.decode([codes])[0]
                 yield index, codes, audio, {"fine": codec_start - start, "codec": time.perf_counter() - codec_start}
                 start = time.perf_counter()
-
-    def _semantic(
-        self,
-        segments: Sequence[Segment],
-        ids: Sequence[Sequence[int]],
-        randoms: Sequence[Mapping[str, RowRandom]],
-        settings: Settings,
-        progress: StageProgress,
-        max_active: int,
-    ) -> list[SemanticResult]:
-        """The semantic stage: first the segments with a text, then those without, which never stop early."""
-        limit = self.spec.max_text_ids
-        negative = self.encode(settings.negative_text)[:limit] if settings.negative_text is not None else ()
-        results = {
-            k: SemanticResult(self._checked_semantic(s.semantic))
-            for k, s in enumerate(segments)
-            if s.semantic is not None
-        }
-        with_text = [k for k, i in enumerate(ids) if i]
-        without = [k for k, i in enumerate(ids) if not i and k not in results]
-        no_stop = dataclasses.replace(settings.semantic, allow_early_stop=False)
-        for group, group_settings, negative_ids in ((with_text, settings.semantic, negative), (without, no_stop, ())):
-            rows = [
-                SemanticRow(ids[k][:limit], segments[k].history.semantic, randoms[k]["semantic"], negative_ids)
-                for k in group
-            ]
-            if rows:
-                results |= zip(
-                    group, self.run_stage("semantic", rows, group_settings, progress, max_active), strict=True
-                )
-        return [results[k] for k in range(len(segments))]
 
     def _checked_semantic(self, semantic: np.ndarray) -> np.ndarray:
         """Given semantic tokens, unchanged. Raises VoiceError if they are another model's."""
@@ -422,13 +382,12 @@ class Bark:
         self,
         name: str,
         rows: Sequence[Any],
-        settings: object,
         progress: StageProgress = lambda *_: None,
         max_active: int | None = None,
     ) -> list[Any]:
         """Run one stage alone and return its result for each row; up to `max_active` rows are active at a time.
 
-        `rows` and `settings` are the stage's own types. An offloaded model is on its device for the length of the call.
+        `rows` are of the stage's own type. An offloaded model is on its device for the length of the call.
         """
         stage = self.stages[name]
         steps_on_cpu = isinstance(stage.model, CausalGPT) and stage.placement.device.type == "cpu"
@@ -438,10 +397,10 @@ class Bark:
         ):
             generate = _STAGE_FUNCTIONS[name]
             try:
-                return generate(stage.model, stage.spec, rows, settings, partial(progress, name), max_active)
+                return generate(stage.model, stage.spec, rows, partial(progress, name), max_active)
             except RuntimeError as error:
                 if is_out_of_memory(error) and isinstance(stage.model, CausalGPT):
-                    stage.model.decoders.clear()  # so that a smaller batch finds room
+                    stage.model.kept_decoder = None  # so that a smaller batch finds room
                 raise
 
     def encode(self, text: str) -> list[int]:
@@ -518,6 +477,36 @@ def load_voice(
     path = find_voice(str(voice), folders)
     name = str(voice).removesuffix(".npz")
     return Voice.load(path) if path else Voice.from_prompts(hub.preset(name), f"the voice {name}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A segment in a batch: with the WordPiece ids of its texts, its settings, and the generator of each stage."""
+
+    segment: Segment
+    settings: Settings
+    ids: Sequence[int]
+    negative_ids: Sequence[int]
+    randoms: Mapping[str, RowRandom]
+
+    def semantic(self, max_ids: int) -> SemanticRow:
+        """The row of the semantic stage, with texts of at most `max_ids` ids; without words it never stops early."""
+        settings = self.settings.semantic
+        if not self.ids:
+            settings = dataclasses.replace(settings, allow_early_stop=False)
+        history, random = self.segment.history.semantic, self.randoms["semantic"]
+        return SemanticRow(self.ids[:max_ids], history, random, settings, self.negative_ids[:max_ids])
+
+    def coarse(self, semantic: np.ndarray) -> CoarseRow:
+        """The row of the coarse stage for semantic tokens (n,)."""
+        history = self.segment.history
+        return CoarseRow(
+            semantic, history.coarse_semantic, history.coarse, self.randoms["coarse"], self.settings.coarse
+        )
+
+    def fine(self, coarse: np.ndarray) -> FineRow:
+        """The row of the fine stage for codes (2, frames)."""
+        return FineRow(coarse, self.segment.history.fine, self.randoms["fine"], self.settings.fine)
 
 
 def _shortened(text: str | None) -> str:

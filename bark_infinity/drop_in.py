@@ -159,12 +159,12 @@ def generate_text_semantic(
     if len(ids) > bark.spec.max_text_ids:
         _log.warning("the text is too long: its last %d tokens are not spoken", len(ids) - bark.spec.max_text_ids)
     history = _history(history_prompt)
-    row = SemanticRow(ids[: bark.spec.max_text_ids], history.semantic, RowRandom())
     settings = SemanticSettings(
         temp or 0, top_k, top_p, min_eos_p, max_gen_duration_s, allow_early_stop, use_kv_caching
     )
+    row = SemanticRow(ids[: bark.spec.max_text_ids], history.semantic, RowRandom(), settings)
     with _bar(silent) as progress:
-        return bark.run_stage("semantic", [row], settings, progress)[0].tokens
+        return bark.run_stage("semantic", [row], progress)[0].tokens
 
 
 def generate_coarse(
@@ -188,12 +188,12 @@ def generate_coarse(
     spec = _session.bark.stages["coarse"].spec
     semantic = _checked(x_semantic, "x_semantic", 1, spec.semantic_vocab_size)
     history = _history(history_prompt)
-    row = CoarseRow(semantic, history.coarse_semantic, history.coarse, RowRandom())
     settings = CoarseSettings(
         temp or 0, top_k, top_p, max_coarse_history, sliding_window_len, use_kv_caching=use_kv_caching
     )
+    row = CoarseRow(semantic, history.coarse_semantic, history.coarse, RowRandom(), settings)
     with _bar(silent) as progress:
-        return _session.bark.run_stage("coarse", [row], settings, progress)[0]
+        return _session.bark.run_stage("coarse", [row], progress)[0]
 
 
 def generate_fine(
@@ -207,9 +207,9 @@ def generate_fine(
     coarse = _checked(x_coarse_gen, "x_coarse_gen", 2, spec.codebook_size)
     if len(coarse) >= spec.n_fine_codebooks:
         raise UsageError(f"x_coarse_gen has {len(coarse)} codebooks; the fine stage goes on from 1 to 7")
-    row = FineRow(coarse, _history(history_prompt).fine, RowRandom())
+    row = FineRow(coarse, _history(history_prompt).fine, RowRandom(), FineSettings(temp))
     with _bar(silent) as progress:
-        return _session.bark.run_stage("fine", [row], FineSettings(temp), progress)[0].astype(np.int32)
+        return _session.bark.run_stage("fine", [row], progress)[0].astype(np.int32)
 
 
 def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:

@@ -16,6 +16,10 @@ class TextError(BarkError):
     """A text or prompt file that cannot be spoken."""
 
 
+class ScriptError(TextError):
+    """Markup of a script that cannot be read. The message begins with line and column."""
+
+
 class VoiceError(BarkError):
     """A voice (history prompt) that is missing or malformed."""
 

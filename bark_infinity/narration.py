@@ -16,15 +16,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .audio.formats import FFMPEG_FORMATS, FORMATS, check_ending, check_format
-from .errors import TextError, UsageError
+from .errors import TextError, UsageError, VoiceError
+from .options.layers import with_script_settings
 from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
 from .output.manifest import Manifest, check_unasked, read_manifest
-from .output.remaking import chosen_segments, plan_again, plan_regenerated, plan_restitched, with_dependents
-from .run.planning import ClipPlan, CountIds, FailedPrompt, SegmentCutter, plan_clips
-from .run.prompts import Notify, cut_source, read_source
+from .output.mending import Mended, mend
+from .output.recorded import speakers_with_other_voices, usable_cast
+from .output.remaking import (
+    chosen_segments,
+    plan_again,
+    plan_regenerated,
+    plan_restitched,
+    recorded_script,
+    recording_cutter,
+    with_dependents,
+    with_new_seeds,
+)
+from .run.planning import ClipPlan, CountIds, FailedPrompt, SegmentCutter, plan_clips, with_sampling_settings
+from .run.prompts import Notify, read_source
+from .run.script_source import NamedVoice, ScriptSource, script_folder, voices_in
+from .run.sounds import SoundFiles
 from .seeds import draw_seed
+from .text.events import Script
+from .text.pronunciation import Pronunciation
+from .voices.library import voice_folders
 
 if TYPE_CHECKING:  # planning is done without torch
     from .bark import Bark
@@ -37,27 +54,83 @@ if TYPE_CHECKING:  # planning is done without torch
     from .voices.voice import Voice
 
 
+_MENDING = ("text_prompt", "prompt_file", "cast", "pronunciations")  # beside a manifest: flags that change its script
 _PYTHON_WORDS = {"another with --output_dir or --output_filename": "another folder"}
 
 
 class ClipSource:
     """Plans the clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
 
-    `notify` is called with sentences for the user about how files are read. Raises UsageError or TextError if the text or
-    the manifest cannot be used.
+    `notify` is called with sentences for the user about how files are read. `script`: what is spoken in place of a text.
+    Raises UsageError or TextError if the text or the manifest cannot be used.
     """
 
-    def __init__(self, options: Options, notify: Notify = lambda _: None):
-        self.options, self.drawn_seed = options, draw_seed()
+    def __init__(self, options: Options, notify: Notify = lambda _: None, script: Script | None = None):
+        self.options = options
+        """Resolved options, with the settings of the script."""
+        self.drawn_seed = draw_seed()
         self.manifest: Manifest | None = None
-        self._prompts: Sequence[str] = ()
+        self.script: Script | None = None
+        """What is spoken, before it is cut into prompts; None where a manifest or nothing is given."""
+        self.voices: Mapping[str, NamedVoice] = {}
+        """The voices of all speakers but the narrator."""
+        self.mended: Mended | None = None
+        """The plan, once it is made, of a manifest's clip with a changed script."""
+        self._prompts: Sequence[Script] = ()
         self._cutter = SegmentCutter(options)
+        self._recast: set[str] = set()  # speakers who have other voices than in the manifest
         if options.from_manifest is None:
-            self._text = read_source(options, notify)
-            self._prompts = cut_source(self._text, options, self.drawn_seed)
+            self._read(notify, script)
             return
         self.manifest = read_manifest(options.from_manifest)
         check_unasked(self.manifest, options.from_manifest, options)
+        if any(getattr(options, name) is not None for name in _MENDING):
+            self._read_mended(self.manifest, options.from_manifest, notify)
+        elif self.manifest.script is not None and not options.restitch:
+            self.voices = usable_cast(options.from_manifest, self.manifest, (), options.output_dir)
+
+    def _read(self, notify: Notify, script: Script | None) -> None:
+        """Read the script of the options, or take the given one, and cut it into prompts."""
+        options = self.options
+        if script is not None:
+            self._source = ScriptSource.of_script(script, options)
+        else:
+            self._source = ScriptSource.read(read_source(options, notify), options)
+        self.script = self._source.script
+        if self.script is not None:
+            self.options = with_script_settings(options, self.script.settings)
+            self.voices = voices_in(self.script)
+        self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
+        self._prompts = self._source.prompts(self.options, self.drawn_seed)
+
+    def _read_mended(self, manifest: Manifest, path: str, notify: Notify) -> None:
+        """Read the script with which a manifest's clip is mended: a new text, or the manifest's with another cast, say."""
+        options, before = self.options, recorded_script(manifest)
+        text = read_source(options, notify)
+        if text is None:
+            self._source = ScriptSource.recorded(before, options)
+            self._cutter = recording_cutter(manifest, options)
+        else:
+            self._source = ScriptSource.read(text, options, before)
+            self._cutter = SegmentCutter(options, SoundFiles(script_folder(options)).find)
+        self.script = self._source.script
+        assert self.script is not None
+        if text is not None and self.script.settings:
+            self.options = with_script_settings(options, self.script.settings)
+            self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
+        voices = voices_in(self.script)
+        # Voices that stand in the manifest alone are looked for as a stranger's; those of the new text are the user's.
+        stays = {} if text is not None and self.script.cast.keys() - before.cast.keys() else voices_in(before)
+        given = voices.keys() - {name for name, own in stays.items() if voices.get(name) == own}
+        self.voices = {**voices, **usable_cast(path, manifest, given, options.output_dir)}
+        self.voices = {name: self.voices[name] for name in voices}
+        folders = (*voice_folders(options.output_dir), Path(path).parent, script_folder(options))
+        self._recast = speakers_with_other_voices(self.voices, manifest, folders)
+
+    @property
+    def used_pronunciations(self) -> frozenset[Pronunciation]:
+        """The entries that have changed a text, once it is planned."""
+        return frozenset(self._cutter.used)
 
     def plan(
         self, count_ids: CountIds | None = None, own_stems: Container[str] = ()
@@ -67,6 +140,8 @@ class ClipSource:
         `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of
         clips that this run has already finished.
         """
+        if self.manifest is not None and self.mends:
+            return [self._mend(self.manifest, count_ids, own_stems)], []
         if self.manifest is not None and self.options.restitch:
             return [plan_restitched(self.manifest, self.options, own_stems)], []
         if self.manifest is not None and self.options.regenerate is not None:
@@ -75,10 +150,27 @@ class ClipSource:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
         return plan_clips(self._prompts, self.options, self.drawn_seed, count_ids, own_stems, self._cutter)
 
+    @property
+    def mends(self) -> bool:
+        """Whether a manifest's clip is made again with a changed script."""
+        return self.manifest is not None and self.script is not None
+
+    def _mend(self, manifest: Manifest, count_ids: CountIds | None, own_stems: Container[str]) -> ClipPlan:
+        assert self.script is not None
+        self.mended = mend(manifest, self.script, self.options, self._cutter, self._recast, count_ids, own_stems)
+        plan = self.mended.plan
+        if self.options.regenerate is None:
+            return plan
+        plan = with_new_seeds(plan, manifest, self.options, self.drawn_seed)
+        chosen = chosen_segments(self.options.regenerate, len(plan.segments))
+        unchanged = {new: old for new, old in self.mended.unchanged.items() if new not in chosen}
+        self.mended = Mended(plan, manifest, unchanged)
+        return plan
+
     def use_drawn_seed(self, drawn_seed: int) -> None:
         """Plan with this drawn seed from now on, for example that of an earlier run."""
         if self.manifest is None and drawn_seed != self.drawn_seed:
-            self._prompts = cut_source(self._text, self.options, drawn_seed)
+            self._prompts = self._source.prompts(self.options, drawn_seed)
         self.drawn_seed = drawn_seed
 
 
@@ -91,6 +183,7 @@ class Job:
 
     def __init__(self, options: Options, source: ClipSource, recipe: Recipe):
         from .output.clip_files import check_output_folder, clip_keys
+        from .output.clip_tokens import ClipTokens
 
         self._options, self._recipe = options, recipe
         self._folder = check_output_folder(options.output_dir)
@@ -100,9 +193,15 @@ class Job:
         self.plans, self.failed_prompts, self._journal = self._start_or_resume(source)
         self.regenerated: set[int] = set()
         """With --regenerate: indexes of the chosen segments and of all that depend on them."""
+        self.mended = source.mended
+        """How the clip differs from a manifest's whose text is changed."""
+        self.kept: dict[int, int] = {}
+        """The segments that keep tokens of a manifest, and which of its segments they are."""
         self._known: ClipTokens | None = None
-        if options.regenerate is not None and source.manifest is not None:
-            self._known = self._known_segments(source.manifest)
+        if source.manifest is not None and (self.mended is not None or options.regenerate is not None):
+            self.kept = self._kept_segments(source.manifest)
+            assert options.from_manifest is not None
+            self._known = ClipTokens(options.from_manifest, source.manifest, self.kept)
 
     def _start_or_resume(self, source: ClipSource) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
         """Plans, prompts that cannot be spoken, and the journal: of an unfinished run with the same plans, or a new one."""
@@ -111,25 +210,26 @@ class Job:
         drawn, engine = source.drawn_seed, self._recipe.engine
         for journal in RunJournal.unfinished(self._folder, self._key):
             source.use_drawn_seed(journal.seed)
-            plans, failed = source.plan(partial(_count_ids, engine), journal.own_stems)
+            plans, failed = _plan(source, engine, journal.own_stems)
             same = journal.belongs_to(plans)
             if same and self._options.resume:
                 self.resumed = True
                 return plans, failed, journal
             journal.close(complete=same)  # with --resume false the earlier run is deleted
         source.use_drawn_seed(drawn)
-        plans, failed = source.plan(partial(_count_ids, engine))
+        plans, failed = _plan(source, engine)
         return plans, failed, RunJournal.start(self._folder, self._key, drawn)
 
-    def _known_segments(self, manifest: Manifest) -> ClipTokens:
-        """The tokens of the segments that --regenerate keeps; sets `regenerated`."""
-        from .output.clip_tokens import ClipTokens
-
-        options = self._options
-        assert options.regenerate is not None and options.from_manifest is not None
+    def _kept_segments(self, manifest: Manifest) -> dict[int, int]:
+        """The segments that keep their tokens; with --regenerate alone, sets `regenerated`."""
+        options, recipe = self._options, self._recipe
+        if self.mended is not None:
+            return self.mended.kept(options, lambda speaker: recipe.voice_of(speaker) is not None)
+        assert options.regenerate is not None
         chosen = chosen_segments(options.regenerate, len(manifest.segments))
-        self.regenerated = with_dependents(chosen, manifest, options, self._recipe.voice is not None)
-        return ClipTokens(options.from_manifest, manifest, leave_out=self.regenerated)
+        has_voice = recipe.voice is not None
+        self.regenerated = with_dependents(chosen, manifest, options, has_voice, recipe.voices)
+        return {k: k for k in range(len(manifest.segments)) if k not in self.regenerated}
 
     @property
     def finished_clips(self) -> list[Path]:
@@ -160,6 +260,32 @@ class Job:
             )
 
 
+def _plan(
+    source: ClipSource, engine: Engine, own_stems: Container[str] = ()
+) -> tuple[list[ClipPlan], list[FailedPrompt]]:
+    """As `ClipSource.plan`, with the engine's tokenizer, and settings as it takes them."""
+    plans, failed = source.plan(partial(_count_ids, engine), own_stems)
+    return with_sampling_settings(plans, source.options), failed
+
+
+def load_cast(
+    voices: Mapping[str, NamedVoice], load: Callable[[str], Voice | None], of_run: Voice | None
+) -> dict[str, Voice]:
+    """The starting voices of speakers, by speaker. Raises VoiceError that names the speaker.
+
+    `of_run`: the voice of those that have none of their own; None: each gets a random one.
+    """
+    loaded: dict[str, Voice] = {}
+    for speaker, (name, where) in voices.items():
+        try:
+            voice = of_run if name is None else load(name)
+        except VoiceError as error:
+            raise VoiceError(f"{where}: {error}") from None
+        if voice is not None:
+            loaded[speaker] = voice
+    return loaded
+
+
 def _count_ids(engine: Engine, text: str) -> int:
     """The number of WordPiece ids of a text; 0 for a text that the model cannot read."""
     try:
@@ -173,7 +299,7 @@ def _count_ids(engine: Engine, text: str) -> int:
 
 def narrate(
     bark: Bark,
-    text: str | None,
+    text: str | Script | None,
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
     *,
     seed: int | None = None,
@@ -181,7 +307,7 @@ def narrate(
     options: Options | None = None,
     progress: Callable[[RunProgress], None] = lambda _: None,
 ) -> Narration:
-    """Speak a text of any length. Nothing is generated before the result is iterated, saved or asked for its audio.
+    """Speak a text or script of any length. Nothing is generated before the result is iterated, saved or asked for audio.
 
         from bark_infinity import Bark, narrate
 
@@ -192,13 +318,14 @@ def narrate(
             play(segment.audio)                       # float32 samples at 24 kHz
         narration.save("chapter.flac")                # with its voice (.npz) and manifest (.json)
 
-    `voice`: a Voice (`Voice.clone("me.wav")` clones one from a recording), a path, a name as in --list_speakers, or the
-    original's dict; None: a random one, set by the first segment. `seed`: the seed of every segment; None: drawn for each.
+    `text` may have markup (docs/scripts.md), or is a Script of events; it may be None where `options` have a
+    `bark_speaker_as_the_prompt`, whose tokens are spoken. `voice`: of the run, and so the narrator's: a Voice
+    (`Voice.clone("me.wav")` clones one from a recording), a path, a name as in --list_speakers, or the original's dict;
+    None: a random one, set by the first segment. `seed`: the seed of every segment; None: drawn for each.
     `folder`: every finished segment and the finished clip are saved there, so that the same call resumes after an
     interruption, and memory does not grow; once the clip is finished, the same call makes a new one. None: everything is
     kept in memory. `options`: other settings, by the names of the command line's flags; those that only a command line
-    can follow, or that name another model than `bark`, are refused. `text` may be None where `options` have a
-    `bark_speaker_as_the_prompt`, whose tokens are spoken. `progress` is called while a stage works.
+    can follow, or that name another model than `bark`, are refused. `progress` is called while a stage works.
 
     Raises TextError for a text without words, VoiceError for an unusable voice, UsageError for options that contradict
     each other or cannot be followed.
@@ -211,7 +338,10 @@ def narrate(
     for name, argument in (("seed", seed), ("history_prompt", voice)):
         if argument is not None and getattr(asked, name) is not None:
             raise UsageError(f"options have {name}, and narrate is given another one; leave one of them out")
-    given = {"text_prompt": text, "seed": seed, "output_dir": None if folder is None else str(folder)}
+    script = text if isinstance(text, Script) else None
+    given: dict[str, object] = {"seed": seed, "output_dir": None if folder is None else str(folder)}
+    if script is None:
+        given["text_prompt"] = text
     if isinstance(voice, str | Path):
         given["history_prompt"] = str(voice)
     asked = asked.with_settings({name: value for name, value in given.items() if value is not None})
@@ -219,24 +349,26 @@ def narrate(
         resolved = resolve(as_loaded(asked, bark))
         if folder is not None:
             check_format(resolved.audio_format, resolved.output_format_ffmpeg_parameters or "")
-        recipe = _recipe_of(resolved, bark, voice)
-        return Narration(resolved, recipe, in_memory=folder is None, progress=progress)
+        source = ClipSource(resolved, script=script)
+        recipe = _recipe_of(source, bark, voice)
+        return Narration(source, recipe, in_memory=folder is None, progress=progress)
 
 
-def _recipe_of(options: Options, bark: Bark, voice: Voice | str | Path | Mapping[str, np.ndarray] | None) -> Recipe:
-    """What resolved options ask of a loaded Bark; `voice`: one that is given in place of the one they name."""
+def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mapping[str, np.ndarray] | None) -> Recipe:
+    """What a text and its options ask of a loaded Bark; `voice`: one that is given in place of the one they name."""
     from .checkpoints.hub import Hub
     from .run.recipe import Recipe
     from .voices.custom_history import load_function
-    from .voices.library import voice_folders
 
+    options = source.options
     function_name = options.custom_audio_processing_function
     function = None if function_name is None else load_function(function_name)
     folders = voice_folders(options.output_dir)
     hub = Hub(options.model_dir, options.offline) if options.model_dir is not None or options.offline else bark.hub
     starting = bark.find_voice(options.history_prompt if voice is None else voice, folders, hub)
     spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)
-    return Recipe.from_options(options, bark, starting, spoken, function)
+    voices = load_cast(source.voices, lambda name: bark.find_voice(name, folders, hub), starting)
+    return Recipe.from_options(options, bark, starting, spoken, function, voices)
 
 
 class Narration:
@@ -247,16 +379,16 @@ class Narration:
 
     def __init__(
         self,
-        options: Options,
+        source: ClipSource,
         recipe: Recipe,
         in_memory: bool,
         progress: Callable[[RunProgress], None] = lambda _: None,
     ):
-        self._options, self._recipe, self._progress = options, recipe, progress
+        self._options, self._recipe, self._progress = source.options, recipe, progress
         self._cancelled = False
-        self._job = None if in_memory else Job(options, ClipSource(options), recipe)
+        self._job = None if in_memory else Job(source.options, source, recipe)
         if self._job is None:
-            plans, failed = ClipSource(options).plan(partial(_count_ids, recipe.engine))
+            plans, failed = _plan(source, recipe.engine)
         else:
             plans, failed = self._job.plans, self._job.failed_prompts
         if len(plans) + len(failed) != 1:

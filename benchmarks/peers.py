@@ -75,8 +75,9 @@ class Ours:
         from bark_infinity.model.sampling import RowRandom
         from bark_infinity.stages.semantic import SemanticRow
 
-        rows = [SemanticRow(list(_TEXT_IDS), self.history.semantic, RowRandom(k)) for k in range(self.rows)]
-        made = self.bark.run_stage("semantic", rows, _exactly(tokens))
+        settings = _exactly(tokens)
+        rows = [SemanticRow(list(_TEXT_IDS), self.history.semantic, RowRandom(k), settings) for k in range(self.rows)]
+        made = self.bark.run_stage("semantic", rows)
         assert [len(m.tokens) for m in made] == [tokens] * self.rows
 
     def coarse(self, semantic_tokens: int) -> None:
@@ -84,15 +85,19 @@ class Ours:
         from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 
         heard, semantic = self.history, _random_semantic(semantic_tokens)
-        rows = [CoarseRow(semantic, heard.coarse_semantic, heard.coarse, RowRandom(k)) for k in range(self.rows)]
-        self.bark.run_stage("coarse", rows, CoarseSettings(temperature=_TEMPERATURE))
+        settings = CoarseSettings(temperature=_TEMPERATURE)
+        rows = [
+            CoarseRow(semantic, heard.coarse_semantic, heard.coarse, RowRandom(k), settings) for k in range(self.rows)
+        ]
+        self.bark.run_stage("coarse", rows)
 
     def fine(self) -> None:
         from bark_infinity.model.sampling import RowRandom
         from bark_infinity.stages.fine import FineRow, FineSettings
 
-        rows = [FineRow(_random_codes(2), self.history.fine, RowRandom(k)) for k in range(self.rows)]
-        self.bark.run_stage("fine", rows, FineSettings(_FINE_TEMPERATURE))
+        settings = FineSettings(_FINE_TEMPERATURE)
+        rows = [FineRow(_random_codes(2), self.history.fine, RowRandom(k), settings) for k in range(self.rows)]
+        self.bark.run_stage("fine", rows)
 
     def codec(self) -> None:
         self.bark.decode([_random_codes(8)])

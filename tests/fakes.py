@@ -26,7 +26,6 @@ from bark_infinity.voices.history import History
 from bark_infinity.voices.voice import Voice
 
 EngineStream = Generator[tuple[int, Generation], None, None]
-VOICE = Voice(np.full(300, 99), np.full((2, 450), 99), np.full((8, 450), 99))
 _numbers = itertools.count()
 
 
@@ -117,13 +116,35 @@ def plan(texts: list[str], **options: Any) -> ClipPlan:
     return dataclasses.replace(clip, prompt_index=next(_numbers))
 
 
+def spoken_by(speakers: Iterable[str | None], clip: ClipPlan) -> ClipPlan:
+    """The clip with these speakers of its segments; None and "-" are the narrator."""
+    names = (None if name == "-" else name for name in speakers)
+    segments = (dataclasses.replace(segment, speaker=name) for segment, name in zip(clip.segments, names, strict=True))
+    return dataclasses.replace(clip, segments=tuple(segments))
+
+
+def dialogue(speakers: Sequence[str | None], **options: Any) -> ClipPlan:
+    """A clip of the segments s0, s1, ... by these speakers."""
+    return spoken_by(speakers, plan([f"s{k}" for k in range(len(speakers))], **options))
+
+
+def voice_of(number: int) -> Voice:
+    """A voice of 6 s, all of whose tokens are this number."""
+    return Voice(*(np.full(shape, number) for shape in (300, (2, 450), (8, 450))))
+
+
+VOICE = voice_of(99)
+
+
 def sources(recorder: Recorder, n: int) -> list[set[int]]:
     """The segments that each segment's semantic history came from (`VOICE` counts as 99)."""
     return [{int(t) for t in np.unique(recorder.histories[f"s{k}"].semantic)} for k in range(n)]
 
 
-def recipe_of(engine: Engine, voice: Voice | None = VOICE, **options: Any) -> Recipe:
-    return Recipe.from_options(resolve(Options(**options)), engine, voice)
+def recipe_of(
+    engine: Engine, voice: Voice | None = VOICE, voices: Mapping[str, Voice] | None = None, **options: Any
+) -> Recipe:
+    return Recipe.from_options(resolve(Options(**options)), engine, voice, voices=voices)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,23 +6,26 @@ import numpy as np
 import torch
 
 from bark_infinity.model.sampling import RowRandom
-from bark_infinity.stages.coarse import CoarseRow
-from bark_infinity.stages.fine import FineRow
-from bark_infinity.stages.semantic import SemanticRow
+from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
+from bark_infinity.stages.fine import FineRow, FineSettings
+from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
 from bark_infinity.voices.history import History
 
 
-def semantic_row(bark, text, voice=None, seed=None) -> SemanticRow:
-    return SemanticRow(bark.encode(text)[:256], History.of_voice(voice).semantic, RowRandom(seed))
+def semantic_row(bark, text, voice=None, seed=None, negative=None, **settings) -> SemanticRow:
+    """`negative`: its negative text."""
+    unwanted = () if negative is None else bark.encode(negative)
+    history = History.of_voice(voice).semantic
+    return SemanticRow(bark.encode(text)[:256], history, RowRandom(seed), SemanticSettings(**settings), unwanted)
 
 
-def coarse_row(semantic, voice=None, seed=None) -> CoarseRow:
+def coarse_row(semantic, voice=None, seed=None, **settings) -> CoarseRow:
     history = History.of_voice(voice)
-    return CoarseRow(semantic, history.coarse_semantic, history.coarse, RowRandom(seed))
+    return CoarseRow(semantic, history.coarse_semantic, history.coarse, RowRandom(seed), CoarseSettings(**settings))
 
 
-def fine_row(coarse, voice=None, seed=None) -> FineRow:
-    return FineRow(coarse, History.of_voice(voice).fine, RowRandom(seed))
+def fine_row(coarse, voice=None, seed=None, temperature: float | None = 0.5) -> FineRow:
+    return FineRow(coarse, History.of_voice(voice).fine, RowRandom(seed), FineSettings(temperature))
 
 
 def prompt_of(voice) -> dict[str, torch.Tensor] | None:

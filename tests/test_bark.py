@@ -10,10 +10,12 @@ import pytest
 import torch
 
 import bark_infinity
-from bark_infinity import Seeds, Segment, Settings, Voice
+from bark_infinity import Bark, Seeds, Segment, Settings, Voice
 from bark_infinity.errors import TextError, UsageError, VoiceError
 from bark_infinity.model.devices import Placement, on_device
 from bark_infinity.model.sampling import RowRandom
+from bark_infinity.stages.coarse import CoarseSettings
+from bark_infinity.stages.fine import FineSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
 from bark_infinity.voices.history import History
 
@@ -57,6 +59,52 @@ def test_segments_of_a_batch_equal_single_segments(bark, make_voice):
         alone = bark.generate([segment])[0]
         np.testing.assert_array_equal(together.voice.fine, alone.voice.fine)
         np.testing.assert_allclose(together.audio, alone.audio, atol=1e-6)
+
+
+def test_segments_with_different_settings_run_in_one_batch(bark, make_voice, monkeypatch):
+    """Each stage runs once, and every segment has the tokens that it has alone: with and without words, text or history."""
+    short = SemanticSettings(max_gen_duration_s=0.4)
+    steered = dataclasses.replace(short, negative_logits_scale=0.5, repeat_penalty=0.7)
+    window = CoarseSettings(max_coarse_history=90, sliding_window_len=20, top_k=50)
+    own = [
+        None,
+        Settings(dataclasses.replace(short, temperature=0.0), CoarseSettings(0.0), FineSettings(0.0)),
+        Settings(steered, window, FineSettings(1.0), negative_text="Go away."),
+        Settings(short, CoarseSettings(top_p=0.5)),
+        Settings(dataclasses.replace(short, statistics=True), negative_text="No."),
+    ]
+    texts = ["One.", None, "Three, and more.", "Four?", "Five", "Six."]
+    segments = [
+        Segment(text, History.of_voice(make_voice(1.0 + k, seed=k) if k % 2 else None), Seeds(k), settings=own[k % 5])
+        for k, text in enumerate(texts)
+    ]
+    segments.append(Segment("words", History.of_voice(None), Seeds(9), make_voice(0.5).semantic, own[3]))
+    usual = Settings(short)
+    alone = [bark.generate([segment], usual)[0] for segment in segments]
+    stages = []
+    run_stage = bark.run_stage
+    monkeypatch.setattr(bark, "run_stage", lambda name, *more: stages.append(name) or run_stage(name, *more))
+    for rows in (2, None):
+        stages.clear()
+        for together, single in zip(bark.generate(segments, usual, rows=rows), alone, strict=True):
+            np.testing.assert_array_equal(together.voice.fine, single.voice.fine)
+            np.testing.assert_array_equal(together.voice.semantic, single.voice.semantic)
+            assert together.statistics == single.statistics and together.ended == single.ended
+            np.testing.assert_allclose(together.audio, single.audio, atol=1e-6)
+        assert stages == ["semantic", "coarse"]
+
+
+def test_batch_size_is_that_of_the_largest_rows(bark, monkeypatch):
+    """Rows with a negative text take twice the memory."""
+    sizes = []
+    generate = Bark.run_stage
+    monkeypatch.setattr(Bark, "rows_at_once", lambda _, settings: 6 if settings.negative_text is None else 3)
+    monkeypatch.setattr(Bark, "run_stage", lambda *given: sizes.append(given[-1]) or generate(*given))
+    short = Settings(SemanticSettings(max_gen_duration_s=0.1))
+    mixed = [Segment("Hi."), Segment("Hi.", settings=dataclasses.replace(short, negative_text="Go."))]
+    bark.generate(mixed, short)
+    bark.generate(mixed[:1], short)
+    assert sizes == [3, 3, 6, 6]
 
 
 def test_stage_seed_changes_only_its_stage(bark):
@@ -236,8 +284,7 @@ def test_steps_of_a_narrow_model_take_one_thread(bark, two_threads):
     counts = []
     bark.run_stage(
         "semantic",
-        [SemanticRow(bark.encode("Hi."), np.zeros(0, int), RowRandom(0))],
-        SemanticSettings(max_gen_duration_s=0.1),
+        [SemanticRow(bark.encode("Hi."), np.zeros(0, int), RowRandom(0), SemanticSettings(max_gen_duration_s=0.1))],
         lambda *_: counts.append(torch.get_num_threads()),
     )
     assert set(counts) == {1} and torch.get_num_threads() == 2
@@ -293,9 +340,6 @@ def test_number_of_rows_depends_on_free_memory(bark, monkeypatch):
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_gpu_gives_the_same_greedy_tokens(huggingface_folder, bark):
-    from bark_infinity.stages.coarse import CoarseSettings
-    from bark_infinity.stages.fine import FineSettings
-
     greedy = Settings(SemanticSettings(0), CoarseSettings(0), FineSettings(0))
     gpu = bark_infinity.Bark.load(str(huggingface_folder), device="cuda", dtype="float32", offload=True)
     np.testing.assert_array_equal(
@@ -318,9 +362,9 @@ def test_segment_without_text_fills_its_window(bark, make_voice):
     assert len(together[1].voice.semantic) == 768 > len(together[0].voice.semantic)
     for segment, generation in zip(segments, together, strict=True):
         np.testing.assert_array_equal(bark.generate([segment], settings)[0].voice.fine, generation.voice.fine)
-    row = SemanticRow([], make_voice(6.0, seed=1).semantic, RowRandom(2))
     endless = dataclasses.replace(settings.semantic, allow_early_stop=False)
-    (other,) = bark.run_stage("semantic", [row], endless)
+    row = SemanticRow([], make_voice(6.0, seed=1).semantic, RowRandom(2), endless)
+    (other,) = bark.run_stage("semantic", [row])
     assert not np.array_equal(other.tokens, together[1].voice.semantic)
 
 

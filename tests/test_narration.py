@@ -13,7 +13,7 @@ from fakes import VOICE, Recorder
 
 from bark_infinity import Bark, FinishedSegment, Options, Voice, narrate
 from bark_infinity.errors import TextError, UsageError, VoiceError
-from bark_infinity.narration import Narration
+from bark_infinity.narration import ClipSource, Narration
 from bark_infinity.options.resolve import resolve
 from bark_infinity.run.recipe import Recipe
 
@@ -28,7 +28,7 @@ def content(path: Path) -> dict:
 def fake_narration(engine: Recorder, n: int = 6, folder: str | None = None, **options) -> Narration:
     text = "\n".join(f"s{k}" for k in range(n))
     resolved = resolve(Options(text_prompt=text, split_each_text_prompt_by="line", **options))
-    return Narration(resolved, Recipe.from_options(resolved, engine, VOICE), in_memory=folder is None)
+    return Narration(ClipSource(resolved), Recipe.from_options(resolved, engine, VOICE), in_memory=folder is None)
 
 
 def test_segments_are_yielded_before_the_next_is_generated():

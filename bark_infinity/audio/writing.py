@@ -34,11 +34,14 @@ class Span:
 
 
 class Joiner:
-    """Joins pieces of audio one after the other, with silence between them, and applies a gain to all."""
+    """Joins pieces of audio one after the other, with silence between them, and applies a gain to all.
 
-    def __init__(self, gain_db: float = 0.0):
+    `lead_seconds`: the silence before the first piece.
+    """
+
+    def __init__(self, gain_db: float = 0.0, lead_seconds: float = 0.0):
         self._factor = np.float32(10 ** (gain_db / 20))
-        self._pause = 0.0  # seconds, before the next piece
+        self._pause = lead_seconds  # before the next piece
         self._digest = hashlib.sha256()
         self._length = 0
 
@@ -49,14 +52,31 @@ class Joiner:
         and only the longer one of the pauses before and after it is kept.
         """
         added = piece
-        if self._length and len(piece):
-            added = np.concatenate([np.zeros(round(self._pause * c.SAMPLE_RATE), np.float32), piece])
-        self._pause = pause_seconds if len(piece) else max(self._pause, pause_seconds)
+        if len(piece):
+            added = np.concatenate([self._silence(), piece])
+            self._pause = pause_seconds
+        elif self._length:
+            self._pause = max(self._pause, pause_seconds)
+        return self._append(added), Span(self._length - len(piece), self._length)
+
+    def end_with_silence(self) -> np.ndarray:
+        """Append the silence behind the last piece. Returns it."""
+        return self._append(self._silence())
+
+    def _silence(self) -> np.ndarray:
+        return np.zeros(round(self._pause * c.SAMPLE_RATE), np.float32)
+
+    def _append(self, added: np.ndarray) -> np.ndarray:
         if self._factor != 1:
             added = added * self._factor
         self._digest.update(added.astype("<f4").tobytes())
         self._length += len(added)
-        return added, Span(self._length - len(piece), self._length)
+        return added
+
+    @property
+    def length(self) -> int:
+        """Number of samples joined so far."""
+        return self._length
 
     @property
     def sha256(self) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..audio.formats import check_format
 from ..checkpoints.places import check_model_name
-from ..errors import EXIT_FAILED, EXIT_USAGE, UsageError
+from ..errors import EXIT_FAILED, EXIT_USAGE, UsageError, VoiceError
 from ..narration import ClipSource
 from ..options.resolve import REPORTS
 from ..options.table import Options
@@ -29,6 +29,7 @@ from ..voices.voice import Voice
 from . import console as view
 from . import tables
 from .first_steps import advice_without_text, models_of, samples_need_download
+from .script_tables import show_mended, show_script
 from .signals import import_torch
 from .speak import speak, voice_folders_of, warn_of_clipping
 
@@ -52,8 +53,13 @@ def run(options: Options, console: Console) -> int:
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
     source = ClipSource(options, lambda message: view.say(console, message))
+    options = source.options
+    missing: dict[str, VoiceError] = {}
     if not options.restitch:  # restitching uses the clip's tokens and needs neither voices nor a function
         check_voices(options)
+        missing = missing_voices(source)
+        if missing and not options.dry_run:  # which shows which of the cast are there
+            raise next(iter(missing.values()))
     plans, failed = source.plan()
     if not options.text_splits_only and not options.dry_run:
         return restitch(options, source, console) if options.restitch else speak(options, source, console)
@@ -64,22 +70,35 @@ def run(options: Options, console: Console) -> int:
         view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
     else:
         show_dry_run(options, source, plans, console)
+        show_script(console, source, plans, missing)
+        if missing:
+            raise next(iter(missing.values()))
     return 0
 
 
 def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan], console: Console) -> None:
     """--dry_run: show the plans; for a clip that is made again, also which segments are new and which are kept."""
-    if source.manifest is None or not (options.restitch or options.regenerate is not None):
+    if source.manifest is None or not (source.mends or options.restitch or options.regenerate is not None):
         tables.show_plan(console, plans, options)
         return
     n = len(source.manifest.segments)
+    has_voice = options.history_prompt is not None or options.audio_file_as_history_prompt is not None
+    with_voice = {name for name, (voice, _) in source.voices.items() if has_voice or voice is not None}
+    if source.mended is not None:
+        kept = source.mended.kept(options, lambda name: has_voice if name is None else name in with_voice)
+        marks = [
+            "kept" if k in kept else "new (depends)" if k in source.mended.unchanged else "new"
+            for k in range(len(plans[0].segments))
+        ]
+        tables.show_plan(console, plans, options, marks)
+        show_mended(console, source.mended, kept)
+        return
     if options.restitch:
         tables.show_plan(console, plans, options, ["kept"] * n)
         view.say(console, f"stitched again: all of {count(n, 'segment')} keep their tokens")
         return
     chosen = chosen_segments(options.regenerate or "", n)
-    has_voice = options.history_prompt is not None or options.audio_file_as_history_prompt is not None
-    again = with_dependents(chosen, source.manifest, options, has_voice)
+    again = with_dependents(chosen, source.manifest, options, has_voice, voices=with_voice)
     marks = ["new" if k in chosen else "new (depends)" if k in again else "kept" for k in range(n)]
     tables.show_plan(console, plans, options, marks)
     view.say(console, describe_regenerated(chosen, again, n))
@@ -126,6 +145,18 @@ def check_voice(name: str, options: Options) -> None:
             check_compatible(voice, f"the voice {name}", options.model, vocab_size)
     elif vocab_size is not None:
         check_preset(name, options.model, vocab_size)
+
+
+def missing_voices(source: ClipSource) -> dict[str, VoiceError]:
+    """The speakers whose voice is missing, malformed or made for another model, and why."""
+    missing: dict[str, VoiceError] = {}
+    for speaker, (name, where) in source.voices.items():
+        try:
+            if name is not None:
+                check_voice(name, source.options)
+        except VoiceError as error:
+            missing[speaker] = VoiceError(f"{where}: {error}")
+    return missing
 
 
 def _has_input(options: Options) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import logging
 import os
@@ -31,7 +32,7 @@ EXIT_INTERRUPTED = 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = (
     "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word.\n"
-    "The command line wins over a settings file, and that over a manifest.\n"
+    "The command line wins over a script, that over a settings file, and that over a manifest.\n"
     'What they say is taken back by "none", as in --seed none; texts by "".'
 )
 
@@ -143,7 +144,7 @@ def parse(arguments: Sequence[str]) -> Options:
     settings = layered(given, readable_beside(given, from_file))
     if settings.get("from_manifest") is not None:
         settings = _with_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
-    return Options.from_settings(settings)
+    return dataclasses.replace(Options.from_settings(settings), given=frozenset(given))
 
 
 def _with_manifest(settings: Mapping[str, object], path: str, has_folder: bool) -> dict[str, object]:

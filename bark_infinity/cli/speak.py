@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ..errors import EXIT_FAILED, BarkError
-from ..narration import ClipSource, Job
+from ..narration import ClipSource, Job, load_cast
 from ..options.table import Options
 from ..output.manifest import Manifest, differences, read_content
 from ..output.remaking import chosen_segments, describe_regenerated
@@ -22,6 +22,7 @@ from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
 
@@ -38,11 +39,13 @@ _MOST_FAULTY_SHOWN = 20  # segments; more lines would hide the others
 def speak(options: Options, source: ClipSource, console: Console) -> int:
     """Generate all clips. Returns the exit status. User errors that can be known in advance are raised before that."""
     start = time.monotonic()
-    recipe = load(options, console)
+    recipe = load(options, source, console)
     job = Job(options, source, recipe)
     if job.resumed:
         report_resumed(console, job)
-    if options.regenerate is not None and source.manifest is not None:
+    if job.mended is not None:
+        show_mended(console, job.mended, job.kept)
+    elif options.regenerate is not None and source.manifest is not None:
         report_regenerated(console, job, options, source.manifest)
     finished: list[ClipRow] = []
     failures: list[tuple[str, BarkError]] = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
@@ -53,12 +56,12 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     finally:  # interrupted or not
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
-    if source.manifest is not None and options.regenerate is None and finished:
+    if source.manifest is not None and options.regenerate is None and job.mended is None and finished:
         compare(source.manifest, finished[0], options, console)
     return EXIT_FAILED if failures else 0
 
 
-def load(options: Options, console: Console) -> Recipe:
+def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     """Load the model, voices and function. Raises UsageError, VoiceError, CheckpointError, OutputError."""
     import_torch()
     from ..bark import Bark, load_voice
@@ -77,22 +80,25 @@ def load(options: Options, console: Console) -> Recipe:
     choice = ModelChoice.from_options(options)
     voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
+    voices = load_cast(source.voices, lambda name: load_voice(name, hub, folders), voice)
     bark = Bark(load_models(choice))
     if bark.advice is not None:
         view.say(console, bark.advice)
     for given, name in ((voice, options.history_prompt), (spoken, options.bark_speaker_as_the_prompt)):
         bark.check_voice(given, f"the voice {name or options.audio_file_as_history_prompt}")
+    for speaker, own in voices.items():
+        bark.check_voice(own, f"the voice of {speaker}")
     if (over := _ids_over(options.negative_text_prompt, bark)) > 0:
         view.warn(console, f"--negative_text_prompt: its last {over} tokens are beyond those the model reads")
     if not gc.isenabled():  # since the program's start
         gc.freeze()  # what stays for the whole run need not be looked through again and again
         gc.enable()
-    return Recipe.from_options(options, bark, voice, spoken, function)
+    return Recipe.from_options(options, bark, voice, spoken, function, voices)
 
 
 def voice_folders_of(options: Options) -> tuple[Path, ...]:
-    """Folders in which voices are looked up by name, including that of a manifest, where the clip's voices are."""
-    beside = () if options.from_manifest is None else (Path(options.from_manifest).parent,)
+    """Folders in which voices are looked up by name, including those of a script and of a manifest."""
+    beside = [Path(name).parent for name in (options.prompt_file, options.from_manifest) if name is not None]
     asked = (options.asked or options).output_dir  # without the folder of --output_filename
     return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
 

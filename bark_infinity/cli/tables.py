@@ -77,10 +77,14 @@ def show_splits(console: Console, clips: Sequence[ClipPlan], marks: Sequence[str
         lines.add_column(justify="right", style="cyan", min_width=4)
         if marks is not None:
             lines.add_column(no_wrap=True)
+        has_speakers = any(segment.speaker is not None for segment in clip.segments)
+        if has_speakers:
+            lines.add_column(style="cyan", no_wrap=True)
         lines.add_column(overflow="fold")
         for k, segment in enumerate(clip.segments, 1):
             text = Text(segment.text) if segment.text else Text("goes on without words", style="italic")
-            lines.add_row(str(k), *([] if marks is None else [marks[k - 1]]), text)
+            speaker = [Shortened(segment.speaker or "narrator")] if has_speakers else []
+            lines.add_row(str(k), *([] if marks is None else [marks[k - 1]]), *speaker, text)
         console.print(lines)
 
 

@@ -205,8 +205,8 @@ class RecomputingDecoder:
         return self.model(sequence[None], positions, attend_causally)[0, -1]
 
 
-def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: int = 0) -> Decoder:
-    """A decoder for up to `rows` rows of up to `length` positions; `which` numbers the decoders used together.
+def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool) -> Decoder:
+    """A decoder for up to `rows` rows of up to `length` positions.
 
     On CUDA the decoder of an earlier batch is used again if it is large enough, because capturing graphs is slow.
     """
@@ -214,12 +214,12 @@ def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool, which: 
         return RecomputingDecoder(model)
     if not can_capture(model.device):
         return CachedDecoder(model, rows, length)
-    kept = model.decoders.pop(which, None)
+    kept = model.kept_decoder
     if not isinstance(kept, GraphedDecoder) or kept.rows < rows or kept.length < length:
-        kept = None  # frees its memory before the new one is allocated
+        kept = model.kept_decoder = None  # frees its memory before the new one is allocated
         kept = GraphedDecoder(model, rows, length)
     kept.lengths = []
-    model.decoders[which] = kept
+    model.kept_decoder = kept
     return kept
 
 

@@ -77,12 +77,12 @@ class CausalGPT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = nn.LayerNorm(config.width, eps=1e-5, bias=config.norm_bias)
         self.head = Head(config.width, config.output_vocab_size)
-        self.decoders: dict[int, object] = {}  # kept for the next batch; their captured graphs read these weights
+        self.kept_decoder: object | None = None  # for the next batch; its captured graphs read these weights
         self.chosen_attention: Attention | None = None  # None: torch's, in the working type
 
     def _apply(self, *args: Any, **kwargs: Any) -> CausalGPT:
         """nn.Module's hook for moving weights: captured graphs read the old ones, so they are dropped."""
-        self.decoders.clear()
+        self.kept_decoder = None
         return super()._apply(*args, **kwargs)
 
     @property

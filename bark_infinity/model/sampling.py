@@ -40,6 +40,28 @@ class RowRandom:
         return noise.exponential_(generator=self.generator(device))
 
 
+class NoiseBlocks:
+    """Noise for the draws of one row, in blocks of `draws` draws that are taken in order; see `sample_with_noise`.
+
+    Blocks are counted from the row's own first draw, so its noise does not depend on how many steps its neighbours allow.
+    """
+
+    def __init__(self, random: RowRandom, draws: int):
+        self._random, self._draws = random, draws
+        self._block = torch.empty(0)
+
+    def left(self, drawn: int) -> int:
+        """The number of draws until the next block begins, after the first `drawn` ones."""
+        return self._draws - drawn % self._draws
+
+    def take(self, drawn: int, n: int, size: int, device: torch.device) -> torch.Tensor:
+        """Noise (n, size) for the draws `drawn`, `drawn` + 1, ... of one block, from `size` tokens each."""
+        at = drawn % self._draws
+        if at == 0:
+            self._block = self._random.noise(self._draws, size, device)
+        return self._block[at : at + n]
+
+
 def is_greedy(temperature: float | None) -> bool:
     """True when the most probable token is taken without a draw."""
     return temperature is None or temperature < GREEDY_BELOW

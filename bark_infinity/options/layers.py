@@ -1,12 +1,13 @@
-"""Merges settings from the command line, a settings file and a manifest, in this order of precedence."""
+"""Merges settings from the command line, a script, a settings file and a manifest, in this order of precedence."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Container, Iterator, Mapping
 
 from ..audio.formats import FORMATS
 from .flag import SHAPE_TOKENS
-from .resolve import Conflict, conflicts, inherited
+from .resolve import Conflict, conflicts, inherited, resolve
 from .table import Options, flags
 
 _FINER = {  # flag: flags that set parts of the same; a nearer value of the flag removes farther values of these
@@ -16,6 +17,10 @@ _FINER = {  # flag: flags that set parts of the same; a nearer value of the flag
     "semantic_use_mirostat_sampling": ("semantic_mirostat_tau",),
     "absolute_semantic_history_only": ("absolute_semantic_history_only_every_x",),
     "use_smaller_models": ("text_use_small", "coarse_use_small", "fine_use_small"),
+    # A manifest beside a text mends the manifest's clip; a text or manifest of another layer is not meant for that.
+    "from_manifest": ("text_prompt", "prompt_file"),
+    "text_prompt": ("from_manifest",),
+    "prompt_file": ("from_manifest",),
 }
 _DETAILS = {  # flag: flags that only make sense with a certain value of it
     "split_each_text_prompt_by": ("split_each_text_prompt_by_value", "split_type_string", "group_text_by_counting"),
@@ -41,6 +46,21 @@ def readable_beside(given: Mapping[str, object], settings: Mapping[str, object])
         return dict(settings)
     unread = {line.name for line in flags() if line.shapes in SHAPE_TOKENS and line.name != "from_manifest"}
     return {name: value for name, value in settings.items() if name not in unread}
+
+
+def with_script_settings(options: Options, settings: Mapping[str, object]) -> Options:
+    """Resolved options with the settings of a script: above a settings file and a manifest, below the command line.
+
+    Raises UsageError.
+    """
+    if not settings:
+        return options
+    asked = options.asked or options
+    changed = asked.changed()
+    nearer = {name: getattr(asked, name) for name in (changed if asked.given is None else asked.given)}
+    farther = {name: value for name, value in changed.items() if name not in nearer}
+    merged = layered(nearer, layered(settings, farther))
+    return resolve(dataclasses.replace(Options.from_settings(merged), given=asked.given))
 
 
 def _unfit(kept: Mapping[str, object], nearer: Mapping[str, object], alone: Container[Conflict]) -> set[str]:

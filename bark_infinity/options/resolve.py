@@ -25,7 +25,7 @@ REPORTS = (
     "run_numpy_benchmark",
 )
 EXCLUSIVE = (
-    ("text_prompt", "prompt_file", "from_manifest"),
+    ("text_prompt", "prompt_file"),
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
     ("regenerate", "restitch"),
@@ -56,6 +56,7 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
 }
 _UNREAD = {  # flag: flags that have no effect beside it
+    "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
     "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
@@ -63,6 +64,9 @@ _UNREAD = {  # flag: flags that have no effect beside it
         "prompt_text_prefix",
         "prompt_text_suffix",
         "negative_text_prompt",
+        "script",
+        "cast",
+        "pronunciations",
     ),
 }
 _CHECKS = (

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from ..errors import UsageError
@@ -14,11 +12,9 @@ from ..files import read_bounded
 from .flag import Flag
 from .suggestions import suggest
 from .table import Options, flags
+from .toml import TomlError, format_toml, parse_toml
 
 _MAX_BYTES = 200_000  # a file with all flags has 30 kB
-_LONG_NAME = re.compile(
-    r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}"""
-)  # a dotted name that tomllib would parse for minutes
 _NOT_IN_FILES = ("config", "print_config", "print_completion")
 
 
@@ -27,42 +23,46 @@ def read_config(name: str) -> dict[str, object]:
 
     The file is UTF-8, or UTF-16 as PowerShell's `>` and Notepad write it, with a byte order mark or without.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
         data = read_bounded(name, _MAX_BYTES)
-        text = data.decode(json.detect_encoding(data)).replace("\r\n", "\n")
-        if _LONG_NAME.search(text):
-            raise UsageError(f"--config {name} is not TOML of settings (a name has hundreds of parts); mend that place")
-        return dict(_settings(tomllib.loads(text), name))
+        return dict(_settings(parse_toml(data.decode(json.detect_encoding(data))), name))
     except OSError as error:
         raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError:
         raise UsageError(f"--config {name} is neither UTF-8 nor UTF-16; save it as UTF-8 in an editor") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"--config {name} is not TOML ({str(error)[:200]}); mend that place") from None
-    except ValueError:  # a number of more digits than Python converts
-        raise UsageError(f"--config {name} has a number of thousands of digits; mend that place") from None
+    except TomlError as error:
+        raise UsageError(f"--config {name} is not TOML ({error}); mend that place") from None
+
+
+def read_setting(key: str, value: object, allowed: Mapping[str, Flag]) -> tuple[str, object]:
+    """The flag's name and the value of a setting as a file or script has it. Raises UsageError.
+
+    `allowed`: flags by their names and aliases, as of `flags_by_name`.
+    """
+    name = key.replace("-", "_").lower()
+    if name not in allowed:
+        hint = suggest(name, dashes="") or "--help lists the flags"
+        raise UsageError(f"there is no setting {key}; {hint}")
+    setting = allowed[name].read(value)
+    allowed[name].check(setting)
+    return allowed[name].name, setting
+
+
+def flags_by_name(lines: Iterable[Flag]) -> dict[str, Flag]:
+    """Flags by each of their names."""
+    return {name: line for line in lines for name in (line.name, *line.aliases)}
 
 
 def _settings(content: Mapping[str, object], file: str) -> Iterator[tuple[str, object]]:
-    table = {name: line for line in flags() for name in (line.name, *line.aliases) if line.name not in _NOT_IN_FILES}
+    table = flags_by_name(line for line in flags() if line.name not in _NOT_IN_FILES)
     for key, value in content.items():
-        name = key.replace("-", "_").lower()
         if isinstance(value, dict):
             yield from _settings(value, file)
-        elif name in table:
-            try:
-                setting = table[name].read(value)
-                table[name].check(setting)
-            except UsageError as error:
-                raise UsageError(f"--config {file}: {error}") from None
-            yield table[name].name, setting
-        else:
-            hint = suggest(name, dashes="") or "--help lists the flags"
-            raise UsageError(f"--config {file}: there is no setting {key}; {hint}")
+            continue
+        try:
+            yield read_setting(key, value, table)
+        except UsageError as error:
+            raise UsageError(f"--config {file}: {error}") from None
 
 
 def config_text(options: Options, ascii_only: bool = os.name == "nt") -> str:
@@ -80,11 +80,5 @@ def config_text(options: Options, ascii_only: bool = os.name == "nt") -> str:
 
 
 def _setting(line: Flag, value: object, ascii_only: bool) -> str:
-    text = f"{line.name} = {_toml(value, ascii_only)}" if value is not None else f"# {line.name} ="
+    text = f"{line.name} = {format_toml(value, ascii_only)}" if value is not None else f"# {line.name} ="
     return f"# {line.help}\n{text}\n"
-
-
-def _toml(value: object, ascii_only: bool) -> str:
-    """A value in TOML syntax: that of JSON, except that TOML also escapes the DEL character."""
-    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return re.sub(r"[^\x00-\x7f]", lambda match: f"\\U{ord(match[0]):08X}", text) if ascii_only else text

@@ -37,7 +37,8 @@ class Options:
     from_manifest: str | None = flag(
         None,
         INPUT,
-        "Make a clip again from its `.json`, with the same text, voice, settings and seeds.",
+        "Make a clip again from its `.json`, with the same text, voice, settings and seeds; beside a text, only what is "
+        "new in it.",
         path=True,
         metavar="FILE",
     )
@@ -63,6 +64,22 @@ class Options:
         "How many lines, words, ... make one prompt; or the string, pattern or tags to cut at.",
         metavar="N|TEXT",
         unset="",
+    )
+    script: str = flag(
+        "auto",
+        INPUT,
+        "How markup in the text is read (docs/scripts.md); auto: ssml and dialogues with a cast are known, else plain.",
+        choices=("auto", "plain", "dialogue", "ssml"),
+    )
+    cast: str | None = flag(
+        None,
+        INPUT,
+        "Who speaks with which voice, as in Anna=v2/en_speaker_9,Bob=prompts/bob.npz.",
+        path=True,
+        metavar="NAME=VOICE",
+    )
+    pronunciations: str | None = flag(
+        None, INPUT, "TOML file that says how words are spoken (docs/scripts.md).", path=True, metavar="FILE"
     )
     history_prompt: str | None = flag(
         None,
@@ -559,10 +576,28 @@ class Options:
         metavar="SECONDS",
         shapes=Shapes.SOUND,
     )
+    add_silence_between_speakers: float = flag(
+        0.35,
+        LONG_CLIPS,
+        "Seconds of silence where another speaker begins, if longer than that between segments.",
+        low=0.0,
+        high=3600.0,
+        metavar="SECONDS",
+        shapes=Shapes.SOUND,
+    )
     add_silence_at_scene_breaks: float = flag(
         1.5,
         LONG_CLIPS,
         "Seconds of silence at a line of ornaments (***, ---, #), which is not spoken, if longer than that of a paragraph.",
+        low=0.0,
+        high=3600.0,
+        metavar="SECONDS",
+        shapes=Shapes.SOUND,
+    )
+    add_silence_between_chapters: float = flag(
+        2.0,
+        LONG_CLIPS,
+        "Seconds of silence where a chapter begins, if longer than that at a scene break.",
         low=0.0,
         high=3600.0,
         metavar="SECONDS",
@@ -651,6 +686,9 @@ class Options:
     asked: Options | None = field(
         default=None, repr=False, compare=False
     )  # for resolved options: the options they were resolved from
+    given: frozenset[str] | None = field(
+        default=None, repr=False, compare=False
+    )  # names of the settings of a command line, over which no script wins; None: all that differ from their defaults
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Options:

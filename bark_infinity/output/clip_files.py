@@ -30,8 +30,10 @@ from ..run.naming import RESULT_SUFFIXES, clip_stems, numbered
 from ..run.planning import ClipPlan, SegmentPlan
 from ..run.recipe import Recipe
 from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
+from ..run.script_source import voices_in
+from ..text.script import format_script
 from ..voices.voice import Voice
-from .descriptions import SOFTWARE, clip_tags, one_line_title, recorded_settings, voice_name
+from .descriptions import SOFTWARE, bare_name, clip_tags, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
 
 _BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their final names
@@ -81,13 +83,25 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
     kinds = {line.name: line.sound or line.shapes is Shapes.FILES for line in flags()}
     asked = {name: value for name, value in options.changed().items() if kinds[name]}
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
-    of_run = [recipe.engine.identity, voices, sorted(asked.items())]
+    folder = Path(options.output_dir)
+    of_run: list[object] = [recipe.engine.identity, voices, sorted(asked.items())]
+    if recipe.voices:
+        of_run.append({name: voice.digest() for name, voice in sorted(recipe.voices.items())})
 
     def key(plan: ClipPlan) -> str:
         segments = [
-            (s.text, dataclasses.astuple(s.seeds), s.pause.seconds, *_own_settings(s).values()) for s in plan.segments
+            (
+                s.text,
+                dataclasses.astuple(s.seeds),
+                s.pause.seconds,
+                *_own_settings(s).values(),
+                *(value for value in _script_of(s).values() if value),
+            )
+            for s in plan.segments
         ]
-        content = [*of_run, plan.prompt_index, plan.take, segments]
+        pauses = (plan.lead, *(segment.pause for segment in plan.segments))
+        gaps = [pause.content(folder) for pause in pauses if pause.ends_clip and pause.total_seconds]
+        content = [*of_run, plan.prompt_index, plan.take, segments, *gaps]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     return key
@@ -238,13 +252,14 @@ class ClipFiles:
 
     def _hoard_manifests(self, manifest: Mapping[str, Any]) -> None:
         # without the clip's text and segments: else every segment's file would hold the whole book
-        clip = {name: value for name, value in manifest.items() if name not in ("text", "segments", "settings")}
+        of_book = ("text", "script", "segments", "settings")
+        clip = {name: value for name, value in manifest.items() if name not in of_book}
         settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
         for index, segment in enumerate(manifest["segments"]):
             content = {
                 "segment": index + 1,
                 **segment,
-                "settings": settings | segment.get("settings", {}),
+                "settings": settings | segment.get("settings", {}) | segment.get("own_settings", {}),
                 "clip": clip,
             }
             write_manifest(self._hoard_stem(index).with_suffix(".json"), content)
@@ -270,6 +285,7 @@ def _statistics_in_name(clip: Clip) -> str:
 
 def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]:
     """The manifest of a finished clip."""
+    folder = Path(options.output_dir)
     return {
         "text": clip.plan.text,
         "model": engine.name,
@@ -284,7 +300,8 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "sample_rate": engine.spec.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
-        "segments": [_segment(*pair) for pair in zip(clip.plan.segments, clip.segments, strict=True)],
+        **_script_of_clip(clip, folder),
+        "segments": [_segment(*pair, folder) for pair in zip(clip.plan.segments, clip.segments, strict=True)],
         "audio_sha256": clip.audio_sha256,
         "versions": versions(),
         "machine": machine(),
@@ -296,8 +313,8 @@ def _describe_voice(name: str | None, voice: Voice | None) -> Mapping[str, str |
     return None if voice is None else {"name": name, "sha256": voice.digest()}
 
 
-def _segment(plan: SegmentPlan, record: SegmentRecord) -> Mapping[str, object]:
-    """The entry of a segment in the manifest."""
+def _segment(plan: SegmentPlan, record: SegmentRecord, folder: Path) -> Mapping[str, object]:
+    """The entry of a segment in the manifest, which lies in `folder`."""
     return {
         "text": plan.text,
         "seeds": record.kept.seeds.given(),
@@ -305,8 +322,9 @@ def _segment(plan: SegmentPlan, record: SegmentRecord) -> Mapping[str, object]:
         **({"tries": [one.content() for one in record.tries]} if len(record.tries) > 1 else {}),
         "start": seconds(record.span.start),
         "end": seconds(record.span.stop),
-        "pause": dataclasses.asdict(plan.pause),
+        "pause": plan.pause.content(folder),
         **_own_settings(plan),
+        **{name: value for name, value in _script_of(plan).items() if value},
         "semantic_tokens": record.semantic_tokens,
         "frames": record.frames,
         "ids_cut": record.cut_ids,
@@ -316,9 +334,26 @@ def _segment(plan: SegmentPlan, record: SegmentRecord) -> Mapping[str, object]:
     }
 
 
+def _script_of_clip(clip: Clip, folder: Path) -> Mapping[str, object]:
+    """What a manifest has of a clip's script: its text with cast and pronunciations, the cast's voices, and the first gap."""
+    if clip.plan.script is None:
+        return {}
+    voices = {
+        speaker: _describe_voice(None if named.voice is None else bare_name(named.voice), clip.voices.get(speaker))
+        for speaker, named in voices_in(clip.plan.script).items()
+    }
+    script = {"script": format_script(clip.plan.script), "cast": voices}
+    return script | ({"lead": clip.plan.lead.content(folder)} if clip.plan.lead.total_seconds else {})
+
+
+def _script_of(plan: SegmentPlan) -> Mapping[str, object]:
+    """What a manifest has of the script of a segment; values that are not there are empty."""
+    return {"speaker": plan.speaker, "written": plan.written, "chapter": plan.chapter, "own_settings": dict(plan.own)}
+
+
 def _own_settings(plan: SegmentPlan) -> dict[str, dict[str, object]]:
-    """`settings` of a segment that has its own, as a manifest's: flags that differ from their defaults. Else empty."""
-    if plan.settings is None:
+    """`settings` of a segment that has its own without a script, as a manifest's: flags that differ from their defaults."""
+    if plan.settings is None or plan.own:
         return {}
     default = Options()
     values = plan.settings.flag_values().items()

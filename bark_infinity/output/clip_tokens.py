@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ _STAGES = ("semantic", "coarse", "fine", "codec")
 class ClipTokens(Mapping[int, KeptSegment]):
     """The segments of a finished clip by index, read one at a time from the file beside its manifest.
 
-    Does not contain the indexes in `leave_out`. Raises UsageError if the file is missing or damaged.
+    `places`: {index: which segment of the manifest it is}; None: all of them at their places. Raises UsageError if the file
+    is missing or damaged.
     """
 
-    def __init__(self, name: str, manifest: Manifest, leave_out: Collection[int] = ()):
+    def __init__(self, name: str, manifest: Manifest, places: Mapping[int, int] | None = None):
         self._name, self._manifest = name, manifest
-        self._there = dict.fromkeys(k for k in range(len(manifest.segments)) if k not in leave_out)
+        self._there = {k: k for k in range(len(manifest.segments))} if places is None else places
         path = Path(name)
         self._several = len(manifest.segments) > 1
         self._path = path.with_name(path.stem + (".segments.npz" if self._several else ".npz"))
@@ -51,8 +52,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
         return k in self._there
 
     def __getitem__(self, k: int) -> KeptSegment:
-        if k not in self._there:
-            raise KeyError(k)
+        k = self._there[k]
         suffix = f"_{k}" if self._several else ""
         try:
             arrays = [usable_tokens(name, read_member(self._archive, f"{name}{suffix}.npy")) for name in VOICE_ARRAYS]
@@ -66,7 +66,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
     @property
     def seconds(self) -> float:
         """The total length of these segments in seconds."""
-        frames = (self._manifest.content["segments"][k].get("frames") for k in self._there)
+        frames = (self._manifest.content["segments"][k].get("frames") for k in self._there.values())
         return sum(n for n in frames if type(n) is int) / c.FRAME_RATE_HZ
 
     def close(self) -> None:

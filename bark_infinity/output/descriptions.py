@@ -56,8 +56,13 @@ def voice_name(options: Options, *settings: str) -> str | None:
 
 def _without_folder(line: Flag, value: object) -> object:
     """A setting that may be shared: a path is reduced to its file name; presets and hub repositories stay whole."""
-    if not line.path or not isinstance(value, str) or value in HUB_PRESETS:
+    if not line.path or not isinstance(value, str):
         return value
     if line.name == "model" and _REPOSITORY.fullmatch(value) and not os.path.exists(value):
         return value
-    return re.split(r"[/\\]", value.rstrip("/\\"))[-1].removesuffix(".npz")
+    return bare_name(value)
+
+
+def bare_name(path: str) -> str:
+    """The name of a file or voice that may be shared: without its folder, but presets stay whole."""
+    return path if path in HUB_PRESETS else re.split(r"[/\\]", path.rstrip("/\\"))[-1].removesuffix(".npz")

@@ -12,16 +12,22 @@ from typing import Any, TypeVar
 
 from .. import __version__
 from .. import constants as c
-from ..errors import UsageError
+from ..errors import TextError, UsageError
 from ..files import read_bounded, write_whole
 from ..options.resolve import check_coarse_input, resolve
 from ..options.table import Options, flags
-from ..run.pauses import PAUSE_KINDS, PauseKind
+from ..run.pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind
+from ..run.script_cutting import ScriptPart
 from ..seeds import MAX_SEED, Seeds
+from ..text.events import Script
+from ..text.script import parse_script, script_kind
+from ..text.script_settings import read_speaker_setting
+from ..text.tags import MAX_PAUSE
 
 FORMAT_VERSION = 1
 _T = TypeVar("_T")
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "soundfile")
+_MOST_SECONDS = 100 * MAX_PAUSE  # of a silence: several pauses may follow each other
 _MAX_BYTES = 100_000_000  # most that is read of a manifest; a week of speech has less
 _ENVIRONMENT = ("stages", "versions", "machine")  # what the audio depends on besides settings
 RUNS_CODE = "custom_audio_processing_function"
@@ -69,7 +75,9 @@ class Manifest:
     prompt: int
     take: int
     segments: tuple[tuple[str, Seeds], ...]
-    pauses: tuple[PauseKind, ...]  # after each segment
+    parts: tuple[ScriptPart, ...]  # what the script says of each segment; the paths of sounds are as recorded
+    lead: Pause  # before the first segment
+    script: Script | None  # None: the text has no markup
     settings: Mapping[str, object]
     own_settings: tuple[Mapping[str, object] | None, ...]  # of each segment; None: the clip's
     content: Mapping[str, Any]  # parsed JSON from an untrusted file; only what the other fields hold is checked
@@ -95,7 +103,9 @@ def read_manifest(name: str) -> Manifest:
             _number(content["prompt"]),
             _number(content["take"]),
             segments,
-            tuple(_pause_kind(s) for s in content["segments"]),
+            tuple(map(_part, content["segments"])),
+            _pause(content["lead"]) if "lead" in content else NO_GAP,
+            _script(content),
             _sound_settings(_typed(content, "settings", dict)),
             tuple(_own_settings(s) for s in content["segments"]),
             content,
@@ -178,14 +188,48 @@ def _typed(content: Mapping[str, Any], name: str, kind: type[_T]) -> _T:
     return value
 
 
-def _pause_kind(segment: Mapping[str, Any]) -> PauseKind:
-    """The kind of pause after a segment; manifests of earlier versions have none, which means the shortest."""
-    if "pause" not in segment:
-        return "segment"
-    kind = _typed(_typed(segment, "pause", dict), "kind", str)
+def _script(content: Mapping[str, Any]) -> Script | None:
+    """The script of a clip, with its cast and pronunciations. Raises ValueError for one that cannot be read."""
+    if "script" not in content:
+        return None
+    text = _typed(content, "script", str)
+    try:
+        return parse_script(text, script_kind(text, None, has_cast=False))
+    except TextError as error:
+        raise ValueError(f"its script: {error}") from None
+
+
+def _part(segment: Mapping[str, Any]) -> ScriptPart:
+    """What the script says of a segment."""
+    texts = {name: _typed(segment, name, str) for name in ("speaker", "written", "chapter") if name in segment}
+    own = _typed(segment, "own_settings", dict) if "own_settings" in segment else {}
+    settings = dict(read_speaker_setting(name, value) for name, value in own.items())
+    # Manifests of earlier versions have no pauses, which means the shortest.
+    pause = _pause(segment["pause"]) if "pause" in segment else Pause()
+    return ScriptPart(_typed(segment, "text", str), pause, own=settings, **texts)
+
+
+def _pause(content: object) -> Pause:
+    """A gap, whose silence counts only where the script asks for it: else it follows from the options."""
+    if not isinstance(content, dict):
+        raise TypeError("a pause is not a dict")
+    sounds = _typed(content, "sounds", list) if "sounds" in content else []
+    return Pause(*_silence(content), tuple(map(_sound, sounds)))
+
+
+def _silence(content: Mapping[str, Any]) -> tuple[PauseKind, float]:
+    kind, seconds = _typed(content, "kind", str), content.get("seconds", 0.0)
     if kind not in PAUSE_KINDS:
         raise ValueError(f"{_shown(kind)} is no pause")
-    return kind
+    if kind == "asked" and not (type(seconds) in (int, float) and 0 <= seconds <= _MOST_SECONDS):
+        raise ValueError(f"{_shown(seconds)} is no length of a pause")
+    return kind, float(seconds) if kind == "asked" else 0.0
+
+
+def _sound(content: Mapping[str, Any]) -> GapSound:
+    names = (_typed(content, name, str) for name in ("file", "path", "sha256"))
+    file, path, sha256 = names
+    return GapSound(file, Path(path), sha256, _number(content["samples"]), *_silence(content))
 
 
 def _seeds(segment: Mapping[str, Any]) -> Seeds:
@@ -211,6 +255,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for part in ("voice", "spoken_voice")
         if _sha(old, part) != _sha(new, part)
     ]
+    words += [f"the voice of {speaker} is a different one" for speaker in _speakers_with_other_voices(old, new)]
     if _texts_and_seeds(old) != _texts_and_seeds(new):
         words.append("texts, seeds or settings of segments differ")
     return words
@@ -220,8 +265,16 @@ def _sha(content: Mapping[str, Any], voice: str) -> object:
     return content[voice].get("sha256") if isinstance(content.get(voice), dict) else None
 
 
-def _texts_and_seeds(content: Mapping[str, Any]) -> list[tuple[object, object, object]]:
-    return [(segment["text"], segment["seeds"], segment.get("settings")) for segment in content["segments"]]
+def _speakers_with_other_voices(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    casts = [content["cast"] if isinstance(content.get("cast"), dict) else {} for content in (old, new)]
+    return [speaker for speaker in casts[1] if _sha(casts[0], speaker) != _sha(casts[1], speaker)]
+
+
+def _texts_and_seeds(content: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    others = ("settings", "own_settings", "speaker")
+    return [
+        (segment["text"], segment["seeds"], *(segment.get(name) for name in others)) for segment in content["segments"]
+    ]
 
 
 def _defaults() -> dict[str, object]:

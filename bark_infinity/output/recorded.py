@@ -7,14 +7,18 @@ and in the usual voice folders.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import glob
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..audio.formats import FORMATS, KNOWN_ENDINGS
-from ..errors import UsageError, VoiceError
+from ..errors import TextError, UsageError, VoiceError
 from ..files import safe_stem
+from ..run.pauses import GapSound, Pause
+from ..run.script_source import NamedVoice, voices_in
+from ..run.sounds import digest_of_sound, measure_sound
 from ..voices.library import find_voice, voice_folders
 from ..voices.voice import Voice
 from .manifest import READS_FILE, Manifest
@@ -69,6 +73,90 @@ def usable_voices(
     return found
 
 
+def usable_cast(path: str, manifest: Manifest, given: Container[str], output_dir: str) -> dict[str, NamedVoice]:
+    """The voices of the speakers of a manifest's script that the user has not `given`, as `usable_voices` finds them.
+
+    Raises UsageError.
+    """
+    folders = (*voice_folders(output_dir), Path(path).parent)
+    cast = manifest.content.get("cast")
+    digests = {speaker: _digest_of_entry(entry) for speaker, entry in cast.items()} if isinstance(cast, dict) else {}
+    found: dict[str, NamedVoice] = {}
+    for speaker, named in ({} if manifest.script is None else voices_in(manifest.script)).items():
+        if speaker in given:
+            continue
+        usable = named.voice and _usable_voice(named.voice, digests.get(speaker), folders)
+        if usable is None and named.voice is not None:
+            raise UsageError(
+                f"--from_manifest {path} names the voice {named.voice[:300]} for {speaker}, which lies outside the "
+                f"manifest's folder and is not opened unasked; if you trust it, give it as --cast {speaker}={named.voice}"
+            )
+        found[speaker] = NamedVoice(usable, named.where)
+    return found
+
+
+def speakers_with_other_voices(
+    voices: Mapping[str, NamedVoice], manifest: Manifest, folders: Sequence[Path]
+) -> set[str]:
+    """The speakers whose voices are not those that the manifest has of them."""
+    cast = manifest.content.get("cast")
+    recorded = cast if isinstance(cast, dict) else {}
+    return {
+        speaker
+        for speaker, (voice, _) in voices.items()
+        if voice is not None and not _is_recorded(voice, recorded.get(speaker), folders)
+    }
+
+
+def _is_recorded(voice: str, entry: object, folders: Sequence[Path]) -> bool:
+    """Whether a voice is the one in an entry of a manifest's cast: the same tokens, or the same preset."""
+    with contextlib.suppress(VoiceError):
+        path = find_voice(voice, folders)
+        if path is not None:
+            return _digest_of(path) == _digest_of_entry(entry)
+    return isinstance(entry, dict) and entry.get("name") == voice
+
+
+def usable_sounds(path: str, pause: Pause) -> Pause:
+    """A gap of a manifest with the paths of its sounds. Raises UsageError for files that are not there or not the same."""
+    sounds = (dataclasses.replace(sound, path=_usable_sound(path, sound)) for sound in pause.sounds)
+    return dataclasses.replace(pause, sounds=tuple(sounds))
+
+
+def find_recorded_sound(path: str, manifest: Manifest, file: str) -> GapSound:
+    """The sound that the script of a manifest calls `file`. Raises TextError."""
+    gaps = (manifest.lead, *(part.pause for part in manifest.parts))
+    recorded = next((sound for gap in gaps for sound in gap.sounds if sound.file == file), None)
+    if recorded is None:
+        raise TextError(
+            f"--from_manifest {path} does not know the sound {file[:300]}; give the script as --prompt_file"
+        )
+    try:
+        return measure_sound(file, _usable_sound(path, recorded))
+    except UsageError as error:
+        raise TextError(str(error)) from None
+
+
+def _usable_sound(path: str, sound: GapSound) -> Path:
+    """The file of a sound, beside the manifest or where its path leads from there, below that folder or the current one."""
+    folder = Path(path).parent
+    below = [Path(), folder]
+    for candidate in (folder / sound.path, folder / sound.path.name, Path(sound.path.name)):
+        if any(_is_below(str(candidate), own) for own in below) and not _leads_out_by_links(candidate, below):
+            with contextlib.suppress(TextError):
+                if digest_of_sound(candidate) == sound.sha256:
+                    return candidate
+    raise UsageError(
+        f"--from_manifest {path} plays the sound {sound.file[:300]}, and there is no such file with the same content beside "
+        "it or in the current folder; put it there, or give the script itself as --prompt_file"
+    )
+
+
+def _leads_out_by_links(path: Path, folders: Sequence[Path]) -> bool:
+    """Whether a path leads out of all of these folders when links are followed."""
+    return not any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+
+
 def _usable_voice(name: str, digest: object, folders: Sequence[Path]) -> str | None:
     """The name itself, or the path of a file with the digest; None if the name is a path that may not be opened."""
     inside = not _leads_out(name) or any(_is_below(name, folder) for folder in (Path(), *folders))
@@ -118,7 +206,10 @@ def _is_below(name: str, folder: Path) -> bool:
 
 
 def _digest_in(manifest: Manifest, part: str) -> object:
-    voice = manifest.content.get(part)
+    return _digest_of_entry(manifest.content.get(part))
+
+
+def _digest_of_entry(voice: object) -> object:
     return voice.get("sha256") if isinstance(voice, dict) else None
 
 

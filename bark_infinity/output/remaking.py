@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..options.flag import SHAPE_TOKENS, Shapes
 from ..options.table import Options, flags
+from ..run.lineage import Lineage
 from ..run.naming import clip_stems
 from ..run.pauses import Pause
 from ..run.planning import (
@@ -18,13 +19,16 @@ from ..run.planning import (
     CountIds,
     SegmentCutter,
     SegmentPlan,
+    clip_of_script,
     clip_seed,
     history_plan,
-    seeded_segments,
 )
 from ..run.prompts import tokens_of
+from ..run.script_cutting import script_of
 from ..seeds import Seeds, derive_seed
+from ..text.events import Script
 from .manifest import RUNS_CODE, Manifest
+from .recorded import find_recorded_sound, usable_sounds
 
 if TYPE_CHECKING:  # planning is done without torch
     from ..bark import Settings
@@ -58,14 +62,20 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
     seeds of single stages too. Raises UsageError.
     """
     before = manifest.options
-    given = {name: getattr(options, name) for name in SEEDS}
-    new = next((seed for name, seed in given.items() if seed is not None and seed != getattr(before, name)), drawn_seed)
     as_before = dataclasses.replace(options, **{name: getattr(before, name) for name in SEEDS})
     plan = plan_again(manifest, as_before, own_stems=own_stems)
     if [segment.text for segment in plan.segments] != [text for text, _ in manifest.segments]:
         raise UsageError(
             "--regenerate keeps the other segments, so the text stays cut as it was; leave out what cuts it"
         )
+    return with_new_seeds(plan, manifest, options, drawn_seed)
+
+
+def with_new_seeds(plan: ClipPlan, manifest: Manifest, options: Options, drawn_seed: int) -> ClipPlan:
+    """A plan with new seeds for the segments of --regenerate, as `plan_regenerated` describes them. Raises UsageError."""
+    given = {name: getattr(options, name) for name in SEEDS}
+    before = manifest.options
+    new = next((seed for name, seed in given.items() if seed is not None and seed != getattr(before, name)), drawn_seed)
     segments = list(plan.segments)
     assert options.regenerate is not None  # checked by the caller
     for k in chosen_segments(options.regenerate, len(segments)):
@@ -74,24 +84,38 @@ def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_
     return dataclasses.replace(plan, segments=tuple(segments))
 
 
-def with_dependents(chosen: Collection[int], manifest: Manifest, options: Options, has_voice: bool) -> set[int]:
-    """Indexes of the chosen segments and of all whose history depends on one of them, directly or through others."""
-    if options.custom_audio_processing_function is not None:  # it may put any earlier segment into a history
-        return set(range(min(chosen), len(manifest.segments)))
-    rule, again = history_plan(options), set()
-    recorded = manifest.content["segments"]
-    # the segment whose voice is the starting voice of the others
-    first = next((k for k in range(len(recorded)) if not _is_silent(recorded[k])), 0)
-    own_voice = not has_voice and not rule.separate
-    for k, (text, _) in enumerate(manifest.segments):
-        weights = rule.weights(k, wordless=not text)
-        depends_on_previous = weights.of_previous and k - 1 in again
-        depends_on_first = (
-            own_voice and weights.of_starting and k > 0 and any(i in again for i in range(min(first + 1, k)))
-        )
-        if k in chosen or depends_on_previous or depends_on_first:
+def with_dependents(
+    chosen: Collection[int],
+    manifest: Manifest,
+    options: Options,
+    has_voice: bool,
+    voices: Container[str] = (),
+) -> set[int]:
+    """Indexes of the chosen segments and of all whose history depends on one of them, directly or through others.
+
+    `has_voice`: whether the narrator's starting voice is given. `voices`: the other speakers whose starting voice is given.
+    """
+    segments = recorded_segments(manifest)
+    lineage = Lineage(
+        segments,
+        history_plan(options),
+        lambda name: has_voice if name is None else name in voices,
+        options.custom_audio_processing_function is not None,
+    )
+    # Those that would never become ready if the chosen segments were never finished, and all others as they were recorded.
+    again = set()
+    for k, recorded in enumerate(manifest.content["segments"]):
+        if k in chosen or not lineage.is_known(k):
             again.add(k)
+        else:
+            lineage.finish(k, is_silent(recorded))
     return again
+
+
+def recorded_segments(manifest: Manifest) -> list[SegmentPlan]:
+    """The segments of a manifest's clip, with what histories depend on."""
+    pairs = zip(manifest.parts, manifest.segments, strict=True)
+    return [SegmentPlan(part.text, seeds, speaker=part.speaker) for part, (_, seeds) in pairs]
 
 
 def in_words(segments: Collection[int]) -> str:
@@ -113,7 +137,7 @@ def describe_regenerated(chosen: Collection[int], again: Collection[int], n_segm
     return f"made again: {in_words(chosen)}{dependents}; {kept}"
 
 
-def _is_silent(recorded: object) -> bool:
+def is_silent(recorded: object) -> bool:
     """Whether a segment has no audio, by its entry in the manifest."""
     return isinstance(recorded, dict) and recorded.get("frames") == 0
 
@@ -135,7 +159,7 @@ def plan_restitched(manifest: Manifest, options: Options, own_stems: Container[s
         )
     (stem,) = clip_stems([(manifest.text, 0, 0, manifest.seed)], 1, options, own_stems)
     segments = _segments_of(manifest, options)
-    return ClipPlan(manifest.text, segments, manifest.seed, manifest.prompt, manifest.take, stem)
+    return _clip_again(manifest, segments, options, stem)
 
 
 def _of_tokens() -> list[str]:
@@ -153,14 +177,37 @@ def _is_as_before(name: str, options: Options, manifest: Manifest) -> bool:
 
 
 def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...]:
-    settings = [None if own is None else _settings_again(own, manifest, options) for own in manifest.own_settings]
+    settings = [None if own is None else own_settings_again(own, manifest, options) for own in manifest.own_settings]
     return tuple(
-        SegmentPlan(text, seeds, settled=True, pause=Pause.of(kind, options), settings=own)
-        for (text, seeds), kind, own in zip(manifest.segments, manifest.pauses, settings, strict=True)
+        SegmentPlan(
+            part.text,
+            seeds,
+            settled=True,
+            pause=_pause_again(part.pause, options),
+            settings=own,
+            speaker=part.speaker,
+            own=part.own,
+            written=part.written,
+            chapter=part.chapter,
+        )
+        for (_, seeds), part, own in zip(manifest.segments, manifest.parts, settings, strict=True)
     )
 
 
-def _settings_again(own: Mapping[str, object], manifest: Manifest, options: Options) -> Settings:
+def _pause_again(pause: Pause, options: Options) -> Pause:
+    """A gap of the manifest, with silences as `options` say, and sounds where they are now. Raises UsageError."""
+    assert options.from_manifest is not None
+    return usable_sounds(options.from_manifest, pause).again(options)
+
+
+def _clip_again(manifest: Manifest, segments: tuple[SegmentPlan, ...], options: Options, stem: str) -> ClipPlan:
+    """The clip of the manifest with these segments."""
+    lead = _pause_again(manifest.lead, options)
+    seed, prompt, take = manifest.seed, manifest.prompt, manifest.take
+    return ClipPlan(manifest.text, segments, seed, prompt, take, stem, lead, manifest.script)
+
+
+def own_settings_again(own: Mapping[str, object], manifest: Manifest, options: Options) -> Settings:
     """The settings of a segment that has its own, but for those that are asked for otherwise than in the manifest."""
     from ..bark import Settings  # late: it imports torch
 
@@ -187,11 +234,31 @@ def plan_again(
             "leave out --bark_speaker_as_the_prompt none, or give a --text_prompt in place of the manifest"
         )
     deciding = [line.name for line in flags() if line.shapes is Shapes.SEGMENTS and line.name != _SPOKEN_VOICE]
-    if text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in deciding):
-        segments = _segments_of(manifest, options)
-    else:
-        if any(getattr(options, name) != getattr(before, name) for name in SEEDS):
-            seed = clip_seed(options, manifest.seed, 0, 0)
-        segments = seeded_segments(SegmentCutter(options).cut(text, seed, count_ids), options, seed)
+    same = text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in deciding)
+    if not same:
+        seed = clip_seed_again(manifest, options)
     (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
-    return ClipPlan(text, segments, seed, manifest.prompt, manifest.take, stem)
+    if same:
+        return _clip_again(manifest, _segments_of(manifest, options), options, stem)
+    script = recorded_script(manifest) if text == manifest.text else script_of(text)
+    cut = recording_cutter(manifest, options).cut(script, seed, count_ids)
+    return clip_of_script(script, cut, options, seed, manifest.prompt, manifest.take, stem)
+
+
+def clip_seed_again(manifest: Manifest, options: Options) -> int:
+    """The seed of a clip whose segments are planned anew: the manifest's, unless another one is asked for."""
+    if any(getattr(options, name) != getattr(manifest.options, name) for name in SEEDS):
+        return clip_seed(options, manifest.seed, 0, 0)
+    return manifest.seed
+
+
+def recorded_script(manifest: Manifest) -> Script:
+    """The script of a manifest's clip, or its text as a script."""
+    return script_of(manifest.text) if manifest.script is None else manifest.script
+
+
+def recording_cutter(manifest: Manifest, options: Options) -> SegmentCutter:
+    """Cuts the script of a manifest, whose sounds are those of the manifest."""
+    path = options.from_manifest
+    assert path is not None
+    return SegmentCutter(options, lambda file: find_recorded_sound(path, manifest, file))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ def restitch_clip(
     manifest: Manifest, plan: ClipPlan, tokens: ClipTokens, decode: Decode, folder: Path, options: Options
 ) -> Clip:
     """Decode a clip's tokens and write its files. Raises OutputError, UsageError for damaged tokens, TextError for silence."""
-    longest = tokens.seconds + sum(segment.pause.seconds for segment in plan.segments)
+    longest = tokens.seconds + plan.gap_seconds
     stitcher = Stitcher(plan, options.gain_db)
     journal = RunJournal.start(folder, lambda _: "", plan.seed)
     try:
@@ -87,7 +86,7 @@ def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, 
         {
             "start": seconds(record.span.start),
             "end": seconds(record.span.stop),
-            "pause": dataclasses.asdict(segment.pause),
+            "pause": segment.pause.content(Path(options.output_dir)),
         }
         for segment, record in zip(clip.plan.segments, clip.segments, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
@@ -60,6 +61,10 @@ class SegmentChecks:
             options.semantic_allow_early_stop,
             options.semantic_max_gen_duration_s,
         )
+
+    def with_settings(self, allow_early_stop: bool, max_gen_duration_s: float | None) -> SegmentChecks:
+        """These checks for a segment that is generated with these settings in place of those of the run."""
+        return dataclasses.replace(self, ends=allow_early_stop, longest_s=max_gen_duration_s)
 
     def faults(
         self, audio: np.ndarray, voice: Voice, text: str | None, ended: bool = True, given: bool = False

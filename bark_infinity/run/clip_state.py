@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import islice
 from typing import NamedTuple
 
 from ..bark import Generation, Segment
@@ -15,6 +14,7 @@ from ..voices.custom_history import HistoryContext, ask
 from ..voices.history import History, Weights
 from ..voices.voice import Voice
 from .clips import Clip, ClipWriter, FinishedSegment, HistorySizes
+from .lineage import Lineage
 from .planning import ClipPlan
 from .recipe import Recipe
 from .stitching import Stitcher
@@ -74,7 +74,9 @@ class ClipState:
         self._ready: list[int] = []  # segments that are READY or RETRYING, in order
         self._n_finished = 0
         self._first_open = 0  # the first segment that is not finished
-        self._first_voiced = len(plan.segments)  # the first segment that is DONE so far
+        self._lineage = Lineage(
+            plan.segments, recipe.rule, lambda name: recipe.voice_of(name) is not None, recipe.function is not None
+        )
         self._stitcher = Stitcher(plan, recipe.gain_db)
         self._update(range(len(plan.segments)))
 
@@ -110,7 +112,7 @@ class ClipState:
             recipe.engine.check_history(history)
             semantic = recipe.spoken.semantic if recipe.spoken and plan.text else None
             state.segment = Segment(plan.text or None, history, plan.seeds, semantic, plan.settings)
-            self._forget_voice(index - 1)
+            self._forget_voice(self._lineage.previous(index))
         return state.segment
 
     def first_try(self, index: int) -> Segment:
@@ -150,17 +152,13 @@ class ClipState:
         state.status = SegmentStatus.SILENT if silent else SegmentStatus.DONE
         del self._ready[bisect_left(self._ready, index)]
         self._n_finished += 1
-        knew_start = self._starting_known(len(self._states))
-        if not silent:
-            state.voice = outcome.generation.voice
-            self._first_voiced, previous = min(self._first_voiced, index), self._first_voiced
-            self._forget_voice(previous)
         while self._first_open < len(self._states) and self._states[self._first_open].finished:
             self._first_open += 1
-        knows_start = self._starting_known(len(self._states))
-        self._update(
-            (index + 1, self._first_open) if knows_start is knew_start else range(self._first_open, len(self._states))
-        )
+        if not silent:
+            state.voice = outcome.generation.voice
+        start = self._lineage.start(index)
+        self._update(self._lineage.finish(index, silent))
+        self._forget_voice(start)  # if another one is the starting voice now
         self._forget_voice(index)
 
     def take_finished(self) -> Iterator[FinishedSegment]:
@@ -173,12 +171,15 @@ class ClipState:
 
     def to_clip(self) -> Clip:
         """The clip, once it is complete. Raises TextError if all of its segments are silent."""
-        return self._stitcher.to_clip(self.recipe.voice, self.recipe.spoken)
+        return self._stitcher.to_clip(self.recipe.voice, self.recipe.spoken, self.recipe.voices)
 
     def _faults(self, segment: Segment, generation: Generation) -> dict[str, float] | None:
         checks, given = self.recipe.checks, segment.semantic is not None
         if checks is None:
             return None
+        if segment.settings is not None:
+            own = segment.settings.semantic
+            checks = checks.with_settings(own.allow_early_stop, own.max_gen_duration_s)
         return checks.faults(generation.audio, generation.voice, segment.text, generation.ended, given)
 
     def _retries(self, index: int) -> int:
@@ -187,48 +188,24 @@ class ClipState:
 
     # ---- the history of a segment ----
 
-    def _weights(self, index: int) -> Weights:
-        return self.recipe.rule.weights(index, wordless=not self.plan.segments[index].text)
-
-    def _update(self, indexes: Sequence[int]) -> None:
+    def _update(self, indexes: Iterable[int]) -> None:
         """Of these segments, make the WAITING ones READY whose history is known now."""
         for index in indexes:
-            is_waiting = index < len(self._states) and self._states[index].status is SegmentStatus.WAITING
-            if is_waiting and self._history_known(index):
+            if self._states[index].status is SegmentStatus.WAITING and self._lineage.is_known(index):
                 self._states[index].status = SegmentStatus.READY
                 insort(self._ready, index)
 
-    def _history_known(self, index: int) -> bool:
-        """Whether all segments that the history of segment `index` depends on are finished."""
-        if index == 0:
-            return True
-        weights = self._weights(index)
-        if self._depends_on_previous(weights):
-            previous = self._states[index - 1]
-            if not previous.finished:
-                return False
-            # A silent segment has no voice: the starting voice takes its place.
-            if previous.status is SegmentStatus.SILENT and not self._starting_known(index):
-                return False
-        return not weights.of_starting or self._starting_known(index)
-
-    def _depends_on_previous(self, weights: Weights) -> bool:
-        return weights.of_previous or self.recipe.function is not None
-
-    def _starting_known(self, index: int) -> bool:
-        """Whether the starting voice of segment `index` is final: no unfinished segment can become it."""
-        return self.recipe.has_starting_voice or self._first_open >= min(index, self._first_voiced)
-
     def _starting(self, index: int) -> Voice | None:
-        """The starting voice of segment `index`: the given one, else that of the first earlier segment that is not silent."""
-        if self.recipe.has_starting_voice:
-            return self.recipe.voice
-        return self._states[self._first_voiced].voice if self._first_voiced < index else None
+        """The starting voice of a segment's speaker: the given one, else that of his first segment that is not silent."""
+        start = self._lineage.start(index)
+        if start is None:
+            return self.recipe.voice_of(self.plan.segments[index].speaker)
+        return self._states[start].voice if start < index else None
 
     def _history(self, index: int) -> History:
-        starting = self._starting(index)
-        previous = self._states[index - 1].voice if index else None
-        weights = self._weights(index)
+        starting, before = self._starting(index), self._lineage.previous(index)
+        previous = None if before is None else self._states[before].voice
+        weights = self._lineage.weights(index)
         wanted: Weights | Voice = weights
         if self.recipe.function is not None:
             wanted = ask(self.recipe.function, self._context(index, starting, weights))  # the user's function decides
@@ -238,7 +215,7 @@ class ClipState:
 
     def _context(self, index: int, starting: Voice | None, weights: Weights) -> HistoryContext:
         plan = self.plan
-        voices = (state.voice for state in islice(self._states, index))
+        voices = (self._states[earlier].voice for earlier in self._lineage.earlier(index))
         return HistoryContext(
             plan.prompt_index,
             plan.take,
@@ -246,18 +223,18 @@ class ClipState:
             len(plan.segments),
             plan.segments[index].text,
             starting and starting.read_only(),
-            [
-                voice.read_only() for voice in voices if voice
-            ],  # all earlier ones: with a function, segments run one after the other
+            # all of them are kept, and known: with a function, a speaker's segments run one after the other
+            [voice.read_only() for voice in voices if voice],
             weights,
+            plan.segments[index].speaker,
         )
 
-    def _forget_voice(self, index: int) -> None:
+    def _forget_voice(self, index: int | None) -> None:
         """Drop the voice of a segment that no unfinished segment's history can need. A user's function gets all of them."""
-        if not 0 <= index < len(self._states) or self.recipe.function is not None:
+        if index is None or self.recipe.function is not None:
             return
-        is_start = index == self._first_voiced and not self.recipe.has_starting_voice
-        following = self._states[index + 1] if index + 1 < len(self._states) else None
-        is_next = following is not None and not following.finished and following.segment is None
-        if not is_start and not is_next:
+        following = self._lineage.following(index)
+        next_state = None if following is None else self._states[following]
+        is_next = next_state is not None and not next_state.finished and next_state.segment is None
+        if not is_next and self._lineage.start(index) != index:
             self._states[index].voice = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ from ..errors import BarkError
 from ..stages.semantic import Statistics
 from ..voices.history import History
 from ..voices.voice import Voice
+from .pauses import Pause
 from .planning import ClipPlan
 from .takes import Try, best_of
 
@@ -64,8 +65,9 @@ class FinishedSegment:
     plan: ClipPlan
     index: int
     generation: Generation
-    sound: np.ndarray  # (samples,) what it adds to the clip: the pause before it and its audio, with the gain applied
+    sound: np.ndarray  # (samples,) what it adds to the clip: the gap before it and its audio, with the gain applied
     record: SegmentRecord
+    n_after: int = 0  # samples of `sound` behind its audio: those with which the script ends, of the last segment
 
     @property
     def text(self) -> str:
@@ -73,9 +75,25 @@ class FinishedSegment:
         return self.plan.segments[self.index].text
 
     @property
+    def speaker(self) -> str | None:
+        """The name in the cast, or the voice of a [voice:...] tag; None for the narrator."""
+        return self.plan.segments[self.index].speaker
+
+    @property
+    def chapter(self) -> str | None:
+        """The title of the chapter that it belongs to."""
+        return self.plan.segments[self.index].chapter
+
+    @property
+    def gap(self) -> Pause:
+        """The silence, and the sounds, between it and the next segment."""
+        return self.plan.segments[self.index].pause
+
+    @property
     def audio(self) -> np.ndarray:
-        """The audio without the pause before it, float32 (samples,) at 24 kHz."""
-        return self.sound[len(self.sound) - (self.record.span.stop - self.record.span.start) :]
+        """The audio without the gap before it, float32 (samples,) at 24 kHz."""
+        stop = len(self.sound) - self.n_after
+        return self.sound[stop - (self.record.span.stop - self.record.span.start) : stop]
 
     @property
     def voice(self) -> Voice:
@@ -107,19 +125,19 @@ class Clip:
 
     plan: ClipPlan
     segments: Sequence[SegmentRecord]
+    samples: int  # at 24 kHz
     audio_sha256: str  # of the float32 samples, little-endian
-    voice: (
-        Voice | None
-    )  # of as many first segments as fill the longest history window; None if they are too short for a voice
+    voice: Voice | None  # of the first segments of the speaker who is heard first; None if they are too short for one
     starting_voice: Voice | None  # the given one
     spoken_voice: Voice | None  # whose semantic tokens it speaks in place of a text
+    voices: Mapping[str, Voice] = field(default_factory=dict)  # the given starting voices of other speakers
     path: Path | None = None  # of the audio file; None if none was written
     level: Level | None = None  # loudness of that file
 
     @property
     def seconds(self) -> float:
         """Length of the clip in seconds."""
-        return self.segments[-1].span.stop / c.SAMPLE_RATE
+        return self.samples / c.SAMPLE_RATE
 
     @property
     def seconds_taken(self) -> float:

@@ -13,6 +13,7 @@ from ..errors import TextError, UsageError
 from ..model.devices import DTYPES
 from ..options.resolve import REPORTS
 from ..options.table import Options
+from ..text.events import Script
 
 _NAMES = {"semantic": "text", "coarse": "coarse", "fine": "fine"}  # of the stages, as flags begin
 _TEXT = "pass the text itself: narrate(bark, text)"
@@ -70,15 +71,16 @@ def check_program_options(options: Options, bark: Bark, in_memory: bool) -> None
 def check_text(text: object, options: Options) -> None:
     """Raise UsageError or TextError for what `narrate` cannot speak: a text without words, or beside a voice to speak."""
     spoken = options.bark_speaker_as_the_prompt
-    if text is None and spoken is not None:
+    if (text is None and spoken is not None) or (isinstance(text, Script) and spoken is None):
         return
-    if not isinstance(text, str):
+    if not isinstance(text, str | Script):
         raise UsageError(f"narrate speaks a text (a str), not {'None' if text is None else type(text).__name__}")
     if spoken is not None:
         raise UsageError(
             f"options: bark_speaker_as_the_prompt={spoken!r} is spoken in place of a text; "
             "pass None as the text, or leave it out"
         )
+    assert isinstance(text, str)
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise TextError("the text has lone surrogates, which stand for no character; decode it with its own encoding")
     if not text.strip():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,12 +24,13 @@ class Recipe:
 
     engine: Engine
     rule: HistoryPlan = HistoryPlan()  # which voices each segment's history is made of
-    voice: Voice | None = None  # the starting voice of every clip; None: each clip's first segment becomes it
+    voice: Voice | None = None  # the narrator's starting voice; None: his first segment of each clip becomes it
     spoken: Voice | None = None  # its semantic tokens are spoken in place of every text
     function: HistoryFunction | None = None  # decides each segment's history in place of the rule
     settings: Settings = field(default_factory=Settings)
     checks: SegmentChecks | None = None  # applied to every finished segment; None: no checks
     gain_db: float = 0.0
+    voices: Mapping[str, Voice] = field(default_factory=dict)  # the starting voices of other speakers, likewise
 
     @classmethod
     def from_options(
@@ -38,6 +40,7 @@ class Recipe:
         voice: Voice | None = None,
         spoken: Voice | None = None,
         function: HistoryFunction | None = None,
+        voices: Mapping[str, Voice] | None = None,
     ) -> Recipe:
         """The recipe that resolved options describe; voices and function are already loaded."""
         return cls(
@@ -49,12 +52,12 @@ class Recipe:
             Settings.from_options(options),
             SegmentChecks.from_options(options),
             options.gain_db,
+            voices or {},
         )
 
-    @property
-    def has_starting_voice(self) -> bool:
-        """Whether the starting voice is known from the start: it was given, or segments share no history."""
-        return self.voice is not None or self.rule.separate
+    def voice_of(self, speaker: str | None) -> Voice | None:
+        """The given starting voice of a speaker (None: the narrator); None if his own first segment becomes it."""
+        return self.voice if speaker is None else self.voices.get(speaker)
 
     def settings_of(self, segment: Segment) -> Settings:
         """The sampling settings of a segment: its own, else those of the run."""

@@ -83,7 +83,7 @@ class Scheduler:
     def run(self, plans: Iterable[ClipPlan]) -> Generator[Result, None, None]:
         """Generate all clips. Plans are taken when a pass has room for their segments. Closing the generator ends the run."""
         complete = False
-        rows = self._rows or self._engine.rows_at_once(self._recipe.settings)
+        rows = self._rows or self._rows_that_fit(plans)
         if isinstance(plans, Sequence):
             self._short_first_pass = sum(len(plan.segments) for plan in plans) >= _LONG_RUN * rows
         try:
@@ -94,6 +94,13 @@ class Scheduler:
                 _discard(clip)
             if self._journal is not None:
                 self._journal.close(complete)
+
+    def _rows_that_fit(self, plans: Iterable[ClipPlan]) -> int:
+        """The batch size that fits into memory with the settings of the run, and with those of every segment known so far."""
+        settings = {self._recipe.settings}
+        if isinstance(plans, Sequence):
+            settings |= {own for plan in plans for segment in plan.segments if (own := segment.settings) is not None}
+        return min(map(self._engine.rows_at_once, settings))
 
     def _run(self, waiting: Iterator[ClipPlan], rows: int) -> Iterator[Result]:
         while True:
@@ -270,8 +277,7 @@ def longest_seconds(plan: ClipPlan, recipe: Recipe) -> float:
     """An upper bound of the length of a clip in seconds."""
     spec = recipe.engine.spec
     tokens = max(spec.max_semantic_tokens, len(recipe.spoken.semantic) if recipe.spoken else 0)
-    pauses = sum(segment.pause.seconds for segment in plan.segments)
-    return len(plan.segments) * tokens / spec.semantic_rate_hz + pauses
+    return len(plan.segments) * tokens / spec.semantic_rate_hz + plan.gap_seconds
 
 
 def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray]) -> Generation | None:

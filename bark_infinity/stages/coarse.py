@@ -1,7 +1,8 @@
 """Stage 2: semantic tokens to the codes of the first two codebooks, in sliding windows (the original's `generate_coarse`).
 
-Shapes: B active rows, V entries of a codebook, T positions, C width, m frames. The model's tokens are codes of both
-codebooks in turn, frame by frame ("interleaved"), each with the offset of its codebook in the model's vocabulary.
+Shapes: B active rows, b rows of a group that are drawn alike, V entries of a codebook, T positions, C width, m frames. The
+model's tokens are codes of both codebooks in turn, frame by frame ("interleaved"), each with the offset of its codebook in
+the model's vocabulary.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..model.decoding import make_decoder
 from ..model.gpt import CausalGPT
-from ..model.sampling import RowRandom, draw, draws_ahead, probabilities, sample_with_noise
+from ..model.sampling import NoiseBlocks, RowRandom, draw, draws_ahead, probabilities, sample_with_noise
 from ..model.spec import BarkSpec
 from .progress import Progress, no_progress
-from .slots import Slots
+from .slots import Group, Slots, batches
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,39 @@ class CoarseSettings:
 @dataclass(frozen=True, eq=False)
 class CoarseRow:
     """One segment: its semantic tokens (n,), a history of semantic tokens (k,) and codes (2, m) that were spoken in the
-    same time, and its randomness."""
+    same time, its randomness and its settings."""
 
     semantic: np.ndarray
     history_semantic: np.ndarray
     history_coarse: np.ndarray
     random: RowRandom
+    settings: CoarseSettings = CoarseSettings()
 
 
 class _RowState:
     """A row of the batch, with the tokens generated for it so far. All tokens are ids of the model's vocabulary."""
 
-    def __init__(self, row: CoarseRow, model: CausalGPT, spec: BarkSpec, settings: CoarseSettings):
-        self.random = row.random
+    n_sequences = 1
+
+    def __init__(self, row: CoarseRow, model: CausalGPT, spec: BarkSpec):
+        self.random, self.settings = row.random, row.settings
         self.n_tokens = spec.coarse_steps(len(row.semantic))  # that it has when it is finished
-        history, self.history = trim_history(row.history_semantic, row.history_coarse, spec, settings)
+        history, self.history = trim_history(row.history_semantic, row.history_coarse, spec, row.settings)
         self.semantic = np.concatenate([history, row.semantic])
         self.n_history = len(history)
         self.tokens: list[int] = []
-        self._model, self._spec, self._settings = model, spec, settings
+        # A whole window's noise at a time, because the steps ahead end with the window.
+        self._noise = NoiseBlocks(row.random, row.settings.sliding_window_len)
+        self._model, self._spec = model, spec
         self._cached_window = self._window()  # where the prefix in the decoder's cache begins
+
+    @property
+    def use_kv_caching(self) -> bool:
+        return self.settings.use_kv_caching
+
+    @property
+    def draws_like(self) -> tuple[float, int | None, float | None]:
+        return self.settings.temperature, self.settings.top_k, self.settings.top_p
 
     @property
     def done(self) -> bool:
@@ -74,30 +87,23 @@ class _RowState:
     @property
     def steps_left_in_window(self) -> int:
         """Steps before the sliding window moves, or the row is finished."""
-        window = self._settings.sliding_window_len
-        return min(self.n_tokens - len(self.tokens), window - len(self.tokens) % window)
+        return min(self.n_tokens - len(self.tokens), self._noise.left(len(self.tokens)))
 
     def needs_prefill(self) -> bool:
         """True when the sliding window has moved, so the cache is stale and the prefix must be encoded again.
 
         A window that has only grown longer, with both of its parts beginning where they did, can use the cache.
         """
-        return len(self.tokens) % self._settings.sliding_window_len == 0 and self._window() != self._cached_window
+        return len(self.tokens) % self.settings.sliding_window_len == 0 and self._window() != self._cached_window
 
-    def noise(self, ahead: int, size: int, device: torch.device) -> torch.Tensor:
-        """Exponential noise (V,) for the draw `ahead` steps from now.
-
-        It is drawn for a whole window at a time, so that it does not depend on how many steps the neighbours allow.
-        """
-        at = (len(self.tokens) + ahead) % self._settings.sliding_window_len
-        if at == 0:
-            self._noise = self.random.noise(self._settings.sliding_window_len, size, device)
-        return self._noise[at]
+    def noise(self, draws: int, size: int) -> torch.Tensor:
+        """Exponential noise (draws, V) for the next draws, which are of one window."""
+        return self._noise.take(len(self.tokens), draws, size, self._model.device)
 
     def _window(self) -> tuple[int, int]:
         """Indexes of the first semantic and the first coarse token in the window, counted from the start of the history."""
         at = self.n_history + round(len(self.tokens) / self._spec.coarse_per_semantic)
-        longest = self._settings.max_coarse_history
+        longest = self.settings.max_coarse_history
         return (
             max(0, at - self._spec.max_semantic_history(longest)),
             max(0, len(self.history) + len(self.tokens) - longest),
@@ -117,31 +123,30 @@ def generate_coarse(
     model: CausalGPT,
     spec: BarkSpec,
     rows: Sequence[CoarseRow],
-    settings: CoarseSettings,
     progress: Progress = no_progress,
     max_active: int | None = None,
 ) -> list[np.ndarray]:
     """Codes (2, m) of each row, with m = 0 for a row without semantic tokens.
 
-    Up to `max_active` rows (None: all) are decoded side by side, the others wait.
+    Up to `max_active` rows (None: all) are decoded side by side, the others wait. Rows may differ in any of their settings;
+    `slots.batches` says which of them do not run side by side.
     """
-    states = [_RowState(row, model, spec, settings) for row in rows]
+    states = [_RowState(row, model, spec) for row in rows]
     total = sum(state.n_tokens for state in states)
-    waiting = [state for state in states if state.n_tokens]
-    n_slots = min(max_active or len(waiting), len(waiting))
-    longest = spec.max_coarse_semantic + settings.max_coarse_history + settings.sliding_window_len
-    slots = Slots([make_decoder(model, n_slots, longest, settings.use_kv_caching)], waiting, n_slots)
+    working = [state for state in states if state.n_tokens]
+    longest = max((s.settings.max_coarse_history + s.settings.sliding_window_len for s in working), default=0)
     max_ahead = draws_ahead(model.device)
     done = 0
-    while slots.active:
-        ahead = min(max_ahead, *(state.steps_left_in_window for state in slots.active))
-        drawn = _decode(model, spec, slots, settings, ahead, noise_ahead=max_ahead > 1)
-        for state, tokens in zip(slots.active, drawn, strict=True):
-            state.tokens += tokens
-        done += len(drawn) * ahead
-        progress(done, total)
-        slots.release([slot for slot, state in enumerate(slots.active) if state.done])
-        slots.prefill([slot for slot, state in enumerate(slots.active) if state.needs_prefill()])
+    for slots in batches(model, working, spec.max_coarse_semantic + longest, max_active):
+        while slots.active:
+            ahead = min(max_ahead, *(state.steps_left_in_window for state in slots.active))
+            drawn = _decode(model, spec, slots, ahead, noise_ahead=max_ahead > 1)
+            for state, tokens in zip(slots.active, drawn, strict=True):
+                state.tokens += tokens
+            done += len(drawn) * ahead
+            progress(done, total)
+            slots.release()
+            slots.prefill([state for state in slots.active if state.needs_prefill()])
     return [_deinterleave(state.tokens, spec) for state in states]
 
 
@@ -165,7 +170,7 @@ def trim_history(
 
 
 def _decode(
-    model: CausalGPT, spec: BarkSpec, slots: Slots[_RowState], settings: CoarseSettings, ahead: int, noise_ahead: bool
+    model: CausalGPT, spec: BarkSpec, slots: Slots[_RowState], ahead: int, noise_ahead: bool
 ) -> list[list[int]]:
     """The next `ahead` ids of each active row, of both codebooks in turn, read back by the host once.
 
@@ -176,18 +181,26 @@ def _decode(
     device, states = model.device, slots.active
     codebooks = torch.tensor([[(len(state.tokens) + i) % n for state in states] for i in range(ahead)], device=device)
     rows = torch.arange(len(states), device=device)
-    tokens, drawn = slots.next_tokens(device), []
+    noise = [
+        torch.stack([state.noise(ahead, size) for state in group.rows]) if noise_ahead else None
+        for group in slots.groups
+    ]  # (b, ahead, V)
+    tokens, drawn = slots.next_tokens(), []
     for i, codebook in enumerate(codebooks):  # (B,): of each row's next token
-        (hidden,) = slots.step(tokens)
-        logits = model.logits(hidden, first, first + n * size).unflatten(-1, (n, size))[rows, codebook]  # (B, V)
-        probs = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
-        if noise_ahead:
-            codes = sample_with_noise(probs, torch.stack([state.noise(i, size, device) for state in states]))
-        else:
-            codes = draw(probs, [state.random for state in states]).to(device)
-        tokens = codes + first + size * codebook
+        logits = model.logits(slots.step(tokens), first, first + n * size).unflatten(-1, (n, size))[rows, codebook]
+        codes = [
+            _draw(group, logits, None if own is None else own[:, i])
+            for group, own in zip(slots.groups, noise, strict=True)
+        ]
+        tokens = slots.join(codes) + first + size * codebook
         drawn.append(tokens)
     return torch.stack(drawn, dim=1).tolist()
+
+
+def _draw(group: Group[_RowState], logits: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+    """A code (b,) of each row of the group, from all rows' logits (B, V); `noise` (b, V) decides the draws, if given."""
+    probs = probabilities(group.of(logits), *group.rows[0].draws_like)
+    return draw(probs, [state.random for state in group.rows]) if noise is None else sample_with_noise(probs, noise)
 
 
 def _interleave(coarse: np.ndarray, spec: BarkSpec) -> np.ndarray:

@@ -28,7 +28,7 @@ class FineSettings:
 
 @dataclass(frozen=True, eq=False)
 class FineRow:
-    """One segment: the given codes (1 to 7 codebooks, usually 2; f), a history of codes (8, f'), and its randomness.
+    """One segment: the given codes (1 to 7 codebooks, usually 2; f), a history of codes (8, f'), randomness and settings.
 
     All given codebooks come out unchanged.
     """
@@ -36,13 +36,14 @@ class FineRow:
     coarse: np.ndarray
     history: np.ndarray
     random: RowRandom
+    settings: FineSettings = FineSettings()
 
 
 class _RowState:
     """A row of the batch: codes (f, 8) of history, segment and padding, and the window that is filled next."""
 
     def __init__(self, row: FineRow, spec: BarkSpec):
-        self.random = row.random
+        self.random, self.settings = row.random, row.settings
         self.n_frames = row.coarse.shape[1]
         history = row.history[:, max(0, row.history.shape[1] - spec.fine_history) :]
         self.n_history = history.shape[1]
@@ -75,12 +76,11 @@ def generate_fine(
     model: FineGPT,
     spec: BarkSpec,
     rows: Sequence[FineRow],
-    settings: FineSettings,
     progress: Progress = no_progress,
     max_active: int | None = None,
 ) -> list[np.ndarray]:
     """Codes (8, f) of each row."""
-    codes = dict(stream_fine(model, spec, rows, settings, progress, max_active))
+    codes = dict(stream_fine(model, spec, rows, progress, max_active))
     return [codes[k] for k in range(len(rows))]
 
 
@@ -88,7 +88,6 @@ def stream_fine(
     model: FineGPT,
     spec: BarkSpec,
     rows: Sequence[FineRow],
-    settings: FineSettings,
     progress: Progress = no_progress,
     max_active: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -109,7 +108,7 @@ def stream_fine(
 
     active: list[tuple[int, _RowState]] = list(islice(waiting, n_slots))
     while active:
-        _fill_windows(model, spec, [state for _, state in active if not state.done], settings, report)
+        _fill_windows(model, spec, [state for _, state in active if not state.done], report)
         finished = [(index, state) for index, state in active if state.done]
         active = [(index, state) for index, state in active if not state.done]
         active += islice(waiting, n_slots - len(active))
@@ -118,9 +117,7 @@ def stream_fine(
 
 
 @torch.inference_mode()
-def _fill_windows(
-    model: FineGPT, spec: BarkSpec, states: Sequence[_RowState], settings: FineSettings, report: Callable[[int], None]
-) -> None:
+def _fill_windows(model: FineGPT, spec: BarkSpec, states: Sequence[_RowState], report: Callable[[int], None]) -> None:
     """Fill the next window of each row, codebook by codebook."""
     if not states:
         return
@@ -134,7 +131,7 @@ def _fill_windows(
         for i, (state, (_, first_drawn)) in enumerate(zip(states, windows, strict=True)):
             if codebook >= state.n_given:
                 logits = model.logits(hidden[i, first_drawn:], codebook, spec.codebook_size)
-                codes[i, first_drawn:, codebook] = _draw_frames(logits, settings, state.random).to(codes.device)
+                codes[i, first_drawn:, codebook] = _draw_frames(logits, state.settings, state.random).to(codes.device)
         report(len(states) * spec.fine_history)
     for state, (start, first_drawn), window in zip(states, windows, codes.cpu(), strict=True):
         state.codes[start + first_drawn : start + spec.fine_window] = window[first_drawn:]

@@ -1,21 +1,22 @@
 """Stage 1: text to semantic tokens, as `generate_text_semantic` of the original does it.
 
-Shapes: B active rows, V vocabulary (semantic tokens, and end of speech behind them where it may be drawn), C width.
+Shapes: B active rows, b rows of a group that are drawn alike, S sequences (a row's text, and its negative text if it has
+one), V vocabulary (semantic tokens, and end of speech behind them where it may be drawn), C width.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ..model.decoding import make_decoder
 from ..model.gpt import CausalGPT
 from ..model.sampling import (
     Mirostat,
+    NoiseBlocks,
     RowRandom,
     apply_negative_logits,
     apply_repeat_penalty,
@@ -31,7 +32,7 @@ from ..model.sampling import (
 )
 from ..model.spec import BarkSpec
 from .progress import Progress, no_progress
-from .slots import Slots
+from .slots import Group, Slots, batches
 
 _END = -1  # stands in place of a token where the speech has ended
 
@@ -65,7 +66,7 @@ class SemanticSettings:
 
 @dataclass(frozen=True, eq=False)
 class SemanticRow:
-    """One segment: WordPiece ids (at most 256, without Bark's offset), semantic history (n,), and its randomness.
+    """One segment: WordPiece ids (at most 256, without Bark's offset), semantic history (n,), its randomness and settings.
 
     `negative_ids`: WordPiece ids of the negative text, which the tokens are steered away from.
     """
@@ -73,6 +74,7 @@ class SemanticRow:
     text_ids: Sequence[int]
     history: np.ndarray
     random: RowRandom
+    settings: SemanticSettings = SemanticSettings()
     negative_ids: Sequence[int] = ()
 
 
@@ -102,22 +104,45 @@ class SemanticResult:
 class _RowState:
     """A row of the batch, with the tokens generated for it so far."""
 
-    def __init__(self, row: SemanticRow, model: CausalGPT, spec: BarkSpec, settings: SemanticSettings, max_tokens: int):
-        tau, penalty = settings.mirostat_tau, settings.repeat_penalty
-        self.row, self.random = row, row.random
-        self.mirostat = None if tau is None else Mirostat(tau, settings.mirostat_learning_rate)
+    def __init__(self, row: SemanticRow, model: CausalGPT, spec: BarkSpec, max_tokens: int):
+        self.row, self.random, self.settings = row, row.random, row.settings
+        tau, penalty = self.settings.mirostat_tau, self.settings.repeat_penalty
+        self.mirostat = None if tau is None else Mirostat(tau, self.settings.mirostat_learning_rate)
         # how often each token was drawn, (V,), where repeats are penalised
         self.counts = None if penalty is None else torch.zeros(spec.semantic_vocab_size + 1)
         self.next_token = spec.semantic_infer_token
         self.tokens: list[int] = []
         self.done = self.ended = False
+        self._noise = NoiseBlocks(row.random, draws_ahead(model.device))
         self._entropies: list[float] = []  # nats
         self._log_likelihoods: list[float] = []
-        self._model, self._spec, self._settings, self._max_tokens = model, spec, settings, max_tokens
+        self._model, self._spec, self._max_tokens = model, spec, max_tokens
+
+    @property
+    def use_kv_caching(self) -> bool:
+        return self.settings.use_kv_caching
+
+    @property
+    def n_sequences(self) -> int:
+        """The text's, and the negative text's if there is one."""
+        return 2 if len(self.row.negative_ids) else 1
+
+    @property
+    def draws_like(self) -> SemanticSettings:
+        return self.settings
+
+    @property
+    def steps_ahead(self) -> int:
+        """Steps that can be drawn before the host reads the row's tokens."""
+        return 1 if self.settings.needs_each_token else self._noise.left(len(self.tokens))
+
+    def noise(self, draws: int, size: int) -> torch.Tensor:
+        """Exponential noise (draws, V) for the next draws."""
+        return self._noise.take(len(self.tokens), draws, size, self._model.device)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Take the next tokens, up to the end of the speech or the longest that it may be."""
-        max_seconds = self._settings.max_gen_duration_s
+        max_seconds = self.settings.max_gen_duration_s
         for token in tokens:
             if token == _END:
                 self.done = self.ended = True
@@ -152,15 +177,15 @@ class _RowState:
         entropy = sum(self._entropies) / len(self._entropies) / math.log(2)
         return SemanticResult(tokens, Statistics(entropy, perplexity), self.ended)
 
-    def prefix(self, decoder: int) -> torch.Tensor:
-        """Embeddings of text and history, summed position by position, (256, C). Decoder 1 reads the negative text."""
+    def prefix(self, sequence: int) -> torch.Tensor:
+        """Embeddings of text and history, summed position by position, (256, C). Sequence 1 has the negative text."""
         spec, n = self._spec, self._spec.max_text_ids
-        text_ids = self.row.negative_ids if decoder else self.row.text_ids
+        text_ids = self.row.negative_ids if sequence else self.row.text_ids
         text = np.full(n, spec.text_pad_token)
         text[: len(text_ids)] = np.asarray(text_ids, np.int64) + spec.text_encoding_offset
         padded_history = np.full(n, spec.semantic_pad_token)
         history = self.row.history
-        history = history[max(0, len(history) - min(n, self._settings.history_limit)) :]
+        history = history[max(0, len(history) - min(n, self.settings.history_limit)) :]
         padded_history[: len(history)] = history
         embed, device = self._model.token_embedding, self._model.device
         return embed(torch.from_numpy(text).to(device)).float() + embed(torch.from_numpy(padded_history).to(device))
@@ -171,77 +196,90 @@ def generate_semantic(
     model: CausalGPT,
     spec: BarkSpec,
     rows: Sequence[SemanticRow],
-    settings: SemanticSettings,
     progress: Progress = no_progress,
     max_active: int | None = None,
 ) -> list[SemanticResult]:
-    """Semantic tokens of each row. Up to `max_active` rows (None: all) are decoded side by side, the others wait."""
+    """Semantic tokens of each row. Up to `max_active` rows (None: all) are decoded side by side, the others wait.
+
+    Rows may differ in any of their settings; `slots.batches` says which of them do not run side by side.
+    """
     max_tokens = min(spec.max_semantic_tokens, model.config.block_size - spec.max_text_ids)
-    states = [_RowState(row, model, spec, settings, max_tokens) for row in rows]
-    n_slots, length = min(max_active or len(rows), len(rows)), spec.max_text_ids + max_tokens
-    negative = any(len(row.negative_ids) for row in rows)
-    decoders = [make_decoder(model, n_slots, length, settings.use_kv_caching, which) for which in range(1 + negative)]
-    slots = Slots(decoders, states, n_slots)
-    ahead = 1 if settings.needs_each_token else draws_ahead(model.device)
-    decode = _decode if ahead == 1 else _decode_ahead
-    while slots.active:
-        for state, tokens in zip(slots.active, decode(model, spec, slots, settings, ahead), strict=True):
-            state.append(tokens)
-        total = sum(len(state.tokens) if state.done else max_tokens for state in states)
-        progress(sum(len(state.tokens) for state in states), total)
-        slots.release([slot for slot, state in enumerate(slots.active) if state.done])
+    states = [_RowState(row, model, spec, max_tokens) for row in rows]
+    max_ahead = draws_ahead(model.device)
+    for slots in batches(model, states, spec.max_text_ids + max_tokens, max_active):
+        while slots.active:
+            ahead = 1 if max_ahead == 1 else min(state.steps_ahead for state in slots.active)
+            for state, tokens in zip(slots.active, _decode(model, spec, slots, ahead, max_ahead > 1), strict=True):
+                state.append(tokens)
+            total = sum(len(state.tokens) if state.done else max_tokens for state in states)
+            progress(sum(len(state.tokens) for state in states), total)
+            slots.release()
     return [state.result() for state in states]
 
 
 def _decode(
-    model: CausalGPT, spec: BarkSpec, slots: Slots[_RowState], settings: SemanticSettings, _: int
-) -> Iterable[Sequence[int]]:
-    """The next token of each active row, or _END. Each row's counts, mirostat and statistics are updated."""
-    states = slots.active
-    hidden = slots.step(slots.next_tokens(model.device))
-    logits = [for_sampling(_logits(model, spec, h, settings.allow_early_stop)) for h in hidden]
-    probs = _probabilities(logits, states, settings)
-    kept = _keep_mirostat(probs, states)
-    drawn = draw(kept, [state.random for state in states])
-    tokens: list[int] = drawn.masked_fill(_ended(drawn, kept, spec, settings), _END).tolist()
-    log_probs = logits[0].log_softmax(dim=-1) if settings.statistics else None
-    for slot, (state, token) in enumerate(zip(states, tokens, strict=True)):
-        if token != _END:
-            state.observe(token, probs[slot], None if log_probs is None else log_probs[slot])
-    return ([token] for token in tokens)
-
-
-def _decode_ahead(
-    model: CausalGPT, spec: BarkSpec, slots: Slots[_RowState], settings: SemanticSettings, ahead: int
-) -> Iterable[Sequence[int]]:
+    model: CausalGPT, spec: BarkSpec, slots: Slots[_RowState], ahead: int, noise_ahead: bool
+) -> list[list[int]]:
     """The next `ahead` tokens of each active row, read back by the host once; tokens after an _END are to be ignored.
 
-    Every row draws its noise in blocks of `ahead` steps counted from its own beginning, so its tokens do not depend on
-    when its neighbours started.
+    `noise_ahead`: draw with noise made in blocks, so that no step waits for the host; else, and for rows that need each
+    token, with each row's generator.
     """
-    size = spec.semantic_vocab_size + settings.allow_early_stop
-    noise = torch.stack([state.random.noise(ahead, size, model.device) for state in slots.active])  # (B, ahead, V)
-    tokens = slots.next_tokens(model.device)
-    drawn = []
+    early_stop = any(group.rows[0].settings.allow_early_stop for group in slots.groups)
+    noise = [_noise(group.rows, ahead, spec) if noise_ahead else None for group in slots.groups]
+    tokens, drawn = slots.next_tokens(), []
     for i in range(ahead):
-        logits = [_logits(model, spec, h, settings.allow_early_stop).float() for h in slots.step(tokens)]
-        probs = _probabilities(logits, slots.active, settings)
-        tokens = sample_with_noise(probs, noise[:, i])
-        drawn.append(tokens.masked_fill(_ended(tokens, probs, spec, settings), _END))
+        logits = _logits(model, spec, slots.step(tokens), early_stop)
+        pairs = [
+            _draw(group, logits, spec, None if own is None else own[:, i])
+            for group, own in zip(slots.groups, noise, strict=True)
+        ]
+        tokens, ended = (slots.join(of_groups) for of_groups in zip(*pairs, strict=True))
+        drawn.append(tokens.masked_fill(ended, _END))
     return torch.stack(drawn, dim=1).tolist()
 
 
+def _noise(rows: Sequence[_RowState], draws: int, spec: BarkSpec) -> torch.Tensor | None:
+    """Noise (b, draws, V) for the next draws of rows with equal settings; None if the host must know each token."""
+    if rows[0].settings.needs_each_token:
+        return None
+    return torch.stack([row.noise(draws, _vocabulary(rows[0].settings, spec)) for row in rows])
+
+
+def _draw(
+    group: Group[_RowState], logits: torch.Tensor, spec: BarkSpec, noise: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next token of each row of the group, and whether its speech has ended, (b,) each.
+
+    `logits`: of all sequences, (S, V). `noise` (b, V): decides the draws, if given; else each row's generator does, and the
+    row's counts, mirostat and statistics are updated.
+    """
+    states, settings = group.rows, group.rows[0].settings
+    size = _vocabulary(settings, spec)
+    own, *negative = (for_sampling(group.of(logits, k)[:, :size]) for k in range(states[0].n_sequences))
+    probs = _probabilities(own, negative, states, settings)
+    if noise is not None:
+        tokens = sample_with_noise(probs, noise)
+        return tokens, _ended(tokens, probs, spec, settings)
+    kept = _keep_mirostat(probs, states)
+    tokens = draw(kept, [state.random for state in states])
+    ended = _ended(tokens, kept, spec, settings)
+    if settings.needs_each_token:
+        log_probs = own.log_softmax(dim=-1) if settings.statistics else None
+        for k, (state, token) in enumerate(zip(states, tokens.masked_fill(ended, _END).tolist(), strict=True)):
+            if token != _END:
+                state.observe(token, probs[k], None if log_probs is None else log_probs[k])
+    return tokens, ended
+
+
 def _probabilities(
-    of_decoders: Sequence[torch.Tensor], states: Sequence[_RowState], settings: SemanticSettings
+    logits: torch.Tensor, negative: Sequence[torch.Tensor], states: Sequence[_RowState], settings: SemanticSettings
 ) -> torch.Tensor:
-    """Probabilities (B, V) after all filters but mirostat, from each decoder's logits (B, V), the negative text's second."""
-    logits = of_decoders[0]
-    if len(of_decoders) > 1:
-        steered = apply_negative_logits(
-            logits, of_decoders[1], settings.negative_logits_scale, settings.negative_divergence_scale
+    """Probabilities (b, V) after all filters but mirostat, from the logits (b, V) of the texts and of the negative ones."""
+    for unwanted in negative:
+        logits = apply_negative_logits(
+            logits, unwanted, settings.negative_logits_scale, settings.negative_divergence_scale
         )
-        has_negative = torch.tensor([bool(len(state.row.negative_ids)) for state in states], device=logits.device)
-        logits = torch.where(has_negative[:, None], steered, logits)
     if settings.repeat_penalty is not None:
         counts = torch.stack([state.counts for state in states if state.counts is not None])[:, : logits.shape[-1]]
         logits = apply_repeat_penalty(logits, counts.to(logits.device), settings.repeat_penalty)
@@ -257,7 +295,7 @@ def _probabilities(
 
 
 def _keep_mirostat(probs: torch.Tensor, states: Sequence[_RowState]) -> torch.Tensor:
-    """Probabilities (B, V) cut by each row's mirostat, or as they are where it is off."""
+    """Probabilities (b, V) cut by each row's mirostat, or as they are where it is off."""
     filters = [state.mirostat for state in states if state.mirostat is not None]
     if not filters:
         return probs
@@ -265,7 +303,7 @@ def _keep_mirostat(probs: torch.Tensor, states: Sequence[_RowState]) -> torch.Te
 
 
 def _logits(model: CausalGPT, spec: BarkSpec, hidden: torch.Tensor, early_stop: bool) -> torch.Tensor:
-    """Logits of the semantic tokens (B, 10000), with end of speech behind them where it is allowed (B, 10001)."""
+    """Logits of the semantic tokens (S, 10000), with end of speech behind them where it is allowed (S, 10001)."""
     logits = model.logits(hidden, 0, spec.semantic_vocab_size)
     if not early_stop:
         return logits
@@ -273,8 +311,13 @@ def _logits(model: CausalGPT, spec: BarkSpec, hidden: torch.Tensor, early_stop: 
     return torch.cat([logits, end], dim=-1)
 
 
+def _vocabulary(settings: SemanticSettings, spec: BarkSpec) -> int:
+    """Number of tokens that may be drawn."""
+    return spec.semantic_vocab_size + settings.allow_early_stop
+
+
 def _ended(tokens: torch.Tensor, probs: torch.Tensor, spec: BarkSpec, settings: SemanticSettings) -> torch.Tensor:
-    """(B,) bool: True where end of speech was drawn, or has at least the probability `min_eos_p`."""
+    """(b,) bool: True where end of speech was drawn, or has at least the probability `min_eos_p`."""
     if not settings.allow_early_stop:
         return torch.zeros_like(tokens, dtype=torch.bool)
     ended = tokens == spec.semantic_vocab_size

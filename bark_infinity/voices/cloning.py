@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import constants as c
+from ..audio.reading import resample
 from ..errors import VoiceError
 from .compatibility import SEMANTIC_VOCAB_SIZES
-from .recording import choose_part, read_recording, resample
+from .recording import choose_part, read_recording
 
 if TYPE_CHECKING:
     import torch

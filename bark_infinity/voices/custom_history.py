@@ -29,9 +29,10 @@ class HistoryContext:
     index: int  # of the segment, from 0
     total: int  # segments of the clip
     text: str  # of the segment; empty where it continues the history without words
-    starting_voice: Voice | None  # the given voice, or the first segment's
-    before: Sequence[Voice]  # the earlier segments' voices, without silent segments
+    starting_voice: Voice | None  # of the segment's speaker: the given one, or that of his first segment
+    before: Sequence[Voice]  # the voices of the same speaker's earlier segments, without silent segments
     weights: Weights  # the history that the interval and the weight flags give
+    speaker: str | None = None  # a name in the cast; None: the narrator
 
 
 HistoryFunction = Callable[[HistoryContext], Weights | Voice | None]

@@ -1,23 +1,19 @@
-"""Reads recordings of a voice, mixes them to one channel, chooses the part with the most speech, and resamples it."""
+"""Reads recordings of a voice, mixes them to one channel, and chooses the part with the most speech."""
 
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..audio.reading import AudioError, read_audio
 from ..errors import VoiceError
 
 _FLAG = "--audio_file_as_history_prompt"
 _MAX_SECONDS = 600  # of a recording that are looked at
 _MIN_SECONDS = 2.0
-_RATES = range(4_000, 192_001)  # samples per second that a recording of speech may have
-_BLOCK = 2**16  # samples read at once
 
 _FRAME_SECONDS = 0.02  # a level is measured over
 _PAUSE_FRAMES = 10
@@ -53,9 +49,10 @@ def read_recording(path: Path) -> Recording:
         raise VoiceError(f"{_FLAG} {path} is no file; give a recording of the voice")
     if path.suffix.lower() == ".npz":
         raise VoiceError(f"{_FLAG} {path} is a voice file and no recording; give it as --history_prompt {path}")
-    samples, rate, channels, whole = _read(path)
-    if not np.isfinite(samples).all():
-        raise VoiceError(f"{_FLAG} {path} holds samples that are no numbers; export it again")
+    try:
+        samples, rate, channels, whole = read_audio(path, _MAX_SECONDS)
+    except AudioError as error:
+        raise VoiceError(f"{_FLAG} {path} {error}") from None
     notes, warnings = [], []
     if channels > 1:
         notes.append(f"its {channels} channels were mixed into one")
@@ -96,22 +93,6 @@ def choose_part(recording: Recording, path: Path, seconds: float) -> tuple[Part,
     return part, tuple(warnings)
 
 
-def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Samples at another rate, float32, by cutting or extending the spectrum; its upper 5% fade out against ringing."""
-    if rate == wanted:
-        return samples
-    step = rate // math.gcd(rate, wanted)
-    padded = step * (
-        len(samples) // step + 1 + rate // (10 * step)
-    )  # 0.1 s of silence: the end must not meet the start
-    limit = min(rate, wanted) / 2
-    fade = np.clip((limit - np.fft.rfftfreq(padded, 1 / rate)) / (0.05 * limit), 0, 1)
-    spectrum = np.fft.rfft(samples, padded) * np.sin(fade * np.pi / 2) ** 2
-    n_resampled = padded * wanted // rate
-    waveform = np.fft.irfft(spectrum[: n_resampled // 2 + 1], n_resampled) * (n_resampled / padded)
-    return waveform[: -(-len(samples) * wanted // rate)].astype(np.float32)
-
-
 # ---- which part -----------------------------------------------------------------------------------------------------
 
 
@@ -136,52 +117,3 @@ def _window(speech: np.ndarray, width: int) -> tuple[int, int]:
     first = int(starts[best] + np.argmax(speech[starts[best] :]))
     stop = min(int(ends[best]) + _MARGIN_FRAMES, len(speech))
     return max(first - _MARGIN_FRAMES, int(starts[best])), stop
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> tuple[np.ndarray, int, int, bool]:
-    """Samples of all channels mixed, their rate, the number of channels, and whether that is the whole recording."""
-    try:
-        return _decode(path)
-    except RuntimeError as error:
-        reason = str(error).rpartition(": ")[2].strip().rstrip(".")
-    if shutil.which("ffmpeg") is None:
-        raise VoiceError(
-            f"{_FLAG} {path} cannot be read as wav, flac, ogg, opus or mp3 ({reason}); convert it, or install the "
-            "program ffmpeg, which reads more"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        converted = Path(folder, "recording.wav")
-        command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-protocol_whitelist", "file"]
-        command += ["-i", str(path.absolute()), "-vn", "-t", str(_MAX_SECONDS + 1), "-c:a", "pcm_f32le", str(converted)]
-        try:
-            process = subprocess.run(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MAX_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            raise VoiceError(
-                f"{_FLAG} {path} takes ffmpeg more than {_MAX_SECONDS} s to read; cut it shorter"
-            ) from None
-        if process.returncode or not converted.exists():
-            raise VoiceError(f"{_FLAG} {path} holds no sound that libsndfile or ffmpeg can read; give a recording")
-        return _decode(converted)
-
-
-def _decode(path: Path) -> tuple[np.ndarray, int, int, bool]:
-    """As `_read`, by libsndfile, block by block: minutes of many channels would not fit. Raises RuntimeError."""
-    import soundfile
-
-    # Opened by number: soundfile takes a file whose name ends in .raw for samples without a header.
-    with open(path, "rb") as opened, open(opened.fileno(), "rb", closefd=False) as nameless:
-        file = soundfile.SoundFile(nameless)
-        if file.samplerate not in _RATES:
-            raise VoiceError(
-                f"{_FLAG} {path} has {file.samplerate} samples a second; give a recording with {_RATES[0]} to {_RATES[-1]}"
-            )
-        frames = min(file.frames, _MAX_SECONDS * file.samplerate)
-        blocks = file.blocks(_BLOCK, frames=frames, dtype="float32", always_2d=True)
-        samples = [block.mean(axis=1) for block in blocks]
-        whole = file.frames <= frames
-        return np.concatenate(samples or [np.zeros(0, np.float32)]), file.samplerate, file.channels, whole

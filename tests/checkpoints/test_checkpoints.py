@@ -95,9 +95,6 @@ def test_special_tokens_and_sizes_come_from_the_configuration(tmp_path):
     """A Bark of another size and with other special tokens gives transformers' tokens."""
     from rows import coarse_row, oracle_semantic, random_semantic, semantic_row
 
-    from bark_infinity.stages.coarse import CoarseSettings
-    from bark_infinity.stages.semantic import SemanticSettings
-
     spec = {
         "text_vocab": 1_000,
         "semantic_outputs": 520,
@@ -111,11 +108,11 @@ def test_special_tokens_and_sizes_come_from_the_configuration(tmp_path):
     oracle = tiny.make_oracle(seed=5, spec=spec)
     bark = load(tiny.save_huggingface(oracle, tmp_path / "other"))
     assert bark.spec.semantic_vocab_size == 500 and bark.spec.max_semantic_tokens == 300
-    row = semantic_row(bark, "Hello there")
-    tokens = bark.run_stage("semantic", [row], SemanticSettings(temperature=0, min_eos_p=None))[0].tokens
+    row = semantic_row(bark, "Hello there", temperature=0, min_eos_p=None)
+    tokens = bark.run_stage("semantic", [row])[0].tokens
     np.testing.assert_array_equal(tokens, oracle_semantic(oracle, row.text_ids, None))
     semantic, g = random_semantic(40) % 500, oracle.generation_config
-    ours = bark.run_stage("coarse", [coarse_row(semantic)], CoarseSettings(temperature=0))[0]
+    ours = bark.run_stage("coarse", [coarse_row(semantic, temperature=0)])[0]
     theirs = oracle.coarse_acoustics.generate(
         torch.from_numpy(semantic)[None], g.semantic_config, g.coarse_acoustics_config
     )

@@ -30,9 +30,6 @@ from bark_infinity.errors import UsageError
 from bark_infinity.model.attention import attend_causally
 from bark_infinity.options.resolve import check_pairs, resolve
 from bark_infinity.options.table import Options
-from bark_infinity.stages.coarse import CoarseSettings
-from bark_infinity.stages.fine import FineSettings
-from bark_infinity.stages.semantic import SemanticSettings
 
 CPU = torch.device("cpu")
 OTHER_NUMBERS = {
@@ -89,10 +86,10 @@ def load(model: str, dtype: str = "float32") -> Bark:
 
 def greedy(bark: Bark) -> list[np.ndarray]:
     """Greedy tokens of every stage, and the audio decoded from the last stage's."""
-    settings = SemanticSettings(temperature=0, min_eos_p=None, max_gen_duration_s=0.6)
-    semantic = bark.run_stage("semantic", [semantic_row(bark, "Hello there, you!")], settings)[0].tokens
-    coarse = bark.run_stage("coarse", [coarse_row(semantic)], CoarseSettings(temperature=0))[0]
-    fine = bark.run_stage("fine", [fine_row(coarse)], FineSettings(0))[0]
+    row = semantic_row(bark, "Hello there, you!", temperature=0, min_eos_p=None, max_gen_duration_s=0.6)
+    semantic = bark.run_stage("semantic", [row])[0].tokens
+    coarse = bark.run_stage("coarse", [coarse_row(semantic, temperature=0)])[0]
+    fine = bark.run_stage("fine", [fine_row(coarse, temperature=0)])[0]
     return [semantic, coarse, fine, bark.decode([fine])[0]]
 
 
@@ -128,8 +125,8 @@ def test_transformers_loads_it_and_gives_the_same_tokens(perform, sources, name)
     config["fine_acoustics_config"] |= {"temperature": None}
     oracle = SimpleNamespace(semantic=theirs.semantic.eval(), generation_config=BarkGenerationConfig(**config))
     ours, g = load("converted"), oracle.generation_config
-    row = semantic_row(ours, "Hello there, you!")
-    semantic = ours.run_stage("semantic", [row], SemanticSettings(temperature=0, min_eos_p=None))[0].tokens[:60]
+    row = semantic_row(ours, "Hello there, you!", temperature=0, min_eos_p=None)
+    semantic = ours.run_stage("semantic", [row])[0].tokens[:60]
     np.testing.assert_array_equal(semantic, oracle_semantic(oracle, row.text_ids, None)[:60])
     ids = torch.randint(0, 500, (2, 300), generator=torch.Generator().manual_seed(4))
     for stage, part in (("semantic", theirs.semantic), ("coarse", theirs.coarse_acoustics)):

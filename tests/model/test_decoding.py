@@ -11,6 +11,7 @@ from bark_infinity.model.decoding import CachedDecoder, GraphedDecoder, Recomput
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages import coarse as coarse_stage
 from bark_infinity.stages import semantic as semantic_stage
+from bark_infinity.stages import slots
 from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
 
@@ -41,23 +42,24 @@ def decoders(monkeypatch) -> list[CountingDecoder]:
         created.append(CountingDecoder(model, rows, length))
         return created[-1]
 
-    for stage in (semantic_stage, coarse_stage):
-        monkeypatch.setattr(stage, "make_decoder", make)
+    monkeypatch.setattr(slots, "make_decoder", make)
     return created
 
 
-def semantic_rows(bark, n: int) -> list[SemanticRow]:
-    return [SemanticRow(bark.encode(f"Text {k}."), np.zeros(0, int), RowRandom(k)) for k in range(n)]
+def semantic_rows(bark, n: int, **settings) -> list[SemanticRow]:
+    own = SemanticSettings(**settings)
+    return [SemanticRow(bark.encode(f"Text {k}."), np.zeros(0, int), RowRandom(k), own) for k in range(n)]
 
 
-def coarse_row(n: int, voice=None) -> CoarseRow:
+def coarse_row(n: int, voice=None, **settings) -> CoarseRow:
     history = (np.zeros(0, int), np.zeros((2, 0), int)) if voice is None else (voice.semantic, voice.coarse)
-    return CoarseRow(np.random.default_rng(n).integers(0, 10_000, n), *history, RowRandom(n))
+    semantic = np.random.default_rng(n).integers(0, 10_000, n)
+    return CoarseRow(semantic, *history, RowRandom(n), CoarseSettings(**settings))
 
 
 def test_finished_rows_take_no_steps(bark, decoders):
     """Every row steps once a token and once for the end of speech; all slots are used while rows wait."""
-    results = bark.run_stage("semantic", semantic_rows(bark, 7), SemanticSettings(), max_active=3)
+    results = bark.run_stage("semantic", semantic_rows(bark, 7), max_active=3)
     (decoder,) = decoders
     assert sum(decoder.rows_of_steps) == sum(len(result.tokens) + 1 for result in results)
     first_without = len(decoder.rows_of_steps) - next(
@@ -70,14 +72,14 @@ def test_finished_rows_take_no_steps(bark, decoders):
 
 def test_coarse_prefix_is_reused_until_the_window_moves(bark, decoders):
     """Without a voice the windows only grow up to 627 tokens (209 semantic tokens); then every window of 60 moves."""
-    bark.run_stage("coarse", [coarse_row(200)], CoarseSettings())  # 600 coarse tokens, 10 windows
-    bark.run_stage("coarse", [coarse_row(260)], CoarseSettings())  # 780: windows at 660 and 720 have moved
+    bark.run_stage("coarse", [coarse_row(200)])  # 600 coarse tokens, 10 windows
+    bark.run_stage("coarse", [coarse_row(260)])  # 780: windows at 660 and 720 have moved
     assert [len(decoder.filled) for decoder in decoders] == [1, 3]
 
 
 def test_coarse_prefix_is_encoded_again_when_either_part_moves(bark, decoders, make_voice):
-    bark.run_stage("coarse", [coarse_row(80, make_voice(9.0))], CoarseSettings())  # 240 tokens behind a full history
-    bark.run_stage("coarse", [coarse_row(80, make_voice(9.0))], CoarseSettings(sliding_window_len=30))
+    bark.run_stage("coarse", [coarse_row(80, make_voice(9.0))])  # 240 tokens behind a full history
+    bark.run_stage("coarse", [coarse_row(80, make_voice(9.0), sliding_window_len=30)])
     assert [len(decoder.filled) for decoder in decoders] == [4, 8]
 
 
@@ -92,7 +94,7 @@ def test_attention_reads_each_row_only_up_to_its_length(bark, decoders, monkeypa
         return sdpa(query, key, value, **kwargs)
 
     monkeypatch.setattr(attention.F, "scaled_dot_product_attention", spy)
-    bark.run_stage("coarse", [coarse_row(1, make_voice(9.0)), coarse_row(1)], CoarseSettings())  # two tokens each
+    bark.run_stage("coarse", [coarse_row(1, make_voice(9.0)), coarse_row(1)])  # two tokens each
     with_voice, without_voice = 256 + 1 + 626, 256 + 1  # 209 semantic tokens are 628 coarse ones, and two are dropped
     layers = bark.stages["coarse"].model.config.n_layer
     assert sum(read) == layers * (with_voice + with_voice + 1 + without_voice + without_voice + 1)
@@ -162,11 +164,11 @@ def test_captured_step_equals_the_plain_step_and_stays_inside_the_cache(bark):
     assert set(graphed._captured) == {(4, 266)}  # three rows run in the graph for four
 
 
-def plain_semantic(model, spec, row: SemanticRow, settings: SemanticSettings) -> list[int]:
+def plain_semantic(model, spec, row: SemanticRow) -> list[int]:
     """The semantic stage with noise in blocks of 16 draws, one row, a token at a time."""
     from bark_infinity.stages.semantic import _logits, _RowState
 
-    state = _RowState(row, model, spec, settings, 768)
+    state, settings = _RowState(row, model, spec, 768), row.settings
     decoder = CachedDecoder(model, 1, 1024)
     decoder.prefill([0], [state.prefix(0)])
     tokens: list[int] = []
@@ -182,52 +184,47 @@ def plain_semantic(model, spec, row: SemanticRow, settings: SemanticSettings) ->
 
 
 def test_semantic_rows_drawn_ahead_equal_the_plain_loop_in_any_batch(bark, as_on_cuda):
-    settings = SemanticSettings()
     model, spec = bark.stages["semantic"].model, bark.stages["semantic"].spec
     with torch.inference_mode():
-        expected = [plain_semantic(model, spec, row, settings) for row in semantic_rows(bark, 5)]
+        expected = [plain_semantic(model, spec, row) for row in semantic_rows(bark, 5)]
     assert len({len(tokens) % 16 for tokens in expected}) > 1
     for max_active in (1, 2, 5):
-        results = bark.run_stage("semantic", semantic_rows(bark, 5), settings, max_active=max_active)
+        results = bark.run_stage("semantic", semantic_rows(bark, 5), max_active=max_active)
         for ours, theirs in zip(results, expected, strict=True):
             assert ours.tokens.tolist() == theirs
-    assert isinstance(model.decoders[0], GraphedDecoder)
+    assert isinstance(model.kept_decoder, GraphedDecoder)
 
 
 def test_coarse_rows_drawn_ahead_do_not_depend_on_the_batch(bark, as_on_cuda, make_voice):
     def rows():
         return [coarse_row(95, make_voice(9.0)), coarse_row(30), coarse_row(61, make_voice(1.0)), coarse_row(7)]
 
-    alone = [bark.run_stage("coarse", [row], CoarseSettings())[0] for row in rows()]
+    alone = [bark.run_stage("coarse", [row])[0] for row in rows()]
     for max_active in (2, 4):
-        for ours, theirs in zip(
-            bark.run_stage("coarse", rows(), CoarseSettings(), max_active=max_active), alone, strict=True
-        ):
+        for ours, theirs in zip(bark.run_stage("coarse", rows(), max_active=max_active), alone, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
 def test_drawing_ahead_does_not_change_greedy_tokens(bark, make_voice, monkeypatch):
     """Noise has no effect at temperature 0, so both paths must agree."""
-    rows = lambda: [coarse_row(45, make_voice(9.0)), coarse_row(30)]  # noqa: E731
-    texts = lambda: semantic_rows(bark, 3)  # noqa: E731
-    greedy = CoarseSettings(temperature=0), SemanticSettings(temperature=0)
-    plain = bark.run_stage("coarse", rows(), greedy[0]), bark.run_stage("semantic", texts(), greedy[1])
+    rows = lambda: [coarse_row(45, make_voice(9.0), temperature=0), coarse_row(30, temperature=0)]  # noqa: E731
+    texts = lambda: semantic_rows(bark, 3, temperature=0)  # noqa: E731
+    plain = bark.run_stage("coarse", rows()), bark.run_stage("semantic", texts())
     for stage in (semantic_stage, coarse_stage):
         monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
     monkeypatch.setattr(decoding, "can_capture", lambda _: True)
-    for ours, theirs in zip(bark.run_stage("coarse", rows(), greedy[0]), plain[0], strict=True):
+    for ours, theirs in zip(bark.run_stage("coarse", rows()), plain[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(bark.run_stage("semantic", texts(), greedy[1]), plain[1], strict=True):
+    for ours, theirs in zip(bark.run_stage("semantic", texts()), plain[1], strict=True):
         np.testing.assert_array_equal(ours.tokens, theirs.tokens)
 
 
 def test_captured_graph_is_reused_until_the_weights_move(bark, as_on_cuda):
     model = bark.stages["coarse"].model
     first = decoding.make_decoder(model, 4, 300, cached=True)
-    beside = decoding.make_decoder(model, 4, 300, True, 1)
-    assert decoding.make_decoder(model, 2, 200, cached=True) is first is not beside
+    assert decoding.make_decoder(model, 2, 200, cached=True) is first
     larger = decoding.make_decoder(model, 5, 300, cached=True)
     assert larger is not first and decoding.make_decoder(model, 5, 300, cached=True) is larger
     model.to("cpu")
     assert decoding.make_decoder(model, 5, 300, cached=True) is not larger
-    model.decoders.clear()
+    model.kept_decoder = None

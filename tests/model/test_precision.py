@@ -25,9 +25,9 @@ from bark_infinity.model.precision import (
 )
 from bark_infinity.model.sampling import RowRandom
 from bark_infinity.model.threads import load_loops
-from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
+from bark_infinity.stages.coarse import CoarseRow
 from bark_infinity.stages.fine import FineRow, FineSettings
-from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
+from bark_infinity.stages.semantic import SemanticRow
 
 TOLERANCE = {"float32": 1e-5, "bfloat16": 0.02, "int8": 0.05}  # relative error of logits against float32
 needs_int8 = pytest.mark.skipif(
@@ -137,11 +137,10 @@ def test_batched_rows_give_the_tokens_of_single_rows(loaded, make_voice):
             SemanticRow(loaded.encode(t), h, RowRandom(k)) for k, (t, h) in enumerate(zip(texts, history, strict=True))
         ]
 
-    settings = SemanticSettings()
-    alone = [loaded.run_stage("semantic", [row], settings)[0].tokens for row in semantic_rows()]
+    alone = [loaded.run_stage("semantic", [row])[0].tokens for row in semantic_rows()]
     assert len({len(tokens) for tokens in alone}) > 1
     for max_active in (2, 4):
-        results = loaded.run_stage("semantic", semantic_rows(), settings, max_active=max_active)
+        results = loaded.run_stage("semantic", semantic_rows(), max_active=max_active)
         for ours, theirs in zip(results, alone, strict=True):
             np.testing.assert_array_equal(ours.tokens, theirs)
 
@@ -152,11 +151,9 @@ def test_batched_rows_give_the_tokens_of_single_rows(loaded, make_voice):
             rows.append(CoarseRow(np.random.default_rng(k).integers(0, 10_000, 17 + 11 * k), *history, RowRandom(k)))
         return rows
 
-    alone = [loaded.run_stage("coarse", [row], CoarseSettings())[0] for row in coarse_rows()]
+    alone = [loaded.run_stage("coarse", [row])[0] for row in coarse_rows()]
     for max_active in (2, 4):
-        for ours, theirs in zip(
-            loaded.run_stage("coarse", coarse_rows(), CoarseSettings(), max_active=max_active), alone, strict=True
-        ):
+        for ours, theirs in zip(loaded.run_stage("coarse", coarse_rows(), max_active=max_active), alone, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
@@ -164,7 +161,7 @@ def test_every_stage_speaks_in_every_precision(loaded):
     generation = loaded.speak("Hello there.", seed=1)
     assert np.isfinite(generation.audio).all() and generation.audio.std() > 1e-3
     codes = np.random.default_rng(0).integers(0, 1024, (2, 20))
-    fine = loaded.run_stage("fine", [FineRow(codes, np.zeros((8, 0), int), RowRandom(1))], FineSettings(0))[0]
+    (fine,) = loaded.run_stage("fine", [FineRow(codes, np.zeros((8, 0), int), RowRandom(1), FineSettings(0))])
     np.testing.assert_array_equal(fine[:2], codes)
 
 

@@ -29,7 +29,7 @@ from bark_infinity.model.devices import Placement
 from bark_infinity.options.resolve import REPORTS
 from bark_infinity.options.table import flags
 from bark_infinity.reports import catalogue as reports
-from bark_infinity.stages import coarse, semantic
+from bark_infinity.stages import slots
 from bark_infinity.voices.voice import Voice
 
 DEMO = "--model demo --device cpu --seed 3"
@@ -156,13 +156,13 @@ def _watch(monkeypatch: pytest.MonkeyPatch, watched: Mapping[str, list], cache: 
 
     monkeypatch.setattr(loading, "load_models", load_and_record)
     monkeypatch.setattr(Bark, "stream", stream_and_count)
-    for stage in (semantic, coarse):
+    make_decoder = slots.make_decoder
 
-        def make_and_record(model, rows, length, cached, *which, make=stage.make_decoder):
-            watched["cached"].append(cached)
-            return make(model, rows, length, cached, *which)
+    def make_and_record(model, rows, length, cached):
+        watched["cached"].append(cached)
+        return make_decoder(model, rows, length, cached)
 
-        monkeypatch.setattr(stage, "make_decoder", make_and_record)
+    monkeypatch.setattr(slots, "make_decoder", make_and_record)
 
 
 def _make_inputs(make_voice) -> None:

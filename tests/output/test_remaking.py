@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -10,12 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from fakes import VOICE, Changed, Hashing, WholeClip, plan, recipe_of, spoken_by, voice_of, whole_clips
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bark_infinity.bark import Generation
 from bark_infinity.cli import main as cli
 from bark_infinity.errors import UsageError
-from bark_infinity.output.remaking import chosen_segments, in_words
+from bark_infinity.options.resolve import resolve
+from bark_infinity.options.table import Options
+from bark_infinity.output.manifest import Manifest
+from bark_infinity.output.remaking import chosen_segments, in_words, with_dependents
+from bark_infinity.run.pauses import NO_GAP
+from bark_infinity.run.planning import ClipPlan
+from bark_infinity.run.script_cutting import ScriptPart
+from bark_infinity.seeds import Seeds
 
 TEXT = "\n".join(f"This is line {k}." for k in range(1, 7))
 CUT = ["--split_each_text_prompt_by", "line", "--semantic_max_gen_duration_s", "0.3"]
@@ -97,6 +107,68 @@ def test_regenerate_includes_dependent_segments(perform, clip, monkeypatch):
         "made again: 5, and with them 6, which depend on them; 4 segments stay" in stderr
     )  # the history of 4 is the first voice alone
     assert batches == [["5"], ["6"]] and set(changed(Path(rolling), Path(path))) <= {5, 6}
+
+
+def spoken(clip: ClipPlan, silent: set[int], voice, voices, **how) -> WholeClip:
+    """The clip by an engine whose tokens change with anything that they depend on; `silent`: the segments without sound."""
+
+    def without_sound(text: str, generation: Generation) -> Generation:
+        n = 0 if int(text.removeprefix("s")) in silent else None
+        own = generation.voice
+        shorter = dataclasses.replace(own, semantic=own.semantic[:n], coarse=own.coarse[:, :n], fine=own.fine[:, :n])
+        return dataclasses.replace(generation, voice=shorter, audio=generation.audio[:n])
+
+    (made,) = whole_clips(recipe_of(Changed(Hashing(), without_sound), voice, voices, **how), [clip])
+    assert isinstance(made, WholeClip)
+    return made
+
+
+def manifest_of(made: WholeClip) -> Manifest:
+    """A manifest with what `with_dependents` reads."""
+    segments = made.plan.segments
+    recorded = [{"frames": generation.voice.fine.shape[1]} for generation in made.generations]
+    return Manifest(
+        made.plan.text,
+        made.plan.seed,
+        0,
+        0,
+        tuple((segment.text, segment.seeds) for segment in segments),
+        tuple(ScriptPart(segment.text, segment.pause, segment.speaker) for segment in segments),
+        NO_GAP,
+        None,
+        {},
+        tuple(None for _ in segments),
+        {"segments": recorded},
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.integers(0, 4), st.text("-AB", min_size=1, max_size=9), st.booleans(), st.booleans())
+def test_dependents_are_the_segments_whose_tokens_change(data, interval, speakers, has_voice, has_voices):
+    """With several speakers, silent segments, given voices and weights, compared with a clip that is made again as a whole."""
+    indexes = st.sampled_from(range(len(speakers)))
+    chosen, silent = data.draw(st.sets(indexes, min_size=1)), data.draw(st.sets(indexes, max_size=len(speakers) - 1))
+    weights = {"semantic_prev_segment_weight": 0.5} if data.draw(st.booleans()) else {}
+    how = {"stable_mode_interval": interval, **weights}
+    voice, voices = VOICE if has_voice else None, {"A": voice_of(71)} if has_voices else {}
+    before = spoken_by(speakers, plan([f"s{k}" for k in range(len(speakers))]))
+    segments = [
+        dataclasses.replace(own, seeds=Seeds(1_000 + k)) if k in chosen else own
+        for k, own in enumerate(before.segments)
+    ]
+    old = spoken(before, silent, voice, voices, **how)
+    new = spoken(dataclasses.replace(before, segments=tuple(segments)), silent, voice, voices, **how)
+    pairs = enumerate(zip(old.generations, new.generations, strict=True))
+    changed = {k for k, (one, other) in pairs if one.voice.digest() != other.voice.digest()}
+    again = with_dependents(chosen, manifest_of(old), resolve(Options(**how)), has_voice, voices)
+    assert changed <= again and (silent or changed == again)
+
+
+def test_dependents_with_a_function_are_all_later_segments_of_the_speaker():
+    made = spoken(spoken_by("AB-ABA", plan([f"s{k}" for k in range(6)])), set(), VOICE, {})
+    options = resolve(Options(custom_audio_processing_function="a.py:f"))
+    again = with_dependents({1, 3}, manifest_of(made), options, True, {"A", "B"})
+    assert again == {1, 3, 4, 5}
 
 
 def test_regenerate_with_a_seed_is_deterministic(perform, clip):

@@ -503,7 +503,7 @@ def test_full_window_is_not_an_end_of_speech(bark: Bark, ends, statistics):
     stage = bark.stages["semantic"]
     spec = dataclasses.replace(stage.spec, max_semantic_tokens=40)
     how = SemanticSettings(temperature=0.0, allow_early_stop=ends, statistics=statistics)
-    (result,) = generate_semantic(stage.model, spec, [SemanticRow([5, 6], np.zeros(0, int), RowRandom(1))], how)
+    (result,) = generate_semantic(stage.model, spec, [SemanticRow([5, 6], np.zeros(0, int), RowRandom(1), how)])
     assert len(result.tokens) == 40 and not result.ended
 
 

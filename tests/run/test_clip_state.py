@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 
 import pytest
-from fakes import VOICE, Recorder, plan, recipe_of
+from fakes import VOICE, Recorder, dialogue, plan, recipe_of, voice_of
 
+from bark_infinity.bark import Settings
 from bark_infinity.errors import TextError
 from bark_infinity.run import clip_state
+from bark_infinity.run.checks import SegmentChecks
 from bark_infinity.run.clip_state import ClipState
+from bark_infinity.stages.semantic import SemanticSettings
 from bark_infinity.voices.history import Weights
 
 ALL = 100  # more segments than any clip here has
@@ -162,3 +167,106 @@ def test_function_is_asked_once_per_segment_and_sees_all_earlier_voices():
         assert sources(state, index) == ({0} if index else {99})
         finish(state, index)
     assert asked == [(0, []), (1, [0]), (2, [0, 1])]
+
+
+def test_checks_follow_the_settings_of_a_segment():
+    """Neither speech without an end nor a short length is a fault where the settings ask for it."""
+    checks = SegmentChecks(min_loudness_db=-100.0, max_repeat_s=99.0)
+    endless = Settings(SemanticSettings(allow_early_stop=False))
+    short = Settings(SemanticSettings(max_gen_duration_s=4.0))
+    text = "A sentence that takes its speaker a lot longer than four seconds, because it has so many words. " * 3
+    faults = []
+    for own in (None, endless, short):
+        state = new_state(1)
+        segments = (dataclasses.replace(state.plan.segments[0], text=text, settings=own),)
+        recipe = dataclasses.replace(state.recipe, checks=checks)
+        state = ClipState(dataclasses.replace(state.plan, segments=segments), recipe)
+        generation = dataclasses.replace(Recorder().say("s1"), ended=own is None)
+        outcome = state.judge(0, generation)
+        assert outcome is not None
+        faults.append(set(outcome.tries[0].faults or {}))
+    assert faults == [{"too_short_ratio"}, set(), {"no_end_s"}]
+
+
+# ---- several speakers -----------------------------------------------------------------------------------------------
+
+
+def conversation(speakers: str, voice=VOICE, voices=None, function=None, **options) -> ClipState:
+    """A clip whose segments are spoken by these speakers; "-" is the narrator."""
+    recipe = dataclasses.replace(recipe_of(Recorder(), voice, voices, **options), function=function)
+    return ClipState(dialogue(speakers, **options), recipe)
+
+
+@pytest.mark.parametrize(
+    ("interval", "ready"),  # at first, and after each segment is finished, in order
+    [
+        (1, [[0, 1, 2, 3, 4], [1, 2, 3, 4], [2, 3, 4], [3, 4], [4], []]),
+        (0, [[0, 1], [1, 2], [2, 3], [3, 4], [4], []]),
+        (2, [[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 4], [4], []]),
+    ],
+)
+def test_speakers_do_not_wait_for_each_other(interval, ready):
+    state = conversation("ABABA", voices={"A": voice_of(71), "B": voice_of(72)}, stable_mode_interval=interval)
+    found = [state.ready(ALL)]
+    for index in range(5):
+        finish(state, index)
+        found.append(state.ready(ALL))
+    assert found == ready
+
+
+def test_speaker_without_a_voice_waits_for_his_own_first_segment():
+    state = conversation("AB-AB", voices={"A": voice_of(71)})
+    assert state.ready(ALL) == [0, 1, 2, 3]
+    finish(state, 0)
+    assert state.ready(ALL) == [1, 2, 3]
+    finish(state, 1, silent=True)
+    assert state.ready(ALL) == [2, 3, 4] and sources(state, 4) == set()  # it becomes his starting voice
+    assert (sources(state, 2), sources(state, 3)) == ({99}, {71})
+
+
+def test_function_sees_the_speaker_his_starting_voice_and_his_earlier_segments():
+    asked = {}
+
+    def function(context):
+        start = context.starting_voice and int(context.starting_voice.semantic[0])
+        asked[context.index] = (context.speaker, start, [int(voice.semantic[0]) for voice in context.before])
+        return context.before[-1] if context.before else None
+
+    state = conversation("A-BAB-A", voices={"A": voice_of(71)}, function=function)
+    while ready := state.ready(ALL):
+        for index in reversed(ready):
+            finish(state, index)
+    assert asked == {
+        0: ("A", 71, []),
+        1: (None, 99, []),
+        2: ("B", None, []),
+        3: ("A", 71, [0]),
+        4: ("B", 2, [2]),
+        5: (None, 99, [1]),
+        6: ("A", 71, [0, 3]),
+    }
+
+
+def test_only_voices_that_a_speaker_still_needs_are_in_memory():
+    state = conversation("ABABBA", voice=None, voices={"A": voice_of(71)}, stable_mode_interval=2)
+    voices = {}
+
+    def alive() -> list[int]:
+        gc.collect()
+        return [index for index, ref in voices.items() if ref() is not None]
+
+    def finish_and_forget(index: int) -> None:
+        finish(state, index)
+        voices[index] = weakref.ref(state._states[index].voice) if state._states[index].voice else lambda: None
+        for _ in state.take_finished():
+            pass
+        state._stitcher._voices.clear()  # those of the clip's voice
+
+    finish_and_forget(0)
+    finish_and_forget(1)
+    assert alive() == [0, 1]
+    finish_and_forget(2)  # its history had segment 0; the next segment of A returns to his voice
+    finish_and_forget(3)
+    finish_and_forget(4)
+    finish_and_forget(5)
+    assert alive() == [1]  # B has no other starting voice

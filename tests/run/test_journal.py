@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -17,15 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import Counting, Hashing
+from fakes import VOICE, Counting, Hashing, dialogue, recipe_of, voice_of
 
 from bark_infinity.cli.signals import Stopped, stopping
 from bark_infinity.errors import OutputError
 from bark_infinity.narration import ClipSource, Job
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
+from bark_infinity.output.clip_files import clip_keys, save_clips
 from bark_infinity.run import locks
-from bark_infinity.run.clips import Clip, FailedClip
+from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
 from bark_infinity.run.journal import ClipJournal, KeptSegment, RunJournal
 from bark_infinity.run.planning import ClipPlan, SegmentPlan
 from bark_infinity.run.recipe import Recipe
@@ -282,6 +284,52 @@ def test_changed_flag_reuses_segments_it_does_not_affect(demo):
     again = Counting(demo)
     run(again, fine_temp=0.4)
     assert again.n_spoken == 6
+
+
+@pytest.mark.parametrize("interval", [0, 1, 2])
+def test_dialogue_is_resumed_with_the_histories_of_its_speakers(demo, interval):
+    how = {"stable_mode_interval": interval, "output_dir": "out", "batch_size": 2}
+    options = resolve(Options(**how))
+    clip = dataclasses.replace(dialogue("AB-BAC-CBA", **how), prompt_index=0)
+    expected = None
+    for n in (10, 1, 4, 7):  # finished segments before the run ends
+        shutil.rmtree(OUT, ignore_errors=True)
+        recipe = recipe_of(demo, VOICE, {"A": voice_of(71), "B": voice_of(72)}, **how)
+        key = clip_keys(options, recipe)
+        first = save_clips(recipe, [clip], OUT, options, RunJournal.start(OUT, key, 3))
+        for _ in zip(range(n), (result for result in first if isinstance(result, FinishedSegment)), strict=False):
+            pass
+        if n < 10:
+            first.close()
+            (journal,) = RunJournal.unfinished(OUT, key)
+            assert journal.belongs_to([clip])
+            again = Counting(demo)
+            *_, finished = save_clips(dataclasses.replace(recipe, engine=again), [clip], OUT, options, journal)
+            assert again.n_spoken <= 10 - n
+        else:
+            *_, finished = first
+        assert isinstance(finished, Clip)
+        expected = expected or finished.audio_sha256
+        assert finished.audio_sha256 == expected
+
+
+def test_changed_voice_of_a_speaker_makes_only_his_segments_again(demo):
+    options = resolve(Options(output_dir="out", batch_size=2))
+    clip = dataclasses.replace(dialogue("AB-BA-"), prompt_index=0)
+    recipe = recipe_of(demo, VOICE, {"A": voice_of(71), "B": voice_of(72)})
+    key = clip_keys(options, recipe)
+    first = save_clips(recipe, [clip], OUT, options, RunJournal.start(OUT, key, 3))
+    for result in first:
+        if isinstance(result, FinishedSegment) and result.index == 4:
+            break
+    first.close()
+    others = dataclasses.replace(recipe, voices={**recipe.voices, "A": voice_of(73)})
+    assert len({of(clip) for of in (key, clip_keys(options, others), clip_keys(options, recipe_of(demo)))}) == 3
+    assert key(dataclasses.replace(clip, segments=clip.segments[::-1])) != key(clip) != key(dialogue("AAAAAA"))
+    (journal,) = RunJournal.unfinished(OUT, key)
+    again = Counting(demo)
+    list(save_clips(dataclasses.replace(others, engine=again), [clip], OUT, options, journal))
+    assert again.n_spoken == 3  # his two, and the last one
 
 
 def test_random_splits_are_the_same_when_resumed(demo):

@@ -10,7 +10,19 @@ import weakref
 
 import numpy as np
 import pytest
-from fakes import VOICE, Recorder, WholeClip, plan, recipe_of, sources, whole_clips
+from fakes import (
+    VOICE,
+    Hashing,
+    Recorder,
+    WholeClip,
+    dialogue,
+    plan,
+    recipe_of,
+    sources,
+    spoken_by,
+    voice_of,
+    whole_clips,
+)
 from rich.console import Console
 
 from bark_infinity.bark import Bark, Segment, Settings
@@ -18,7 +30,7 @@ from bark_infinity.cli.console import RunDisplay
 from bark_infinity.errors import OutputError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
-from bark_infinity.run import clip_state
+from bark_infinity.run import clip_state, lineage
 from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
 from bark_infinity.run.planning import ClipPlan, plan_clips
 from bark_infinity.run.recipe import Recipe
@@ -417,14 +429,122 @@ def test_no_new_chains_are_started_while_many_segments_wait(monkeypatch):
 def test_work_per_segment_does_not_grow_with_the_text(monkeypatch, interval, voice):
     """Counts how often the scheduler checks whether a segment's history is known."""
     checked = []
-    known = clip_state.ClipState._history_known
-    monkeypatch.setattr(clip_state.ClipState, "_history_known", lambda self, k: checked.append(k) or known(self, k))
-    counts = []
-    for n in (50, 400):
-        checked.clear()
-        last(recipe_of(Recorder(), voice, stable_mode_interval=interval), n)
-        counts.append(len(checked) / n)
-    assert counts[1] <= 4 and counts[1] <= counts[0] + 0.2
+    known = lineage.Lineage.is_known
+    monkeypatch.setattr(lineage.Lineage, "is_known", lambda self, k: checked.append(k) or known(self, k))
+    for speakers in ("-", "AB", "--ABC"):
+        counts = []
+        for n in (50, 400):
+            checked.clear()
+            clip = spoken_by((speakers * n)[:n], plan([f"s{k}" for k in range(n)]))
+            for _ in results_of(Recorder(), clip, voice=voice, stable_mode_interval=interval):
+                pass
+            counts.append(len(checked) / n)
+        assert counts[1] <= 4 and counts[1] <= counts[0] + 0.3
+
+
+# ---- several speakers -----------------------------------------------------------------------------------------------
+
+ANNA, BOB = voice_of(71), voice_of(72)
+
+
+def run_dialogue(
+    recorder: Recorder, speakers: str, voice: Voice | None = VOICE, rows: int = 16, **options
+) -> WholeClip:
+    voices = {"A": ANNA, "B": BOB}
+    (clip,) = whole_clips(recipe_of(recorder, voice, voices, **options), [dialogue(speakers, **options)], rows)
+    assert isinstance(clip, WholeClip)
+    return clip
+
+
+@pytest.mark.parametrize(
+    ("options", "batches", "histories"),
+    [
+        ({}, [7], [{71}, {72}, {71}, {99}, {71}, {72}, {99}]),
+        ({"stable_mode_interval": 1}, [7], [{71}, {72}, {71}, {99}, {71}, {72}, {99}]),
+        ({"stable_mode_interval": 0}, [3, 3, 1], [{71}, {72}, {0}, {99}, {2}, {1}, {3}]),
+        ({"stable_mode_interval": 2}, [4, 3], [{71}, {72}, {0}, {99}, {71}, {1}, {3}]),
+        ({"stable_mode_interval": 3}, [3, 3, 1], [{71}, {72}, {0}, {99}, {2}, {1}, {3}]),
+        ({"separate_prompts": True}, [7], [{71}, {72}, {71}, {99}, {71}, {72}, {99}]),
+        (
+            {"semantic_prev_segment_weight": 0.5},
+            [3, 3, 1],
+            [{71}, {72}, {0, 71}, {99}, {2, 71}, {1, 72}, {3, 99}],
+        ),
+    ],
+)
+def test_histories_come_from_the_segments_own_speaker(options, batches, histories):
+    recorder = Recorder()
+    run_dialogue(recorder, "ABA-AB-", **options)
+    assert sources(recorder, 7) == histories
+    assert [len(batch) for batch in recorder.batches] == batches
+
+
+@pytest.mark.parametrize(
+    ("interval", "batches", "histories"),
+    [
+        (1, [4, 3], [set(), set(), {71}, {0}, {1}, {0}, {71}]),
+        (0, [3, 3, 1], [set(), set(), {71}, {0}, {1}, {3}, {2}]),
+        (2, [3, 4], [set(), set(), {71}, {0}, {1}, {0}, {2}]),
+    ],
+)
+def test_first_segment_of_a_speaker_without_a_voice_becomes_his_own(interval, batches, histories):
+    recorder = Recorder()
+    run_dialogue(recorder, "C-AC-CA", None, stable_mode_interval=interval)
+    assert sources(recorder, 7) == histories
+    assert [len(batch) for batch in recorder.batches] == batches
+
+
+@pytest.mark.parametrize("interval", [0, 1, 2])
+def test_silent_first_segments_of_a_speaker_are_no_voice(interval):
+    """C's first two segments are silent, so that his third becomes his starting voice; A has a voice and a silent segment."""
+    recorder = Recorder(silent=frozenset({"s0", "s1", "s3"}))
+    run_dialogue(recorder, "CACCACAC", None, stable_mode_interval=interval)  # C: 0 2 3 5 7, A: 1 4 6
+    own = {
+        0: [set(), {71}, set(), {2}, {71}, {2}, {4}, {5}],
+        1: [set(), {71}, set(), {2}, {71}, {2}, {71}, {2}],
+        2: [set(), {71}, set(), {2}, {71}, {2}, {71}, {2}],
+    }
+    assert sources(recorder, 8) == own[interval]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_starting_voice_of_a_speaker_does_not_depend_on_the_order_of_generation(backwards):
+    recorder = Recorder(silent=frozenset({"s1"}), backwards=backwards)
+    clip = run_dialogue(recorder, "CDCDDC", None, rows=2)
+    assert sources(recorder, 6) == [set(), set(), {0}, set(), {3}, {0}]
+    assert [len(generation.audio) for generation in clip.generations] == [96_000, 0, *[96_000] * 4]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stable_mode_interval": 0}, {"stable_mode_interval": 2}, {"separate_prompts": True}]
+)
+@pytest.mark.parametrize("voice", [None, VOICE])
+def test_clip_of_one_speaker_is_that_of_the_narrator(options, voice):
+    texts = ["One.", "Two.", "Three.", "Four.", "Five."]
+    clip = plan(texts)
+    voices = {} if voice is None else {"Anna": voice}
+    (narrated,) = whole_clips(recipe_of(Hashing(), voice, **options), [clip])
+    (spoken,) = whole_clips(recipe_of(Hashing(), None, voices, **options), [spoken_by(["Anna"] * 5, clip)])
+    assert isinstance(narrated, WholeClip) and isinstance(spoken, WholeClip)
+    assert spoken.clip.audio_sha256 == narrated.clip.audio_sha256
+
+
+def test_clip_has_the_voice_of_the_speaker_who_is_heard_first():
+    clip = run_dialogue(Recorder(silent=frozenset({"s0"})), "ABAABB")  # 4 s each
+    assert clip.voice is not None and set(clip.voice.semantic) == {1, 4} and clip.voice.fine.shape == (8, 600)
+    clip = run_dialogue(Recorder(), "A----")
+    assert clip.voice is not None and set(clip.voice.semantic) == {0}
+
+
+@pytest.mark.parametrize("interval", [0, 1, 3])
+def test_only_waiting_segments_of_all_speakers_are_in_memory(interval):
+    recorder = ReferenceCounting()
+    clip = dialogue(("AB-C" * 75), stable_mode_interval=interval)
+    results = Scheduler(recipe_of(recorder, None, {"A": ANNA}, stable_mode_interval=interval), 4).run([clip])
+    assert sum(1 for _ in results) == 301
+    sounds, tokens = recorder.most
+    # as for one speaker, with a starting voice and a previous segment of each
+    assert sounds <= 24 + 3 and tokens <= 24 + 8 + 6 + 2 * 3
 
 
 # ---- settings of a segment's own ------------------------------------------------------------------------------------
@@ -440,3 +560,16 @@ def test_segments_with_own_settings_equal_separate_runs(bark: Bark):
     for k, segment in enumerate(segments):
         (alone,) = bark.generate([dataclasses.replace(segment, settings=None)], segment.settings or warm)
         np.testing.assert_array_equal(together[k].voice.fine, alone.voice.fine)
+
+
+def test_batch_size_fits_the_settings_of_every_segment():
+    class Small(Recorder):
+        def rows_at_once(self, settings: Settings) -> int:
+            return 16 if settings.negative_text is None else 3
+
+    clip = plan([f"s{k}" for k in range(4)])
+    segments = (*clip.segments[:3], dataclasses.replace(clip.segments[3], settings=Settings(negative_text="Go away.")))
+    for plans, rows in (([clip], 16), ([clip, dataclasses.replace(clip, segments=segments)], 3)):
+        recorder = Small()
+        list(Scheduler(recipe_of(recorder)).run(plans))
+        assert set(recorder.rows) == {rows}

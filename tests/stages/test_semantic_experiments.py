@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -21,11 +22,13 @@ def row_of(
 ) -> SemanticRow:
     unwanted = () if negative is None else bark.encode(negative)
     history = np.zeros(0, np.int64) if history is None else history
-    return SemanticRow(bark.encode(text), history, RowRandom(seed), unwanted)
+    return SemanticRow(bark.encode(text), history, RowRandom(seed), negative_ids=unwanted)
 
 
 def run(bark, rows, **settings) -> list[SemanticResult]:
-    return bark.run_stage("semantic", rows, SemanticSettings(**settings))
+    """The results of these rows, all with these settings."""
+    own = SemanticSettings(**settings)
+    return bark.run_stage("semantic", [dataclasses.replace(row, settings=own) for row in rows])
 
 
 def logits_after(bark, text: str, tokens: np.ndarray, vocabulary: int = 10_001) -> torch.Tensor:

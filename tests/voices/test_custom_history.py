@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import VOICE, Recorder, WholeClip, plan, recipe_of, sources, whole_clips
+from fakes import VOICE, Recorder, WholeClip, dialogue, plan, recipe_of, sources, whole_clips
 
 from bark_infinity import Voice, Weights
 from bark_infinity.cli.main import main
@@ -41,6 +41,15 @@ def test_function_is_called_once_per_segment_with_the_segments_before():
     assert [c.weights for c in seen] == [back, on, back, on]
     assert sources(recorder, 4) == [{99}, {0}, {99}, {2}]  # None: as the interval says
     assert [len(batch) for batch in recorder.batches] == [1] * 4
+
+
+def test_function_is_told_who_speaks():
+    seen = []
+    recipe = dataclasses.replace(recipe_of(Recorder(), VOICE, {"Anna": OTHER}), function=seen.append)
+    list(whole_clips(recipe, [dialogue(["Anna", None, "Anna", "Bob"])]))
+    told = {c.index: (c.speaker, c.starting_voice and int(c.starting_voice.semantic[0])) for c in seen}
+    assert told == {0: ("Anna", 77), 1: (None, 99), 2: ("Anna", 77), 3: ("Bob", None)}
+    assert {c.index: [int(voice.semantic[0]) for voice in c.before] for c in seen} == {0: [], 1: [], 2: [0], 3: []}
 
 
 def test_without_a_voice_the_first_segment_becomes_the_starting_voice():

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from bark_infinity.audio.reading import resample
 from bark_infinity.errors import VoiceError
-from bark_infinity.voices.recording import Recording, choose_part, read_recording, resample
+from bark_infinity.voices.recording import Recording, choose_part, read_recording
 
 RATE = 16_000
 

@@ -1,0 +1,164 @@
+"""The text of a run as a script: its kind, what it declares, and the prompts that are cut out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import ScriptError, TextError, UsageError
+from ..files import read_bounded
+from ..options.table import Options
+from ..text.events import Pause, Script, Speaker, Speech
+from ..text.front_matter import declares_cast, parse_cast, split_front_matter
+from ..text.pronunciation import Pronunciations, parse_pronunciations
+from ..text.script import ScriptKind, format_script, parse_script, script_kind
+from ..text.tags import MAX_PAUSE
+from .prompts import cut_source
+from .script_cutting import script_of
+
+_MAX_BYTES = 10_000_000  # of a file with pronunciations
+
+
+@dataclass(frozen=True)
+class ScriptSource:
+    """What a run speaks. `text`: where it comes from one; `script`: all of it, with cast and pronunciations complete."""
+
+    text: str | None
+    kind: ScriptKind
+    script: Script | None  # None: no text is given
+
+    @classmethod
+    def read(cls, text: str | None, options: Options, before: Script | None = None) -> ScriptSource:
+        """A text from `read_source`, read as --script says. Raises ScriptError, UsageError, TextError for --pronunciations.
+
+        `before`: the script that the text replaces; its cast and its pronunciations stay where the text declares none.
+        """
+        if text is None:
+            return cls(None, "plain", None)
+        given = {} if options.cast is None else parse_cast(options.cast)
+        front_matter, _ = split_front_matter(text) or ("", text)
+        stays = {} if before is None or declares_cast(front_matter) else before.cast
+        cast = recast(stays, given)
+        kind = _kind(text, options, bool(cast))
+        if kind == "ssml" and options.split_input_into_separate_prompts_by is not None:
+            raise UsageError("--split_input_into_separate_prompts_by cannot cut SSML; leave it out")
+        if kind == "plain" and given:
+            raise UsageError("--cast does nothing in plain text; leave it out, or give --script dialogue")
+        script = with_pronunciations(_parsed(text, kind, cast if kind != "plain" else {}, options), options)
+        if before is not None and not script.pronunciations.entries and options.pronunciations is None:
+            script = dataclasses.replace(script, pronunciations=before.pronunciations)
+        return cls(text, kind, script)
+
+    @classmethod
+    def recorded(cls, script: Script, options: Options) -> ScriptSource:
+        """The script of a manifest, with the voices of --cast, and --pronunciations in place of its own."""
+        if options.cast is not None:
+            script = dataclasses.replace(script, cast=recast(script.cast, parse_cast(options.cast)))
+        if options.pronunciations is not None:
+            script = dataclasses.replace(script, pronunciations=Pronunciations())
+        return cls(None, "dialogue", with_pronunciations(script, options))
+
+    @classmethod
+    def of_script(cls, script: Script, options: Options) -> ScriptSource:
+        """A script that a program made. Raises UsageError for one that cannot be spoken or written down."""
+        if any(isinstance(event, Pause) and not 0 <= event.seconds <= MAX_PAUSE for event in script.events):
+            raise UsageError(f"the script has a pause that is not from 0 to {MAX_PAUSE:.0f} s; change its seconds")
+        try:
+            format_script(script)  # as the manifest keeps it
+        except ValueError as error:
+            raise UsageError(f"the script has an event that is not possible: {error}") from None
+        if options.cast is not None:
+            script = dataclasses.replace(script, cast=recast(script.cast, parse_cast(options.cast)))
+        return cls(None, "dialogue", with_pronunciations(script, options))
+
+    def prompts(self, options: Options, drawn_seed: int) -> list[Script]:
+        """The prompts, one clip each. `drawn_seed` seeds cuts at random places. Raises UsageError or TextError."""
+        if self.script is None:
+            return [script_of(text) for text in cut_source(None, options, drawn_seed)]
+        if self.text is None or options.split_input_into_separate_prompts_by is None:
+            return [self.script]
+        _, body = split_front_matter(self.text) or ("", self.text)
+        return list(self._cut(body, options, drawn_seed))
+
+    def _cut(self, body: str, options: Options, drawn_seed: int) -> Iterator[Script]:
+        """Yield the prompts in the text of a script; what the script declares is for all of them."""
+        whole = self.script
+        assert whole is not None
+        for number, text in enumerate(cut_source(body, options, drawn_seed), 1):
+            try:
+                prompt = parse_script(text, self.kind, whole.cast)
+            except ScriptError as error:
+                raise TextError(f"prompt {number} as it is cut: {error}") from None
+            yield dataclasses.replace(prompt, pronunciations=whole.pronunciations)
+
+
+def recast(cast: Mapping[str, Speaker], given: Mapping[str, Speaker]) -> dict[str, Speaker]:
+    """A cast with other voices and further speakers; the settings of speakers stay."""
+    voices = {
+        name: dataclasses.replace(cast[name], voice=speaker.voice) if name in cast else speaker
+        for name, speaker in given.items()
+    }
+    return {**cast, **voices}
+
+
+def with_pronunciations(script: Script, options: Options) -> Script:
+    """The script with the pronunciations of --pronunciations too; its own win. Raises TextError, UsageError."""
+    if options.pronunciations is None:
+        return script
+    own = script.pronunciations.over(_read_pronunciations(options.pronunciations))
+    return dataclasses.replace(script, pronunciations=own)
+
+
+class NamedVoice(NamedTuple):
+    """The voice of a speaker, as a script names it."""
+
+    voice: str | None  # None: that of the run
+    where: str  # in the script, for messages
+
+
+def voices_in(script: Script) -> dict[str, NamedVoice]:
+    """The voices of all speakers but the narrator, by speaker as `SegmentPlan.speaker` has him."""
+    found = {name: NamedVoice(speaker.voice, f"{name} in the cast") for name, speaker in script.cast.items()}
+    for event in script.events:
+        if isinstance(event, Speech) and event.voice is not None:
+            where = f"line {event.place.line}, column {event.place.column}"
+            found.setdefault(event.voice, NamedVoice(event.voice, where))
+    return found
+
+
+def script_folder(options: Options) -> Path:
+    """The folder where the files that a script names lie."""
+    beside = options.prompt_file
+    return Path() if beside is None or beside == "-" else Path(beside).parent
+
+
+def _kind(text: str, options: Options, has_cast: bool) -> ScriptKind:
+    match options.script:
+        case "plain" | "dialogue" | "ssml" as kind:
+            return kind
+    return script_kind(text, options.prompt_file, has_cast)
+
+
+def _parsed(text: str, kind: ScriptKind, cast: Mapping[str, Speaker], options: Options) -> Script:
+    try:
+        return parse_script(text, kind, cast)
+    except ScriptError as error:
+        where = "" if options.prompt_file is None else f"--prompt_file {options.prompt_file}, "
+        raise ScriptError(f"{where}{error}") from None
+
+
+def _read_pronunciations(name: str) -> Pronunciations:
+    """The pronunciations in a file, UTF-8 or UTF-16. Raises UsageError or TextError."""
+    try:
+        data = read_bounded(name, _MAX_BYTES)
+        return parse_pronunciations(data.decode(json.detect_encoding(data)))
+    except OSError as error:
+        raise UsageError(f"--pronunciations {name} cannot be read ({error.strerror}); check the path") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--pronunciations {name} is neither UTF-8 nor UTF-16; save it as UTF-8") from None
+    except TextError as error:
+        raise TextError(f"--pronunciations {name}: {error}") from None
