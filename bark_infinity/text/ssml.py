@@ -82,16 +82,22 @@ class _Reader:
                 place, f"the SSML is not well-formed ({expat.ErrorString(error.code)}); mend that place"
             ) from None
         except UnicodeEncodeError as error:
-            before = self._text[: error.start]
-            place = Place(self._lines_before + before.count("\n") + 1, len(before) - before.rfind("\n"))
+            place = self._place_behind(self._text[: error.start])
             raise script_error(place, "there is half of a character; save the SSML as UTF-8") from None
         return SsmlContent(self._events.finish(), tuple(self._ignored.items()))
 
+    def _place_behind(self, before: str) -> Place:
+        """The place of what comes after the beginning of the text."""
+        return Place(self._lines_before + before.count("\n") + 1, len(before) - before.rfind("\n"))
+
     def _place(self) -> Place:
+        """The place of the tag or text that expat reports."""
         return Place(self._lines_before + self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1)
 
     def _refuse_doctype(self, *_: object) -> None:
-        raise script_error(self._place(), "SSML may have no document type or entities of its own; leave <!DOCTYPE out")
+        read = self._text.encode()[: self._parser.CurrentByteIndex]  # expat reports where its name ends
+        place = self._place_behind(read[: read.rfind(b"<!DOCTYPE")].decode())
+        raise script_error(place, "SSML may have no document type or entities of its own; leave <!DOCTYPE out")
 
     def _begin(self, element: str, attributes: dict[str, str]) -> None:
         self._flush()
