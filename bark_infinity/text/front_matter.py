@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import starmap
 
 from ..errors import ScriptError, UsageError
-from ..options.toml import TomlError, find_key, format_toml, format_toml_key, parse_toml
+from ..options.toml import TomlError, find_key, format_toml, format_toml_key, parse_toml, show_key
 from .dialogue import MAX_NAME_LENGTH, is_speaker_name
 from .events import Place, Speaker, script_error
 from .pronunciation import Pronunciation, Pronunciations, read_pronunciations
@@ -21,9 +21,9 @@ _TABLES = ("cast", "settings", "pronunciations")
 _BEGINNING = re.compile(r"\s*^\+\+\+[ \t]*$\n?", re.MULTILINE)
 _END = re.compile(r"^\+\+\+[ \t]*$\n?", re.MULTILINE)
 _TOML = re.compile(r"""(?:\s|\#.*\n)*(?:\[[\w."' -]+\]|[\w."'-]+\s*=)""")  # how a table or a key begins
-_CAST_TABLE = re.compile(r"""^\s*\[\s*["']?cast["']?\s*[\].]""", re.MULTILINE)
-_CAST_KEY = re.compile(r"""^\s*["']?cast["']?\s*[.=]""", re.MULTILINE)
-_ANY_TABLE = re.compile(r"^\s*\[", re.MULTILINE)
+_CAST_TABLE = re.compile(r"""^[ \t]*\[[ \t]*["']?cast["']?[ \t]*[\].]""", re.MULTILINE)
+_CAST_KEY = re.compile(r"""^[ \t]*["']?cast["']?[ \t]*[.=]""", re.MULTILINE)
+_ANY_TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _TOML_END = " (at end of document)"
 _TOML_PLACE = re.compile(r"\s*\(at line (?P<line>\d+), column (?P<column>\d+)\)")
 
@@ -47,7 +47,7 @@ class _Source:
     def error(self, path: Sequence[str], message: str) -> ScriptError:
         """An error at a key, which the message begins with. `path`: the names that lead to the key."""
         line, column = find_key(self.toml, path)
-        return script_error(Place(self.first_line + line - 1, column), f"{'.'.join(path)} {message}")
+        return script_error(Place(self.first_line + line - 1, column), f"{show_key(path)} {message}")
 
 
 def split_front_matter(text: str) -> tuple[str, str] | None:

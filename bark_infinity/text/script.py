@@ -73,7 +73,7 @@ def format_script(script: Script) -> str:
     declared = FrontMatter(script.cast, script.settings, script.pronunciations)
     front_matter = format_front_matter(declared, with_cast=not plain)
     writer = _Writer(script.cast, plain)
-    body = "".join(writer.write(event, event is script.events[-1]) for event in script.events)
+    body = "".join(writer.write(event, is_last=k == len(script.events)) for k, event in enumerate(script.events, 1))
     return front_matter + body if front_matter else _with_escape(body)
 
 
@@ -98,7 +98,7 @@ class _Writer:
             case Sound(file):
                 return f"[sound: {file}]\n"
             case Chapter(title):
-                return f"# {title}\n"
+                return f"# {' '.join(title.splitlines())}\n"
             case Speech(text, _, speaker, voice, settings):
                 if speaker is not None and voice is None:
                     return self._turn(text, speaker, settings)

@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 from .events import Event, Pause, Place, script_error
 from .speeches import NARRATOR, EventList, Reading
-from .tags import BRACKETS, MAX_PAUSE, TagError, TagReader
+from .tags import BRACKETS, MAX_PAUSE, TagError, TagReader, VoiceTag
 
 MAX_LENGTH = 10_000_000  # characters
 MAX_DEPTH = 100  # of elements within elements
@@ -23,7 +23,9 @@ STRENGTHS = {  # of <break>: seconds, those of Azure's speech service
     "x-strong": 1.25,
 }
 
-_BEGINNING = re.compile(r"\s*(?:<\?xml\b[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:speak[\s/>]|!DOCTYPE\s+speak\b)", re.DOTALL)
+_BEGINNING = re.compile(
+    r"\s*(?:<\?xml\b[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:speak[\s/>]|!DOCTYPE\s+speak\b)", re.DOTALL
+)
 _TIME = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<unit>ms|s)")
 _GAPS = ("", " ", "\n", "\n\n")  # what stands between words, sentences and paragraphs
 _WORD, _SENTENCE, _PARAGRAPH = 1, 2, 3
@@ -188,10 +190,14 @@ class _Reader:
             self._events.add_event(Pause(seconds, place))
 
     def _voice(self, name: str, place: Place) -> Reading:
-        if BRACKETS.fullmatch(f"[{name}]") is None:
-            raise script_error(place, "the name of a voice has no square brackets and is one line; mend it")
+        """The reading of a voice that [voice:...] may have too."""
+        tag_text = BRACKETS.fullmatch(f"[voice:{name}]")
         try:
-            tag = self._tags.speaker_or_voice(name)
+            tag = self._tags.read(tag_text["content"]) if tag_text is not None else None
         except TagError as error:
             raise script_error(place, str(error)) from None
+        if not isinstance(tag, VoiceTag):
+            raise script_error(
+                place, f"{name[:MAX_SHOWN]!r} is no name of a voice; use one line without square brackets"
+            )
         return Reading(tag.speaker, tag.voice)

@@ -454,6 +454,26 @@ def test_work_grows_with_the_length_of_one_line(piece):
     assert more_calls < 4.2 * calls + 100
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!--a-->" * 100_000,
+        "<!-- -->     " * 100_000,
+        "\n" * 500_000,
+        "+++\n[settings]\n" + "\n" * 500_000 + "+++\n",
+        "+++\n[settings]\n" + " " * 500_000 + "\n+++\n",
+        "+++\n" + "#\n" * 100_000 + "[cast]\n+++\n",
+        "+++\n" + "a" * 500_000,
+        "\\" * 500_000 + "+++\n[cast]\n+++\n",
+        "+++\n" + "".join(f"[cast.a{k}]\n" for k in range(20_000)) + "+++\n",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_beginnings_that_would_take_some_regular_expressions_years(text):
+    assert script_kind(text, None, has_cast=False) in ("plain", "dialogue")
+    parse_script(text, "dialogue", CAST)
+
+
 def test_a_hundred_thousand_lines():
     script = parse_script(lines_of_every_kind(100_000), "dialogue", CAST)
     assert len(script.events) == 7 * 25_000

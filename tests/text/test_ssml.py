@@ -77,7 +77,8 @@ def test_places_count_characters_and_lines():
         ("<speak><break time='3601s'/></speak>", 1, 8, "longer than 3600 s"),
         ("<speak><break strength='huge'/></speak>", 1, 8, "has no strength 'huge'; there are none, x-weak"),
         ("<speak><voice name='Ana'>a</voice></speak>", 1, 8, "there is no Ana in the cast; write Anna"),
-        ("<speak><voice name='a]b'>a</voice></speak>", 1, 8, "no square brackets"),
+        ("<speak><voice name='a]b'>a</voice></speak>", 1, 8, "'a]b' is no name of a voice"),
+        (f"<speak><voice name='{'a' * 1000}'>a</voice></speak>", 1, 8, "is no name of a voice"),
         ("<speak>\ud800</speak>", 1, 8, "half of a character"),
     ],
 )
