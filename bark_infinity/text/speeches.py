@@ -55,12 +55,15 @@ class EventList:
         self._events: list[_OpenSpeech | Pause | Sound | Chapter] = []
         self._last: _OpenSpeech | None = None  # the last speech
         self._space: list[str] = []  # since the last text
+        self._spaces: list[str] = [""]  # the same, joined between one event and the next
 
     def add_event(self, event: Pause | Sound | Chapter) -> None:
+        self._spaces.append("")
         self._events.append(event)
 
     def add_space(self, text: str) -> None:
         self._space.append(text)
+        self._spaces[-1] += text
 
     def add_text(self, text: str, place: Place, reading: Reading) -> None:
         """Add text without white space at its ends."""
@@ -72,11 +75,12 @@ class EventList:
             last.parts += [text] if in_same_line else [*self._space, text]
         else:
             at_the_beginning = not self._events and reading == NARRATOR
-            new_paragraph = _BLANK_LINE.search("".join(self._space)) is not None
+            new_paragraph = any(map(_BLANK_LINE.search, self._spaces))
             parts = [*self._space, text] if at_the_beginning else [text]
             self._last = _OpenSpeech(reading, place, new_paragraph, parts)
             self._events.append(self._last)
         self._space.clear()
+        self._spaces = [""]
 
     def finish(self) -> tuple[Event, ...]:
         """All events. The text of a script without markup is unchanged."""
