@@ -1,6 +1,6 @@
 """How well the demo model is understood: word error rates beside those of its teacher and of its codec alone.
 
-    pip install -e ".[dev]"    # and Debian's libflite1, for the teacher
+    pip install -e ".[dev,training]"
     python benchmarks/intelligibility.py --seeds 3
 
 Sentences that no stage learned from (`plain_sentences.txt`) are spoken by the command line as a user starts it, in every
@@ -89,14 +89,13 @@ class Bench:
         return word_error_rate(self.lines, sounds, SAMPLE_RATE, self.processes)
 
     def teach(self) -> None:
-        """What the teacher says, in each voice."""
-        from training import settings, speech
-        from training.teacher import Teacher
+        """What each voice's teacher says."""
+        from training import settings
+        from training.teacher import TEACHERS
 
-        teacher = Teacher(settings.TEACHER)
-        said = [teacher.speak(line)[0] / 32_768 for line in self.lines]
         for voice in settings.VOICES:
-            self.taught[voice.name] = [speech.voiced(sound, voice).astype(np.float32) for sound in said]
+            teacher = TEACHERS[voice.teacher]()
+            self.taught[voice.name] = [teacher.speak(line)[0] for line in self.lines]
 
     def teacher(self, voice: str) -> Row:
         return Row(f"teacher, {voice}", [self.errors(self.taught[voice])])
@@ -192,8 +191,8 @@ def main() -> None:
     bench = Bench(given.model, SENTENCES.read_text().splitlines()[: given.sentences], given.seeds, given.processes)
     try:
         bench.teach()
-    except OSError as error:
-        print(f"no teacher ({error}): install Debian's libflite1 for its rows, lengths and pitches", file=sys.stderr)
+    except ImportError as error:
+        print(f"no teacher ({error}): pip install -e '.[training]' for its rows, lengths and pitches", file=sys.stderr)
     print("| way to speak | word error rate | odd lengths | right pitch |\n|---|---|---|---|", flush=True)
     for name, measure in bench.ways().items():
         if given.ways is None or name in given.ways:

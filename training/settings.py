@@ -19,17 +19,13 @@ N_NUMBERED, N_SALADS, N_SHORT = (
 
 @dataclass(frozen=True)
 class Voice:
-    """The teacher's voice, or what Praat's "Change gender" makes of it: durations and articulation stay the same."""
-
     name: str
-    formants: float  # factor of the formants' frequencies
-    pitch: float | None  # median fundamental in Hz; None: the teacher's own
+    teacher: str  # one of `teacher.TEACHERS`
     carrier: float  # in the middle of the fundamental's range, in Hz
     window: int  # samples at 24 kHz: a Hann window as long keeps the second harmonic out
 
 
-TEACHER = "rms"
-VOICES = (Voice("male", 1.0, None, 105.0, 1_200), Voice("female", 1.15, 195.0, 195.0, 800))
+VOICES = (Voice("male", "piper", 95.0, 1_200), Voice("female", "hibari", 205.0, 700))
 
 
 @dataclass(frozen=True)
