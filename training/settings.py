@@ -10,26 +10,21 @@ N_HELD_OUT = 3_000  # sentences that no stage learns from
 N_CLIPS = 4_400  # that each voice speaks, of one to three sentences
 N_SHORT_CLIPS = 800  # of a few words
 N_HELD_CLIPS = 32  # of each voice, held out for evaluation
-N_NUMBERED, N_SALADS, N_SHORT = (
-    12_000,
-    15_000,
-    8_000,
-)  # made-up texts: with digits, of words in no order, of a few words
+N_NUMBERED = 16_000  # made-up texts with digits
+N_SAID = 16_000  # questions, exclamations, answers and dialogue
+N_SALADS = 30_000  # of words in no order
+N_SHORT = 8_000  # of a few words
 
 
 @dataclass(frozen=True)
 class Voice:
-    """The teacher's voice, or what Praat's "Change gender" makes of it: durations and articulation stay the same."""
-
     name: str
-    formants: float  # factor of the formants' frequencies
-    pitch: float | None  # median fundamental in Hz; None: the teacher's own
+    teacher: str  # one of `teacher.TEACHERS`
     carrier: float  # in the middle of the fundamental's range, in Hz
     window: int  # samples at 24 kHz: a Hann window as long keeps the second harmonic out
 
 
-TEACHER = "rms"
-VOICES = (Voice("male", 1.0, None, 105.0, 1_200), Voice("female", 1.15, 195.0, 195.0, 800))
+VOICES = (Voice("male", "piper", 95.0, 1_200), Voice("female", "hibari", 205.0, 700))
 
 
 @dataclass(frozen=True)

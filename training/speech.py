@@ -1,21 +1,25 @@
-"""The teacher's speech: the phones of every text, and audio clips in every voice."""
+"""The teachers' speech: the phones of every text, and audio clips in every voice."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from bark_infinity.constants import SAMPLE_RATE
-
-from . import settings, texts
-from .teacher import RATE, Phone, Teacher
+from . import alignment, settings, texts
+from .pronunciation import Phone, Pronouncer
+from .teacher import TEACHERS, Teacher
 from .tokens import phone_ids
+
+_CLIP_SHARES = (3, 3, 3, 1, 2)  # of plain sentences, all sentences, passages, those with digits, what people say
+_USUAL_CHARACTERS = 90  # of a clip that gets no more sentences
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,26 @@ class Corpus:
 
 
 def utterance(text: str, phones: Sequence[Phone]) -> Utterance | None:
-    """None if the teacher did not split the text at white space, so that phones cannot be aligned with words."""
+    """None if nothing is read of one of the text's words: what stands alone may be a sign that the teachers skip."""
     words = np.array([phone.token for phone in phones], np.int16)
-    if len(phones) < 2 or words.max(initial=-1) + 1 != len(text.split()):
+    if len(phones) < 2 or len(np.unique(words[words >= 0])) != len(text.split()):
         return None
     return Utterance(text, phone_ids(phones), words, np.array([phone.end for phone in phones], np.float32))
 
 
 def _pronounced(part: Sequence[str]) -> list[Utterance]:
-    teacher = Teacher(settings.TEACHER)
-    return [found for text in part if (found := utterance(text, teacher.pronounce(text)))]
+    pronounced = _pronouncer()
+    return [found for text in part if (found := utterance(text, pronounced(text)))]
+
+
+@cache
+def _pronouncer() -> Pronouncer:
+    return Pronouncer()
+
+
+@cache
+def _teacher(voice: int) -> Teacher:
+    return TEACHERS[settings.VOICES[voice].teacher]()
 
 
 def pronounce(folder: Path) -> None:
@@ -67,10 +81,10 @@ def pronounce(folder: Path) -> None:
     held, learned = found[: settings.N_HELD_OUT], found[settings.N_HELD_OUT :]
     (folder / "held_out.txt").write_text("\n".join(held))
     sets = {
-        "all": learned,
+        "all": [*learned, *texts.passages(learned)],
         "numbered": texts.numbered(settings.N_NUMBERED),
         "salads": texts.salads(learned, settings.N_SALADS),
-        "short": texts.short(learned, settings.N_SHORT),
+        "short": [*texts.short(learned, settings.N_SHORT), *texts.said(settings.N_SAID)],
     }
     for name, wanted in sets.items():
         Corpus(folder, name).write(_in_processes(_pronounced, wanted))
@@ -83,45 +97,42 @@ def _in_processes(work: Callable, items: Sequence) -> list:
 
 
 def _clip_texts() -> list[str]:
-    """Of one to three sentences, some with digits; and of a few words."""
+    """Of one to three sentences, some of them with digits, questions or dialogue; and of a few words."""
     rng = random.Random(settings.SEED + 3)
     found = texts.sentences()[settings.N_HELD_OUT :]
-    sources = (iter(texts.plain(found)), iter(found), iter(texts.numbered(4 * settings.N_CLIPS)))
+    count = settings.N_CLIPS * len(settings.VOICES)
+    sources = [*map(iter, (texts.plain(found), found[::-1], texts.passages(found)))]  # both orders: few come twice
+    sources += [iter(texts.numbered(4 * count)), iter(texts.said(4 * count))]
 
-    def some() -> Iterator[str]:
-        for _ in range(rng.choices((1, 2, 3), (6, 3, 1))[0]):
-            yield next(rng.choices(sources, (6, 3, 1))[0])
+    def one() -> str:
+        text = next(rng.choices(sources, _CLIP_SHARES)[0])
+        while len(text) < _USUAL_CHARACTERS and rng.random() < 0.4:
+            text += " " + next(rng.choices(sources, _CLIP_SHARES)[0])
+        return text
 
-    usual = [" ".join(some()) for _ in range(settings.N_CLIPS * len(settings.VOICES))]
-    return usual + texts.short(found, settings.N_SHORT_CLIPS * len(settings.VOICES))
+    return [one() for _ in range(count)] + texts.short(found, settings.N_SHORT_CLIPS * len(settings.VOICES))
 
 
 def _spoken(part: Sequence[tuple[str, int]]) -> list[tuple[int, Utterance, np.ndarray]]:
     """Utterances with their voice and their sound, int16 at 24 kHz."""
-    teacher = Teacher(settings.TEACHER)
     done = []
     for text, voice in part:
-        samples, phones = teacher.speak(text)
+        samples, phones = _teacher(voice).speak(text, seed=zlib.crc32(text.encode()))
         if spoken := utterance(text, phones):
-            sound = voiced(samples / 32_768.0, settings.VOICES[voice])
-            done.append((voice, spoken, np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)))
+            done.append((voice, spoken, np.round(np.clip(samples, -1, 1) * 32_767).astype(np.int16)))
     return done
 
 
-def voiced(sound: np.ndarray, voice: settings.Voice) -> np.ndarray:
-    """The teacher's samples [n] at its rate, converted to the given voice and the model's rate."""
-    from scipy.signal import resample_poly
-
-    if voice.pitch:
-        import parselmouth  # praat-parselmouth; the males' part of the recipe does without
-        from parselmouth.praat import call
-
-        pitch_range = (60, 250)  # Hz, where the teacher's own fundamental is looked for
-        changed = call(
-            parselmouth.Sound(sound, RATE), "Change gender", *pitch_range, voice.formants, voice.pitch, 1.0, 1.0
-        ).values[0]
-        sound = np.pad(changed, (0, max(0, len(sound) - len(changed))))[: len(sound)]
-    return resample_poly(sound, SAMPLE_RATE // 8_000, RATE // 8_000)
+def _aligned(spoken: Sequence[tuple[int, Utterance, np.ndarray]]) -> list[tuple[int, Utterance, np.ndarray]]:
+    """The same with better ends of the phones, which are looked for in each voice by itself."""
+    aligned = list(spoken)
+    for voice in range(len(settings.VOICES)):
+        of_voice = [i for i, (one, *_) in enumerate(spoken) if one == voice]
+        clips = [alignment.Timed(spoken[i][2], spoken[i][1].phones, spoken[i][1].ends) for i in of_voice]
+        for i, ends in zip(of_voice, alignment.refined_ends(clips), strict=True):
+            _, one, sound = spoken[i]
+            aligned[i] = (voice, replace(one, ends=ends.astype(np.float32)), sound)
+    return aligned
 
 
 class Clips:
@@ -163,4 +174,4 @@ def held_and_learned(clips: list) -> tuple[list, list]:
 def speak(folder: Path) -> None:
     """Every clip text in a voice, the voices taking turns. The first clips are held out."""
     wanted = [(text, i % len(settings.VOICES)) for i, text in enumerate(_clip_texts())]
-    Clips(folder).write(_in_processes(_spoken, wanted))
+    Clips(folder).write(_aligned(_in_processes(_spoken, wanted)))

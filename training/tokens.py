@@ -13,13 +13,8 @@ import numpy as np
 
 from bark_infinity.constants import SEMANTIC_RATE_HZ
 
-from .teacher import Phone
+from .pronunciation import PAUSES, PHONES, SILENCE, Phone
 
-_PHONES = (
-    "pau aa ae ah ao aw ax axr ay b ch d dh eh el em en er ey f g hh hv ih iy jh k l m n nx ng ow oy p r s sh t th uh uw"
-    " v w y z zh ssil"
-)
-PHONES = tuple(_PHONES.split())
 _PHONE_IDS = {phone: i for i, phone in enumerate(PHONES)}
 N_PLACES = 16
 N_SEMANTIC = len(PHONES) * 2 * N_PLACES
@@ -99,4 +94,4 @@ def tokens_at_times(phones: np.ndarray, place: np.ndarray, ends: np.ndarray) -> 
 def phones_of(tokens: Sequence[int]) -> list[str]:
     """The phones of semantic tokens, without pauses."""
     names = (PHONES[t // N_PLACES // 2] for t in tokens if t < N_SEMANTIC and t // N_PLACES % 2)
-    return [name for name in names if name not in ("pau", "ssil")]
+    return [name for name in names if name not in (SILENCE, *PAUSES)]
