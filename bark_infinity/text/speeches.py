@@ -55,8 +55,12 @@ class EventList:
         self._events: list[_OpenSpeech | Pause | Sound | Chapter] = []
         self._last: _OpenSpeech | None = None  # the last speech
         self._space: list[str] = []  # since the last text
+        self._blank_line = False  # whether there was one since the last text, up to the last event
+        self._space_read = 0  # how much of `_space` is before the last event
 
     def add_event(self, event: Pause | Sound | Chapter) -> None:
+        self._blank_line |= self._has_blank_line()
+        self._space_read = len(self._space)
         self._events.append(event)
 
     def add_space(self, text: str) -> None:
@@ -72,11 +76,16 @@ class EventList:
             last.parts += [text] if in_same_line else [*self._space, text]
         else:
             at_the_beginning = not self._events and reading == NARRATOR
-            new_paragraph = _BLANK_LINE.search("".join(self._space)) is not None
+            new_paragraph = self._blank_line or self._has_blank_line()
             parts = [*self._space, text] if at_the_beginning else [text]
             self._last = _OpenSpeech(reading, place, new_paragraph, parts)
             self._events.append(self._last)
         self._space.clear()
+        self._blank_line, self._space_read = False, 0
+
+    def _has_blank_line(self) -> bool:
+        """Whether a blank line is since the last text or event; the line of an event itself is none."""
+        return _BLANK_LINE.search("".join(self._space[self._space_read :])) is not None
 
     def finish(self) -> tuple[Event, ...]:
         """All events. The text of a script without markup is unchanged."""
