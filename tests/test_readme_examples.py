@@ -123,7 +123,8 @@ def checkout(monkeypatch, tmp_path) -> None:
     (tmp_path / "prompts").mkdir()
     for path in (ROOT / "prompts").glob("*.txt"):
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        (tmp_path / "prompts" / path.name).write_text("".join(lines[:SAMPLE_LINES]), encoding="utf-8")
+        n_lines = SAMPLE_LINES + (lines.index("+++\n", 1) if lines[0] == "+++\n" else 0)  # front matter stays whole
+        (tmp_path / "prompts" / path.name).write_text("".join(lines[:n_lines]), encoding="utf-8")
     random_voice().save(tmp_path / "prompts" / "angry.npz")
 
 

@@ -50,18 +50,23 @@ def format_toml_key(key: str) -> str:
 
 
 def _shortened(message: str) -> str:
-    """A message without the middle of a long one: its end has line and column."""
-    return message if len(message) <= 200 else f"{message[:100]}...{message[-60:]}"
+    """A message or key without the middle of a long one: the end of a message has line and column."""
+    return message if len(message) <= 160 else f"{message[:80]}...{message[-60:]}"
 
 
-# ---- places ----------------------------------------------------------------------------------------------------------
+# ---- keys ----------------------------------------------------------------------------------------------------------
 
 _HEADER = re.compile(r"\s*\[(?P<names>[^][]+)\]\s*(?:#.*)?")
 _NAME = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s."']+""")
 
 
+def show_key(path: Sequence[str]) -> str:
+    """A key as a message shows it. `path`: the names that lead to it."""
+    return _shortened(".".join(path))
+
+
 def find_key(text: str, path: Sequence[str]) -> tuple[int, int]:
-    """Line and column of a key, counted from 1, or of what is found of the names that lead to it.
+    """Line and column of a key, counted from 1, or of as many as are found of the names that lead to it.
 
     Reads lines, not TOML: a key that is written with escapes, or over several lines, is not found.
     """

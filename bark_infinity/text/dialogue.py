@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ..constants import SPEAKER_NAMES
+from .breaks import SPOKEN
 from .events import Chapter, Event, Pause, Place, Sound, script_error
 from .speeches import NARRATOR, NO_SETTINGS, EventList, Reading, is_spoken
 from .tags import BRACKETS, PauseTag, SoundTag, Tag, TagError, TagReader, TurnTag, VoiceEndTag, VoiceTag
@@ -15,9 +16,16 @@ MAX_NAME_LENGTH = 60  # characters of a speaker's name
 MAX_NAME_WORDS = 3  # of what looks like the name of a speaker who is not declared
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_REST_IS_BLANK = re.compile(r"\s*\Z")
 _COLON = re.compile("[:：]")
+_NOT_IN_NAMES = re.compile(r"[][|:：\n]|^[#/\\]|^\s|\s$")
 _CHAPTER = re.compile(r"#[ \t]+(?P<title>\S.*)")
 _BARK_SPEAKER = re.compile(rf"(?:\S+ )*(?:{SPEAKER_NAMES})(?: \d+)?")
+
+
+def is_speaker_name(name: str) -> bool:
+    """Whether a speaker of a cast may have this name: it is found before a colon, and in a tag."""
+    return len(name) <= MAX_NAME_LENGTH and SPOKEN.search(name) is not None and not _NOT_IN_NAMES.search(name)
 
 
 def line_start(line: str) -> int:
@@ -108,7 +116,7 @@ class TextReader:
             return 0
         name, end = found
         if name in self._names:
-            self._begin_turn(name, NO_SETTINGS, line[end:])
+            self._begin_turn(name, NO_SETTINGS, line, end)
             return end
         if _looks_like_speaker(name):
             self.look_alikes.setdefault(name, Place(number, line_start(line) + 1))
@@ -132,7 +140,7 @@ class TextReader:
             if tag is not None:
                 parts.append(line[start:begin])
                 self._add_text("".join(parts), number, parts_start)
-                self._apply(tag, place, line[end:])
+                self._apply(tag, place, line, end)
                 parts, start, parts_start = [], end, end
         parts.append(line[start:])
         self._add_text("".join(parts), number, parts_start)
@@ -148,26 +156,30 @@ class TextReader:
         self._events.add_text(core, Place(number, start + before + 1), self._reading())
         self._events.add_space(text[before + len(core) :])
 
-    def _apply(self, tag: Tag, place: Place, rest: str) -> None:
-        """Do what a tag says. `rest`: of its line."""
+    def _apply(self, tag: Tag, place: Place, line: str, end: int) -> None:
+        """Do what a tag says. `end`: its own, in its line."""
         match tag:
             case PauseTag(seconds):
                 self._events.add_event(Pause(seconds, place))
             case SoundTag(file):
                 self._events.add_event(Sound(file, place))
             case TurnTag(speaker, settings):
-                self._begin_turn(speaker, settings, rest)
+                self._begin_turn(speaker, settings, line, end)
             case VoiceTag(speaker, voice):
+                self._events.note_markup()
                 self._spans.append((Reading(speaker, voice), place))
             case VoiceEndTag():
                 if not self._spans:
                     raise script_error(place, "there is no [voice:...] for this [/voice]; leave it out")
+                self._events.note_markup()
                 self._spans.pop()
 
-    def _begin_turn(self, speaker: str, settings: Mapping[str, object], rest: str) -> None:
+    def _begin_turn(self, speaker: str, settings: Mapping[str, object], line: str, end: int) -> None:
+        """Begin a speaker's turn behind his name or tag, which ends at `end` of the line."""
+        self._events.note_markup()
         self._n_turns += 1
         reading = Reading(speaker, None, settings, self._n_turns)
-        self._turn = _Turn(reading, len(self._spans), to_blank_line=not rest.strip())
+        self._turn = _Turn(reading, len(self._spans), to_blank_line=_REST_IS_BLANK.match(line, end) is not None)
 
     def _reading(self) -> Reading:
         """Who speaks now: what began last, a turn or a [voice:...]."""

@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from itertools import starmap
 
 from ..errors import ScriptError, UsageError
-from ..options.toml import TomlError, find_key, format_toml, format_toml_key, parse_toml
+from ..options.toml import TomlError, find_key, format_toml, format_toml_key, parse_toml, show_key
+from .dialogue import MAX_NAME_LENGTH, is_speaker_name
 from .events import Place, Speaker, script_error
 from .pronunciation import Pronunciation, Pronunciations, read_pronunciations
 from .script_settings import read_script_setting, read_speaker_setting, script_flags
 from .spelling import Spelling
 
 MAX_LENGTH = 1_000_000  # characters; a dictionary of 20,000 words has as many
-MAX_NAME_LENGTH = 60  # characters of a speaker's name
 
 _TABLES = ("cast", "settings", "pronunciations")
 _BEGINNING = re.compile(r"\s*^\+\+\+[ \t]*$\n?", re.MULTILINE)
 _END = re.compile(r"^\+\+\+[ \t]*$\n?", re.MULTILINE)
 _TOML = re.compile(r"""(?:\s|\#.*\n)*(?:\[[\w."' -]+\]|[\w."'-]+\s*=)""")  # how a table or a key begins
-_CAST_TABLE = re.compile(r"""^\s*\[\s*["']?cast["']?\s*[\].]""", re.MULTILINE)
-_CAST_KEY = re.compile(r"""^\s*["']?cast["']?\s*[.=]""", re.MULTILINE)
-_ANY_TABLE = re.compile(r"^\s*\[", re.MULTILINE)
+_CAST_TABLE = re.compile(r"""^[ \t]*\[[ \t]*["']?cast["']?[ \t]*[\].]""", re.MULTILINE)
+_CAST_KEY = re.compile(r"""^[ \t]*["']?cast["']?[ \t]*[.=]""", re.MULTILINE)
+_ANY_TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
+_TOML_END = " (at end of document)"
 _TOML_PLACE = re.compile(r"\s*\(at line (?P<line>\d+), column (?P<column>\d+)\)")
-_NOT_IN_NAMES = re.compile(r"[][|:：\n]|^[#/\\]|^\s|\s$")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Source:
     def error(self, path: Sequence[str], message: str) -> ScriptError:
         """An error at a key, which the message begins with. `path`: the names that lead to the key."""
         line, column = find_key(self.toml, path)
-        return script_error(Place(self.first_line + line - 1, column), f"{'.'.join(path)} {message}")
+        return script_error(Place(self.first_line + line - 1, column), f"{show_key(path)} {message}")
 
 
 def split_front_matter(text: str) -> tuple[str, str] | None:
@@ -103,7 +103,7 @@ def parse_cast(text: str) -> dict[str, Speaker]:
     cast: dict[str, Speaker] = {}
     for entry in text.split(","):
         name, _, voice = (part.strip() for part in entry.partition("="))
-        if not voice or not _is_name(name):
+        if not voice or not is_speaker_name(name):
             raise UsageError(
                 "--cast takes names with their voices, as in Anna=v2/en_speaker_9,Bob=prompts/bob.npz, "
                 f"not {entry.strip()[:MAX_NAME_LENGTH]!r}"
@@ -134,12 +134,14 @@ def _parse(source: _Source) -> dict[str, object]:
     except TomlError as error:
         message = str(error)
         found = _TOML_PLACE.search(message)
-        if found is None:  # "at end of document", for one
-            raise script_error(
-                Place(source.first_line, 1), f"the front matter is not TOML ({message}); mend it"
-            ) from None
-        place = Place(source.first_line + int(found["line"]) - 1, int(found["column"]))
-        why = _TOML_PLACE.sub("", message)
+        if found is not None:
+            line, column = int(found["line"]), int(found["column"])
+        elif _TOML_END in message:
+            line, column = source.toml.count("\n"), len(source.toml.splitlines()[-1]) + 1
+        else:
+            line, column = 1, 1
+        why = _TOML_PLACE.sub("", message).replace(_TOML_END, "")
+        place = Place(source.first_line + line - 1, column)
         raise script_error(place, f"the front matter is not TOML ({why}); mend that place") from None
 
 
@@ -157,18 +159,13 @@ def _hint(key: str) -> str:
     return "write it below [settings]" if key in script_flags() else "there are [cast], [settings] and [pronunciations]"
 
 
-def _is_name(name: str) -> bool:
-    """Whether a speaker can have this name."""
-    return 0 < len(name) <= MAX_NAME_LENGTH and not _NOT_IN_NAMES.search(name)
-
-
 def _speakers(table: Mapping[str, object], source: _Source) -> Iterator[Speaker]:
     """Yield the speakers of [cast]. Each has a voice, or a table as in {voice = "v2/en_speaker_6", text_temp = 0.6}."""
     for name, value in table.items():
         path = ("cast", name)
-        if not _is_name(name):
+        if not is_speaker_name(name):
             raise source.error(
-                path, f"is no name; use at most {MAX_NAME_LENGTH} characters without : | [ ] at their places"
+                path, f"is no name; use letters, at most {MAX_NAME_LENGTH} characters, and none of : | [ ]"
             )
         details: dict[str, object] = dict(value) if isinstance(value, dict) else {"voice": value}
         voice = details.pop("voice", None)

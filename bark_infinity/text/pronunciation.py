@@ -12,7 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..errors import TextError
-from ..options.toml import TomlError, parse_toml
+from ..options.toml import TomlError, parse_toml, show_key
 from .sentences import SPACELESS
 
 MAX_WRITTEN_LENGTH = 300  # characters of a word or pattern
@@ -146,7 +146,7 @@ def parse_pronunciations(text: str) -> Pronunciations:
         content = parse_toml(text)
     except TomlError as error:
         raise TextError(f"the pronunciations are not TOML ({error}); mend that place") from None
-    return read_pronunciations(content, lambda path, message: TextError(f"pronunciation {'.'.join(path)}: {message}"))
+    return read_pronunciations(content, lambda path, message: TextError(f"pronunciation {show_key(path)}: {message}"))
 
 
 def read_pronunciations(content: Mapping[str, object], error_at: ErrorAt) -> Pronunciations:
@@ -252,6 +252,8 @@ def _edits_of_pattern(entry: Pronunciation, text: str) -> list[_Edit]:
     try:
         regex.sub(entry.written, take, text, timeout=seconds)
         return edits
+    except (regex.error, IndexError) as error:
+        raise TextError(f"pronunciation {entry.written!r} cannot be used ({error}); simplify it") from None
     except TimeoutError:
         raise TextError(
             f"pronunciation {entry.written!r} takes more than {seconds:.0f} s on a text of {len(text):,} characters; "

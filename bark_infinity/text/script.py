@@ -73,7 +73,7 @@ def format_script(script: Script) -> str:
     declared = FrontMatter(script.cast, script.settings, script.pronunciations)
     front_matter = format_front_matter(declared, with_cast=not plain)
     writer = _Writer(script.cast, plain)
-    body = "".join(writer.write(event, event is script.events[-1]) for event in script.events)
+    body = "".join(writer.write(event, is_last=k == len(script.events)) for k, event in enumerate(script.events, 1))
     return front_matter + body if front_matter else _with_escape(body)
 
 
@@ -90,10 +90,12 @@ class _Writer:
         self._names = names
         self._plain = plain
         self._tags = TagReader(names, plain)
+        self._written = ""  # the last event
 
     def write(self, event: Event, is_last: bool) -> str:
-        before = "\n" if isinstance(event, Speech) and event.new_paragraph else ""
-        return before + self._write(event, is_last)
+        new_paragraph = isinstance(event, Speech) and event.new_paragraph and not self._written.endswith("\n\n")
+        self._written = self._write(event, is_last)
+        return "\n" * new_paragraph + self._written
 
     def _write(self, event: Event, is_last: bool) -> str:
         match event:
@@ -102,7 +104,7 @@ class _Writer:
             case Sound(file):
                 return f"[sound: {file}]\n"
             case Chapter(title):
-                return f"# {title}\n"
+                return f"# {' '.join(title.splitlines())}\n"
             case Speech(text, _, speaker, voice, settings):
                 if speaker is not None and voice is None:
                     return self._turn(text, speaker, settings)

@@ -55,13 +55,17 @@ class EventList:
         self._events: list[_OpenSpeech | Pause | Sound | Chapter] = []
         self._last: _OpenSpeech | None = None  # the last speech
         self._space: list[str] = []  # since the last text
-        self._blank_line = False  # whether there was one since the last text, up to the last event
-        self._space_read = 0  # how much of `_space` is before the last event
+        self._blank_line = False  # whether there was one since the last text, up to the last markup
+        self._space_read = 0  # how much of `_space` is before the last markup
 
     def add_event(self, event: Pause | Sound | Chapter) -> None:
+        self.note_markup()
+        self._events.append(event)
+
+    def note_markup(self) -> None:
+        """There is markup here, so that its line is no blank one."""
         self._blank_line |= self._has_blank_line()
         self._space_read = len(self._space)
-        self._events.append(event)
 
     def add_space(self, text: str) -> None:
         self._space.append(text)
@@ -84,7 +88,7 @@ class EventList:
         self._blank_line, self._space_read = False, 0
 
     def _has_blank_line(self) -> bool:
-        """Whether a blank line is since the last text or event; the line of an event itself is none."""
+        """Whether a blank line is since the last text or markup."""
         return _BLANK_LINE.search("".join(self._space[self._space_read :])) is not None
 
     def finish(self) -> tuple[Event, ...]:

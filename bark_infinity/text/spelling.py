@@ -15,8 +15,9 @@ class Spelling:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
-        self._words: dict[str, str] = {}
-        for word in words:
+        known = list(words)
+        self._words = {word.casefold(): word for word in known}
+        for word in known:
             for form in _forms(word):
                 self._words.setdefault(form, word)
 

@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 from .events import Event, Pause, Place, script_error
 from .speeches import NARRATOR, EventList, Reading
-from .tags import BRACKETS, MAX_PAUSE, TagError, TagReader
+from .tags import BRACKETS, MAX_PAUSE, TagError, TagReader, VoiceTag
 
 MAX_LENGTH = 10_000_000  # characters
 MAX_DEPTH = 100  # of elements within elements
@@ -23,7 +23,9 @@ STRENGTHS = {  # of <break>: seconds, those of Azure's speech service
     "x-strong": 1.25,
 }
 
-_BEGINNING = re.compile(r"\s*(?:<\?xml\b[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:speak[\s/>]|!DOCTYPE\s+speak\b)", re.DOTALL)
+_BEGINNING = re.compile(
+    r"\s*(?:<\?xml\b[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:speak[\s/>]|!DOCTYPE\s+speak\b)", re.DOTALL
+)
 _TIME = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<unit>ms|s)")
 _GAPS = ("", " ", "\n", "\n\n")  # what stands between words, sentences and paragraphs
 _WORD, _SENTENCE, _PARAGRAPH = 1, 2, 3
@@ -82,16 +84,22 @@ class _Reader:
                 place, f"the SSML is not well-formed ({expat.ErrorString(error.code)}); mend that place"
             ) from None
         except UnicodeEncodeError as error:
-            before = self._text[: error.start]
-            place = Place(self._lines_before + before.count("\n") + 1, len(before) - before.rfind("\n"))
+            place = self._place_behind(self._text[: error.start])
             raise script_error(place, "there is half of a character; save the SSML as UTF-8") from None
         return SsmlContent(self._events.finish(), tuple(self._ignored.items()))
 
+    def _place_behind(self, before: str) -> Place:
+        """The place of what comes after the beginning of the text."""
+        return Place(self._lines_before + before.count("\n") + 1, len(before) - before.rfind("\n"))
+
     def _place(self) -> Place:
+        """The place of the tag or text that expat reports."""
         return Place(self._lines_before + self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1)
 
     def _refuse_doctype(self, *_: object) -> None:
-        raise script_error(self._place(), "SSML may have no document type or entities of its own; leave <!DOCTYPE out")
+        read = self._text.encode()[: self._parser.CurrentByteIndex]  # expat reports where its name ends
+        place = self._place_behind(read[: read.rfind(b"<!DOCTYPE")].decode())
+        raise script_error(place, "SSML may have no document type or entities of its own; leave <!DOCTYPE out")
 
     def _begin(self, element: str, attributes: dict[str, str]) -> None:
         self._flush()
@@ -182,10 +190,14 @@ class _Reader:
             self._events.add_event(Pause(seconds, place))
 
     def _voice(self, name: str, place: Place) -> Reading:
-        if BRACKETS.fullmatch(f"[{name}]") is None:
-            raise script_error(place, "the name of a voice has no square brackets and is one line; mend it")
+        """The reading of a voice that [voice:...] may have too."""
+        tag_text = BRACKETS.fullmatch(f"[voice:{name}]")
         try:
-            tag = self._tags.speaker_or_voice(name)
+            tag = self._tags.read(tag_text["content"]) if tag_text is not None else None
         except TagError as error:
             raise script_error(place, str(error)) from None
+        if not isinstance(tag, VoiceTag):
+            raise script_error(
+                place, f"{name[:MAX_SHOWN]!r} is no name of a voice; use one line without square brackets"
+            )
         return Reading(tag.speaker, tag.voice)

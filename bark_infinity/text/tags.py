@@ -24,6 +24,7 @@ _END = re.compile(r"[/\\]\s*(?P<word>.+)")
 _SETTING = re.compile(r"(?P<key>[\w-]+)\s*(?P<sign>[:=：])\s*(?P<value>.*)")
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>ms|s|)", re.IGNORECASE)
 _ANY_DURATION = re.compile(r"(?P<number>\d{1,6}(?:[.,]\d{1,6})?)\s*(?P<unit>[^\W\d_]*)")
+_SIGNS = (":", "=", "：")  # between a word and its argument; the first one is right
 _FILE = re.compile(r".*\.\w{2,4}")
 
 
@@ -87,7 +88,8 @@ class TagReader:
         match = _TAG.fullmatch(content)
         if tag is not None or match is None:
             return tag
-        word, sign, argument = match["word"].lower(), match["sign"].strip() or match["sign"][:1], match["argument"]
+        word, argument = match["word"].lower(), match["argument"]
+        sign = " " if match["sign"].isspace() else match["sign"].strip()
         meant = word if word in ("pause", "sound", "voice") else self._known_tags.nearest(word)
         if meant == "pause":
             return _pause(content, word, sign, argument)
@@ -104,20 +106,13 @@ class TagReader:
         except TagError:
             return True
 
-    def speaker_or_voice(self, name: str) -> VoiceTag:
-        """Who speaks as `name`. Raises TagError for what is nearly a name of the cast."""
-        if name in self._names:
-            return VoiceTag(name, None)
-        nearest = self._known_names.nearest(name)
-        if nearest is not None:
-            raise TagError(f"there is no {name} in the cast; write {nearest}, or declare {name} in [cast]")
-        return VoiceTag(None, name)
-
     def _voice(self, content: str, word: str, sign: str, argument: str) -> Tag | None:
-        if word == "voice" and sign == ":" and argument:
-            return self.speaker_or_voice(argument)
         speaker = argument if argument in self._names else self._known_names.nearest(argument)
-        if sign in (":", "=", "：") or speaker is not None:
+        if word == "voice" and sign == ":" and argument:
+            if speaker not in (None, argument):
+                raise TagError(f"there is no {argument} in the cast; write {speaker}, or declare {argument} in [cast]")
+            return VoiceTag(speaker, argument if speaker is None else None)
+        if sign in _SIGNS or speaker is not None:
             raise _wrong(content, f"[voice:{speaker or argument or 'NAME'}]")
         return None  # [voice breaking]
 
@@ -174,15 +169,15 @@ def _format_value(key: str, value: object) -> str:
 
 
 def _pause(content: str, word: str, sign: str, argument: str) -> Tag | None:
-    if word == "pause" and not sign.strip() and not argument:
+    if word == "pause" and not argument and sign not in _SIGNS:
         return PauseTag(DEFAULT_PAUSE)
     match = _DURATION.fullmatch(argument)
-    if match and word == "pause" and sign in (":", " ", "\t"):
+    if match and word == "pause" and sign in (":", " "):
         seconds = float(match["number"]) / (1000 if match["unit"].lower() == "ms" else 1)
         if seconds > MAX_PAUSE:
             raise TagError(f"[{_shown(content)}] is longer than {MAX_PAUSE:.0f} s; shorten it, or write several")
         return PauseTag(seconds)
-    if word != "pause" and argument and not sign.strip() and not argument[0].isdigit():
+    if word != "pause" and argument and sign not in _SIGNS and not argument[0].isdigit():
         return None  # [pauses briefly]
     raise _wrong(content, _nearest_pause(argument))
 
@@ -201,7 +196,7 @@ def _nearest_pause(argument: str) -> str:
 def _sound(content: str, word: str, sign: str, argument: str) -> Tag | None:
     if word == "sound" and sign == ":" and argument:
         return SoundTag(argument)
-    if sign in (":", "=", "：") or _FILE.fullmatch(argument):
+    if sign in _SIGNS or _FILE.fullmatch(argument):
         raise _wrong(content, f"[sound: {argument or 'FILE'}]")
     return None  # [sound of rain]
 

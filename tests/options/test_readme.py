@@ -38,7 +38,12 @@ def test_every_module_is_in_the_architecture_map():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in ("architecture", "python", "promises"))]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(f"docs/{name}.md" for name in ("architecture", "python", "promises", "scripts")),
+    ],
 )
 def test_links_point_to_existing_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
