@@ -32,7 +32,7 @@ EXIT_INTERRUPTED = 130
 _LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = (
     "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word.\n"
-    "The command line wins over a script, that over a settings file, and that over a manifest.\n"
+    "The command line wins over a script, that over a settings file,\nand that over a manifest.\n"
     'What they say is taken back by "none", as in --seed none; texts by "".'
 )
 

@@ -118,21 +118,12 @@ def mend(
 def describe_mended(mended: Mended, kept: Collection[int]) -> str:
     """A sentence about how many segments are made, depend on those, are left out and are kept."""
     changed, depend = len(mended.changed), len(mended.unchanged) - len(kept)
-    parts = [
-        _count(changed, "new or changed"),
-        *(
-            [_count(depend, "made again because it depends on them", "made again because they depend on them")]
-            if depend
-            else []
-        ),
-        *([_count(len(mended.left_out), "left out or replaced")] if mended.left_out else []),
-        _count(len(kept), "kept"),
-    ]
-    return f"of the clip's segments: {', '.join(parts)}"
-
-
-def _count(n: int, one: str, several: str | None = None) -> str:
-    return f"{n} {one if n == 1 or several is None else several}"
+    parts = [f"{changed} new or changed"]
+    if depend:
+        parts.append(f"{depend} made again because of them")
+    if mended.left_out:
+        parts.append(f"{len(mended.left_out)} left out or replaced")
+    return f"of the clip's segments: {', '.join(parts)}, {len(kept)} kept"
 
 
 def _key(speaker: str | None, text: str, own: Mapping[str, object]) -> _Key:

@@ -307,5 +307,9 @@ def segment_seeds(options: Options, seed: int, index: int, own: Mapping[str, obj
     given = {name: value for name, value in (own or {}).items() if isinstance(value, int)}
     same_for_all = "seed" in given or (options.seed is not None and "single_starting_seed" not in given)
     start = given.get("seed", given.get("single_starting_seed", seed))
-    stages = (given.get(name, getattr(options, name)) for name in ("semantic_seed", "coarse_seed", "fine_seed"))
-    return Seeds(start if same_for_all else derive_seed(start, "segment", index), *stages)
+    return Seeds(
+        start if same_for_all else derive_seed(start, "segment", index),
+        given.get("semantic_seed", options.semantic_seed),
+        given.get("coarse_seed", options.coarse_seed),
+        given.get("fine_seed", options.fine_seed),
+    )

@@ -166,14 +166,17 @@ class TextReader:
             case TurnTag(speaker, settings):
                 self._begin_turn(speaker, settings, line, end)
             case VoiceTag(speaker, voice):
+                self._events.note_markup()
                 self._spans.append((Reading(speaker, voice), place))
             case VoiceEndTag():
                 if not self._spans:
                     raise script_error(place, "there is no [voice:...] for this [/voice]; leave it out")
+                self._events.note_markup()
                 self._spans.pop()
 
     def _begin_turn(self, speaker: str, settings: Mapping[str, object], line: str, end: int) -> None:
         """Begin a speaker's turn behind his name or tag, which ends at `end` of the line."""
+        self._events.note_markup()
         self._n_turns += 1
         reading = Reading(speaker, None, settings, self._n_turns)
         self._turn = _Turn(reading, len(self._spans), to_blank_line=_REST_IS_BLANK.match(line, end) is not None)

@@ -90,13 +90,12 @@ class _Writer:
         self._names = names
         self._plain = plain
         self._tags = TagReader(names, plain)
-        self._after_blank_line = False
+        self._written = ""  # the last event
 
     def write(self, event: Event, is_last: bool) -> str:
-        begins = isinstance(event, Speech) and event.new_paragraph and not self._after_blank_line
-        written = "\n" * begins + self._write(event, is_last)
-        self._after_blank_line = written.endswith("\n\n")
-        return written
+        new_paragraph = isinstance(event, Speech) and event.new_paragraph and not self._written.endswith("\n\n")
+        self._written = self._write(event, is_last)
+        return "\n" * new_paragraph + self._written
 
     def _write(self, event: Event, is_last: bool) -> str:
         match event:

@@ -55,11 +55,17 @@ class EventList:
         self._events: list[_OpenSpeech | Pause | Sound | Chapter] = []
         self._last: _OpenSpeech | None = None  # the last speech
         self._space: list[str] = []  # since the last text
-        self._spaces: list[str] = [""]  # the same, joined between one event and the next
+        self._blank_line = False  # whether there was one since the last text, up to the last markup
+        self._space_read = 0  # how much of `_space` is before the last markup
 
     def add_event(self, event: Pause | Sound | Chapter) -> None:
-        self._spaces.append("")
+        self.note_markup()
         self._events.append(event)
+
+    def note_markup(self) -> None:
+        """There is markup here, so that its line is no blank one."""
+        self._blank_line |= self._has_blank_line()
+        self._space_read = len(self._space)
 
     def add_space(self, text: str) -> None:
         self._space.append(text)
@@ -75,12 +81,16 @@ class EventList:
             last.parts += [text] if in_same_line else [*self._space, text]
         else:
             at_the_beginning = not self._events and reading == NARRATOR
-            new_paragraph = any(map(_BLANK_LINE.search, self._spaces))
+            new_paragraph = last is not None and (self._blank_line or self._has_blank_line())
             parts = [*self._space, text] if at_the_beginning else [text]
             self._last = _OpenSpeech(reading, place, new_paragraph, parts)
             self._events.append(self._last)
         self._space.clear()
-        self._spaces = [""]
+        self._blank_line, self._space_read = False, 0
+
+    def _has_blank_line(self) -> bool:
+        """Whether a blank line is since the last text or markup."""
+        return _BLANK_LINE.search("".join(self._space[self._space_read :])) is not None
 
     def finish(self) -> tuple[Event, ...]:
         """All events. The text of a script without markup is unchanged."""

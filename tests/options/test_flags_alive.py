@@ -37,6 +37,7 @@ SHORT = f"{DEMO} --fine_temp 0 --semantic_max_gen_duration_s 0.3"  # 15 semantic
 HELLO = f"{SHORT} --text_prompt Hello"
 TWO = f"{SHORT} --prompt_file two.txt --split_each_text_prompt_by line"  # two segments
 CHAPTER = f"{SHORT} --prompt_file chapter.txt"  # a paragraph's end, and a scene break
+PLAY = f"{SHORT} --prompt_file play.txt --history_prompt someone.npz"  # two chapters, two speakers
 THREE = f"{SHORT} --prompt_file three.txt --split_each_text_prompt_by line"
 SPEAKER = "--history_prompt someone.npz"
 SPLITS = "--text_splits_only --prompt_file story.txt"
@@ -171,6 +172,8 @@ def _make_inputs(make_voice) -> None:
     texts = {
         "two.txt": "One dog.\nTwo cats.\n",
         "chapter.txt": "One dog is here.\n\nTwo cats are there.\n\n***\n\nThree birds are away.\n",
+        "play.txt": "# One\nAnna: One dog.\nTwo cats.\n# Two\nThree mice [pause:2s] run.\n",
+        "words.toml": '[words]\n"dog" = "hound"\n',
         "three.txt": "One dog.\nTwo cats.\nThree mice.\n",
         "story.txt": " ".join(STORY),
         "settings.toml": 'text_prompt = "From a file."\n',
@@ -466,6 +469,18 @@ ALIVE: dict[str, Case] = {
     "split_input_into_separate_prompts_by_value": Case(
         "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", stderr_contains("2 clips")
     ),
+    "script": Case(
+        "--text_splits_only --prompt_file play.txt",
+        "dialogue",
+        stdout_is("Anna: One dog. Two cats.", "Three mice", "run."),
+    ),
+    "cast": Case(
+        PLAY,
+        "Anna=voices/mine.npz",
+        differs(lambda result: [segment.get("speaker") for segment in result.manifests[0]["segments"]][0], "Anna"),
+        lambda _, with_flag: with_flag.history(0) != with_flag.history(1) == (256, 315, FINE),
+    ),
+    "pronunciations": Case("--text_splits_only --prompt_file two.txt", "words.toml", stdout_is("One hound. Two cats.")),
     "history_prompt": Case(
         HELLO, "someone.npz", history_is(0, 256, 315, FINE), lambda _, with_flag: "SPK-someone" in with_flag.out[0]
     ),
@@ -690,6 +705,8 @@ ALIVE: dict[str, Case] = {
     "custom_audio_processing_function": Case(f"{HELLO} {SPEAKER}", "mix.py:less", history_is(0, 64, 79, FINE // 4)),
     "add_silence_between_segments": Case(TWO, "1", longer_by(0.75)),
     "add_silence_between_paragraphs": Case(CHAPTER, "1.4", longer_by(0.8)),
+    "add_silence_between_speakers": Case(f"{PLAY} --cast Anna=someone.npz", "1.35", longer_by(1.0)),
+    "add_silence_between_chapters": Case(f"{PLAY} --script dialogue", "2.5", longer_by(0.5)),
     "add_silence_at_scene_breaks": Case(CHAPTER, "2.5", longer_by(1.0)),
     "gain_db": Case(
         HELLO, "-20", lambda plain, with_flag: np.allclose(with_flag.audio[0], plain.audio[0] / 10, atol=1e-4)
