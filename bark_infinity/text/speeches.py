@@ -69,7 +69,6 @@ class EventList:
 
     def add_space(self, text: str) -> None:
         self._space.append(text)
-        self._spaces[-1] += text
 
     def add_text(self, text: str, place: Place, reading: Reading) -> None:
         """Add text without white space at its ends."""
