@@ -40,7 +40,9 @@ class Speech:
     settings: Mapping[str, object] = field(
         default_factory=dict
     )  # of [NAME|flag:value] alone; the cast has the speaker's
-    new_paragraph: bool = field(default=False, compare=False)  # whether a blank line is between it and the speech before
+    new_paragraph: bool = field(
+        default=False, compare=False
+    )  # whether a blank line is between it and the speech before
 
 
 @dataclass(frozen=True)
