@@ -88,7 +88,7 @@ def with_dependents(
     `has_voice`: whether the narrator's starting voice is given. `speakers`: of the segments; None: the narrator speaks all.
     `voices`: the speakers whose starting voice is given.
     """
-    names = speakers or [None] * len(manifest.segments)
+    names = [None] * len(manifest.segments) if speakers is None else speakers
     segments = [
         SegmentPlan(text, seeds, speaker=name) for (text, seeds), name in zip(manifest.segments, names, strict=True)
     ]
