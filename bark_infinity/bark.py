@@ -303,8 +303,9 @@ class Bark:
         """Yield (index in `segments`, generation) for each segment, as soon as its audio is decoded.
 
         Up to `rows` segments (None: as many as fit) are active in a stage at a time, and the others wait for a free slot;
-        a segment's tokens do not depend on its neighbours. Segments with settings of their own run beside the others.
-        Raises TextError for an empty text, VoiceError for a history with tokens that this model lacks.
+        a segment's tokens do not depend on its neighbours. Segments with settings of their own run beside the others; only
+        those without a KV cache, the slow check of the rest, form a batch of their own in each stage. Raises TextError for
+        an empty text, VoiceError for a history with tokens that this model lacks.
         """
         for segment in segments:
             self.check_history(segment.history)

@@ -40,6 +40,7 @@ from .run.script_source import NamedVoice, ScriptSource, script_folder, voices_i
 from .run.sounds import SoundFiles
 from .seeds import draw_seed
 from .text.events import Script
+from .text.front_matter import parse_cast
 from .text.pronunciation import Pronunciation
 from .voices.library import voice_folders
 
@@ -119,11 +120,11 @@ class ClipSource:
             self.options = with_script_settings(options, self.script.settings)
             self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
         voices = voices_in(self.script)
-        # Voices that stand in the manifest alone are looked for as a stranger's; those of the new text are the user's.
-        stays = {} if text is not None and self.script.cast.keys() - before.cast.keys() else voices_in(before)
-        given = voices.keys() - {name for name, own in stays.items() if voices.get(name) == own}
-        self.voices = {**voices, **usable_cast(path, manifest, given, options.output_dir)}
-        self.voices = {name: self.voices[name] for name in voices}
+        # Voices that only the manifest names are looked for as a stranger's; those of the new text are the user's.
+        recorded = voices_in(before) if text is None else {} if self._source.own_cast else before.cast
+        theirs = recorded.keys() - (parse_cast(options.cast) if options.cast is not None else {}).keys()
+        found = usable_cast(path, manifest, voices_in(before).keys() - theirs, options.output_dir)
+        self.voices = {speaker: found.get(speaker, named) for speaker, named in voices.items()}
         folders = (*voice_folders(options.output_dir), Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
 

@@ -18,6 +18,14 @@ from bark_infinity.options.table import flags
 from bark_infinity.run.program_options import AS_LOADED, COMMAND_LINE, IN_A_FOLDER
 
 TEXT = "One sentence is here, and it is long. Another one follows it. A third one is shorter. Four.\n\nA paragraph."
+CAST = "+++\n[cast]\nAnna = 'someone.npz'\n+++\n"
+SCRIPTS = {  # texts in which some options have an effect
+    "add_silence_at_scene_breaks": "One, two.\n\n***\n\nThree.",
+    "add_silence_between_speakers": f"{CAST}Anna: One, two.\nThree.",
+    "add_silence_between_chapters": f"{CAST}Anna: One, two.\n# Two\nThree.",
+    "script": "<speak>One, two.</speak>",
+    "cast": "Two: One, two.",
+}
 BRIEF = {"semantic_max_gen_duration_s": 0.3, "fine_temp": 0.0}
 BY_WORD = {"split_each_text_prompt_by": "word", "split_each_text_prompt_by_value": "5"}
 NEGATIVE = {"negative_text_prompt": "Shout."}
@@ -81,6 +89,11 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "add_silence_between_segments": ({}, 2.0),
     "add_silence_between_paragraphs": ({"split_character_goal_length": 20}, 2.0),
     "add_silence_at_scene_breaks": ({}, 4.0),
+    "add_silence_between_speakers": ({}, 4.0),
+    "add_silence_between_chapters": ({}, 4.0),
+    "script": ({}, "plain"),
+    "cast": ({}, "Two=someone.npz"),
+    "pronunciations": ({}, "words.toml"),
     "gain_db": ({}, 3.0),
     "check_segments": ({}, "retry"),
     "retries": ({"check_segments": "retry"}, 7),
@@ -104,6 +117,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def inputs(make_voice):
     make_voice(2.0).save("someone.npz")
+    Path("words.toml").write_text('"sentence" = "phrase"')
     Path("mix.py").write_text("def less(context):\n    return context.weights\n")
 
 
@@ -124,7 +138,7 @@ def test_every_flag_is_in_one_table():
 @pytest.mark.parametrize("name", VALUES)
 def test_option_has_its_effect(demo: Bark, name: str):
     others, value = VALUES[name]
-    text = "One, two.\n\n***\n\nThree." if name == "add_silence_at_scene_breaks" else TEXT
+    text = SCRIPTS.get(name, TEXT)
     base: dict[str, Any] = {"single_starting_seed": 3, "split_character_goal_length": 40, **others}
     without = narrate(demo, text, options=Options(**base))
     spoken = name == "bark_speaker_as_the_prompt"

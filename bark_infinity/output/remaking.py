@@ -12,7 +12,7 @@ from ..options.flag import SHAPE_TOKENS, Shapes
 from ..options.table import Options, flags
 from ..run.lineage import Lineage
 from ..run.naming import clip_stems
-from ..run.pauses import Pause
+from ..run.pauses import GapSound, Pause
 from ..run.planning import (
     SEEDS,
     ClipPlan,
@@ -196,6 +196,8 @@ def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...
 
 def _pause_again(pause: Pause, options: Options) -> Pause:
     """A gap of the manifest, with silences as `options` say, and sounds where they are now. Raises UsageError."""
+    if not pause.sounds:
+        return pause.again(options)
     assert options.from_manifest is not None
     return usable_sounds(options.from_manifest, pause).again(options)
 
@@ -259,6 +261,9 @@ def recorded_script(manifest: Manifest) -> Script:
 
 def recording_cutter(manifest: Manifest, options: Options) -> SegmentCutter:
     """Cuts the script of a manifest, whose sounds are those of the manifest."""
-    path = options.from_manifest
-    assert path is not None
-    return SegmentCutter(options, lambda file: find_recorded_sound(path, manifest, file))
+
+    def find_sound(file: str) -> GapSound:
+        assert options.from_manifest is not None
+        return find_recorded_sound(options.from_manifest, manifest, file)
+
+    return SegmentCutter(options, find_sound)

@@ -13,7 +13,7 @@ from ..errors import ScriptError, TextError, UsageError
 from ..files import read_bounded
 from ..options.table import Options
 from ..text.events import Pause, Script, Speaker, Speech
-from ..text.front_matter import declares_cast, parse_cast, split_front_matter
+from ..text.front_matter import declares_cast, parse_cast, read_front_matter, split_front_matter
 from ..text.pronunciation import Pronunciations, parse_pronunciations
 from ..text.script import ScriptKind, format_script, parse_script, script_kind
 from ..text.tags import MAX_PAUSE
@@ -30,6 +30,7 @@ class ScriptSource:
     text: str | None
     kind: ScriptKind
     script: Script | None  # None: no text is given
+    own_cast: bool = False  # whether the text itself declares a cast
 
     @classmethod
     def read(cls, text: str | None, options: Options, before: Script | None = None) -> ScriptSource:
@@ -41,17 +42,22 @@ class ScriptSource:
             return cls(None, "plain", None)
         given = {} if options.cast is None else parse_cast(options.cast)
         front_matter, _ = split_front_matter(text) or ("", text)
-        stays = {} if before is None or declares_cast(front_matter) else before.cast
-        cast = recast(stays, given)
-        kind = _kind(text, options, bool(cast))
+        own_cast = declares_cast(front_matter)
+        stays = {} if before is None or own_cast else before.cast
+        kind = _kind(text, options, bool(stays or given))
         if kind == "ssml" and options.split_input_into_separate_prompts_by is not None:
             raise UsageError("--split_input_into_separate_prompts_by cannot cut SSML; leave it out")
         if kind == "plain" and given:
             raise UsageError("--cast does nothing in plain text; leave it out, or give --script dialogue")
-        script = with_pronunciations(_parsed(text, kind, cast if kind != "plain" else {}, options), options)
+        cast = {} if kind == "plain" else recast(stays, given)
+        script = _parsed(text, kind, cast, options)
+        if own_cast and given and kind == "dialogue":  # what the front matter sets for speakers stays
+            cast = recast(read_front_matter(front_matter).cast, given)
+            script = dataclasses.replace(script, cast=cast)
+        script = with_pronunciations(script, options)
         if before is not None and not script.pronunciations.entries and options.pronunciations is None:
             script = dataclasses.replace(script, pronunciations=before.pronunciations)
-        return cls(text, kind, script)
+        return cls(text, kind, script, own_cast)
 
     @classmethod
     def recorded(cls, script: Script, options: Options) -> ScriptSource:

@@ -123,6 +123,16 @@ def test_cast_of_the_manifest_stays_where_the_text_declares_none(manifest):
     assert not of.mended.changed and {segment.speaker for segment in of.mended.plan.segments} == {"Anna", "Bob"}
 
 
+def test_voice_of_the_new_text_may_lie_anywhere_and_that_of_the_manifest_alone_may_not(manifest, tmp_path_factory):
+    away = tmp_path_factory.mktemp("away") / "bob.npz"
+    Path("bob.npz").rename(away)
+    path, _ = finish(mended(manifest, LINES[:9], front=FRONT.replace("bob.npz", str(away))))
+    with pytest.raises(UsageError, match="names the voice .* for Bob, .* give it as --cast Bob="):
+        mended(str(path), LINES[:9], front="")
+    for more, front in (((), FRONT.replace("bob.npz", str(away))), (("--cast", f"Bob={away}"), "")):
+        assert not mended(str(path), LINES[:9], *more, front=front).mended.changed
+
+
 def test_regenerate_counts_the_segments_of_the_new_text(manifest):
     of = mended(manifest, ["Bob: A new beginning.", *LINES], "--regenerate", "1,78", "--seed", "9")
     assert of.mended.changed == {0, 77} and spoken(of) == 2

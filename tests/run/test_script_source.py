@@ -105,5 +105,8 @@ def test_cast_that_cannot_be_read_is_refused(cast):
 def test_cast_of_the_command_line_replaces_voices_of_the_script():
     one = source("--text_prompt", FRONT + "Anna: Hello.", "--cast", "Anna=other.npz,Bob=bob.npz")
     assert {name: named.voice for name, named in one.voices.items()} == {"Anna": "other.npz", "Bob": "bob.npz"}
+    bob = "+++\n[cast]\nBob = {voice = 'a.npz', text_temp = 0.6}\n+++\nBob: Hello there."
+    (segment,) = source("--text_prompt", bob, "--cast", "Bob=b.npz").plan()[0][0].segments
+    assert (segment.speaker, segment.own) == ("Bob", {"text_temp": 0.6})
     with pytest.raises(UsageError, match="--cast has Anna twice"):
         source("--text_prompt", "Hello.", "--cast", "Anna=x,Anna=y")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from bark_infinity.audio.reading import resample
 from bark_infinity.errors import VoiceError
 from bark_infinity.voices.recording import Recording, choose_part, read_recording
 
@@ -185,28 +184,3 @@ def test_quiet_and_clipped_recordings_give_warnings():
     clicks = sine(3)
     clicks[::50] = 1.0
     assert warnings_of(clicks) == ()  # isolated peaks are not clipping
-
-
-# ---- resampling -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("wanted", [16_000, 24_000])
-@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 44_101, 48_000, 96_000])
-def test_resampling_preserves_a_sine(rate, wanted):
-    resampled = resample(sine(1.0, rate, 1_234.5), rate, wanted)
-    assert resampled.dtype == np.float32 and abs(len(resampled) - wanted) <= 1
-    inside = slice(wanted // 10, -wanted // 10)  # the ends are affected by the edges of the signal
-    np.testing.assert_allclose(resampled[inside], sine(1.0, wanted, 1_234.5)[: len(resampled)][inside], atol=1e-3)
-
-
-def test_resampling_removes_frequencies_beyond_the_new_rate():
-    resampled = resample(sine(1.0, 48_000, 9_000), 48_000, 16_000)
-    assert np.abs(resampled[1_600:-1_600]).max() < 0.5e-3  # 60 dB down
-    resampled = resample(sine(1.0, 8_000, 3_000), 8_000, 24_000)
-    spectrum = np.abs(np.fft.rfft(resampled * np.hanning(len(resampled))))
-    assert spectrum[4_100:].max() < 1e-3 * spectrum.max()
-
-
-def test_resampling_does_not_wrap_the_end_to_the_start():
-    samples = np.concatenate([silence(0.9, 48_000), sine(0.1, 48_000)])
-    assert np.abs(resample(samples, 48_000, 16_000)[:8_000]).max() < 1e-3
