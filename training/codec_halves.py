@@ -89,10 +89,15 @@ def _scored(sound: Tensor) -> Tensor:
     return sound[:, _SCORED.start * latents.HOP : _SCORED.stop * latents.HOP]
 
 
-def _fast() -> torch.autocast:
-    """Products in bfloat16 where the device has them."""
-    enabled = DEVICE.type == "cuda" or native_type() == torch.bfloat16
-    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=enabled)
+def _run(half: nn.Module, inputs: Tensor) -> Tensor:
+    """The output of a half of the codec in float32, its products in bfloat16 where the device has them."""
+    fast = DEVICE.type == "cuda" or native_type() == torch.bfloat16
+    for layer in half.layers:
+        # oneDNN's gradient for the input of narrow transposed convolutions is wrong in bfloat16.
+        exact = isinstance(layer, encodec.EncodecConvTranspose1d)
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=fast and not exact):
+            inputs = layer(inputs.float() if exact else inputs)
+    return inputs.float()
 
 
 @torch.no_grad()
@@ -151,9 +156,7 @@ def _generated(
     """What a decoder makes of random pieces and their real sound, both [rows, n], and the losses between them."""
     pieces = drawn.draw(rng)
     inputs = drawn.latents_of_codes(pieces, None if judged else rng)
-    with _fast():
-        generated = decoder(inputs)[:, 0]
-    generated, real = _scored(generated.float()), _scored(drawn.sound(pieces))
+    generated, real = _scored(_run(decoder, inputs)[:, 0]), _scored(drawn.sound(pieces))
     waves = (generated - real).abs().mean()
     spectra, bands, mel = spectral_losses(generated, real)
     return generated, real, {"loss": 8 * waves + spectra + bands, "waves": waves / real.abs().mean(), "mel": mel}
@@ -196,8 +199,7 @@ def refine_decoder(folder: Path) -> None:
 
     def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
         generated, real, found = _generated(model.decoder, drawn, rng, judged)
-        with _fast():
-            learned, fooled, features = model.discriminators.losses(generated, real)
+        learned, fooled, features = model.discriminators.losses(generated, real)
         loss = settings.SPECTRA_WEIGHT * found["loss"] + fooled + settings.FEATURES_WEIGHT * features + learned
         return {**found, "loss": loss, "learned": learned, "fooled": fooled, "features": features}
 
@@ -226,10 +228,8 @@ def learn_encoder(folder: Path) -> None:
 
     def losses(rng: np.random.Generator, drawn: _Examples, _: bool) -> dict[str, Tensor]:
         pieces = drawn.draw(rng)
-        with _fast():
-            found = encoder(drawn.sound(pieces)[:, None])
-        exact = drawn.exact(pieces)[..., _SCORED]
-        apart = (found.float()[..., _SCORED] - exact).square().mean((0, 2))
+        found, exact = _run(encoder, drawn.sound(pieces)[:, None])[..., _SCORED], drawn.exact(pieces)[..., _SCORED]
+        apart = (found - exact).square().mean((0, 2))
         bands, phase = apart[: latents.N_MELS].mean(), apart[latents.N_MELS :].mean()
         return {"loss": apart.mean(), "bands": bands / exact.var(), "phase": phase / exact.var()}
 
