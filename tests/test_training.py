@@ -14,7 +14,7 @@ from transformers import BarkModel
 from bark_infinity import Bark, Voice
 from bark_infinity.model.tokenizer import Tokenizer
 from training import __main__ as recipe
-from training import coarse, codec, export, fine, latents, loop, semantic, settings, speech, texts
+from training import coarse, codec, export, fine, latents, loop, semantic, settings, speech
 from training import tokens as t
 from training.durations import Durations
 from training.pronunciation import PHONES, Phone
@@ -199,17 +199,6 @@ def test_codes_approximate_the_latents():
         for n in (2, 5, 8)
     ]
     assert rest[0] > 1.2 * rest[1] > 1.4 * rest[2]
-
-
-def test_only_plain_sentences_are_kept():
-    assert texts.tidy("a small  well-known dog; it barks") == "A small well known dog, it barks."
-    assert texts.tidy("No, thank you!") == "No, thank you!"
-    for bad in ("two words", "it costs $5 now", "the NATO summit ended", "e.g. this one here", "a" * 90 + " b c"):
-        assert texts.tidy(bad) is None
-    short = texts.short(["A cat sat on it.", "It is a good day to go home and rest."], 300)
-    assert all(len(text.split()) <= 8 and text[-1] in ".!?" for text in short) and "Hello" in " ".join(short)
-    sentences = texts.numbered(200)
-    assert sentences == texts.numbered(200) and sum(any(c.isdigit() for c in text) for text in sentences) == 200
 
 
 def test_utterance_needs_a_phone_of_every_word():

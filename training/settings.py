@@ -10,11 +10,10 @@ N_HELD_OUT = 3_000  # sentences that no stage learns from
 N_CLIPS = 4_400  # that each voice speaks, of one to three sentences
 N_SHORT_CLIPS = 800  # of a few words
 N_HELD_CLIPS = 32  # of each voice, held out for evaluation
-N_NUMBERED, N_SALADS, N_SHORT = (
-    12_000,
-    15_000,
-    8_000,
-)  # made-up texts: with digits, of words in no order, of a few words
+N_NUMBERED = 16_000  # made-up texts with digits
+N_SAID = 16_000  # questions, exclamations, answers and dialogue
+N_SALADS = 30_000  # of words in no order
+N_SHORT = 8_000  # of a few words
 
 
 @dataclass(frozen=True)

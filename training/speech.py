@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import random
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,9 @@ from . import alignment, settings, texts
 from .pronunciation import Phone, Pronouncer
 from .teacher import TEACHERS, Teacher
 from .tokens import phone_ids
+
+_CLIP_SHARES = (3, 3, 3, 1, 2)  # of plain sentences, all sentences, passages, those with digits, what people say
+_USUAL_CHARACTERS = 90  # of a clip that gets no more sentences
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,10 @@ def pronounce(folder: Path) -> None:
     held, learned = found[: settings.N_HELD_OUT], found[settings.N_HELD_OUT :]
     (folder / "held_out.txt").write_text("\n".join(held))
     sets = {
-        "all": learned,
+        "all": [*learned, *texts.passages(learned)],
         "numbered": texts.numbered(settings.N_NUMBERED),
         "salads": texts.salads(learned, settings.N_SALADS),
-        "short": texts.short(learned, settings.N_SHORT),
+        "short": [*texts.short(learned, settings.N_SHORT), *texts.said(settings.N_SAID)],
     }
     for name, wanted in sets.items():
         Corpus(folder, name).write(_in_processes(_pronounced, wanted))
@@ -94,17 +97,20 @@ def _in_processes(work: Callable, items: Sequence) -> list:
 
 
 def _clip_texts() -> list[str]:
-    """Of one to three sentences, some with digits; and of a few words."""
+    """Of one to three sentences, some of them with digits, questions or dialogue; and of a few words."""
     rng = random.Random(settings.SEED + 3)
     found = texts.sentences()[settings.N_HELD_OUT :]
-    sources = (iter(texts.plain(found)), iter(found), iter(texts.numbered(4 * settings.N_CLIPS)))
+    count = settings.N_CLIPS * len(settings.VOICES)
+    sources = [*map(iter, (texts.plain(found), found[::-1], texts.passages(found)))]  # both orders: few come twice
+    sources += [iter(texts.numbered(4 * count)), iter(texts.said(4 * count))]
 
-    def some() -> Iterator[str]:
-        for _ in range(rng.choices((1, 2, 3), (6, 3, 1))[0]):
-            yield next(rng.choices(sources, (6, 3, 1))[0])
+    def one() -> str:
+        text = next(rng.choices(sources, _CLIP_SHARES)[0])
+        while len(text) < _USUAL_CHARACTERS and rng.random() < 0.4:
+            text += " " + next(rng.choices(sources, _CLIP_SHARES)[0])
+        return text
 
-    usual = [" ".join(some()) for _ in range(settings.N_CLIPS * len(settings.VOICES))]
-    return usual + texts.short(found, settings.N_SHORT_CLIPS * len(settings.VOICES))
+    return [one() for _ in range(count)] + texts.short(found, settings.N_SHORT_CLIPS * len(settings.VOICES))
 
 
 def _spoken(part: Sequence[tuple[str, int]]) -> list[tuple[int, Utterance, np.ndarray]]:

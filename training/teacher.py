@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
     from onnxruntime import InferenceSession
 
-BEFORE_S, BETWEEN_S, BEHIND_S = 0.1, 0.45, 0.2  # silence before the first sentence, between two, behind the last
+BEFORE_S, BETWEEN_S, BEHIND_S = 0.25, 0.45, 0.25  # silence before the first sentence, between two, behind the last
 _LOUDNESS = 0.09  # root mean square of a sentence's loud parts
 _SILENT_BELOW = 0.02  # of that
 _LOUD_WINDOW = SAMPLE_RATE // 100

@@ -66,7 +66,8 @@ class Fake(t._SentenceTeacher):
 def test_sentences_follow_each_other_with_a_pause_between():
     samples, phones = Fake().speak("H. I.", seed=1)
     assert [phone.name for phone in phones] == ["pau", "h", ".", "I", "."]
-    assert np.allclose([phone.end for phone in phones], [0.15, 1.1, 1.55, 2.55, 2.75], atol=0.011)
+    ends = np.array([0.05, 1.0, 1.0 + t.BETWEEN_S, 2.0 + t.BETWEEN_S, 2.0 + t.BETWEEN_S + t.BEHIND_S]) + t.BEFORE_S
+    assert np.allclose([phone.end for phone in phones], ends, atol=0.011)
     assert samples.dtype == np.float32 and abs(phones[-1].end - len(samples) / RATE) < 1e-4
     assert np.array_equal(samples, Fake().speak("H. I.", seed=1)[0])
     assert not np.array_equal(samples, Fake().speak("H. I.", seed=2)[0])
