@@ -89,13 +89,18 @@ def _scored(sound: Tensor) -> Tensor:
     return sound[:, _SCORED.start * latents.HOP : _SCORED.stop * latents.HOP]
 
 
-def _run(half: nn.Module, inputs: Tensor) -> Tensor:
-    """The output of a half of the codec in float32, its products in bfloat16 where the device has them."""
+def _products(exact: bool = False) -> torch.autocast:
+    """Computes products in bfloat16 where the device has them, unless they are to be exact."""
     fast = DEVICE.type == "cuda" or native_type() == torch.bfloat16
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=fast and not exact)
+
+
+def _run(half: nn.Module, inputs: Tensor) -> Tensor:
+    """The output of a half of the codec in float32."""
     for layer in half.layers:
         # oneDNN's gradient for the input of narrow transposed convolutions is wrong in bfloat16.
         exact = isinstance(layer, encodec.EncodecConvTranspose1d)
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=fast and not exact):
+        with _products(exact):
             inputs = layer(inputs.float() if exact else inputs)
     return inputs.float()
 
@@ -199,7 +204,10 @@ def refine_decoder(folder: Path) -> None:
 
     def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
         generated, real, found = _generated(model.decoder, drawn, rng, judged)
-        learned, fooled, features = model.discriminators.losses(generated, real)
+        count = len(model.discriminators.each)
+        of = range(count) if judged else [int(rng.integers(count))]  # one at a time: a third of the work
+        with _products():
+            learned, fooled, features = model.discriminators.losses(generated, real, of)
         loss = settings.SPECTRA_WEIGHT * found["loss"] + fooled + settings.FEATURES_WEIGHT * features + learned
         return {**found, "loss": loss, "learned": learned, "fooled": fooled, "features": features}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,11 +81,12 @@ class Discriminators(nn.Module):
         super().__init__()
         self.each = nn.ModuleList(map(_Discriminator, _JUDGED_FFTS))
 
-    def losses(self, generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of sounds [rows, n]: what the discriminators have to learn, and for the generator, how far it is from
-        being taken for real and how far its features are from the real ones, relative to their size."""
+    def losses(self, generated: Tensor, real: Tensor, of: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses of sounds [rows, n] by the discriminators `of`: what they have to learn, and for the generator, how far
+        it is from being taken for real and how far its features are from the real ones, relative to their size."""
         learned = fooled = features = torch.zeros(())
-        for judge in self.each:
+        for i in of:
+            judge = self.each[i]
             both = judge(torch.cat([real, generated.detach()]), learns=True)
             of_real, of_generated = both[-1].float().chunk(2)
             learned = learned + (1 - of_real).square().mean() + of_generated.square().mean()
@@ -92,7 +95,7 @@ class Discriminators(nn.Module):
             for ours, theirs in zip(judged[:-1], both[:-1], strict=True):
                 theirs = theirs[: len(real)].detach().float()
                 features = features + (ours.float() - theirs).abs().mean() / (theirs.abs().mean() + 1e-3)
-        return learned / len(self.each), fooled / len(self.each), features / len(self.each)
+        return learned / len(of), fooled / len(of), features / len(of)
 
 
 class Refined(nn.Module):
