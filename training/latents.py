@@ -1,4 +1,4 @@
-"""What the codec's codes stand for: 60 log-mel bands and the phase of the fundamental, in residual codebooks.
+"""What the codec's codes stand for: 54 log-mel bands and the phase of the fundamental, in residual codebooks.
 
 A decoder can be trained for given latents in minutes, where a whole EnCodec takes days. The phase is what makes the sound
 of a voice follow from them: a decoder that must invent it buzzes.
@@ -22,12 +22,12 @@ from bark_infinity.constants import CODEBOOK_SIZE, FRAME_RATE_HZ, N_FINE_CODEBOO
 from . import settings
 
 HOP = SAMPLE_RATE // FRAME_RATE_HZ
-N_MELS, WIDTH = 60, 64
+N_MELS, WIDTH = 54, 64
 _MEL_WINDOW, _FFT, _MEL_TOP = 640, 1_024, 11_000  # samples, samples, Hz: the male teacher has nothing above
 _FLOOR = 2e-3  # added to every band: 20 dB under a quiet vowel
-_PHASE_AT = (-50, 50)  # samples from a frame's middle: two phases give the frequency too
+PHASE_AT = (-128, -64, 0, 64, 128)  # samples from a frame's middle: where the decoder's first upsampling puts its outputs
 _PHASE_FLOOR = 0.004  # amplitude of the fundamental at which a frame counts as half voiced
-PHASE_WEIGHT = 1.5  # of the phase beside the bands, in a codebook's distances
+PHASE_WEIGHT = 1.0  # of the phase beside the bands, in a codebook's distances
 SCALE = 0.7  # of the latents that the decoder hears, and of the codebooks in the checkpoint
 
 
@@ -49,7 +49,7 @@ def latents(sound: Tensor, voice: settings.Voice) -> Tensor:
     pieces = padded.unfold(0, _MEL_WINDOW, 1)[middles - _MEL_WINDOW // 2] * torch.hann_window(_MEL_WINDOW)
     magnitude = torch.fft.rfft(pieces, _FFT).abs() / math.sqrt(_MEL_WINDOW)
     bands = (torch.log(magnitude @ mel_bands(N_MELS, _FFT, _MEL_TOP).T + _FLOOR) + 3.5) / 2
-    return torch.cat([bands, *(_phase(padded, middles + at, voice) for at in _PHASE_AT)], 1)
+    return torch.cat([bands, *(_phase(padded, middles + at, voice) for at in PHASE_AT)], 1)
 
 
 def _phase(padded: Tensor, at: Tensor, voice: settings.Voice) -> Tensor:
