@@ -25,13 +25,7 @@ HOP = SAMPLE_RATE // FRAME_RATE_HZ
 N_MELS, WIDTH = 54, 64
 _MEL_WINDOW, _FFT, _MEL_TOP = 640, 1_024, 11_000  # samples, samples, Hz: the male teacher has nothing above
 _FLOOR = 2e-3  # added to every band: 20 dB under a quiet vowel
-PHASE_AT = (
-    -128,
-    -64,
-    0,
-    64,
-    128,
-)  # samples from a frame's middle: where the decoder's first upsampling puts its outputs
+PHASE_AT = (-128, -64, 0, 64, 128)  # samples from a frame's middle, as far apart as the decoder's first outputs
 _PHASE_FLOOR = 0.004  # amplitude of the fundamental at which a frame counts as half voiced
 PHASE_WEIGHT = 1.0  # of the phase beside the bands, in a codebook's distances
 SCALE = 0.7  # of the latents that the decoder hears, and of the codebooks in the checkpoint
