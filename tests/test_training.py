@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
     }
     tiny |= {
         f"{stage}_SCHEDULE": settings.Schedule(2, 1e-3)
-        for stage in ("SEMANTIC", "DECODER", "ENCODER", "COARSE", "FINE")
+        for stage in ("SEMANTIC", "SPECTRAL", "REFINING", "ENCODER", "COARSE", "FINE")
     }
     tiny |= {name: 500 for name in vars(settings) if name.endswith("_POSITIONS")}
     with pytest.MonkeyPatch.context() as patch:
@@ -185,10 +185,10 @@ def test_latents_contain_the_phase_of_the_fundamental(pitch):
     voice = settings.VOICES[int(pitch > 150)]
     at = torch.arange(24_000) / 24_000
     found = latents.latents(0.3 * torch.cos(2 * np.pi * pitch * at), voice)[10:60, latents.N_MELS :]
-    middles = (torch.arange(10, 60) * latents.HOP + latents.HOP // 2)[:, None] + torch.tensor([-50, 50])
+    middles = (torch.arange(10, 60) * latents.HOP + latents.HOP // 2)[:, None] + torch.tensor(latents.PHASE_AT)
     angle = 2 * np.pi * pitch / 24_000 * middles
     expected = torch.stack([angle.cos(), -angle.sin()], 2).flatten(1)
-    assert (found / 2 - expected).abs().max() < 0.1
+    assert (found / latents.PHASE_WEIGHT - expected).abs().max() < 0.1
 
 
 def test_codes_approximate_the_latents():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bark_infinity.constants import CODEBOOK_SIZE, FRAME_RATE_HZ, SEMANTIC_RATE_HZ
 
-from . import settings
+from . import latents, settings
 from . import tokens as t
 from .codec import Coded, codebooks, coded_clips
 from .loop import DEVICE, optimisers, train
@@ -91,8 +91,8 @@ class Windows:
 
 def _neighbours(books: Tensor) -> np.ndarray:
     """[2048, `_NEIGHBOURS`]: for every code of the first two codebooks, the ids of its nearest codes."""
-    near = [torch.cdist(book, book).topk(_NEIGHBOURS + 1, largest=False).indices[:, 1:] for book in books[:2]]
-    return (torch.cat([near[0], near[1] + CODEBOOK_SIZE]) + t.N_SEMANTIC).numpy()
+    near = [latents.neighbours(book, _NEIGHBOURS) for book in books[:2]]
+    return np.concatenate([near[0], near[1] + CODEBOOK_SIZE]) + t.N_SEMANTIC
 
 
 def collate(windows: list[ClipTokens], length: int = 0) -> Batch:

@@ -1,7 +1,10 @@
-"""What the codec's codes stand for: 60 log-mel bands and the phase of the fundamental, in residual codebooks.
+"""What the codec's codes stand for: 54 log-mel bands and the phase of the fundamental, in residual codebooks.
 
 A decoder can be trained for given latents in minutes, where a whole EnCodec takes days. The phase is what makes the sound
 of a voice follow from them: a decoder that must invent it buzzes.
+
+The first codebook holds the bands alone. The second holds the phase and, as the phase does not need 1024 entries, half of
+what is left of the bands too: these two are all that the coarse stage predicts.
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ from bark_infinity.constants import CODEBOOK_SIZE, FRAME_RATE_HZ, N_FINE_CODEBOO
 from . import settings
 
 HOP = SAMPLE_RATE // FRAME_RATE_HZ
-N_MELS, WIDTH = 60, 64
-_MEL_WINDOW, _FFT, _MEL_TOP = 800, 1_024, 8_000  # samples, samples, Hz
+N_MELS, WIDTH = 54, 64
+_MEL_WINDOW, _FFT, _MEL_TOP = 640, 1_024, 11_000  # samples, samples, Hz: the male teacher has nothing above
 _FLOOR = 2e-3  # added to every band: 20 dB under a quiet vowel
-_PHASE_AT = (-50, 50)  # samples from a frame's middle: two phases give the frequency too
+PHASE_AT = (-128, -64, 0, 64, 128)  # samples from a frame's middle, as far apart as the decoder's first outputs
 _PHASE_FLOOR = 0.004  # amplitude of the fundamental at which a frame counts as half voiced
-_PHASE_WEIGHT = 2.0  # of the phase beside the bands, in a codebook's distances
+PHASE_WEIGHT = 1.0  # of the phase beside the bands, in a codebook's distances
 SCALE = 0.7  # of the latents that the decoder hears, and of the codebooks in the checkpoint
 
 
@@ -46,7 +49,7 @@ def latents(sound: Tensor, voice: settings.Voice) -> Tensor:
     pieces = padded.unfold(0, _MEL_WINDOW, 1)[middles - _MEL_WINDOW // 2] * torch.hann_window(_MEL_WINDOW)
     magnitude = torch.fft.rfft(pieces, _FFT).abs() / math.sqrt(_MEL_WINDOW)
     bands = (torch.log(magnitude @ mel_bands(N_MELS, _FFT, _MEL_TOP).T + _FLOOR) + 3.5) / 2
-    return torch.cat([bands, *(_phase(padded, middles + at, voice) for at in _PHASE_AT)], 1)
+    return torch.cat([bands, *(_phase(padded, middles + at, voice) for at in PHASE_AT)], 1)
 
 
 def _phase(padded: Tensor, at: Tensor, voice: settings.Voice) -> Tensor:
@@ -56,7 +59,7 @@ def _phase(padded: Tensor, at: Tensor, voice: settings.Voice) -> Tensor:
     carrier = torch.stack([angle.cos(), angle.sin()], 1) * (window / window.sum())[:, None]
     found = padded.unfold(0, voice.window, 1)[at - voice.window // 2] @ carrier
     strength = found.norm(dim=1, keepdim=True)
-    return _PHASE_WEIGHT * found / (strength + _PHASE_FLOOR)
+    return PHASE_WEIGHT * found / (strength + _PHASE_FLOOR)
 
 
 def nearest(points: Tensor, entries: Tensor) -> Tensor:
@@ -79,17 +82,20 @@ def _k_means(points: Tensor, rounds: int, generator: torch.Generator) -> Tensor:
 
 
 def codebooks(points: Tensor) -> Tensor:
-    """[8, 1024, 64] from latents [n, 64]: the bands in the first, the phase in the second, the rest in the others."""
+    """[8, 1024, 64] from latents [n, 64]: the bands in the first, the phase and the rest in the others."""
     generator = torch.Generator().manual_seed(settings.SEED)
     books = torch.zeros(N_FINE_CODEBOOKS, CODEBOOK_SIZE, WIDTH)
-    books[0, :, :N_MELS] = _k_means(points[:, :N_MELS], 14, generator)
-    books[1, :, N_MELS:] = _k_means(points[:, N_MELS:], 14, generator)
     rest = points
     for i in range(N_FINE_CODEBOOKS):
-        if i > 1:
-            books[i] = _k_means(rest, 8, generator)
+        width = N_MELS if i == 0 else WIDTH
+        books[i, :, :width] = _k_means(rest[:, :width], 14 if i < 2 else 8, generator)
         rest = rest - books[i][nearest(rest, books[i])]
     return books
+
+
+def neighbours(book: Tensor, count: int) -> np.ndarray:
+    """[1024, count]: the nearest entries of each of a codebook's entries, itself left out."""
+    return torch.cdist(book, book).topk(count + 1, largest=False).indices[:, 1:].numpy()
 
 
 def coded(points: Tensor, books: Tensor) -> Tensor:
@@ -102,5 +108,5 @@ def coded(points: Tensor, books: Tensor) -> Tensor:
 
 
 def decoded(codes: Tensor, books: Tensor) -> Tensor:
-    """Decode codes [codebooks, ...] to the decoder's input [..., 64]."""
-    return SCALE * sum(book[of] for book, of in zip(books, codes, strict=False))
+    """Decode codes [codebooks, ...] to the decoder's input [..., 64]; a negative code adds nothing."""
+    return SCALE * sum(book[of] * (of >= 0)[..., None] for book, of in zip(books, codes, strict=False))

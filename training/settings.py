@@ -55,8 +55,10 @@ SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
 
-CODEC_FILTERS = 12
-DECODER_SCHEDULE = Schedule(5_400, 2e-3, warm_up=100, falling=0.15)
+CODEC_FILTERS = 16
+SPECTRAL_SCHEDULE = Schedule(4_000, 2e-3, warm_up=100, falling=0.15)
+REFINING_SCHEDULE = Schedule(4_000, 6e-4, warm_up=100, falling=0.5)
+SPECTRA_WEIGHT, FEATURES_WEIGHT = 4.0, 2.0  # beside the discriminators' verdict
 ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
 
 COARSE = Shape(4, 224, 4)

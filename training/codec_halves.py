@@ -1,0 +1,253 @@
+"""Train the two halves of the codec: the decoder, at first by its spectra and then against discriminators, and the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import EncodecModel
+from transformers.models.encodec import modeling_encodec as encodec
+
+from bark_infinity.constants import N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS
+from bark_infinity.model.devices import native_type
+
+from . import latents, settings
+from .codec import Coded, codebooks, coded_clips, config
+from .loop import DEVICE, load_trained, train
+from .spectra import Refined, spectral_losses
+from .speech import Clip
+
+_FRAMES = 75  # of an example
+_SCORED = slice(10, -5)  # of them: at the ends what stands before and behind is missing
+_ROWS = 6
+_ONLY_COARSE, _ALL = 0.45, 0.35  # shares of the rows with the first two codebooks and with all of them
+_MISHEARD = 0.5  # share of the rows with two codebooks in which some codes are neighbours of the right ones
+_MISHEARD_CODES = 0.25  # the largest share of the codes in such a row
+_NEIGHBOURS = 8
+
+
+class _Examples:
+    """Random pieces of the clips: their samples, codes and latents."""
+
+    def __init__(self, clips: list[Coded], books: Tensor):
+        self._clips = [one for one in clips if one.codes.shape[1] > _FRAMES]
+        self._books = books.to(DEVICE)
+        self._near = [latents.neighbours(book, _NEIGHBOURS) for book in books[:N_COARSE_CODEBOOKS]]
+
+    def draw(self, rng: np.random.Generator) -> list[tuple[Coded, int]]:
+        """A batch of pieces: (clip, first frame)."""
+        drawn = [self._clips[i] for i in rng.integers(len(self._clips), size=_ROWS)]
+        return [(one, int(rng.integers(0, one.codes.shape[1] - _FRAMES))) for one in drawn]
+
+    def sound(self, pieces: list[tuple[Coded, int]]) -> Tensor:
+        """[rows, samples]."""
+        return torch.stack([_samples(one.clip, first, first + _FRAMES) for one, first in pieces]).to(DEVICE)
+
+    def latents_of_codes(self, pieces: list[tuple[Coded, int]], rng: np.random.Generator | None) -> Tensor:
+        """[rows, 64, frames]: the decoder's input; with `rng` of some codebooks only, and of some wrong codes."""
+        codes = np.stack([one.codes[:, first : first + _FRAMES].astype(np.int64) for one, first in pieces], 1)
+        if rng is not None:
+            for row in range(len(pieces)):
+                self._worsen(codes[:, row], rng)
+        return latents.decoded(torch.from_numpy(codes).to(DEVICE), self._books).transpose(1, 2)
+
+    def _worsen(self, codes: np.ndarray, rng: np.random.Generator) -> None:
+        """Change codes [8, frames] into what the stages before the codec may make of them."""
+        kind = rng.random()
+        if kind < _ALL:
+            return
+        count = N_COARSE_CODEBOOKS if kind < _ALL + _ONLY_COARSE else rng.integers(3, N_FINE_CODEBOOKS)
+        codes[count:] = -1
+        if count == N_COARSE_CODEBOOKS and rng.random() < _MISHEARD:
+            for of, near in zip(codes, self._near, strict=False):
+                wrong = rng.random(len(of)) < rng.random() * _MISHEARD_CODES
+                of[wrong] = near[of[wrong], rng.integers(_NEIGHBOURS, size=wrong.sum())]
+
+    def exact(self, pieces: list[tuple[Coded, int]]) -> Tensor:
+        """[rows, 64, frames]: the exact latents, scaled as the decoder's input."""
+        around = 4  # frames, of context, so that the windows at the ends are complete
+        found = []
+        for one, first in pieces:
+            sound = _samples(one.clip, first - around, first + _FRAMES + around)
+            found.append(latents.latents(sound, settings.VOICES[one.clip.voice])[around:-around])
+        return latents.SCALE * torch.stack(found).transpose(1, 2).to(DEVICE)
+
+
+def _samples(clip: Clip, first: int, last: int) -> Tensor:
+    """The samples of some frames; zeros beyond the clip."""
+    start, stop = first * latents.HOP, last * latents.HOP
+    sound = clip.sound[max(0, start) : stop].astype(np.float32) / 32_768
+    before = max(0, -start)
+    return torch.from_numpy(np.pad(sound, (before, stop - start - before - len(sound))))
+
+
+def _scored(sound: Tensor) -> Tensor:
+    """The samples [rows, n] of the frames that are scored."""
+    return sound[:, _SCORED.start * latents.HOP : _SCORED.stop * latents.HOP]
+
+
+def _products(exact: bool = False) -> torch.autocast:
+    """Computes products in bfloat16 where the device has them, unless they are to be exact."""
+    fast = DEVICE.type == "cuda" or native_type() == torch.bfloat16
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=fast and not exact)
+
+
+def _run(half: nn.Module, inputs: Tensor) -> Tensor:
+    """The output of a half of the codec in float32."""
+    for layer in half.layers:
+        # oneDNN's gradient for the input of narrow transposed convolutions is wrong in bfloat16.
+        exact = isinstance(layer, encodec.EncodecConvTranspose1d)
+        with _products(exact):
+            inputs = layer(inputs.float() if exact else inputs)
+    return inputs.float()
+
+
+@torch.no_grad()
+def _calibrate(half: nn.Module, inputs: Tensor, loudness: float) -> None:
+    """Scale every convolution so that its output has a deviation of 0.15: untrained EnCodecs are silent or too loud."""
+
+    def scale(layer: nn.Module, x: Tensor, wanted: float) -> Tensor:
+        layer.conv.bias.zero_()
+        layer.conv.parametrizations.weight.original0.mul_(wanted / (layer(x).std() + 1e-9))
+        return layer(x)
+
+    x = inputs
+    for i, layer in enumerate(half.layers):
+        if isinstance(layer, encodec.EncodecResnetBlock):
+            inside = x
+            for j, part in enumerate(layer.block):
+                inside = scale(part, inside, 0.15 if j < 3 else 0.07) if hasattr(part, "conv") else part(inside)
+            x = x + inside
+        elif hasattr(layer, "conv"):
+            x = scale(layer, x, loudness if i == len(half.layers) - 1 else 0.15)
+        else:
+            x = layer(x)
+    for name, weight in half.named_parameters():
+        if name.endswith("original1"):  # directions: their size sets how fast they turn
+            weight.mul_(0.07 / weight.std())
+
+
+def _groups(half: nn.Module) -> list[dict]:
+    """Parameter groups: the recurrent layer learns more slowly."""
+    recurrent = [p for name, p in half.named_parameters() if "lstm" in name]
+    others = [p for name, p in half.named_parameters() if "lstm" not in name]
+    return [{"params": others, "scale": 1.0}, {"params": recurrent, "scale": 0.3}]
+
+
+def _judge(
+    losses: Callable[[np.random.Generator, _Examples, bool], dict[str, Tensor]], held: _Examples
+) -> Callable[[], dict[str, float]]:
+    def judge() -> dict[str, float]:
+        with torch.no_grad():
+            found = [losses(np.random.default_rng(i), held, True) for i in range(4)]
+        return {f"held {key}": float(np.mean([one[key] for one in found])) for key in found[0]}
+
+    return judge
+
+
+def _examples(folder: Path) -> tuple[_Examples, _Examples]:
+    """Of the training clips and of the held-out ones."""
+    held, clips = coded_clips(folder)
+    books = codebooks(folder)
+    return _Examples(clips, books), _Examples(held, books)
+
+
+def _generated(
+    decoder: nn.Module, drawn: _Examples, rng: np.random.Generator, judged: bool
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """What a decoder makes of random pieces and their real sound, both [rows, n], and the losses between them."""
+    pieces = drawn.draw(rng)
+    inputs = drawn.latents_of_codes(pieces, None if judged else rng)
+    generated, real = _scored(_run(decoder, inputs)[:, 0]), _scored(drawn.sound(pieces))
+    waves = (generated - real).abs().mean()
+    spectra, bands, mel = spectral_losses(generated, real)
+    return generated, real, {"loss": 8 * waves + spectra + bands, "waves": waves / real.abs().mean(), "mel": mel}
+
+
+def learn_decoder(folder: Path) -> None:
+    """Train the decoder by its spectra, mostly on fewer codebooks so that coarse codes alone work; writes `spectral.pt`."""
+    torch.manual_seed(settings.SEED)
+    decoder = EncodecModel(config()).decoder.to(DEVICE)
+    examples, held = _examples(folder)
+    if not (folder / "spectral.pt").is_file():
+        pieces = examples.draw(np.random.default_rng(settings.SEED))
+        loudness = 0.5 * float(examples.sound(pieces).std())
+        _calibrate(decoder, examples.latents_of_codes(pieces, None), loudness)
+    adam = torch.optim.AdamW(_groups(decoder), betas=(0.9, 0.98), weight_decay=0.0)
+
+    def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
+        return _generated(decoder, drawn, rng, judged)[2]
+
+    train(
+        folder,
+        "spectral",
+        decoder,
+        [adam],
+        settings.SPECTRAL_SCHEDULE,
+        lambda rng: losses(rng, examples, False),
+        _judge(losses, held),
+        clip=3.0,
+    )
+
+
+def refine_decoder(folder: Path) -> None:
+    """Train the decoder on against discriminators, which know noise from a blur; writes `refined.pt`."""
+    torch.manual_seed(settings.SEED)
+    decoder = load_trained(folder, "spectral", EncodecModel(config()).decoder).train()
+    model = Refined(decoder).to(DEVICE)
+    examples, held = _examples(folder)
+    groups = [*_groups(model.decoder), {"params": [*model.discriminators.parameters()], "scale": 1.0}]
+    adam = torch.optim.AdamW(groups, betas=(0.8, 0.99), weight_decay=0.0)
+
+    def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
+        generated, real, found = _generated(model.decoder, drawn, rng, judged)
+        count = len(model.discriminators.each)
+        of = range(count) if judged else [int(rng.integers(count))]  # one at a time: a third of the work
+        with _products():
+            learned, fooled, features = model.discriminators.losses(generated, real, of)
+        loss = settings.SPECTRA_WEIGHT * found["loss"] + fooled + settings.FEATURES_WEIGHT * features + learned
+        return {**found, "loss": loss, "learned": learned, "fooled": fooled, "features": features}
+
+    train(
+        folder,
+        "refined",
+        model,
+        [adam],
+        settings.REFINING_SCHEDULE,
+        lambda rng: losses(rng, examples, False),
+        _judge(losses, held),
+        clip=3.0,
+        parts=[model.decoder, model.discriminators],
+    )
+
+
+def learn_encoder(folder: Path) -> None:
+    """Train the encoder, from samples to latents; only cloning needs it. Writes `encoder.pt`."""
+    torch.manual_seed(settings.SEED)
+    encoder = EncodecModel(config()).encoder.to(DEVICE)
+    examples, held = _examples(folder)
+    if not (folder / "encoder.pt").is_file():
+        pieces = examples.draw(np.random.default_rng(settings.SEED))
+        _calibrate(encoder, examples.sound(pieces)[:, None], float(examples.exact(pieces).std()))
+    adam = torch.optim.AdamW(_groups(encoder), betas=(0.9, 0.98), weight_decay=0.0)
+
+    def losses(rng: np.random.Generator, drawn: _Examples, _: bool) -> dict[str, Tensor]:
+        pieces = drawn.draw(rng)
+        found, exact = _run(encoder, drawn.sound(pieces)[:, None])[..., _SCORED], drawn.exact(pieces)[..., _SCORED]
+        apart = (found - exact).square().mean((0, 2))
+        bands, phase = apart[: latents.N_MELS].mean(), apart[latents.N_MELS :].mean()
+        return {"loss": apart.mean(), "bands": bands / exact.var(), "phase": phase / exact.var()}
+
+    train(
+        folder,
+        "encoder",
+        encoder,
+        [adam],
+        settings.ENCODER_SCHEDULE,
+        lambda rng: losses(rng, examples, False),
+        _judge(losses, held),
+        clip=3.0,
+    )
