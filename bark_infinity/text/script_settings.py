@@ -13,12 +13,19 @@ from ..options.table import flags
 _SHAPES = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.SOUND)
 _OTHER_GROUPS = (INPUT, OUTPUT, MODEL, MORE)  # what the run reads, writes, computes with and shows is not the script's
 _VOICE = "history_prompt"  # of the narrator
+# flags of Sampling that say which segments there are, and what their histories are, and not how one of them is drawn
+_OF_WHOLE_CLIPS = (
+    "extra_confused_travolta_mode",
+    "absolute_semantic_history_only",
+    "absolute_semantic_history_only_every_x",
+)
 
 
 @functools.cache
 def speaker_flags() -> Mapping[str, Flag]:
     """The flags that may be set for one speaker or one paragraph, by each of their names."""
-    return flags_by_name(line for line in flags() if line.group in (SAMPLING, SEEDS))
+    of_segments = (line for line in flags() if line.name not in _OF_WHOLE_CLIPS)
+    return flags_by_name(line for line in of_segments if line.group in (SAMPLING, SEEDS))
 
 
 @functools.cache
@@ -31,7 +38,7 @@ def script_flags() -> Mapping[str, Flag]:
 
 def read_speaker_setting(key: str, value: object) -> tuple[str, object]:
     """The flag's name and the value of a speaker's setting. Raises UsageError."""
-    return _read(key, value, speaker_flags(), "for a speaker; only the flags of Sampling and Seeds can")
+    return _read(key, value, speaker_flags(), "for a speaker, only for the whole run")
 
 
 def read_script_setting(key: str, value: object) -> tuple[str, object]:

@@ -100,7 +100,7 @@ def test_what_is_front_matter(text, parts):
         ("[cast]\n'...' = 'x'", 3, 1, "cast.... is no name"),
         (f"[cast]\n{'x' * 61} = 'x'", 3, 1, "is no name"),
         ("[cast]\nBob = 'x'\nAnna = {voice = 'x', text_tmp = 1}", 4, 22, "did you mean text_temp?"),
-        ("[cast]\nAnna = {voice = 'x', output_dir = 'x'}", 3, 22, "only the flags of Sampling and Seeds can"),
+        ("[cast]\nAnna = {voice = 'x', output_dir = 'x'}", 3, 22, "only for the whole run"),
         ("[cast.Anna]\nvoice = 'x'\ntext_temp = -1", 4, 1, "cast.Anna.text_temp cannot be used (--text_temp must be 0.0 or more"),
         ("[settings]\nseed = 1.5", 3, 1, "settings.seed cannot be used (--seed takes a whole number, not 1.5)"),
         ("[settings]\nSeed = 1\nseed = 2", 4, 1, "settings.seed is seed, which is given twice"),
