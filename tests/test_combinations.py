@@ -45,6 +45,9 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "convert_model",
     "regenerate",  # of a finished clip with its tokens
     "restitch",
+    "script",  # of texts with markup, which test_scripts.py has
+    "cast",
+    "pronunciations",
     "audio_file_as_history_prompt",  # needs a second model
     "device",  # the CPU in every run
     "suno_use_directml",
@@ -151,6 +154,7 @@ FACTORS: list[list[Value]] = [
     *each("custom_audio_processing_function", values=["mix.py:less"]),
     *each("add_silence_between_segments", values=[0.0, 1.0]),
     *each("add_silence_between_paragraphs", "add_silence_at_scene_breaks", values=[0.0]),
+    *each("add_silence_between_speakers", "add_silence_between_chapters", values=[0.0]),
     *each("gain_db", values=[-6.0]),
     [{}, {"check_segments": "off"}, {"check_segments": "retry"}, {"check_segments": "retry", "retries": 1}],
     *each("check_min_loudness_db", values=[-20.0]),
