@@ -12,11 +12,10 @@ from transformers import EncodecModel
 from transformers.models.encodec import modeling_encodec as encodec
 
 from bark_infinity.constants import N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS
-from bark_infinity.model.devices import native_type
 
 from . import latents, settings
 from .codec import Coded, codebooks, coded_clips, config
-from .loop import DEVICE, load_trained, train
+from .loop import DEVICE, load_trained, products, train
 from .spectra import Refined, spectral_losses
 from .speech import Clip
 
@@ -89,18 +88,12 @@ def _scored(sound: Tensor) -> Tensor:
     return sound[:, _SCORED.start * latents.HOP : _SCORED.stop * latents.HOP]
 
 
-def _products(exact: bool = False) -> torch.autocast:
-    """Computes products in bfloat16 where the device has them, unless they are to be exact."""
-    fast = DEVICE.type == "cuda" or native_type() == torch.bfloat16
-    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=fast and not exact)
-
-
 def _run(half: nn.Module, inputs: Tensor) -> Tensor:
     """The output of a half of the codec in float32."""
     for layer in half.layers:
         # oneDNN's gradient for the input of narrow transposed convolutions is wrong in bfloat16.
         exact = isinstance(layer, encodec.EncodecConvTranspose1d)
-        with _products(exact):
+        with products(exact):
             inputs = layer(inputs.float() if exact else inputs)
     return inputs.float()
 
@@ -206,7 +199,7 @@ def refine_decoder(folder: Path) -> None:
         generated, real, found = _generated(model.decoder, drawn, rng, judged)
         count = len(model.discriminators.each)
         of = range(count) if judged else [int(rng.integers(count))]  # one at a time: a third of the work
-        with _products():
+        with products():
             learned, fooled, features = model.discriminators.losses(generated, real, of)
         loss = settings.SPECTRA_WEIGHT * found["loss"] + fooled + settings.FEATURES_WEIGHT * features + learned
         return {**found, "loss": loss, "learned": learned, "fooled": fooled, "features": features}

@@ -11,11 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bark_infinity.model.devices import native_type
+
 from . import settings
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # every stage is trained on it
 _SAVE_EVERY = 60  # seconds
 _LOG_EVERY = 50  # steps
+
+
+def products(exact: bool = False) -> torch.autocast:
+    """Computes products in bfloat16 where the device has them, unless they are to be exact."""
+    fast = DEVICE.type == "cuda" or native_type() == torch.bfloat16
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=fast and not exact)
 
 
 def optimisers(model: nn.Module, blocks: nn.Module, embeddings: float) -> list[torch.optim.Optimizer]:

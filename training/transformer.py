@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .loop import products
 from .settings import Shape
 
 
@@ -44,9 +45,11 @@ class Transformer(nn.Module):
                 nn.init.normal_(weight, std=0.03 * math.sqrt(256 / shape.width) / deep)
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        with products():  # residuals, norms and what is done with the result stay float32
+            for block in self.blocks:
+                x = block(x)
+        normalised: Tensor = self.norm(x)
+        return normalised
 
     def exported(self, prefix: str) -> dict[str, Tensor]:
         """The weights under their names in a checkpoint."""
