@@ -77,6 +77,37 @@ def bark(huggingface_folder):
     return Bark.load(str(huggingface_folder), device="cpu", dtype="float32")
 
 
+@pytest.fixture
+def as_on_cuda(bark, monkeypatch) -> Iterator[None]:
+    """Use the CUDA code path: static buffers and noise drawn 16 steps ahead; a captured step is run eagerly."""
+    from bark_infinity.model import decoding
+    from bark_infinity.stages import coarse, semantic
+
+    for stage in (semantic, coarse):
+        monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
+    monkeypatch.setattr(decoding, "can_capture", lambda _: True)
+    yield
+    for name in ("semantic", "coarse"):
+        bark.stages[name].model.kept_decoder = None
+
+
+@pytest.fixture
+def decoders(monkeypatch) -> list:
+    """The decoders that the stages create, which count their work."""
+    from decoders import CountingDecoder
+
+    from bark_infinity.stages import slots
+
+    created = []
+
+    def make(*arguments):
+        created.append(CountingDecoder(*arguments))
+        return created[-1]
+
+    monkeypatch.setattr(slots, "make_decoder", make)
+    return created
+
+
 @pytest.fixture(scope="session")
 def demo():
     from bark_infinity import Bark

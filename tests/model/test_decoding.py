@@ -9,41 +9,8 @@ import torch
 from bark_infinity.model import attention, decoding
 from bark_infinity.model.decoding import CachedDecoder, GraphedDecoder, RecomputingDecoder, compact
 from bark_infinity.model.sampling import RowRandom
-from bark_infinity.stages import coarse as coarse_stage
-from bark_infinity.stages import semantic as semantic_stage
-from bark_infinity.stages import slots
 from bark_infinity.stages.coarse import CoarseRow, CoarseSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
-
-
-class CountingDecoder(CachedDecoder):
-    """Counts the prefixes that are encoded and the rows of each step."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.filled: list[int] = []  # slots, in order
-        self.rows_of_steps: list[int] = []
-
-    def prefill(self, slots, prefixes):
-        self.filled += slots
-        super().prefill(slots, prefixes)
-
-    def step(self, tokens):
-        self.rows_of_steps.append(len(tokens))
-        return super().step(tokens)
-
-
-@pytest.fixture
-def decoders(monkeypatch) -> list[CountingDecoder]:
-    """The decoders that the stages create."""
-    created = []
-
-    def make(model, rows, length, *_):
-        created.append(CountingDecoder(model, rows, length))
-        return created[-1]
-
-    monkeypatch.setattr(slots, "make_decoder", make)
-    return created
 
 
 def semantic_rows(bark, n: int, **settings) -> list[SemanticRow]:
@@ -140,14 +107,6 @@ def test_compact_fills_free_slots_from_the_end():
 # ---- the CUDA code path on the CPU ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def as_on_cuda(monkeypatch):
-    """Use the CUDA code path: static buffers and noise drawn 16 steps ahead; a captured step is run eagerly."""
-    for stage in (semantic_stage, coarse_stage):
-        monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
-    monkeypatch.setattr(decoding, "can_capture", lambda _: True)
-
-
 def test_captured_step_equals_the_plain_step_and_stays_inside_the_cache(bark):
     model = bark.stages["coarse"].model
     rng = torch.Generator().manual_seed(3)
@@ -205,14 +164,12 @@ def test_coarse_rows_drawn_ahead_do_not_depend_on_the_batch(bark, as_on_cuda, ma
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_drawing_ahead_does_not_change_greedy_tokens(bark, make_voice, monkeypatch):
+def test_drawing_ahead_does_not_change_greedy_tokens(bark, make_voice, request):
     """Noise has no effect at temperature 0, so both paths must agree."""
     rows = lambda: [coarse_row(45, make_voice(9.0), temperature=0), coarse_row(30, temperature=0)]  # noqa: E731
     texts = lambda: semantic_rows(bark, 3, temperature=0)  # noqa: E731
     plain = bark.run_stage("coarse", rows()), bark.run_stage("semantic", texts())
-    for stage in (semantic_stage, coarse_stage):
-        monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
-    monkeypatch.setattr(decoding, "can_capture", lambda _: True)
+    request.getfixturevalue("as_on_cuda")
     for ours, theirs in zip(bark.run_stage("coarse", rows()), plain[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(bark.run_stage("semantic", texts()), plain[1], strict=True):
@@ -227,4 +184,3 @@ def test_captured_graph_is_reused_until_the_weights_move(bark, as_on_cuda):
     assert larger is not first and decoding.make_decoder(model, 5, 300, cached=True) is larger
     model.to("cpu")
     assert decoding.make_decoder(model, 5, 300, cached=True) is not larger
-    model.kept_decoder = None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bark_infinity.model.sampling import (
     Mirostat,
+    NoiseBlocks,
     RowRandom,
     apply_negative_logits,
     apply_repeat_penalty,
@@ -297,3 +298,14 @@ def test_mirostat_handles_degenerate_distributions(probs):
         mirostat.limit = limit
         result = mirostat.keep(torch.tensor(probs))
         assert result.isfinite().all() and float(result.sum()) == pytest.approx(1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=8))
+def test_noise_of_a_row_does_not_depend_on_how_many_draws_are_taken_at_once(wanted):
+    blocks, random, cpu = NoiseBlocks(RowRandom(4), 5), RowRandom(4), torch.device("cpu")
+    taken: list[torch.Tensor] = []
+    for n in wanted:
+        taken += blocks.take(len(taken), min(n, blocks.left(len(taken))), 3, cpu)
+    expected = torch.cat([random.noise(5, 3, cpu) for _ in range(8)])
+    assert torch.equal(torch.stack(taken), expected[: len(taken)])

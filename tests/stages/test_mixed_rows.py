@@ -13,11 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import coarse_row, fine_row, random_semantic, semantic_row
 
-from bark_infinity.model import decoding
-from bark_infinity.model.decoding import CachedDecoder, GraphedDecoder
-from bark_infinity.stages import coarse as coarse_stage
+from bark_infinity.model.decoding import GraphedDecoder
 from bark_infinity.stages import semantic as semantic_stage
-from bark_infinity.stages import slots
 from bark_infinity.stages.coarse import CoarseRow
 from bark_infinity.stages.semantic import SemanticResult, SemanticRow
 
@@ -61,14 +58,6 @@ COARSE: tuple[dict[str, Any], ...] = (
     {"max_coarse_history": 61, "sliding_window_len": 7, "temperature": 0.0},
     {"sliding_window_len": 11, "use_kv_caching": False, "max_coarse_history": 100},
 )
-
-
-@pytest.fixture
-def as_on_cuda(monkeypatch):
-    """Use the CUDA code path: static buffers and noise drawn 16 steps ahead; a captured step is run eagerly."""
-    for stage in (semantic_stage, coarse_stage):
-        monkeypatch.setattr(stage, "draws_ahead", lambda _: 16)
-    monkeypatch.setattr(decoding, "can_capture", lambda _: True)
 
 
 def semantic_of(bark, make_voice, k: int) -> SemanticRow:
@@ -146,9 +135,7 @@ def test_semantic_rows_drawn_ahead_beside_others_equal_single_rows(bark, make_vo
     rows = [semantic_of(bark, make_voice, k) for k in range(len(SEMANTIC))]
     for ours, theirs in zip(bark.run_stage("semantic", rows, max_active=max_active), expected, strict=True):
         assert_same_results(ours, theirs)
-    model = bark.stages["semantic"].model
-    assert isinstance(model.kept_decoder, GraphedDecoder)
-    model.kept_decoder = None
+    assert isinstance(bark.stages["semantic"].model.kept_decoder, GraphedDecoder)
 
 
 def test_host_reads_tokens_once_in_16_steps_unless_a_row_needs_each(bark, as_on_cuda, monkeypatch):
@@ -168,30 +155,6 @@ def test_host_reads_tokens_once_in_16_steps_unless_a_row_needs_each(bark, as_on_
     steps.clear()
     bark.run_stage("semantic", [*ends, semantic_row(bark, "x", None, 3, repeat_penalty=0.5, max_gen_duration_s=0.1)])
     assert steps[:5] == [1] * 5 and steps[5] == 11 and set(steps[6:]) == {16}  # from then on in blocks again
-    bark.stages["semantic"].model.kept_decoder = None
-
-
-class CountingDecoder(CachedDecoder):
-    """Counts the rows of each step; `made` has all of these decoders."""
-
-    made: list[CountingDecoder]
-
-    def __init__(self, model, rows, length, cached):
-        super().__init__(model, rows, length)
-        self.rows, self.cached, self.rows_of_steps = rows, cached, []
-        self.made.append(self)
-
-    def step(self, tokens):
-        self.rows_of_steps.append(len(tokens))
-        return super().step(tokens)
-
-
-@pytest.fixture
-def decoders(monkeypatch) -> list[CountingDecoder]:
-    """The decoders that the stages create."""
-    monkeypatch.setattr(CountingDecoder, "made", [], raising=False)
-    monkeypatch.setattr(slots, "make_decoder", CountingDecoder)
-    return CountingDecoder.made
 
 
 def test_only_rows_with_a_negative_text_have_a_second_sequence(bark, decoders):
@@ -247,7 +210,6 @@ def test_coarse_rows_with_different_settings_equal_single_rows(bark, make_voice,
         batch = bark.run_stage("coarse", [row(k) for k in range(len(how))], max_active=max_active)
         for ours, theirs in zip(batch, expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    bark.stages["coarse"].model.kept_decoder = None
 
 
 # ---- the fine stage -------------------------------------------------------------------------------------------------
