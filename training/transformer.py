@@ -45,7 +45,7 @@ class Transformer(nn.Module):
                 nn.init.normal_(weight, std=0.03 * math.sqrt(256 / shape.width) / deep)
 
     def forward(self, x: Tensor) -> Tensor:
-        with products():  # residuals, norms and what is done with the result stay float32
+        with products(exact=not self.training):  # residuals, norms and what is done with the result stay float32
             for block in self.blocks:
                 x = block(x)
         normalised: Tensor = self.norm(x)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import EncodecModel
 
-from training import codec, codec_halves, latents, settings
+from training import codec, codec_halves, latents, loop, settings
 from training.speech import Clip, Utterance
 
 
@@ -65,7 +65,7 @@ def test_gradients_in_bfloat16_are_those_of_float32(monkeypatch):
     inputs = torch.randn(2, latents.WIDTH, 20)
     found = []
     for kind in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr(codec_halves, "native_type", lambda kind=kind: kind)
+        monkeypatch.setattr(loop, "native_type", lambda kind=kind: kind)
         decoder.zero_grad()
         codec_halves._run(decoder, inputs).square().mean().sqrt().backward()
         found.append(torch.cat([p.grad.flatten() for p in decoder.parameters()]))
