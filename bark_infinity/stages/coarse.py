@@ -139,7 +139,7 @@ def generate_coarse(
     done = 0
     for slots in batches(model, working, spec.max_coarse_semantic + longest, max_active):
         while slots.active:
-            ahead = min(max_ahead, *(state.steps_left_in_window for state in slots.active))
+            ahead = 1 if max_ahead == 1 else min(max_ahead, *(state.steps_left_in_window for state in slots.active))
             drawn = _decode(model, spec, slots, ahead, noise_ahead=max_ahead > 1)
             for state, tokens in zip(slots.active, drawn, strict=True):
                 state.tokens += tokens

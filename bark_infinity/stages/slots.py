@@ -107,8 +107,8 @@ class Slots(Generic[R]):
 
     def release(self) -> None:
         """Remove the finished rows; waiting rows become active in their places, and slots without a row are dropped."""
-        if n_finished := sum(row.done for row in self.active):
-            self._admit(n_finished, [slot for slot, (row, _) in enumerate(self._sequences) if row.done])
+        if finished := [row for row in self.active if row.done]:
+            self._admit(len(finished), [slot for slot, (row, _) in enumerate(self._sequences) if row.done])
 
     def prefill(self, rows: Collection[R]) -> None:
         """Let the decoder read the prefixes of these active rows again."""
