@@ -246,6 +246,14 @@ def _read_ahead(builder: Any, pointer: Any, offset: Any, kind: Any, n: int) -> l
 # outputs are put into that order, see `_place_of_bfloat16`.
 
 
+def _widen_pairs(builder: Any, pairs: Any) -> list[Any]:
+    """Generate the two vectors of float32 of a vector of 16 pairs of bfloat16: the lower halves, then the upper ones."""
+    floats = ir.VectorType(ir.FloatType(), 16)
+    shifted = builder.shl(pairs, ir.Constant(pairs.type, [16] * 16))
+    masked = builder.and_(pairs, ir.Constant(pairs.type, [-65536] * 16))
+    return [builder.bitcast(bits, floats) for bits in (shifted, masked)]
+
+
 def _load_head(builder: Any, pointer: Any, offset: Any, is_bfloat16: bool) -> list[Any]:
     """Generate code that loads the 64 numbers at `offset` as four vectors of 16 float32."""
     int32, int64 = ir.IntType(32), ir.IntType(64)
@@ -255,9 +263,7 @@ def _load_head(builder: Any, pointer: Any, offset: Any, is_bfloat16: bool) -> li
         return [load(pointer, builder.add(offset, ir.Constant(int64, 16 * k))) for k in range(4)]
     load, vectors = _vector_loader(builder, ints), []
     for half in (0, 1):
-        both = load(pointer, builder.add(offset, ir.Constant(int64, 32 * half)))
-        vectors.append(builder.bitcast(builder.shl(both, ir.Constant(ints, [16] * 16)), floats))
-        vectors.append(builder.bitcast(builder.and_(both, ir.Constant(ints, [-65536] * 16)), floats))
+        vectors += _widen_pairs(builder, load(pointer, builder.add(offset, ir.Constant(int64, 32 * half))))
     return vectors
 
 
@@ -869,14 +875,12 @@ def _bfloat16_tile(rows: int) -> Any:
             multiply_add = _known_function(builder, "llvm.fma.v16f32", floats, floats, floats, floats)
 
             def add(channel: Any, running: list[Any]) -> list[Any]:
-                both = _read_ahead(builder, weights, builder.mul(channel, ir.Constant(int64, 64)), ints, 1)[0]
-                lower = builder.bitcast(builder.shl(both, ir.Constant(ints, [16] * 16)), floats)
-                upper = builder.bitcast(builder.and_(both, ir.Constant(ints, [-65536] * 16)), floats)
-                added = []
+                (pairs,) = _read_ahead(builder, weights, builder.mul(channel, ir.Constant(int64, 64)), ints, 1)
+                halves, added = _widen_pairs(builder, pairs), []
                 for row in range(rows):
                     at = builder.gep(inputs, [builder.add(builder.mul(channels, ir.Constant(int64, row)), channel)])
                     spread = _spread(builder, builder.load(at), 16)
-                    for half, vector in enumerate((lower, upper)):
+                    for half, vector in enumerate(halves):
                         added.append(builder.call(multiply_add, [spread, vector, running[2 * row + half]]))
                 return added
 
