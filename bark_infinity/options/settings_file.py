@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from ..errors import UsageError
-from ..files import read_bounded
 from .flag import Flag
 from .suggestions import suggest
 from .table import Options, flags
-from .toml import TomlError, format_toml, parse_toml
+from .toml import TomlError, format_toml, parse_toml, read_toml_text
 
 _MAX_BYTES = 200_000  # a file with all flags has 30 kB
 _NOT_IN_FILES = ("config", "print_config", "print_completion")
@@ -21,15 +19,11 @@ _NOT_IN_FILES = ("config", "print_config", "print_completion")
 def read_config(name: str) -> dict[str, object]:
     """The settings of a TOML file, by flag name. Names of tables are ignored. Raises UsageError.
 
-    The file is UTF-8, or UTF-16 as PowerShell's `>` and Notepad write it, with a byte order mark or without.
+    The file is in an encoding that `read_toml_text` reads.
     """
+    text = read_toml_text("config", name, _MAX_BYTES)
     try:
-        data = read_bounded(name, _MAX_BYTES)
-        return dict(_settings(parse_toml(data.decode(json.detect_encoding(data))), name))
-    except OSError as error:
-        raise UsageError(f"--config {name} cannot be read ({error.strerror}); check the path") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"--config {name} is neither UTF-8 nor UTF-16; save it as UTF-8 in an editor") from None
+        return dict(_settings(parse_toml(text), name))
     except TomlError as error:
         raise UsageError(f"--config {name} is not TOML ({error}); mend that place") from None
 

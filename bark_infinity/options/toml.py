@@ -12,6 +12,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from ..errors import UsageError
+from ..files import read_bounded
+
 _LONG_NAME = re.compile(
     r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){300}"""
 )  # a dotted name that tomllib would parse for minutes
@@ -33,6 +36,20 @@ def parse_toml(text: str) -> dict[str, object]:
         raise TomlError(_shortened(str(error))) from None
     except ValueError:  # a number of more digits than Python converts
         raise TomlError("a number has thousands of digits") from None
+
+
+def read_toml_text(flag: str, name: str, most_bytes: int) -> str:
+    """The text of a file that a flag names, which has at most so many bytes. Raises UsageError.
+
+    UTF-8, or UTF-16 as PowerShell's `>` and Notepad write it, with a byte order mark or without.
+    """
+    try:
+        data = read_bounded(name, most_bytes)
+        return data.decode(json.detect_encoding(data))
+    except OSError as error:
+        raise UsageError(f"--{flag} {name} cannot be read ({error.strerror}); check the path") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--{flag} {name} is neither UTF-8 nor UTF-16; save it as UTF-8 in an editor") from None
 
 
 def format_toml(value: object, ascii_only: bool = False) -> str:

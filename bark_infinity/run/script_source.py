@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ScriptError, TextError, UsageError
-from ..files import read_bounded
 from ..options.table import Options
+from ..options.toml import read_toml_text
 from ..text.events import Pause, Script, Speaker, Speech
 from ..text.front_matter import declares_cast, parse_cast, read_front_matter, split_front_matter
 from ..text.pronunciation import Pronunciations, parse_pronunciations
@@ -158,13 +157,9 @@ def _parsed(text: str, kind: ScriptKind, cast: Mapping[str, Speaker], options: O
 
 
 def _read_pronunciations(name: str) -> Pronunciations:
-    """The pronunciations in a file, UTF-8 or UTF-16. Raises UsageError or TextError."""
+    """The pronunciations in a file. Raises UsageError or TextError."""
+    text = read_toml_text("pronunciations", name, _MAX_BYTES)
     try:
-        data = read_bounded(name, _MAX_BYTES)
-        return parse_pronunciations(data.decode(json.detect_encoding(data)))
-    except OSError as error:
-        raise UsageError(f"--pronunciations {name} cannot be read ({error.strerror}); check the path") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"--pronunciations {name} is neither UTF-8 nor UTF-16; save it as UTF-8") from None
+        return parse_pronunciations(text)
     except TextError as error:
         raise TextError(f"--pronunciations {name}: {error}") from None
