@@ -27,7 +27,7 @@ _ZERO, _LEAST = np.float32(0), np.float32(-3e38)
 _FEATURES = binding.get_host_cpu_features()
 HAS_PAIRS: bool = _FEATURES.get("avx2", False)  # products of int8 weights with `vpmaddwd`, two at a time
 HAS_QUADS: bool = _FEATURES.get("avx512vnni", False)  # and with `vpdpbusd`, four at a time
-HAS_WIDE: bool = _FEATURES.get("avx512f", False)  # 32 vectors of 16 float32
+HAS_WIDE: bool = _FEATURES.get("avx512f", False)  # AVX-512: 32 registers of 16 float32
 COLUMNS_AT_ONCE = 32 if HAS_WIDE else 16  # of a tile of sums: two vectors
 _SCORES_AT_ONCE = 4  # positions
 _VALUES_AT_ONCE = 2 if HAS_WIDE else 1  # positions with sums of their own, which stay in registers
@@ -704,7 +704,7 @@ _quads_1, _quads_2, _quads_4, _quads_8 = (_quad_tile(rows) for rows in (1, 2, 4,
 
 @njit(inline="always")
 def _quantise(arguments: Any, levels_pointer: Any, most: float, zero: float, weights_above_zero: float) -> None:
-    """See `quantise_pairs`. `most`: levels to either side of `zero`; `weights_above_zero`: what was added to all weights."""
+    """See `quantise_pairs`. `most`: levels to either side of `zero`; `weights_above_zero`: the offset added to all weights."""
     rows, channels = arguments[4], arguments[5]
     inputs = carray(float32s(arguments[1]), (rows, channels))
     levels = carray(levels_pointer, (rows, channels))
@@ -730,7 +730,7 @@ def quantise_pairs(arguments: Any) -> None:
     """Inputs as integers with a scale for each row.
 
     An item of work is a row. Arguments: counters (2,), inputs float32 (rows, channels), levels int16 (rows, channels),
-    float32 (rows, 2): the scale, and what is to be taken from each sum; the numbers of rows and of channels.
+    float32 (rows, 2): the scale, and the correction to subtract from each sum; the numbers of rows and of channels.
     """
     _quantise(arguments, int16s(arguments[2]), _PAIR_LEVELS, _ZERO, _ZERO)
 
@@ -743,7 +743,7 @@ def quantise_quads(arguments: Any) -> None:
 
 @compiled()
 def quantise_unsigned(arguments: Any) -> None:
-    """As `quantise_pairs`, with levels uint8; nothing is to be taken from sums.
+    """As `quantise_pairs`, with levels uint8; the correction is 0.
 
     One more argument: the number of levels to either side of zero, which is one less than the level of zero.
     """
@@ -793,7 +793,7 @@ def _scale_sums(arguments: Any, row: int, first: int, sums: Any, n: int) -> None
 
 @compiled(HAS_PAIRS)
 def multiply_pairs(arguments: Any) -> None:
-    """Products of quantised rows with int8 weights, times both scales, with a bias; see PLAIN, GELU and ADDED for what follows.
+    """Products of quantised rows with int8 weights, times both scales, plus a bias, stored as the mode says (PLAIN, GELU, ADDED).
 
     An item of work is PAIR_OUTPUTS outputs of all rows. Arguments: counters (2,), levels int16 (rows, channels) and float32
     (rows, 2) as of `quantise_pairs`, weights int8 (outputs, channels), their scales float32 (outputs,), bias float32
@@ -900,7 +900,7 @@ _bfloat16_1, _bfloat16_2, _bfloat16_4, _bfloat16_8 = (_bfloat16_tile(rows) for r
 
 @compiled(HAS_WIDE)
 def multiply_bfloat16(arguments: Any) -> None:
-    """Products of rows with bfloat16 weights, with a bias; see PLAIN, GELU and ADDED for what follows.
+    """Products of rows with bfloat16 weights, plus a bias, stored as the mode says (PLAIN, GELU, ADDED).
 
     An item of work is 32 outputs of all rows. Arguments: counters (2,), inputs float32 (rows, channels), weights bfloat16
     (outputs / 32, channels, 16, 2), output k beside output k + 16, bias float32 (outputs,), results float32 (rows, outputs),
