@@ -793,7 +793,7 @@ def _scale_sums(arguments: Any, row: int, first: int, sums: Any, n: int) -> None
 
 @compiled(HAS_PAIRS)
 def multiply_pairs(arguments: Any) -> None:
-    """Products of quantised rows with int8 weights, times both scales, plus a bias, stored as the mode says (PLAIN, GELU, ADDED).
+    """Products of quantised rows with int8 weights, times both scales, plus a bias, stored as the mode says (see PLAIN).
 
     An item of work is PAIR_OUTPUTS outputs of all rows. Arguments: counters (2,), levels int16 (rows, channels) and float32
     (rows, 2) as of `quantise_pairs`, weights int8 (outputs, channels), their scales float32 (outputs,), bias float32
