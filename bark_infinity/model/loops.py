@@ -34,11 +34,7 @@ _VALUES_AT_ONCE = 2 if HAS_WIDE else 1  # positions with sums of their own, whic
 QUERIES_AT_ONCE = 32  # of an item of work
 _BLOCK = 64  # positions that are packed together
 _TILE_QUERIES = 4  # with two vectors each, sums that stay in registers
-PLAIN, GELU, ADDED = (
-    0,
-    1,
-    2,
-)  # what becomes of products: they are the results, GELU of them is, or they are added to the results
+PLAIN, GELU, ADDED = 0, 1, 2  # modes of a product: written to the results, written after GELU, added to the results
 PAIR_OUTPUTS, PAIR_CHANNELS = 16, 16  # the numbers of outputs and of input channels must be multiples of these
 QUAD_OUTPUTS, QUAD_CHANNELS = 32, 4
 BFLOAT16_OUTPUTS = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="shells and signals of POS
 def shell(line: str) -> subprocess.CompletedProcess:
     """The program in a shell, with its arguments and redirections."""
     command = f'exec "{sys.executable}" "{START}" {line}'
-    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120)
 
 
 # ---- streams --------------------------------------------------------------------------------------------------------
@@ -87,8 +88,11 @@ def test_run_with_all_streams_closed_saves_its_files():
     "arguments", ["--text_prompt hi --model demo", "--list_speakers", "--dry_run --text_prompt hi"]
 )
 def test_deleted_current_folder_gives_a_one_line_error(arguments):
-    command = f'mkdir gone; cd gone; rmdir ../gone; exec "{sys.executable}" "{START}" {arguments}'
-    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, str(START), *shlex.split(arguments)]
+    enter = (
+        f"import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); os.execv({sys.executable!r}, {command})"
+    )
+    result = subprocess.run([sys.executable, "-c", enter], capture_output=True, text=True, timeout=120)
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert result.stderr.startswith("error: the current folder cannot be used (No such file or directory)")
 

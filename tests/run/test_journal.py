@@ -183,7 +183,11 @@ def test_run_killed_repeatedly_is_finished_in_the_end(demo):
     assert sounds() == sounds(Path("whole"))
 
 
-FAKE_FFMPEG = '#!/bin/sh\nfor last; do :; done\ncat > "$last"\n'
+FAKE_FFMPEG = f"""#!{sys.executable} -S
+import shutil, sys
+with open(sys.argv[-1], "wb") as file:
+    shutil.copyfileobj(sys.stdin.buffer, file)
+"""
 
 
 @pytest.fixture
