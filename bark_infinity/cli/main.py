@@ -89,6 +89,7 @@ def _run(argv: Sequence[str], console: Console) -> int:
     given = parse(argv)
     options = resolve(given)
     view.start_logging(console, options.loglevel)
+    status = 0
     if options.print_config:
         print(config_text(given), end="")  # not the resolved ones: derived defaults must stay unset in the file
     elif options.print_completion is not None:
@@ -97,9 +98,10 @@ def _run(argv: Sequence[str], console: Console) -> int:
         _check_current_folder()
         from . import commands  # late: it imports NumPy, which --help and a wrong flag do not need
 
-        return commands.run(options, console)
-    sys.stdout.flush()
-    return 0
+        status = commands.run(options, console)
+    if sys.stdout is not None:
+        sys.stdout.flush()  # while a full disk can still be reported
+    return status
 
 
 def _check_current_folder() -> None:

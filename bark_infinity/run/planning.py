@@ -72,6 +72,7 @@ class ClipPlan:
 
     `text`: what is said, without markup. `stem`: its file name without suffix, unless that is taken when it is finished.
     `lead`: the gap before the first segment. `script`: the prompt with its markup; None: it has none.
+    `cover`: the image of a book that has its own.
     """
 
     text: str
@@ -82,6 +83,7 @@ class ClipPlan:
     stem: str
     lead: Pause = NO_GAP
     script: Script | None = None
+    cover: bytes | None = field(default=None, repr=False, compare=False)
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the clip in seconds."""

@@ -73,6 +73,17 @@ Event = Speech | Pause | Sound | Chapter
 
 
 @dataclass(frozen=True)
+class BookTags:
+    """What a script says of the book that it is from, for the tags of audio files."""
+
+    title: str | None = None
+    author: str | None = None
+    narrator: str | None = None
+    language: str | None = None  # as in BCP 47
+    cover: str | None = None  # the path of an image, beside the script or absolute
+
+
+@dataclass(frozen=True)
 class Script:
     """What a script says, in order, and what it declares."""
 
@@ -80,6 +91,7 @@ class Script:
     cast: Mapping[str, Speaker] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)  # of the front matter's [settings], by flag name
     pronunciations: Pronunciations = field(default_factory=Pronunciations)  # of the front matter
+    book: BookTags = BookTags()  # of the front matter
     look_alikes: tuple[tuple[str, Place], ...] = field(
         default=(), compare=False
     )  # undeclared names that look like speakers

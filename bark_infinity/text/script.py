@@ -34,7 +34,8 @@ def parse_script(text: str, kind: ScriptKind, cast: Mapping[str, Speaker] | None
     speakers = {**front.cast, **(cast or {})}
     reader = TextReader(speakers, plain=kind == "plain")
     events = reader.read(body, 1 + before.count("\n"))
-    return Script(events, speakers, front.settings, front.pronunciations, tuple(reader.look_alikes.items()))
+    look_alikes = tuple(reader.look_alikes.items())
+    return Script(events, speakers, front.settings, front.pronunciations, look_alikes=look_alikes)
 
 
 def script_kind(text: str, file_name: str | None, has_cast: bool) -> ScriptKind:

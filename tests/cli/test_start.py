@@ -22,9 +22,10 @@ posix = pytest.mark.skipif(os.name != "posix", reason="shells and signals of POS
 
 
 def shell(line: str) -> subprocess.CompletedProcess:
-    """The program in a shell, with its arguments and redirections."""
+    """The program in a shell, with its arguments and redirections. Its output is buffered, as users' is."""
     command = f'exec "{sys.executable}" "{START}" {line}'
-    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=120, env=buffered)
 
 
 # ---- streams --------------------------------------------------------------------------------------------------------
