@@ -65,5 +65,5 @@ def png(width: int = 4, height: int = 3) -> bytes:
 def jpeg(width: int = 16, height: int = 8) -> bytes:
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, height, "yuvj420p", Fraction(1, 25)
-    frame = av.VideoFrame(width, height, "yuvj420p")
+    frame = av.VideoFrame.from_ndarray(np.zeros((height * 3 // 2, width), np.uint8), "yuvj420p")
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

@@ -266,7 +266,7 @@ def test_parameters_of_ffmpeg_are_refused_for_other_formats(demo: Bark):
 def test_book_and_its_cover_are_in_saved_clips(demo: Bark, folder: str | None):
     Path("cover.png").write_bytes(png())
     of_book = {"cover": "cover.png", "book_title": "Tales", "book_author": "Ann", "book_narrator": "Bob"}
-    options = Options(**BRIEF, **of_book)
+    options = Options(**BRIEF, **of_book, script="dialogue")
     saved = narrate(demo, "# One\nHello.", folder=folder, options=options).save("copy/x.m4b")
     assert cover(saved) == png() == saved.with_suffix(".cover.png").read_bytes()
     found = tags(saved)

@@ -521,7 +521,7 @@ ALIVE: dict[str, Case] = {
         lambda plain, with_flag: [rate_of(result.out[0]) for result in (plain, with_flag)] == [24_000, 44_100],
     ),
     "chapter_files": Case(
-        PLAY,
+        f"{PLAY} --script dialogue",
         "",
         lambda plain, with_flag: (
             [Path(name).suffix for name in (*plain.out, *with_flag.out)] == [".wav", ".m3u8"]
