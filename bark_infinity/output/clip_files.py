@@ -17,26 +17,35 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import constants as c
 from ..audio import writing as audio
+from ..audio.tags import Tags
 from ..errors import OutputError, VoiceError
-from ..files import errors_naming, make_folder, safe_stem, to_disk
+from ..files import errors_naming, make_folder, safe_stem, to_disk, write_whole
 from ..options.flag import Shapes
 from ..options.table import Options, flags
 from ..run.clips import Clip, FinishedSegment, SegmentRecord
 from ..run.engine import Engine
 from ..run.journal import ClipJournal, KeptSegment, RunJournal
-from ..run.naming import RESULT_SUFFIXES, clip_stems, numbered
+from ..run.naming import COVER_SUFFIXES, RESULT_SUFFIXES, audio_suffix, clip_stems, numbered
 from ..run.planning import ClipPlan, SegmentPlan
 from ..run.recipe import Recipe
 from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
 from ..run.script_source import voices_in
 from ..text.script import format_script
 from ..voices.voice import Voice
-from .descriptions import SOFTWARE, bare_name, clip_tags, one_line_title, recorded_settings, voice_name
+from .book import book_content, cover_suffix
+from .clip_chapters import chapter_titles, chapters_of, chapters_of_segments, recorded_chapters
+from .descriptions import SOFTWARE, bare_name, clip_tags, clip_title, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
+from .sound_files import SoundFiles, SoundPlan, SoundSink, encoding_of, open_sound
 
-_BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their final names
+_BESIDE_AUDIO = (
+    ".npz",
+    ".segments.npz",
+    ".segments",
+    *COVER_SUFFIXES,
+    ".json",
+)  # in the order in which they are renamed
 _STARTING_VOICE = ("history_prompt", "audio_file_as_history_prompt")  # settings that name it
 _SPOKEN_VOICE = "bark_speaker_as_the_prompt"
 
@@ -101,7 +110,7 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
         ]
         pauses = (plan.lead, *(segment.pause for segment in plan.segments))
         gaps = [pause.content(folder) for pause in pauses if pause.ends_clip and pause.total_seconds]
-        content = [*of_run, plan.prompt_index, plan.take, segments, *gaps]
+        content = [*of_run, plan.prompt_index, plan.take, segments, *gaps, *filter(None, [book_content(plan)])]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     return key
@@ -168,25 +177,19 @@ class ClipFiles:
         """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: returns the manifest of the finished clip."""
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
         self._manifest_of = manifest_of
-        self._path = (
-            folder / f"{plan.stem}.{options.output_format}"
+        self._path = folder / (
+            plan.stem + audio_suffix(options)
         )  # unless that is taken at the end; also named in errors
+        self._chapters = chapters_of_segments(plan.segments)
         self._tokens: zipfile.ZipFile | None = None
-        self._open: list[BinaryIO] = []
+        self._tokens_file: BinaryIO | None = None
         with contextlib.ExitStack() as stack, errors_naming(self._path):
-            self._open.append(stack.enter_context(self._at(f".{options.output_format}").open("xb")))
-            self._sound = audio.AudioEncoder(
-                self._open[0],
-                self._path,
-                clip_tags(plan.text, plan.seed, options),
-                options.audio_format,
-                options.output_format_ffmpeg_parameters or "",
-                round(longest_seconds * c.SAMPLE_RATE),
-            )
+            self._files = open_clip_sound(plan, self._path, self._at(""), options, longest_seconds)
+            self._sound: SoundSink = self._files
             stack.callback(self._sound.discard)
             if len(plan.segments) > 1:
-                self._open.append(stack.enter_context(self._at(".segments.npz").open("xb")))
-                self._tokens = stack.enter_context(zipfile.ZipFile(self._open[1], "w", zipfile.ZIP_DEFLATED))
+                self._tokens_file = stack.enter_context(self._at(".segments.npz").open("xb"))
+                self._tokens = stack.enter_context(zipfile.ZipFile(self._tokens_file, "w", zipfile.ZIP_DEFLATED))
             if options.hoarder_mode:
                 self._at(".segments").mkdir()
             self._resources = stack.pop_all()
@@ -194,7 +197,7 @@ class ClipFiles:
     def add(self, segment: FinishedSegment) -> None:
         """Write the next segment."""
         with errors_naming(self._path):
-            self._sound.write(segment.sound)
+            self._write_sound(segment)
             if self._tokens is not None:
                 _add_tokens(self._tokens, segment.index, segment.generation.voice)
             if self._options.hoarder_mode and not segment.generation.silent:
@@ -204,15 +207,16 @@ class ClipFiles:
         """Complete all files and move them to free names, all or none. Returns the clip with its audio's path and level."""
         options = self._options
         with errors_naming(self._path):
-            self._sound.close()
+            self._sound.close(chapters_of(clip, clip_title(clip.plan)))
             level = self._sound.level
             clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
             manifest = {**self._manifest_of(clip), **clipping}
-            if self._tokens is not None:
+            if self._tokens is not None and self._tokens_file is not None:
                 self._tokens.close()
-            for file in self._open:
-                to_disk(file)
-                file.close()
+                to_disk(self._tokens_file)
+                self._tokens_file.close()
+            if (cover := self._plan.cover) is not None:
+                write_whole(self._at(cover_suffix(cover)), lambda file: file.write(cover), overwrite=False)
             if options.always_save_speaker and clip.voice:
                 clip.voice.save(self._at(".npz"), overwrite=False)
             if options.hoarder_mode:
@@ -229,11 +233,22 @@ class ClipFiles:
         """The path of one of the clip's files before it gets its final name."""
         return self._journal.work / f"{self._plan.stem}{suffix}"
 
+    def _write_sound(self, segment: FinishedSegment) -> None:
+        """Write the sound of a segment: the gap before it belongs to the chapter of the segment before."""
+        gap, chapter = len(segment.sound) - segment.n_after - len(segment.audio), self._chapters[segment.index]
+        if segment.index and gap:
+            self._sound.write(segment.sound[:gap], self._chapters[segment.index - 1])
+            self._sound.write(segment.sound[gap:], chapter)
+        else:
+            self._sound.write(segment.sound, chapter)
+
     def _name(self, clip: Clip) -> Path:
         """Move all files to the first free name. Returns the path of the audio."""
-        suffixes = [suffix for suffix in (self._path.suffix, *_BESIDE_AUDIO) if self._at(suffix).exists()]
+        written = (*self._files.suffixes, *_BESIDE_AUDIO)
         for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
             if not any(os.path.exists(self._folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
+                self._files.use_name(stem)
+                suffixes = [suffix for suffix in written if self._at(suffix).exists()]
                 with contextlib.suppress(FileExistsError):  # another run has just taken the name
                     self._journal.name([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in suffixes])
                     return self._folder / f"{stem}{suffixes[0]}"
@@ -263,6 +278,18 @@ class ClipFiles:
                 "clip": clip,
             }
             write_manifest(self._hoard_stem(index).with_suffix(".json"), content)
+
+
+def open_clip_sound(plan: ClipPlan, path: Path, base: Path, options: Options, longest_seconds: float) -> SoundFiles:
+    """Open the files for the sound of a clip. `path`: the final path; `base`: the path until then, without suffix."""
+    texts = clip_tags(plan, options)
+    has_chapters = any(segment.chapter is not None for segment in plan.segments)
+    titles = chapter_titles(plan, clip_title(plan)) if has_chapters or options.chapter_files else ()
+    encoding = encoding_of(options)
+    longest = round(longest_seconds * encoding.sample_rate)
+    return open_sound(
+        base, SoundPlan(path, encoding, Tags(texts, plan.cover, tuple(titles)), longest), options.chapter_files
+    )
 
 
 def _add_tokens(archive: zipfile.ZipFile, index: int, voice: Voice) -> None:
@@ -301,11 +328,18 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
         **_script_of_clip(clip, folder),
+        **described_book(clip),
         "segments": [_segment(*pair, folder) for pair in zip(clip.plan.segments, clip.segments, strict=True)],
         "audio_sha256": clip.audio_sha256,
         "versions": versions(),
         "machine": machine(),
     }
+
+
+def described_book(clip: Clip) -> Mapping[str, object]:
+    """What a manifest has of the book and the chapters of a clip."""
+    chapters, book = recorded_chapters(chapters_of(clip, clip_title(clip.plan))), book_content(clip.plan)
+    return ({"book": book} if book else {}) | ({"chapters": chapters} if chapters else {})
 
 
 def _describe_voice(name: str | None, voice: Voice | None) -> Mapping[str, str | None] | None:
