@@ -32,11 +32,19 @@ from ..run.recipe import Recipe
 from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
 from ..run.script_source import voices_in
 from ..text.script import format_script
+from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 from ..voices.voice import Voice
 from .descriptions import SOFTWARE, bare_name, clip_tags, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
+from .subtitles import SubtitleFiles
 
-_BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their final names
+_BESIDE_AUDIO = (
+    *SUBTITLE_SUFFIXES.values(),
+    ".npz",
+    ".segments.npz",
+    ".segments",
+    ".json",
+)  # in the order in which they get their final names
 _STARTING_VOICE = ("history_prompt", "audio_file_as_history_prompt")  # settings that name it
 _SPOKEN_VOICE = "bark_speaker_as_the_prompt"
 
@@ -168,6 +176,7 @@ class ClipFiles:
         """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: returns the manifest of the finished clip."""
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
         self._manifest_of = manifest_of
+        self._subtitles = SubtitleFiles(plan, options)
         self._path = (
             folder / f"{plan.stem}.{options.output_format}"
         )  # unless that is taken at the end; also named in errors
@@ -195,6 +204,7 @@ class ClipFiles:
         """Write the next segment."""
         with errors_naming(self._path):
             self._sound.write(segment.sound)
+            self._subtitles.add(segment)
             if self._tokens is not None:
                 _add_tokens(self._tokens, segment.index, segment.generation.voice)
             if self._options.hoarder_mode and not segment.generation.silent:
@@ -207,7 +217,7 @@ class ClipFiles:
             self._sound.close()
             level = self._sound.level
             clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
-            manifest = {**self._manifest_of(clip), **clipping}
+            manifest = {**self._manifest_of(clip), **clipping, **self._subtitles.write(self._at)}
             if self._tokens is not None:
                 self._tokens.close()
             for file in self._open:

@@ -10,8 +10,16 @@ from pathlib import Path
 from ..audio.formats import FORMATS
 from ..files import MAX_STEM_BYTES, portable_stem, safe_stem
 from ..options.table import Options
+from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 
-RESULT_SUFFIXES = (*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments")
+RESULT_SUFFIXES = (
+    *(f".{name}" for name in FORMATS),
+    *SUBTITLE_SUFFIXES.values(),
+    ".npz",
+    ".json",
+    ".segments.npz",
+    ".segments",
+)
 _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40
 
