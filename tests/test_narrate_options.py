@@ -110,6 +110,8 @@ FILES = {
     "output_format_ffmpeg_parameters",
     "always_save_speaker",
     "hoarder_mode",
+    "subtitles",
+    "subtitles_by",
     "resume",
 }
 

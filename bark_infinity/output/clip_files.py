@@ -104,6 +104,7 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
                 s.pause.seconds,
                 *_own_settings(s).values(),
                 *(value for value in _script_of(s).values() if value),
+                *([] if s.start_at is None else [{"start_at": s.start_at}]),
             )
             for s in plan.segments
         ]
@@ -217,7 +218,8 @@ class ClipFiles:
             self._sound.close()
             level = self._sound.level
             clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
-            manifest = {**self._manifest_of(clip), **clipping, **self._subtitles.write(self._at)}
+            timing = {} if (late := clip.lateness) is None else {"timing": late.content()}
+            manifest = {**self._manifest_of(clip), **clipping, **timing, **self._subtitles.write(self._at)}
             if self._tokens is not None:
                 self._tokens.close()
             for file in self._open:
@@ -335,6 +337,7 @@ def _segment(plan: SegmentPlan, record: SegmentRecord, folder: Path) -> Mapping[
         "pause": plan.pause.content(folder),
         **_own_settings(plan),
         **{name: value for name, value in _script_of(plan).items() if value},
+        **({} if plan.start_at is None else {"start_at": plan.start_at}),
         "semantic_tokens": record.semantic_tokens,
         "frames": record.frames,
         "ids_cut": record.cut_ids,

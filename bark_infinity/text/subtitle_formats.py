@@ -154,7 +154,11 @@ def _ass_clock(hundredths: int) -> str:
 
 def _lrc(subtitles: Subtitles) -> Iterator[str]:
     minutes, seconds = divmod(round(subtitles.seconds), 60)
-    yield from (f"[ti:{_lrc_text(subtitles.title)}]", f"[length:{minutes:02}:{seconds:02}]", f"[#:Times: {subtitles.times}]")
+    yield from (
+        f"[ti:{_lrc_text(subtitles.title)}]",
+        f"[length:{minutes:02}:{seconds:02}]",
+        f"[#:Times: {subtitles.times}]",
+    )
     cues = list(_ticks(subtitles.cues, 100))
     following = [start for start, _, _ in cues[1:]]
     for (start, end, cue), next_start in zip(cues, [*following, None], strict=True):

@@ -110,7 +110,7 @@ def _width(character: str) -> int:
 
 
 def _places(text: str) -> dict[int, Break | None]:
-    """The places where the text may be cut: {offset: grade}, ascending; None for those inside a word that fills a line."""
+    """The places where the text may be cut: {offset: grade}, ascending; None for those inside a word longer than a line."""
     prose = collapse(text)
     assert prose.text == text
     breaks: dict[int, Break | None] = dict(
@@ -118,9 +118,19 @@ def _places(text: str) -> dict[int, Break | None]:
     )
     for start, end in pairwise([0, *breaks, len(text)]):
         if width_of(text[start:end].strip()) > LINE_WIDTH:
-            inside = (start + character.end for character in characters(text[start:end]))
-            breaks |= {place: None for place in inside if place < end and place not in breaks}
+            breaks |= dict.fromkeys(_full_lines(text, _after(text, start), end))
     return dict(sorted(breaks.items()))
+
+
+def _full_lines(text: str, start: int, end: int) -> Iterator[int]:
+    """Yield the places that cut a word which is longer than a line into full lines, between its characters."""
+    filled = 0
+    for character in characters(text[start:end]):
+        width = width_of(text[start + character.start : start + character.end])
+        if filled and filled + width > LINE_WIDTH:
+            yield start + character.start
+            filled = 0
+        filled += width
 
 
 class _Layout:
