@@ -449,7 +449,9 @@ class Narration:
         from .output.subtitles import subtitles_of
 
         if self._job is not None:
-            raise UsageError("this narration is kept in a folder; pass options=Options(subtitles=...) to have them there")
+            raise UsageError(
+                "this narration is kept in a folder; pass options=Options(subtitles=...) to have them there"
+            )
         self._finish()
         return subtitles_of(self.segments, format, by)
 
