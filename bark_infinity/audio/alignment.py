@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,8 @@ _BEAMS = {
     "wbeam": 1e-80,
 }  # wider than pocketsphinx's own, which loses synthetic speech
 
+_LONGEST_NUMBER = 15  # characters; longer ones are no quantities
+
 _TAG = re.compile(r"\[[^][\n]*\]")
 _PART = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|\d+(?:,\d{3})*(?:\.\d+)?")
 
@@ -50,18 +54,27 @@ def aligner_is_there() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("pocketsphinx", "num2words"))
 
 
+@functools.cache
+def the_aligner() -> Aligner:
+    """The process's only Aligner: loading one takes as long as aligning a minute of speech."""
+    return Aligner()
+
+
 class Aligner:
-    """Aligns English texts with their recordings."""
+    """Aligns English texts with their recordings, for one thread at a time."""
 
     def __init__(self) -> None:
         from pocketsphinx import Decoder
 
+        self._lock = threading.Lock()
+        self._learned: set[str] = set()  # words that the dictionary does not have
         self._decoder: Decoder = Decoder(samprate=_RATE, lm=None, loglevel="FATAL", **_BEAMS)
 
     def knows(self, text: str) -> bool:
         """Whether a text is English, which is judged by the share of its words that are in the dictionary."""
         parts = [part for word in text.split()[:_MOST_WORDS_LOOKED_UP] for part in _spoken_parts(word)]
-        known = sum(self._decoder.lookup_word(part) is not None for part in parts)
+        with self._lock:
+            known = sum(part not in self._learned and self._decoder.lookup_word(part) is not None for part in parts)
         return known >= _KNOWN_SHARE * len(parts) > 0
 
     def align(self, words: Sequence[str], samples: np.ndarray) -> list[Times | None] | None:
@@ -73,10 +86,10 @@ class Aligner:
         text = " ".join(part for own in parts for part in own)
         if not text or not 0 < len(samples) <= _MOST_SECONDS * c.SAMPLE_RATE:
             return None
-        for own in parts:
-            for part in own:
+        with self._lock:
+            for part in text.split():
                 self._learn(part)
-        found = self._find(text, samples)
+            found = self._find(text, samples)
         if found is None or len(found) != sum(map(len, parts)):
             return None
         times: list[Times | None] = []
@@ -89,6 +102,7 @@ class Aligner:
         if self._decoder.lookup_word(word) is None:
             sounds = " ".join(_SOUNDS[match.group()] for match in _SPELLING.finditer(word)) or "AH"
             self._decoder.add_word(word, sounds, True)
+            self._learned.add(word)
 
     def _find(self, text: str, samples: np.ndarray) -> list[Times] | None:
         """The times of the words of a text that is written as the dictionary has it."""
@@ -122,11 +136,15 @@ def _spoken_parts(word: str) -> Iterator[str]:
     """Yield the words of the dictionary that a word of a text is read as; none for a tag or punctuation."""
     for match in _PART.finditer(_TAG.sub(" ", word)):
         part = match.group().lower().replace("’", "'")
-        if part[0].isdigit():
-            from num2words import num2words
-
-            yield from re.findall(r"[a-z]+", num2words(part.replace(",", "")))
-        elif part.isascii():
-            yield part.strip("'") or part
+        if part[0].isdecimal():
+            yield from _number_in_words(part)
         else:
-            yield part
+            yield part.strip("'")
+
+
+def _number_in_words(number: str) -> Iterator[str]:
+    """Yield the words of a number such as 1,234.5; of a long one, those of its digits."""
+    from num2words import num2words
+
+    for part in [number.replace(",", "")] if len(number) <= _LONGEST_NUMBER else filter(str.isdecimal, number):
+        yield from re.findall(r"[a-z]+", num2words(part))

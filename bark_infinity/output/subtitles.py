@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from .. import constants as c
-from ..audio.alignment import Aligner, aligner_is_there
+from ..audio.alignment import Aligner, aligner_is_there, the_aligner
 from ..errors import UsageError
 from ..files import write_whole
 from ..options.table import Options
@@ -116,7 +116,7 @@ class Timeline:
         """The aligner, where it is installed and the clip is in English."""
         if not aligner_is_there():
             return None
-        aligner = Aligner()
+        aligner = the_aligner()
         return aligner if aligner.knows(self._plan.text) else None
 
     def _text(self, index: int) -> str:

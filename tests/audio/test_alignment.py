@@ -44,6 +44,8 @@ def test_english_is_known(aligner, text, known):
         ("well-known", ["well", "known"]),
         ("42,", ["forty", "two"]),
         ("1,000.5", ["one", "thousand", "point", "five"]),
+        ("9" * 20, ["nine"] * 20),
+        ("٤٢", ["forty", "two"]),
         ("[laughs]", []),
         ("—", []),
         ("‘tis’", ["tis"]),
@@ -62,6 +64,13 @@ def test_words_are_found_in_order(aligner):
     times = [span for span in found if span is not None]
     assert all(start < end for start, end in times) and all(a[1] <= b[0] + 1e-6 for a, b in pairwise(times))
     assert times[-1][1] <= len(sound) / rate
+
+
+def test_learned_words_are_not_known(aligner):
+    sound, _ = soundfile.read(HELLO, dtype="float32")
+    words = ["Hello", "xqzzy", "wvrtt", "krrk"]
+    aligner.align(words, sound)
+    assert not aligner.knows(" ".join(words)) and aligner.knows("Hello, I am very small.")
 
 
 def test_silence_and_nothing_are_no_recordings(aligner):

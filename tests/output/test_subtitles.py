@@ -150,7 +150,7 @@ class Tenths:
 
 def test_an_aligner_is_used_where_it_is_and_the_text_is_english(monkeypatch):
     monkeypatch.setattr(module, "aligner_is_there", lambda: True)
-    monkeypatch.setattr(module, "Aligner", Tenths)
+    monkeypatch.setattr(module, "the_aligner", Tenths)
     segments = clip_of("One two three four.")
     (cue,) = cues_of(segments, "word")
     assert [word["start"] for word in cue["words"]] == pytest.approx([0.0, 0.1, 0.2, 0.3], abs=1e-5)
