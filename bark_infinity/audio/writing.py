@@ -61,7 +61,7 @@ class Joiner:
 
     def wait_until(self, seconds: float) -> None:
         """The next piece begins so many seconds after the whole does, or later, where the pause before it would end."""
-        self._pause = max(self._pause, seconds - self._length / c.SAMPLE_RATE)
+        self._pause = max(self._pause, seconds - self.length / c.SAMPLE_RATE)
 
     def end_with_silence(self) -> np.ndarray:
         """Append the silence behind the last piece. Returns it."""

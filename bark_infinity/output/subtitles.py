@@ -96,7 +96,7 @@ class Timeline:
     def add(self, segment: FinishedSegment) -> None:
         """Take the next finished segment. Those without words or without sound have no subtitles."""
         span, text = segment.record.span, self._text(segment.index)
-        self._n_samples = span.stop + segment.n_after
+        self._n_samples += len(segment.sound)
         if not text or span.start == span.stop:
             return
         times = None
@@ -108,7 +108,7 @@ class Timeline:
     def subtitles(self) -> Subtitles:
         """The subtitles of the segments so far."""
         cues = tuple(cue for segment in self._segments for cue in self._cues(segment))
-        title, seconds = one_line_title(self._plan.text), self._n_samples / c.SAMPLE_RATE
+        title, seconds = subtitle_text(one_line_title(self._plan.text)), self._n_samples / c.SAMPLE_RATE
         return Subtitles(title, seconds, self._describe_times(), cues, tuple(self._chapters()), self._by)
 
     @cached_property
@@ -133,7 +133,7 @@ class Timeline:
         for segment in self._segments:
             title = self._plan.segments[segment.index].chapter
             if title is not None and title != before:
-                yield segment.start, title
+                yield segment.start, subtitle_text(title)
             before = title
 
     def _describe_times(self) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import VOICE, Hashing, recipe_of
+from fakes import VOICE, Changed, Hashing, recipe_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bark_infinity.bark import Generation
 from bark_infinity.errors import OutputError, UsageError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
@@ -27,6 +29,7 @@ from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.scheduler import Scheduler
 from bark_infinity.text.events import Script
 from bark_infinity.text.script import parse_script
+from bark_infinity.voices.voice import Voice
 
 PLAY = """\
 +++
@@ -43,6 +46,7 @@ It was the door. The wind has been pushing at it all night, and nobody wanted to
 [voice:prompts/bob.npz] Good morning. [/voice] ♪ La la ♪
 """
 ALL = "srt,vtt,ass,lrc,json"
+Change = Callable[[str, Generation], Generation]
 PARTS = st.sampled_from(["One dog ran.", "“Stop!”", "[laughs]", "Two cats, & a <mouse> --> slept.", "♪ La la ♪", "犬が寝た。", "Then 42 birds flew away over the old house, and came back."])  # fmt: skip
 
 
@@ -52,11 +56,12 @@ def without_aligner(monkeypatch) -> None:
     monkeypatch.setattr(module, "aligner_is_there", lambda: False)
 
 
-def clip_of(script: str | Script, **options) -> list[FinishedSegment]:
-    """The finished segments of a clip whose sound is noise."""
-    prompt = parse_script(script, "dialogue") if isinstance(script, str) and script.startswith("+++") else script
+def clip_of(script: str, change: Change = lambda _, generation: generation, **options) -> list[FinishedSegment]:
+    """The finished segments of a clip whose sound is noise, or what `change` makes of it."""
+    prompt = parse_script(script, "dialogue") if script.startswith("+++") else script
     (plan,), _ = plan_clips([prompt], resolve(Options(check_segments="off", seed=5, **options)), 0)
-    results = Scheduler(recipe_of(Hashing(), VOICE, check_segments="off"), 4).run([plan])
+    engine = Changed(Hashing(), change)
+    results = Scheduler(recipe_of(engine, VOICE, check_segments="off"), 4).run([plan])
     return [result for result in results if isinstance(result, FinishedSegment)]
 
 
@@ -121,18 +126,29 @@ def test_cues_of_segments_begin_and_end_with_them():
 
 
 def test_segments_without_sound_or_words_have_no_cue():
-    segments = clip_of("One is here.\nTwo is there.", split_each_text_prompt_by="line", extra_confused_travolta_mode=1)
-    empty = np.zeros(0, np.float32)
-    span = dataclasses.replace(segments[0].record.span, stop=segments[0].record.span.start)
-    silent = dataclasses.replace(segments[0], sound=empty, record=dataclasses.replace(segments[0].record, span=span))
-    assert [cue["lines"] for cue in cues_of([silent, *segments[1:]], "word")] == [["Two is there."]]
+    nothing = Voice(np.zeros(0, int), np.zeros((2, 0), int), np.zeros((8, 0), int))
+
+    def silence(text: str, generation: Generation) -> Generation:
+        return (
+            dataclasses.replace(generation, voice=nothing, audio=generation.audio[:0]) if "One" in text else generation
+        )
+
+    lines = {"split_each_text_prompt_by": "line", "separate_prompts": True}
+    segments = clip_of("One is here.\nTwo is there.", silence, **lines)
+    assert len(segments) == 2 and [cue["lines"] for cue in cues_of(segments, "word")] == [["Two is there."]]
+    wordless = dataclasses.replace(segments[1].plan.segments[1], text="")
+    plan = dataclasses.replace(segments[1].plan, segments=(segments[1].plan.segments[0], wordless))
+    assert cues_of([dataclasses.replace(segments[1], plan=plan)], "word") == []
 
 
 def test_times_inside_a_segment_leave_out_silence_at_its_ends():
-    (segment,) = clip_of("One is here. Two is there.")
-    quiet = segment.sound.copy()
-    quiet[:6000] = quiet[-3000:] = 0
-    cues = cues_of([dataclasses.replace(segment, sound=quiet)], "sentence")
+    def quiet_ends(_: str, generation: Generation) -> Generation:
+        sound = generation.audio.copy()
+        sound[:6000] = sound[-3000:] = 0
+        return dataclasses.replace(generation, audio=sound)
+
+    (segment,) = clip_of("One is here. Two is there.", quiet_ends)
+    cues = cues_of([segment], "sentence")
     assert cues[0]["start"] == pytest.approx(0.25, abs=0.011)
     assert cues[-1]["end"] == pytest.approx(segment.end - 0.125, abs=0.011)
     assert cues[0]["end"] == cues[1]["start"]
