@@ -453,6 +453,21 @@ class Narration:
         saved = self.path and self.path.with_suffix(".npz")  # written by an earlier call
         return Voice.load(saved) if saved and saved.exists() else None
 
+    def subtitles(self, format: str = "vtt", by: str = "segment") -> str:
+        """Subtitles of the clip, as the content of a file; generates the segments that are missing.
+
+        `format`: srt, vtt, ass, lrc or json. `by`: segment, sentence or word. Raises UsageError for others, and for a narration
+        that is kept in a folder.
+        """
+        from .output.subtitles import subtitles_of
+
+        if self._job is not None:
+            raise UsageError(
+                "this narration is kept in a folder; pass options=Options(subtitles=...) to have them there"
+            )
+        self._finish()
+        return subtitles_of(self.segments, format, by)
+
     def cancel(self) -> None:
         """Stop within one step of the model; may be called from another thread. Finished segments stay; the iteration ends."""
         self._cancelled = True

@@ -117,6 +117,8 @@ FILES = {
     "book_narrator",
     "always_save_speaker",
     "hoarder_mode",
+    "subtitles",
+    "subtitles_by",
     "resume",
 }
 

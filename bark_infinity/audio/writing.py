@@ -62,6 +62,10 @@ class Joiner:
             self._pause = max(self._pause, pause_seconds)
         return self._append(added), Span(self._length - len(piece), self._length)
 
+    def wait_until(self, seconds: float) -> None:
+        """The next piece begins so many seconds after the whole does, or later, where the pause before it would end."""
+        self._pause = max(self._pause, seconds - self.length / c.SAMPLE_RATE)
+
     def end_with_silence(self) -> np.ndarray:
         """Append the silence behind the last piece. Returns it."""
         return self._append(self._silence())

@@ -31,7 +31,7 @@ from . import tables
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
-from .speak import speak, voice_folders_of, warn_of_clipping
+from .speak import report_late_cues, speak, voice_folders_of, warn_of_clipping
 
 
 def run(options: Options, console: Console) -> int:
@@ -189,6 +189,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {clip.seconds:.1f} s of sound from {segments}")
     warn_of_clipping(clip, options, console)
+    report_late_cues(clip, console)
     return 0
 
 

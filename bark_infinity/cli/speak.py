@@ -158,6 +158,7 @@ def run(
                 view.print_result(result.path)
                 tables.show_clip(console, finished[-1])
                 warn_of_clipping(result, options, console)
+                report_late_cues(result, console)
                 if options.show_generation_times:
                     tables.show_times(console, result.segments)
 
@@ -173,6 +174,12 @@ def warn_of_clipping(clip: Clip, options: Options, console: Console) -> None:
     """Warn if a written clip is audibly clipped, with the gain that would fit."""
     if clip.level is not None and (sentence := clip.level.clipping(options.gain_db)):
         view.warn(console, f"{clip.path}: {sentence}")
+
+
+def report_late_cues(clip: Clip, console: Console) -> None:
+    """Print how many cues of --fit_subtitles begin late."""
+    if (late := clip.lateness) is not None:
+        (view.warn if late.n_late else view.say)(console, late.describe())
 
 
 # ---- what is reported before and after ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .. import constants as c
 from ..errors import UsageError
+from ..text.subtitle_formats import read_formats
 from .flag import Flag
 from .output_name import OutputName
 from .table import Options, flags
@@ -49,6 +50,8 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "group_text_by_counting": _SPLITTERS,
     "split_type_string": _SPLITTERS,
     "text_encoding": ("prompt_file",),
+    "fit_subtitles": ("prompt_file",),
+    "subtitles_by": ("subtitles",),
     "regenerate": ("from_manifest",),
     "restitch": ("from_manifest",),
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
@@ -58,6 +61,7 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
 _UNREAD = {  # flag: flags that have no effect beside it
     "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
     "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
+    "fit_subtitles": ("split_input_into_separate_prompts_by",),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
         "split_each_text_prompt_by",
@@ -67,6 +71,7 @@ _UNREAD = {  # flag: flags that have no effect beside it
         "script",
         "cast",
         "pronunciations",
+        "subtitles",
     ),
 }
 _CHECKS = (
@@ -159,6 +164,8 @@ def check_pairs(options: Options, asked: Options) -> None:
     """Raise UsageError for settings that exclude each other or have no effect. `asked`: the options before `inherited`."""
     for conflict in conflicts(options, asked):
         raise UsageError(conflict.message)
+    if options.subtitles is not None:
+        read_formats(options.subtitles)
     if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
         raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
 

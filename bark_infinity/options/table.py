@@ -16,6 +16,7 @@ from typing import Any
 from .. import constants as c
 from ..audio.formats import FORMATS
 from ..seeds import MAX_SEED
+from ..text.subtitle_formats import SUBTITLES_BY
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
 from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, Shapes, flag
 
@@ -54,6 +55,11 @@ class Options:
         INPUT,
         "With --from_manifest: make the audio again from the clip's tokens, with another silence, gain or format.",
         shapes=Shapes.NOTHING,
+    )
+    fit_subtitles: bool = flag(
+        False,
+        INPUT,
+        "Start each cue of a subtitle file at its time: with silence before it, or later if what is before is too long.",
     )
     split_input_into_separate_prompts_by: str | None = flag(
         None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS
@@ -183,6 +189,18 @@ class Options:
         high=100_000,
         metavar="N",
         shapes=Shapes.NOTHING,
+    )
+    subtitles: str | None = flag(
+        None,
+        OUTPUT,
+        "Write subtitles beside the clip: srt, vtt, ass, lrc, json, or several with commas between.",
+        metavar="FORMATS",
+    )
+    subtitles_by: str = flag(
+        "segment",
+        OUTPUT,
+        "What one cue has. Times inside a segment are aligned by the extra `check` (English), else in proportion to length.",
+        choices=SUBTITLES_BY,
     )
     hoarder_mode: bool = flag(
         False, OUTPUT, "Also write a folder beside each clip with every segment's audio, voice and parameters."

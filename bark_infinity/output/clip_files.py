@@ -32,14 +32,17 @@ from ..run.recipe import Recipe
 from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
 from ..run.script_source import voices_in
 from ..text.script import format_script
+from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 from ..voices.voice import Voice
 from .book import book_content, cover_suffix
 from .clip_chapters import chapter_titles, chapters_of, chapters_of_segments, recorded_chapters
 from .descriptions import SOFTWARE, bare_name, clip_tags, clip_title, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
 from .sound_files import SoundFiles, SoundPlan, SoundSink, encoding_of, open_sound
+from .subtitles import SubtitleFiles
 
 _BESIDE_AUDIO = (
+    *SUBTITLE_SUFFIXES.values(),
     ".npz",
     ".segments.npz",
     ".segments",
@@ -105,6 +108,7 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
                 s.pause.seconds,
                 *_own_settings(s).values(),
                 *(value for value in _script_of(s).values() if value),
+                *([] if s.start_at is None else [{"start_at": s.start_at}]),
             )
             for s in plan.segments
         ]
@@ -177,6 +181,7 @@ class ClipFiles:
         """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: returns the manifest of the finished clip."""
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
         self._manifest_of = manifest_of
+        self._subtitles = SubtitleFiles(plan, options)
         self._path = folder / (
             plan.stem + audio_suffix(options)
         )  # unless that is taken at the end; also named in errors
@@ -198,6 +203,7 @@ class ClipFiles:
         """Write the next segment."""
         with errors_naming(self._path):
             self._write_sound(segment)
+            self._subtitles.add(segment)
             if self._tokens is not None:
                 _add_tokens(self._tokens, segment.index, segment.generation.voice)
             if self._options.hoarder_mode and not segment.generation.silent:
@@ -210,7 +216,8 @@ class ClipFiles:
             self._sound.close(chapters_of(clip, clip_title(clip.plan)))
             level = self._sound.level
             clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
-            manifest = {**self._manifest_of(clip), **clipping}
+            timing = {} if (late := clip.lateness) is None else {"timing": late.content()}
+            manifest = {**self._manifest_of(clip), **clipping, **timing, **self._subtitles.write(self._at)}
             if self._tokens is not None and self._tokens_file is not None:
                 self._tokens.close()
                 to_disk(self._tokens_file)
@@ -359,6 +366,7 @@ def _segment(plan: SegmentPlan, record: SegmentRecord, folder: Path) -> Mapping[
         "pause": plan.pause.content(folder),
         **_own_settings(plan),
         **{name: value for name, value in _script_of(plan).items() if value},
+        **({} if plan.start_at is None else {"start_at": plan.start_at}),
         "semantic_tokens": record.semantic_tokens,
         "frames": record.frames,
         "ids_cut": record.cut_ids,

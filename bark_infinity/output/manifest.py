@@ -22,7 +22,7 @@ from ..seeds import MAX_SEED, Seeds
 from ..text.events import BookTags, Script
 from ..text.script import parse_script, script_kind
 from ..text.script_settings import read_speaker_setting
-from ..text.tags import MAX_PAUSE
+from ..text.tags import MAX_PAUSE, MAX_START
 
 FORMAT_VERSION = 1
 _T = TypeVar("_T")
@@ -214,10 +214,18 @@ def _part(segment: Mapping[str, Any]) -> ScriptPart:
     """What the script says of a segment."""
     texts = {name: _typed(segment, name, str) for name in ("speaker", "written", "chapter") if name in segment}
     own = _typed(segment, "own_settings", dict) if "own_settings" in segment else {}
+    start = _start(segment["start_at"]) if "start_at" in segment else None
     settings = dict(read_speaker_setting(name, value) for name, value in own.items())
     # Manifests of earlier versions have no pauses, which means the shortest.
     pause = _pause(segment["pause"]) if "pause" in segment else Pause()
-    return ScriptPart(_typed(segment, "text", str), pause, own=settings, **texts)
+    return ScriptPart(_typed(segment, "text", str), pause, own=settings, start_at=start, **texts)
+
+
+def _start(seconds: Any) -> float:
+    """The time at which a segment begins. Raises ValueError for anything else."""
+    if type(seconds) not in (int, float) or not 0 <= seconds <= MAX_START:
+        raise ValueError(f"{_shown(seconds)} is no time at which a segment begins")
+    return float(seconds)
 
 
 def _pause(content: object) -> Pause:

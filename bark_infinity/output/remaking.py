@@ -189,6 +189,7 @@ def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...
             own=part.own,
             written=part.written,
             chapter=part.chapter,
+            start_at=part.start_at,
         )
         for (_, seeds), part, own in zip(manifest.segments, manifest.parts, settings, strict=True)
     )

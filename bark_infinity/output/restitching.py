@@ -91,7 +91,8 @@ def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, 
         }
         for segment, record in zip(clip.plan.segments, clip.segments, strict=True)
     ]
-    content = {name: value for name, value in manifest.content.items() if name not in ("format", "book", "chapters")}
+    anew = ("format", "book", "chapters", "subtitles")
+    content = {name: value for name, value in manifest.content.items() if name not in anew}
     return content | {
         "settings": _settings(manifest, options),
         "audio_format": options.output_format,

@@ -16,6 +16,7 @@ from ..errors import BarkError
 from ..stages.semantic import Statistics
 from ..voices.history import History
 from ..voices.voice import Voice
+from .lateness import Lateness, lateness_of
 from .pauses import Pause
 from .planning import ClipPlan
 from .takes import Try, best_of
@@ -138,6 +139,12 @@ class Clip:
     def seconds(self) -> float:
         """Length of the clip in seconds."""
         return self.samples / c.SAMPLE_RATE
+
+    @property
+    def lateness(self) -> Lateness | None:
+        """How late its segments begin; None if none of them has a time of its own."""
+        starts = {k: record.span.start / c.SAMPLE_RATE for k, record in enumerate(self.segments) if record.seconds}
+        return lateness_of(self.plan, starts)
 
     @property
     def seconds_taken(self) -> float:

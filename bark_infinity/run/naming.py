@@ -10,12 +10,13 @@ from pathlib import Path
 from ..audio.formats import FORMATS
 from ..files import MAX_STEM_BYTES, portable_stem, safe_stem
 from ..options.table import Options
+from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 
 PLAYLIST_SUFFIX, FOLDER_SUFFIX = ".m3u8", ".chapters"  # of --chapter_files
 COVER_SUFFIXES = (".cover.jpg", ".cover.png")
 RESULT_SUFFIXES = (
-    *(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments", PLAYLIST_SUFFIX, FOLDER_SUFFIX,
-    *COVER_SUFFIXES,
+    *(f".{name}" for name in FORMATS), *SUBTITLE_SUFFIXES.values(), ".npz", ".json", ".segments.npz", ".segments",
+    PLAYLIST_SUFFIX, FOLDER_SUFFIX, *COVER_SUFFIXES,
 )  # fmt: skip
 _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40

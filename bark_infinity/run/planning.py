@@ -46,6 +46,7 @@ class SegmentPlan:
     `own`: the settings that the script gives it, by flag name; `settings` are made of them before the segment is generated.
     `written`: the text as it is written, where it is spoken otherwise.
     `chapter`: the title of the chapter that it belongs to.
+    `start_at`: seconds from the beginning of the clip; the segment begins then, or later if what is before it takes longer.
     """
 
     text: str
@@ -57,6 +58,7 @@ class SegmentPlan:
     own: Mapping[str, object] = field(default_factory=dict)
     written: str | None = None
     chapter: str | None = None
+    start_at: float | None = None
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the segment in seconds."""
@@ -88,14 +90,30 @@ class ClipPlan:
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the clip in seconds."""
-        return sum(segment.seconds(options) for segment in self.segments) + self.gap_seconds
+        last = self.segments[-1]
+        return (
+            self.starts(options)[-1]
+            + last.seconds(options)
+            + (last.pause.total_seconds if last.pause.ends_clip else 0.0)
+        )
+
+    def starts(self, options: Options) -> list[float]:
+        """The estimated time at which each segment begins, in seconds."""
+        starts: list[float] = []
+        now = self.lead.total_seconds
+        for segment in self.segments:
+            now = max(now, segment.start_at or 0.0)
+            starts.append(now)
+            now += segment.seconds(options) + segment.pause.total_seconds
+        return starts
 
     @property
     def gap_seconds(self) -> float:
-        """The length of all silences and sounds in seconds. Behind the last segment are only those that the script has."""
+        """The most seconds of silences and sounds. Behind the last segment are only those that the script has."""
         last = self.segments[-1].pause
         between = sum(segment.pause.total_seconds for segment in self.segments[:-1])
-        return self.lead.total_seconds + between + (last.total_seconds if last.ends_clip else 0.0)
+        waiting = max(segment.start_at or 0.0 for segment in self.segments)
+        return self.lead.total_seconds + between + (last.total_seconds if last.ends_clip else 0.0) + waiting
 
 
 @dataclass(frozen=True)
@@ -166,6 +184,7 @@ def seeded_segments(parts: Sequence[ScriptPart], options: Options, seed: int) ->
             own=part.own,
             written=part.written,
             chapter=part.chapter,
+            start_at=part.start_at,
         )
         for k, part in enumerate([*parts, *[wordless] * (options.extra_confused_travolta_mode or 0)])
     )

@@ -24,6 +24,7 @@ COMMAND_LINE: Mapping[str, str] = {  # flags that narrate refuses: what a progra
     "text_prompt": _TEXT,
     "prompt_file": _TEXT,
     "text_encoding": _TEXT,
+    "fit_subtitles": "pass a text with [at:...] tags, or a Script with StartAt events",
     "from_manifest": _COMMAND,
     "regenerate": _COMMAND,
     "restitch": _COMMAND,

@@ -11,9 +11,10 @@ from ..files import read_bounded, read_stream
 from ..options.table import Options
 from ..readers.encodings import check_encoding, decode_text
 from ..readers.plain import join_hyphens
-from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name
+from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name, timed_script
 from ..text.blocks import segments_of_spans, texts_of_spans
 from ..text.breaks import TextSegment
+from ..text.front_matter import parse_cast
 from ..text.splitting import normalize_text
 from ..text.units import PATTERN_UNITS, Span, split_spans
 
@@ -42,7 +43,7 @@ def read_source(options: Options, notify: Notify = lambda _: None) -> str | None
     if options.prompt_file is not None:
         where, text = (
             f"--prompt_file {options.prompt_file}",
-            _read_file(options.prompt_file, options.text_encoding, notify),
+            _read_file(options.prompt_file, options, notify),
         )
     elif options.text_prompt is not None:
         where, text = "--text_prompt", join_hyphens(normalize_text(options.text_prompt))
@@ -136,9 +137,9 @@ def _cut(
     return split_spans(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
 
 
-def _read_file(name: str, wanted_encoding: str, notify: Notify) -> str:
-    """The text of --prompt_file (`-`: standard input); of subtitles, only the spoken text."""
-    where = f"--prompt_file {name}"
+def _read_file(name: str, options: Options, notify: Notify) -> str:
+    """The text of --prompt_file (`-`: standard input); of subtitles, only the spoken text, with times for --fit_subtitles."""
+    where, wanted_encoding = f"--prompt_file {name}", options.text_encoding
     check_encoding(wanted_encoding)
     try:
         text, encoding, damaged = decode_text(_read_bytes(name, notify), wanted_encoding)
@@ -147,11 +148,14 @@ def _read_file(name: str, wanted_encoding: str, notify: Notify) -> str:
             notify(f"{where} is read as {encoding}{left_out}; if that is wrong, give its --text_encoding")
         text = normalize_text(text)
         kind = subtitles_by_name(name) or subtitles_by_content(text)
+        if kind is None and options.fit_subtitles:
+            raise TextError("this is no subtitle file; --fit_subtitles takes .srt, .vtt, .ass and .ssa")
         if kind is None:
             return join_hyphens(text)
         if subtitles_by_name(name) is None:
             notify(f"{where} is read as subtitles; only what is said in them is spoken")
-        return subtitle_text(text)
+        cast = parse_cast(options.cast) if options.cast is not None and options.script != "plain" else {}
+        return timed_script(text, cast) if options.fit_subtitles else subtitle_text(text, cast)
     except TextError as error:
         raise TextError(f"{where}: {error}") from None
 

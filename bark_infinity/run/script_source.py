@@ -11,11 +11,11 @@ from typing import NamedTuple
 from ..errors import ScriptError, TextError, UsageError
 from ..options.table import Options
 from ..options.toml import read_toml_text
-from ..text.events import Pause, Script, Speaker, Speech
+from ..text.events import Pause, Script, Speaker, Speech, StartAt
 from ..text.front_matter import declares_cast, parse_cast, read_front_matter, split_front_matter
 from ..text.pronunciation import Pronunciations, parse_pronunciations
 from ..text.script import ScriptKind, format_script, parse_script, script_kind
-from ..text.tags import MAX_PAUSE
+from ..text.tags import MAX_PAUSE, MAX_START
 from .prompts import cut_source
 from .script_cutting import script_of
 
@@ -72,6 +72,8 @@ class ScriptSource:
         """A script that a program made. Raises UsageError for one that cannot be spoken or written down."""
         if any(isinstance(event, Pause) and not 0 <= event.seconds <= MAX_PAUSE for event in script.events):
             raise UsageError(f"the script has a pause that is not from 0 to {MAX_PAUSE:.0f} s; change its seconds")
+        if any(isinstance(event, StartAt) and not 0 <= event.seconds <= MAX_START for event in script.events):
+            raise UsageError(f"the script has a time that is not from 0 to {MAX_START:.0f} s; change its seconds")
         try:
             format_script(script)  # as the manifest keeps it
         except ValueError as error:

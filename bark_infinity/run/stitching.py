@@ -51,6 +51,8 @@ class Stitcher:
         index = len(self._records)
         plan = self.plan.segments[index]
         before = list(self._play(self._sounds))
+        if plan.start_at is not None:
+            self._joiner.wait_until(plan.start_at)
         own, span = self._joiner.add(generation.audio, plan.pause.seconds)
         self._sounds = plan.pause.sounds
         after = list(self._end()) if index == len(self.plan.segments) - 1 else []

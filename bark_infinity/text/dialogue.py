@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from ..constants import SPEAKER_NAMES
 from .breaks import SPOKEN
-from .events import Chapter, Event, Pause, Place, Sound, script_error
+from .events import Chapter, Event, Pause, Place, Sound, StartAt, script_error
 from .speeches import NARRATOR, NO_SETTINGS, EventList, Reading, is_spoken
-from .tags import BRACKETS, PauseTag, SoundTag, Tag, TagError, TagReader, TurnTag, VoiceEndTag, VoiceTag
+from .tags import BRACKETS, PauseTag, SoundTag, StartTag, Tag, TagError, TagReader, TurnTag, VoiceEndTag, VoiceTag
 
 MAX_NAME_LENGTH = 60  # characters of a speaker's name
 MAX_NAME_WORDS = 3  # of what looks like the name of a speaker who is not declared
@@ -163,6 +163,8 @@ class TextReader:
                 self._events.add_event(Pause(seconds, place))
             case SoundTag(file):
                 self._events.add_event(Sound(file, place))
+            case StartTag(seconds):
+                self._events.add_event(StartAt(seconds, place))
             case TurnTag(speaker, settings):
                 self._begin_turn(speaker, settings, line, end)
             case VoiceTag(speaker, voice):

@@ -175,6 +175,8 @@ def _make_inputs(make_voice) -> None:
         "two.txt": "One dog.\nTwo cats.\n",
         "chapter.txt": "One dog is here.\n\nTwo cats are there.\n\n***\n\nThree birds are away.\n",
         "play.txt": "# One\nAnna: One dog.\nTwo cats.\n# Two\nThree mice [pause:2s] run.\n",
+        "two.srt": "1\n00:00:01,500 --> 00:00:02,000\nOne dog.\n\n2\n00:00:04,250 --> 00:00:05,000\nTwo cats.\n",
+        "late.srt": "1\n00:00:00,000 --> 00:00:02,000\nOne dog.\n\n2\n00:00:00,010 --> 00:00:05,000\nTwo cats.\n",
         "words.toml": '[words]\n"dog" = "hound"\n',
         "three.txt": "One dog.\nTwo cats.\nThree mice.\n",
         "story.txt": " ".join(STORY),
@@ -476,6 +478,12 @@ ALIVE: dict[str, Case] = {
     "split_input_into_separate_prompts_by_value": Case(
         "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", stderr_contains("2 clips")
     ),
+    "fit_subtitles": Case(
+        f"{SHORT} --prompt_file two.srt",
+        "",
+        differs(lambda result: [segment["start"] for segment in result.manifests[0]["segments"]], [1.5, 4.25]),
+        lambda run, _: "late" in run(f"{SHORT} --prompt_file late.srt --fit_subtitles").error,
+    ),
     "script": Case(
         "--text_splits_only --prompt_file play.txt",
         "dialogue",
@@ -558,6 +566,20 @@ ALIVE: dict[str, Case] = {
     ),
     "extra_stats": Case(
         HELLO, "", lambda plain, with_flag: "entropy" in with_flag.out[0] and "entropy" not in plain.out[0]
+    ),
+    "subtitles": Case(
+        HELLO,
+        "srt,vtt",
+        lambda plain, with_flag: (
+            set(with_flag.files) - set(plain.files)
+            == {f"bark_samples/Hello-SPK-random.{ending}" for ending in ("srt", "vtt")}
+        ),
+    ),
+    "subtitles_by": Case(
+        f"{TWO} --subtitles srt --output_filename two",
+        "word",
+        differs(lambda result: result.manifests[0]["subtitles"]["by"], "word"),
+        lambda *_: Path("bark_samples/two.srt").read_text().count("-->") == 4,
     ),
     "resume": Case(
         f"{TWO} --batch_size 1",

@@ -14,6 +14,7 @@ from bark_infinity.text.tags import (
     MAX_TAG_LENGTH,
     PauseTag,
     SoundTag,
+    StartTag,
     TagError,
     TagReader,
     TurnTag,
@@ -42,6 +43,10 @@ PLAIN = TagReader((), plain=True)
         ("pause:3600", PauseTag(3600.0)),
         ("sound: a door.wav", SoundTag("a door.wav")),
         ("sound:C:/x=1.wav", SoundTag("C:/x=1.wav")),
+        ("at:83.5s", StartTag(83.5)),
+        ("At: 1:23.5", StartTag(83.5)),
+        ("at:1:00:00,5", StartTag(3600.5)),
+        ("at:0", StartTag(0.0)),
         ("voice:Old Tom", VoiceTag("Old Tom", None)),
         ("Voice: v2/en_speaker_6", VoiceTag(None, "v2/en_speaker_6")),
         ("voice:Dan", VoiceTag(None, "Dan")),  # like Ann, but too short to be a misspelling of Anna
@@ -56,7 +61,7 @@ PLAIN = TagReader((), plain=True)
 def test_our_tags(content, tag):
     assert DIALOGUE.read(content) == tag
     assert DIALOGUE.is_meant(content)
-    assert PLAIN.read(content) == (tag if isinstance(tag, PauseTag | SoundTag) else None)
+    assert PLAIN.read(content) == (tag if isinstance(tag, PauseTag | SoundTag | StartTag) else None)
 
 
 @pytest.mark.parametrize(
