@@ -26,6 +26,7 @@ from bark_infinity.options.flag import MORE
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options, flags
 from bark_infinity.output.descriptions import recorded_settings
+from bark_infinity.text.subtitle_formats import SUBTITLE_SUFFIXES
 from bark_infinity.voices.voice import Voice
 
 START = Path(__file__).parents[1] / "bark_perform.py"
@@ -73,6 +74,7 @@ FACTORS: list[list[Value]] = [
         {"text_prompt": SPOKEN},
         {"prompt_file": "spoken.txt"},
         {"prompt_file": "spoken.srt"},
+        {"prompt_file": "spoken.srt", "fit_subtitles": True},
         {"from_manifest": "before.json"},
         {"bark_speaker_as_the_prompt": "short.npz"},
     ],
@@ -92,6 +94,7 @@ FACTORS: list[list[Value]] = [
     *each("resume", values=[False]),
     *each("always_save_speaker", values=[False]),
     *each("hoarder_mode", "extra_stats", "show_generation_times", "silent", values=[True]),
+    [{}, {"subtitles": "srt"}, {"subtitles": "vtt,ass,lrc,json", "subtitles_by": "word"}],
     # Model
     *each("dtype", values=["float32", "bfloat16"]),
     *each("text_use_gpu", "coarse_use_gpu", "fine_use_gpu", "codec_use_gpu", "global_enable_mps", values=[False]),
@@ -308,6 +311,8 @@ def check_clip(value: Value, path: Path) -> None:
     voice = path.with_name(f"{stem}.npz")
     assert voice.exists() == value.get("always_save_speaker", True) and (not voice.exists() or Voice.load(voice))
     assert path.with_name(f"{stem}.segments").is_dir() == value.get("hoarder_mode", False)
+    written = {name for name, suffix in SUBTITLE_SUFFIXES.items() if path.with_name(f"{stem}{suffix}").exists()}
+    assert written == set(filter(None, str(value.get("subtitles", "")).split(",")))
     assert content["settings"] == recorded_settings(resolve(parse(arguments(value))))
     usual = resolve(Options())
     recorded = {line.name for line in flags() if line.sound or not line.path}

@@ -145,9 +145,8 @@ class _Layout:
     def cues(self, start: int, end: int) -> list[Lines]:
         """The cues of text[start:end] whose sum of what is bad about them is smallest."""
         places = [start, *self._between(start, end), end]
-        best: list[tuple[float, int, Lines]] = [
-            (0.0, 0, ())
-        ]  # up to each place: the sum, where the last cue begins, and it
+        # up to each place: the sum, the number of the place where the last cue begins, and its lines
+        best: list[tuple[float, int, Lines]] = [(0.0, 0, ())]
         for k in range(1, len(places)):
             best.append(min(self._last_cues(places, k, best), key=lambda choice: choice[0]))
         cues: list[Lines] = []
