@@ -126,7 +126,7 @@ def shown(narration: Narration) -> str:
     recipe = narration._recipe
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
     function = recipe.function and recipe.function.__name__
-    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, recipe.checks, recipe.gain_db))
+    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, recipe.checks, recipe.joining))
 
 
 def test_every_flag_is_in_one_table():

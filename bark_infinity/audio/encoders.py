@@ -27,7 +27,14 @@ class SoundfileEncoder:
     """Encodes with libsndfile. Writing and closing raise the system's OSError; a discarded file is not complete."""
 
     def __init__(
-        self, file: BinaryIO, tags: Mapping[str, str], container: str, codec: str, compression: float | None = None
+        self,
+        file: BinaryIO,
+        tags: Mapping[str, str],
+        container: str,
+        codec: str,
+        compression: float | None = None,
+        sample_rate: int = c.SAMPLE_RATE,
+        bitrate_mode: str | None = None,
     ):
         """`container`, `codec`: libsndfile's names; an RF64 that stays below 4 GiB becomes a WAV. `compression`: 0..1."""
         import soundfile
@@ -38,7 +45,14 @@ class SoundfileEncoder:
         self._file = _GuardedFile(file)
         with self._file.errors_raised():
             self._sound = soundfile.SoundFile(
-                self._file, "w", c.SAMPLE_RATE, 1, codec, format=container, compression_level=compression
+                self._file,
+                "w",
+                sample_rate,
+                1,
+                codec,
+                format=container,
+                compression_level=compression,
+                bitrate_mode=bitrate_mode,
             )
             if container == "RF64":
                 with contextlib.suppress(
@@ -123,13 +137,21 @@ def _id3(tags: Mapping[str, str]) -> bytes:
 class FfmpegEncoder:
     """Encodes by piping samples to an ffmpeg process. Raises OutputError with ffmpeg's error message."""
 
-    def __init__(self, file: BinaryIO, path: Path, format: str, tags: Mapping[str, str], arguments: Sequence[str]):
+    def __init__(
+        self,
+        file: BinaryIO,
+        path: Path,
+        format: str,
+        tags: Mapping[str, str],
+        arguments: Sequence[str],
+        sample_rate: int = c.SAMPLE_RATE,
+    ):
         """`file`: must have a name. `path`: the final path, for messages. `format`: a file suffix that ffmpeg knows.
 
         `arguments`: further arguments for ffmpeg. ffmpeg writes its output beside `file`, so that it is removed with the
         folder of an unfinished clip.
         """
-        self._file, self._path, self._format = file, path, format
+        self._file, self._path, self._format, self._rate = file, path, format, sample_rate
         metadata = [("-metadata", f"{_FFMPEG_TAGS.get(name, name)}={value}") for name, value in tags.items()]
         self._arguments = [*itertools.chain(*metadata), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
@@ -166,7 +188,7 @@ class FfmpegEncoder:
             "-f",
             "f32le",
             "-ar",
-            str(c.SAMPLE_RATE),
+            str(self._rate),
             "-ac",
             "1",
             "-i",

@@ -31,7 +31,7 @@ from . import tables
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
-from .speak import speak, voice_folders_of, warn_of_clipping
+from .speak import speak, voice_folders_of, warn_of_sound
 
 
 def run(options: Options, console: Console) -> int:
@@ -188,7 +188,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     view.print_result(clip.path)
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {clip.seconds:.1f} s of sound from {segments}")
-    warn_of_clipping(clip, options, console)
+    warn_of_sound(clip, options, console)
     return 0
 
 

@@ -156,7 +156,7 @@ def run(
                 finished.append(ClipRow(place, result.path, result.seconds, taken, plan.seed, result.audio_sha256))
                 view.print_result(result.path)
                 tables.show_clip(console, finished[-1])
-                warn_of_clipping(result, options, console)
+                warn_of_sound(result, options, console)
                 if options.show_generation_times:
                     tables.show_times(console, result.segments)
 
@@ -168,8 +168,10 @@ def _warn_of(segment: FinishedSegment, where: str, console: Console) -> None:
         view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
 
 
-def warn_of_clipping(clip: Clip, options: Options, console: Console) -> None:
-    """Warn if a written clip is audibly clipped, with the gain that would fit."""
+def warn_of_sound(clip: Clip, options: Options, console: Console) -> None:
+    """Warn if a written clip has not the loudness asked for, or is audibly clipped, with the gain that would fit."""
+    for note in clip.notes:
+        view.warn(console, f"{clip.path}: {note}")
     if clip.level is not None and (sentence := clip.level.clipping(options.gain_db)):
         view.warn(console, f"{clip.path}: {sentence}")
 

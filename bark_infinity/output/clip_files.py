@@ -10,14 +10,13 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import constants as c
 from ..audio import writing as audio
 from ..errors import OutputError, VoiceError
 from ..files import errors_naming, make_folder, safe_stem, to_disk
@@ -35,7 +34,9 @@ from ..text.script import format_script
 from ..voices.voice import Voice
 from .descriptions import SOFTWARE, bare_name, clip_tags, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
+from .mastering import Master
 
+_MOST_EDGES_SECONDS = 10.0  # of silence that finished audio may have around it
 _BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their final names
 _STARTING_VOICE = ("history_prompt", "audio_file_as_history_prompt")  # settings that name it
 _SPOKEN_VOICE = "bark_speaker_as_the_prompt"
@@ -153,6 +154,26 @@ def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, 
         journal.close(complete=True)
 
 
+class _EncoderSink:
+    """An encoder as the end of a chain."""
+
+    def __init__(self, encoder: audio.AudioEncoder):
+        self._encoder = encoder
+
+    @property
+    def level(self) -> audio.Level:
+        return self._encoder.level
+
+    def write(self, samples: np.ndarray, chapter: int) -> None:
+        self._encoder.write(samples)
+
+    def close(self, chapters: Sequence[object]) -> None:
+        self._encoder.close()
+
+    def discard(self) -> None:
+        self._encoder.discard()
+
+
 class ClipFiles:
     """A `ClipWriter` that keeps all files in the journal's folder of the clip until they are complete."""
 
@@ -175,14 +196,18 @@ class ClipFiles:
         self._open: list[BinaryIO] = []
         with contextlib.ExitStack() as stack, errors_naming(self._path):
             self._open.append(stack.enter_context(self._at(f".{options.output_format}").open("xb")))
-            self._sound = audio.AudioEncoder(
+            encoder = audio.AudioEncoder(
                 self._open[0],
                 self._path,
                 clip_tags(plan.text, plan.seed, options),
                 options.audio_format,
                 options.output_format_ffmpeg_parameters or "",
-                round(longest_seconds * c.SAMPLE_RATE),
+                round((longest_seconds + _MOST_EDGES_SECONDS) * options.sample_rate),
+                options.sample_rate,
+                192 if options.audio_format == "mp3" and options.loudness == "audiobook" else None,
             )
+            stack.callback(encoder.discard)
+            self._sound = Master(_EncoderSink(encoder), options, self._at(".unmastered"))
             stack.callback(self._sound.discard)
             if len(plan.segments) > 1:
                 self._open.append(stack.enter_context(self._at(".segments.npz").open("xb")))
@@ -194,7 +219,7 @@ class ClipFiles:
     def add(self, segment: FinishedSegment) -> None:
         """Write the next segment."""
         with errors_naming(self._path):
-            self._sound.write(segment.sound)
+            self._sound.write(segment.sound, 0)
             if self._tokens is not None:
                 _add_tokens(self._tokens, segment.index, segment.generation.voice)
             if self._options.hoarder_mode and not segment.generation.silent:
@@ -204,10 +229,12 @@ class ClipFiles:
         """Complete all files and move them to free names, all or none. Returns the clip with its audio's path and level."""
         options = self._options
         with errors_naming(self._path):
-            self._sound.close()
+            self._sound.close(())
             level = self._sound.level
             clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
-            manifest = {**self._manifest_of(clip), **clipping}
+            if self._sound.changes:
+                clip = dataclasses.replace(clip, audio_sha256=self._sound.sha256, notes=tuple(self._sound.notes))
+            manifest = {**self._manifest_of(clip), **clipping, **self._sound.content(clip.filters)}
             if self._tokens is not None:
                 self._tokens.close()
             for file in self._open:
@@ -297,7 +324,7 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "take": clip.plan.take,
         "settings": recorded_settings(options),
         "audio_format": options.output_format,
-        "sample_rate": engine.spec.sample_rate,
+        "sample_rate": options.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
         **_script_of_clip(clip, folder),
