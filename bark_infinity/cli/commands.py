@@ -28,6 +28,7 @@ from ..voices.rendering import Skipped, render_voices, voices_to_render
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .delivery import passes_delivery, warn_of_delivery
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
@@ -178,6 +179,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
 
     use_physical_cores()
     folder = check_output_folder(options.output_dir)
+    warn_of_delivery(options, console)
     assert options.from_manifest is not None and source.manifest is not None
     (plan,), _ = source.plan()
     with closing(ClipTokens(options.from_manifest, source.manifest)) as tokens:
@@ -189,7 +191,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {clip.seconds:.1f} s of sound from {segments}")
     warn_of_sound(clip, options, console)
-    return 0
+    return 0 if passes_delivery([clip.path], options, console) else EXIT_FAILED
 
 
 # ---- voices to audio ------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .delivery import passes_delivery, warn_of_delivery
 from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
@@ -39,6 +40,7 @@ _MOST_FAULTY_SHOWN = 20  # segments; more lines would hide the others
 def speak(options: Options, source: ClipSource, console: Console) -> int:
     """Generate all clips. Returns the exit status. User errors that can be known in advance are raised before that."""
     start = time.monotonic()
+    warn_of_delivery(options, console)
     recipe = load(options, source, console)
     job = Job(options, source, recipe)
     if job.resumed:
@@ -58,7 +60,8 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
         close(console, finished, failures, several, time.monotonic() - start)
     if source.manifest is not None and options.regenerate is None and job.mended is None and finished:
         compare(source.manifest, finished[0], options, console)
-    return EXIT_FAILED if failures else 0
+    delivered = passes_delivery(job.finished_clips, options, console)
+    return EXIT_FAILED if failures or not delivered else 0
 
 
 def load(options: Options, source: ClipSource, console: Console) -> Recipe:
