@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .audio.formats import FFMPEG_FORMATS, FORMATS, check_ending, check_format
+from .audio.formats import AV_FORMATS, FORMATS, check_ending, check_format
 from .errors import TextError, UsageError, VoiceError
 from .options.layers import with_script_settings
 from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
+from .output.book import RunBook
 from .output.manifest import Manifest, check_unasked, read_manifest
 from .output.mending import Mended, mend
 from .output.recorded import speakers_with_other_voices, usable_cast
@@ -82,13 +83,19 @@ class ClipSource:
         self._recast: set[str] = set()  # speakers who have other voices than in the manifest
         if options.from_manifest is None:
             self._read(notify, script)
-            return
-        self.manifest = read_manifest(options.from_manifest)
-        check_unasked(self.manifest, options.from_manifest, options)
+        else:
+            self._read_manifest(options.from_manifest, notify)
+        of_script = None if self.script is None else self.script.book
+        self._book = RunBook.find(self.options, of_script, self.manifest, notify)
+
+    def _read_manifest(self, path: str, notify: Notify) -> None:
+        options = self.options
+        self.manifest = read_manifest(path)
+        check_unasked(self.manifest, path, options)
         if any(getattr(options, name) is not None for name in _MENDING):
-            self._read_mended(self.manifest, options.from_manifest, notify)
+            self._read_mended(self.manifest, path, notify)
         elif self.manifest.script is not None and not options.restitch:
-            self.voices = usable_cast(options.from_manifest, self.manifest, (), options.output_dir)
+            self.voices = usable_cast(path, self.manifest, (), options.output_dir)
 
     def _read(self, notify: Notify, script: Script | None) -> None:
         """Read the script of the options, or take the given one, and cut it into prompts."""
@@ -141,6 +148,12 @@ class ClipSource:
         `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of
         clips that this run has already finished.
         """
+        plans, failed = self._plans(count_ids, own_stems)
+        return [self._book.of(plan) for plan in plans], failed
+
+    def _plans(
+        self, count_ids: CountIds | None, own_stems: Container[str]
+    ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
         if self.manifest is not None and self.mends:
             return [self._mend(self.manifest, count_ids, own_stems)], []
         if self.manifest is not None and self.options.restitch:
@@ -458,7 +471,7 @@ class Narration:
         if asked.output_format is not None and path.suffix.lower().removeprefix(".") not in FORMATS:
             path = path.with_name(f"{path.name}.{asked.output_format}")
         named = dataclasses.replace(asked, output_dir=str(path.parent), output_filename=path.name, output_format=None)
-        if self._job is not None and path.suffix.lower().removeprefix(".") not in FFMPEG_FORMATS:
+        if self._job is not None and path.suffix.lower().removeprefix(".") not in AV_FORMATS:
             named = dataclasses.replace(named, output_format_ffmpeg_parameters=None)  # they are those of the clip there
         with python_words(_PYTHON_WORDS):
             options = resolve(named)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,14 +13,18 @@ import numpy as np
 
 from .. import constants as c
 from ..files import write_whole
-from .encoders import FfmpegEncoder, SoundfileEncoder
-from .formats import FFMPEG_ENCODERS, FFMPEG_FORMATS, SOUNDFILE_ENCODERS
+from .av_encoder import AvEncoder
+from .chapters import Chapter
+from .encoders import SoundfileEncoder
+from .formats import AV_FORMATS, Encoding
+from .tags import Tags
 
 # Samples per call of the encoder, so that Vorbis files do not depend on how the samples arrive; ten minutes at once crash
 # libsndfile.
 _BLOCK = 2**16
 _INAUDIBLE_PERCENT = 0.01  # of a clip's samples
 _LEAST_GAIN_DB = -100.0  # the lowest value of --gain_db
+_DEFAULT_ENCODING = Encoding()
 _WAV_SAMPLES = 2**31 - 2**19  # of two bytes; a WAV counts its bytes, including tags, in 32 bits
 
 
@@ -120,13 +123,14 @@ def _crossfade(ending: np.ndarray, beginning: np.ndarray) -> np.ndarray:
 def write_audio(
     path: Path, samples: np.ndarray, tags: Mapping[str, str], format: str = "wav", ffmpeg_parameters: str = ""
 ) -> None:
-    """Write all samples (n,) to an audio file; the parameters are those of `AudioEncoder`.
+    """Write all samples (n,) at 24 kHz to an audio file. `tags`: texts as `Tags` has them.
 
     Raises OutputError, and FileExistsError if the name is taken: results are never overwritten.
     """
 
     def write(file: BinaryIO) -> None:
-        with AudioEncoder(file, path, tags, format, ffmpeg_parameters, len(samples)) as encoder:
+        encoding = Encoding(format, parameters=ffmpeg_parameters)
+        with AudioEncoder(file, path, Tags(tags), encoding, len(samples)) as encoder:
             encoder.write(samples)
 
     write_whole(path, write, overwrite=False)
@@ -147,6 +151,12 @@ class Level:
         self.clipped += int(np.count_nonzero(magnitudes > 1))
         self.peak = max(self.peak, float(magnitudes.max(initial=0)))
 
+    def include(self, other: Level) -> None:
+        """Add the statistics of other samples."""
+        self.samples += other.samples
+        self.clipped += other.clipped
+        self.peak = max(self.peak, other.peak)
+
     def clipping(self, gain_db: float) -> str | None:
         """A sentence about clipped samples and the largest gain without clipping; None if there is nothing to report.
 
@@ -164,44 +174,29 @@ class Level:
 
 
 class AudioEncoder:
-    """Encodes mono samples at 24 kHz, block by block, into a file that is open for writing.
+    """Encodes mono samples, block by block, into a file that is open for writing and reading.
 
     Samples outside -1..1 are clipped and counted in `level`; NaN becomes silence. After `close`, or a `with` block that
     did not raise, the file is complete; `discard` releases the encoder in any state. Methods raise OSError from the
-    system and OutputError from ffmpeg. `path`: the final path of the file, for messages. `tags`: title, comment,
-    software; other programs read at most 2 KB of a WAV tag. `format`: one of FORMATS. `most_samples`: an upper bound; a
+    system and OutputError from FFmpeg. `path`: the final path of the file, for messages. `most_samples`: an upper bound; a
     WAV that may exceed 4 GiB is written as RF64.
     """
 
     def __init__(
-        self,
-        file: BinaryIO,
-        path: Path,
-        tags: Mapping[str, str],
-        format: str = "wav",
-        ffmpeg_parameters: str = "",
-        most_samples: int = 0,
-        sample_rate: int = c.SAMPLE_RATE,
-        constant_kbits: int | None = None,
+        self, file: BinaryIO, path: Path, tags: Tags, encoding: Encoding = _DEFAULT_ENCODING, most_samples: int = 0
     ):
-        tags = {name: _clean(value) for name, value in tags.items() if value}
-        self._encoder: SoundfileEncoder | FfmpegEncoder
-        if format in FFMPEG_FORMATS:
-            how = (*FFMPEG_ENCODERS[format], *shlex.split(ffmpeg_parameters))
-            self._encoder = FfmpegEncoder(file, path, format, tags, how, sample_rate)
+        texts = {name: _clean(value) for name, value in tags.texts.items() if value}
+        tags = Tags(texts, tags.cover, tuple(map(_clean, tags.chapters)))
+        self._encoder: SoundfileEncoder | AvEncoder
+        if encoding.format in AV_FORMATS:
+            self._encoder = AvEncoder(file, path, tags, encoding)
         else:
-            container, codec, compression = SOUNDFILE_ENCODERS[format]
-            if format == "wav" and most_samples > _WAV_SAMPLES:
-                container = "RF64"
-            mode = None
-            if constant_kbits is not None:
-                low, high = (32, 320) if sample_rate >= 32_000 else (8, 160)
-                compression, mode = (high - min(high, constant_kbits)) / (high - low), "CONSTANT"
-            self._encoder = SoundfileEncoder(file, tags, container, codec, compression, sample_rate, mode)
+            self._encoder = SoundfileEncoder(file, tags, encoding, most_samples > _WAV_SAMPLES)
         self.level = Level()
+        self._closed = False
         self._held = np.zeros(0, np.float32)  # samples not encoded yet, less than a block
         self._least = (
-            0 if format == "wav" else 1
+            0 if encoding.format == "wav" else 1
         )  # least samples: without any, most encoders write a file that cannot be read
 
     def __enter__(self) -> AudioEncoder:
@@ -223,11 +218,17 @@ class AudioEncoder:
                 self._encode(self._held[:_BLOCK])
                 self._held = self._held[_BLOCK:]
 
-    def close(self) -> None:
-        """Encode the remaining samples and complete the file, which itself stays open."""
+    def close(self, chapters: Sequence[Chapter] = ()) -> None:
+        """Encode the remaining samples and complete the file, which itself stays open.
+
+        `chapters`: in order, some or all of `Tags.chapters`; only CHAPTER_FORMATS keep them. A second call does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
         if len(rest := np.concatenate([self._held, np.zeros(self._least, np.float32)])):
             self._encode(rest)
-        self._encoder.close()
+        self._encoder.close([Chapter(_clean(one.title), one.start, one.stop) for one in chapters])
 
     def discard(self) -> None:
         """Release the encoder, finished or not."""

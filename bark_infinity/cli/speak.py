@@ -17,6 +17,7 @@ from ..options.table import Options
 from ..output.manifest import Manifest, differences, read_content
 from ..output.remaking import chosen_segments, describe_regenerated
 from ..reports.tables import count
+from ..run.naming import audio_suffix
 from ..voices.custom_history import load_function
 from ..voices.library import voice_folders
 from ..voices.voice import Voice
@@ -218,7 +219,7 @@ def compare(manifest: Manifest, clip: ClipRow, options: Options, console: Consol
     if manifest.content.get("audio_sha256") == clip.audio_sha256:
         view.say(console, f"the same as that of {options.from_manifest}, bit for bit")
         return
-    stem = clip.path.name.removesuffix(f".{options.output_format}")
+    stem = clip.path.name.removesuffix(audio_suffix(options))
     new_content = read_content(str(clip.path.with_name(f"{stem}.json")))
     unlike = differences(manifest.content, new_content) or ["nothing that is known; it may have run in another batch"]
     view.warn(console, f"the sound is not that of {options.from_manifest}; what differs: {'; '.join(unlike)}")

@@ -143,11 +143,37 @@ class Options:
     output_format: str | None = flag(
         None,
         OUTPUT,
-        "Kind of audio file; unset: by the ending of --output_filename, else wav. mp4 and m4a need ffmpeg.",
+        "Kind of audio file; unset: by the ending of --output_filename, else wav. mp3, mp4, m4a and m4b have chapters and "
+        "a cover inside.",
         choices=FORMATS,
     )
     output_format_ffmpeg_parameters: str | None = flag(
-        None, OUTPUT, 'Further arguments for ffmpeg (mp4, m4a), as in "-b:a 96k".', metavar="TEXT", unset=""
+        None,
+        OUTPUT,
+        'Encoding of mp4, m4a and m4b in words of the program ffmpeg, as in "-b:a 96k" (docs/audio_files.md).',
+        metavar="TEXT",
+        unset="",
+    )
+    chapter_files: bool = flag(
+        False,
+        OUTPUT,
+        "One audio file for each chapter, numbered and named, in `<name>.chapters`, beside a playlist `<name>.m3u8`.",
+    )
+    cover: str | None = flag(
+        None,
+        OUTPUT,
+        "Image (JPEG or PNG) for the cover, also saved beside the clip; unset: that of the book.",
+        path=True,
+        metavar="FILE",
+    )
+    book_title: str | None = flag(
+        None, OUTPUT, "Title and album in the audio file; unset: the book's.", metavar="TEXT", unset=""
+    )
+    book_author: str | None = flag(
+        None, OUTPUT, "Author in the audio file; unset: the book's.", metavar="TEXT", unset=""
+    )
+    book_narrator: str | None = flag(
+        None, OUTPUT, "Narrator in the audio file; unset: the script's.", metavar="TEXT", unset=""
     )
     always_save_speaker: bool = flag(True, OUTPUT, "Save the clip's voice as `<name>.npz` beside the audio.")
     output_iterations: int = flag(

@@ -10,9 +10,11 @@ import re
 
 from ..options.flag import Flag
 from ..options.table import Options, flags
+from ..run.planning import ClipPlan
 from ..voices.library import HUB_PRESETS
 
 SOFTWARE = "Bark Infinity"
+_AUDIOBOOK = "Audiobook"  # the genre, by which players know one
 _TITLE_CHARACTERS = 80
 _TAG_BYTES = 1500  # libsndfile cannot read a WAV tag of 2 KB
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -28,13 +30,30 @@ def one_line_title(text: str) -> str:
     return f"{start.rpartition(' ')[0] or start}…"
 
 
-def clip_tags(text: str, seed: int, options: Options) -> dict[str, str]:
-    """Tags of the audio: title, software, and a comment with the seed and the changed settings; paths without folders."""
+def clip_title(plan: ClipPlan) -> str:
+    """The title of a clip: that of its book, or the first words of its text."""
+    return plan.book.title or one_line_title(plan.text)
+
+
+def clip_tags(plan: ClipPlan, options: Options) -> dict[str, str]:
+    """Tags of the audio: what is known of the book, software, and a comment with the seed and the changed settings.
+
+    Paths are without folders.
+    """
     table = {line.name: line for line in flags() if line.sound or line.name == _CLONED_FROM}
     changed = {name: value for name, value in options.changed().items() if name in table}
     words = [f"--{name} {_without_folder(table[name], value)}" for name, value in changed.items()]
-    comment = f"seed {seed}; {' '.join(words)}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
-    return {"title": one_line_title(text), "software": SOFTWARE, "comment": comment}
+    comment = f"seed {plan.seed}; {' '.join(words)}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
+    book = plan.book
+    of_book = {
+        "artist": book.author,
+        "album": book.title,
+        "narrator": book.narrator,
+        "language": book.language,
+        "genre": _AUDIOBOOK if options.output_format == "m4b" or book.title or book.author else None,
+    }
+    tags = {"title": clip_title(plan), "software": SOFTWARE, "comment": comment}
+    return tags | {name: text for name, text in of_book.items() if text}
 
 
 def recorded_settings(options: Options) -> dict[str, object]:

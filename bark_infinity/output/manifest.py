@@ -19,7 +19,7 @@ from ..options.table import Options, flags
 from ..run.pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind
 from ..run.script_cutting import ScriptPart
 from ..seeds import MAX_SEED, Seeds
-from ..text.events import Script
+from ..text.events import BookTags, Script
 from ..text.script import parse_script, script_kind
 from ..text.script_settings import read_speaker_setting
 from ..text.tags import MAX_PAUSE
@@ -80,6 +80,8 @@ class Manifest:
     script: Script | None  # None: the text has no markup
     settings: Mapping[str, object]
     own_settings: tuple[Mapping[str, object] | None, ...]  # of each segment; None: the clip's
+    book: BookTags
+    cover_sha256: str | None
     content: Mapping[str, Any]  # parsed JSON from an untrusted file; only what the other fields hold is checked
 
     @cached_property
@@ -108,6 +110,7 @@ def read_manifest(name: str) -> Manifest:
             _script(content),
             _sound_settings(_typed(content, "settings", dict)),
             tuple(_own_settings(s) for s in content["segments"]),
+            *_book(content),
             content,
         )
     except UsageError as error:
@@ -197,6 +200,14 @@ def _script(content: Mapping[str, Any]) -> Script | None:
         return parse_script(text, script_kind(text, None, has_cast=False))
     except TextError as error:
         raise ValueError(f"its script: {error}") from None
+
+
+def _book(content: Mapping[str, Any]) -> tuple[BookTags, str | None]:
+    """What is recorded of the book, and the digest of its cover."""
+    book = _typed(content, "book", dict) if "book" in content else {}
+    names = ("title", "author", "narrator", "language")
+    tags = BookTags(**{name: _typed(book, name, str) for name in names if name in book})
+    return tags, _typed(book, "cover_sha256", str) if "cover_sha256" in book else None
 
 
 def _part(segment: Mapping[str, Any]) -> ScriptPart:

@@ -12,42 +12,25 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO
 
 import numpy as np
 
 from .. import constants as c
+from ..audio.chapters import Chapter
 from ..audio.limiting import Limiter, TruePeakMeter
 from ..audio.loudness import LoudnessMeter
 from ..audio.polyphase import Resampler
 from ..audio.targets import LoudnessTarget, loudness_target, rate_in_file
 from ..audio.writing import Level
 from ..options.table import Options
+from .sound_files import SoundSink
 
 _BLOCK = 2**18  # samples read at once from the temporary file
 _MOST_TRIALS = 4  # of the gain: each measures the limited clip, whose limiter takes some loudness away
 _TOLERANCE_LU = 0.05  # within which a trial is good
 _NOTICED_LU = 0.3  # a difference from the target beyond which the user is told
 _MOST_LIMITING_DB = 12.0  # by which the gain of the trials may exceed what the loudness alone asks for
-
-Chapter = TypeVar("Chapter", contravariant=True)
-
-
-class SoundSink(Protocol[Chapter]):
-    """Takes the sound of a clip in order, block by block; OSError and OutputError are raised as they come."""
-
-    @property
-    def level(self) -> Level:
-        """Statistics of the samples that are encoded so far."""
-
-    def write(self, samples: np.ndarray, chapter: int) -> None:
-        """The next samples (n,) float32, and the chapter that they belong to, as an index that never falls."""
-
-    def close(self, chapters: Sequence[Chapter]) -> None:
-        """Complete the files and flush them to disk."""
-
-    def discard(self) -> None:
-        """Release everything, in any state."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +63,10 @@ class _Meters:
         return Levels(self._loudness.loudness(), peak_db, self._loudness.rms_db())
 
 
-class Master(SoundSink[Chapter]):
+class Master(SoundSink):
     """A sink in front of another one that gives the sound its final rate, loudness and peaks."""
 
-    def __init__(self, sink: SoundSink[Chapter], options: Options, scratch: Path):
+    def __init__(self, sink: SoundSink, options: Options, scratch: Path):
         """`sink`: gets the samples at the options' rate. `scratch`: where a temporary file may be written.
 
         With a loudness target, nothing arrives in `sink` before `close`.

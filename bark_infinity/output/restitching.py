@@ -18,7 +18,8 @@ from ..run.scheduler import generation_of
 from ..run.stitching import Stitcher
 from ..run.takes import Try
 from ..voices.rendering import Decode
-from .clip_files import ClipFiles
+from .book import RunBook
+from .clip_files import ClipFiles, described_book
 from .clip_tokens import ClipTokens
 from .descriptions import recorded_settings
 from .manifest import Manifest, read_manifest, seconds
@@ -67,7 +68,7 @@ def restitch_file(path: Path, decode: Decode, destination: Path, files: Options)
         }
     )
     options = resolve(asked)
-    plan = plan_restitched(manifest, options)
+    plan = RunBook.find(options, None, manifest, lambda _: None).of(plan_restitched(manifest, options))
     with contextlib.closing(ClipTokens(name, manifest)) as tokens:
         clip = restitch_clip(manifest, plan, tokens, decode, Path(options.output_dir), options)
     assert clip.path is not None
@@ -91,7 +92,8 @@ def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, 
         }
         for segment, record in zip(clip.plan.segments, clip.segments, strict=True)
     ]
-    content = {name: value for name, value in manifest.content.items() if name not in ("format", "mastering")}
+    of_sound = ("format", "book", "chapters", "mastering")
+    content = {name: value for name, value in manifest.content.items() if name not in of_sound}
     return content | {
         "settings": _settings(manifest, options),
         "audio_format": options.output_format,
@@ -99,4 +101,5 @@ def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, 
         "seconds": round(clip.seconds, 6),
         "segments": [old | span for old, span in zip(content["segments"], spans, strict=True)],
         "audio_sha256": clip.audio_sha256,
+        **described_book(clip),
     }

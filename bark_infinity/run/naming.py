@@ -11,7 +11,12 @@ from ..audio.formats import FORMATS
 from ..files import MAX_STEM_BYTES, portable_stem, safe_stem
 from ..options.table import Options
 
-RESULT_SUFFIXES = (*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments")
+PLAYLIST_SUFFIX, FOLDER_SUFFIX = ".m3u8", ".chapters"  # of --chapter_files
+COVER_SUFFIXES = (".cover.jpg", ".cover.png")
+RESULT_SUFFIXES = (
+    *(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments", PLAYLIST_SUFFIX, FOLDER_SUFFIX,
+    *COVER_SUFFIXES,
+)  # fmt: skip
 _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40
 
@@ -82,6 +87,11 @@ def taken_stems(folder: Path) -> Iterator[str]:
         for suffix in RESULT_SUFFIXES:
             if name.endswith(suffix):
                 yield name.removesuffix(suffix)
+
+
+def audio_suffix(options: Options) -> str:
+    """What is added to the name of a clip for the file that a user opens."""
+    return PLAYLIST_SUFFIX if options.chapter_files else f".{options.audio_format}"
 
 
 def numbered(stem: str, digits: int = 1) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ..errors import TextError, UsageError
 from ..options.table import Options
 from ..seeds import Seeds, derive_seed
 from ..text.breaks import TextSegment
-from ..text.events import Script
+from ..text.events import BookTags, Script
 from ..text.pronunciation import Pronunciation
 from ..text.splitting import estimate_seconds, split_with_breaks, within_ids
 from ..voices.history import HistoryPlan, StageWeights
@@ -72,7 +72,7 @@ class ClipPlan:
 
     `text`: what is said, without markup. `stem`: its file name without suffix, unless that is taken when it is finished.
     `lead`: the gap before the first segment. `script`: the prompt with its markup; None: it has none.
-    `cover`: the image of a book that has its own.
+    `book`: what its files say of the book; `cover`: the image of one, a JPEG or a PNG.
     """
 
     text: str
@@ -83,6 +83,7 @@ class ClipPlan:
     stem: str
     lead: Pause = NO_GAP
     script: Script | None = None
+    book: BookTags = BookTags()
     cover: bytes | None = field(default=None, repr=False, compare=False)
 
     def seconds(self, options: Options) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from ..audio.writing import Joiner
 from ..bark import Generation
 from ..errors import TextError
 from ..voices.voice import Voice
+from .chapters import chapters_of_segments
 from .clips import Clip, FinishedSegment, HistorySizes, SegmentRecord
 from .joining import Joining
-from .pauses import GapSound
+from .pauses import GapSound, Pause
 from .planning import ClipPlan
 from .sounds import read_sound
 from .takes import Try
@@ -32,8 +34,9 @@ class Stitcher:
     def __init__(self, plan: ClipPlan, joining: Joining = _PLAIN):
         self.plan = plan
         self._joining = joining
-        lead = max(plan.lead.seconds, joining.head_seconds - KEPT_SECONDS)
+        lead = max(plan.lead.seconds, joining.head_seconds)
         self._joiner = Joiner(joining.gain_db, lead, joining.crossfade_seconds)
+        self._chapters = chapters_of_segments(plan.segments)
         self._n_trimmed = 0  # samples
         self._sounds: Sequence[GapSound] = plan.lead.sounds  # in the gap before the next segment
         self._records: list[SegmentRecord] = []
@@ -58,9 +61,9 @@ class Stitcher:
         index = len(self._records)
         plan = self.plan.segments[index]
         before = list(self._play(self._sounds))
-        piece = self._trimmed(generation.audio, is_last=index == len(self.plan.segments) - 1)
-        own, span = self._joiner.add(piece, plan.pause.seconds, meets_next=not plan.pause.sounds)
-        self._sounds = plan.pause.sounds
+        piece, gap = self._trimmed(generation.audio, index), self._gap_after(index)
+        own, span = self._joiner.add(piece, gap.seconds, meets_next=not gap.sounds)
+        self._sounds = gap.sounds
         after = list(self._end()) if index == len(self.plan.segments) - 1 else []
         sound = np.concatenate([*before, own, *after]) if before or after else own
         record = SegmentRecord(
@@ -79,16 +82,34 @@ class Stitcher:
             self._collect_voice(generation.voice, plan.speaker)
         return FinishedSegment(self.plan, index, generation, sound, record, self._joiner.amplified(piece))
 
-    def _trimmed(self, sound: np.ndarray, is_last: bool) -> np.ndarray:
+    def _trimmed(self, sound: np.ndarray, index: int) -> np.ndarray:
         """A segment's sound without the silence that is cut off: at its ends, or where it is at an end of the clip."""
         joining = self._joining
-        at_start = joining.trim_silence or (joining.has_edges and self._joiner.length == 0)
-        at_stop = joining.trim_silence or (joining.has_edges and is_last)
+        begins = self._joiner.length == 0 or self._is_parted(index)
+        ends = index == len(self.plan.segments) - 1 or self._is_parted(index + 1)
+        at_start = joining.trim_silence or (joining.has_edges and begins)
+        at_stop = joining.trim_silence or (joining.has_edges and ends)
         if not (at_start or at_stop):
             return sound
         piece = trim(sound, at_start, at_stop)
         self._n_trimmed += len(sound) - len(piece)
         return piece
+
+    def _is_parted(self, index: int) -> bool:
+        """Whether a chapter begins with this segment that has its own silence around it."""
+        inside = 0 < index < len(self._chapters)
+        return inside and self._joining.around_chapters and self._chapters[index] != self._chapters[index - 1]
+
+    def _gap_after(self, index: int) -> Pause:
+        """The gap behind a segment, at the end of a chapter with room for the silence around both chapters."""
+        gap, joining = self.plan.segments[index].pause, self._joining
+        if not self._is_parted(index + 1):
+            return gap
+        least = joining.tail_seconds + joining.head_seconds
+        if not gap.sounds:
+            return replace(gap, seconds=max(gap.seconds, least))
+        *others, last = gap.sounds
+        return replace(gap, sounds=(*others, replace(last, seconds=max(last.seconds, least))))
 
     def _play(self, sounds: Sequence[GapSound]) -> Iterator[np.ndarray]:
         """Append sounds, each behind the silence before it. Yields what each adds to the clip."""
@@ -98,7 +119,7 @@ class Stitcher:
     def _end(self) -> Iterator[np.ndarray]:
         """Append the sounds and the silence with which the clip ends. Yields what each adds to the clip."""
         yield from self._play(self._sounds)
-        gap, tail = self.plan.segments[-1].pause, max(0.0, self._joining.tail_seconds - KEPT_SECONDS)
+        gap, tail = self.plan.segments[-1].pause, self._joining.tail_seconds
         asked = (gap.sounds[-1] if gap.sounds else gap).kind == "asked"
         if (end := self._joiner.finish(max(self._joiner.pause_seconds, tail) if asked else tail)).size:
             yield end
@@ -136,6 +157,8 @@ class Stitcher:
             seconds = joining.crossfade_seconds
             yield {"filter": "crossfade", "ms": 1000 * seconds, "crossfades": self._joiner.crossfades}
         if joining.has_edges:
-            yield {"filter": "edges", "head_seconds": joining.head_seconds, "tail_seconds": joining.tail_seconds}
+            around = "chapters" if joining.around_chapters else "clip"
+            edges = {"head_seconds": joining.head_seconds, "tail_seconds": joining.tail_seconds}
+            yield {"filter": "silence_around", "of": around, **edges}
         if joining.gain_db:
             yield {"filter": "gain", "db": joining.gain_db}
