@@ -155,7 +155,10 @@ FACTORS: list[list[Value]] = [
     *each("add_silence_between_segments", values=[0.0, 1.0]),
     *each("add_silence_between_paragraphs", "add_silence_at_scene_breaks", values=[0.0]),
     *each("add_silence_between_speakers", "add_silence_between_chapters", values=[0.0]),
-    *each("gain_db", values=[-6.0]),
+    [{}, {"gain_db": -6.0}, {"loudness": "audiobook"}, {"loudness": "-20"}],
+    *each("trim_silence", values=[True]),
+    *each("crossfade_ms", values=[20.0]),
+    *each("sample_rate", values=[8000, 48_000]),  # which all formats have
     [{}, {"check_segments": "off"}, {"check_segments": "retry"}, {"check_segments": "retry", "retries": 1}],
     *each("check_min_loudness_db", values=[-20.0]),
     *each("check_max_clipped_percent", "check_max_repeat_s", values=[0.0]),

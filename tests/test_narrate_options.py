@@ -95,6 +95,9 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "cast": ({}, "Two=someone.npz"),
     "pronunciations": ({}, "words.toml"),
     "gain_db": ({}, 3.0),
+    "trim_silence": ({}, True),
+    "crossfade_ms": ({}, 30.0),
+    "loudness": ({}, "audiobook"),
     "check_segments": ({}, "retry"),
     "retries": ({"check_segments": "retry"}, 7),
     "check_min_loudness_db": ({}, -30.0),
@@ -110,6 +113,7 @@ FILES = {
     "output_format_ffmpeg_parameters",
     "always_save_speaker",
     "hoarder_mode",
+    "sample_rate",
     "resume",
 }
 

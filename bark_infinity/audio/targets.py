@@ -15,7 +15,7 @@ _RATES_OF_FORMATS = {
 _PEAK_DBTP = -1.0  # EBU R 128
 MIN_LUFS, MAX_LUFS = -50.0, -5.0
 LOUDNESS_NAMES = ("off", "ebu", "podcast", "audiobook")
-HEAD_SECONDS, TAIL_SECONDS = 0.75, 2.0  # silence around an audiobook's files; ACX wants 0.5 to 1 and 1 to 5
+HEAD_SECONDS, TAIL_SECONDS = 0.65, 2.0  # silence around an audiobook's files; ACX wants 0.5 to 1 s and 1 to 5 s
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class _Meters:
     """Measures the levels of a stream."""
 
     def __init__(self, rate: int):
-        self._loudness, self._peak = LoudnessMeter(rate), TruePeakMeter()
+        self._loudness, self._peak = LoudnessMeter(rate), TruePeakMeter(rate)
 
     def add(self, samples: np.ndarray) -> None:
         self._loudness.add(samples)
