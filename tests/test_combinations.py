@@ -38,6 +38,7 @@ Value = Mapping[str, object]  # flags that are given together, by name
 PARTS = 6  # of all pairs, so that tests beside each other end together
 MODES = {  # these stop before a clip is made, or are not of a run; each has its case in test_flags_alive.py
     "text_encoding",
+    "check_delivery",
     "list_speakers",
     "dry_run",
     "text_splits_only",

@@ -28,7 +28,7 @@ from ..voices.rendering import Skipped, render_voices, voices_to_render
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
-from .delivery import passes_delivery, warn_of_delivery
+from .delivery_report import passes_delivery, warn_of_delivery
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch

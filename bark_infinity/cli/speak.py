@@ -23,7 +23,7 @@ from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
-from .delivery import passes_delivery, warn_of_delivery
+from .delivery_report import passes_delivery, warn_of_delivery
 from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow

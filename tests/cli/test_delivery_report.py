@@ -11,7 +11,7 @@ import soundfile
 from rich.console import Console
 from sounds import babble, silence
 
-from bark_infinity.cli.delivery import passes_delivery, warn_of_delivery
+from bark_infinity.cli.delivery_report import passes_delivery, warn_of_delivery
 from bark_infinity.errors import OutputError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
