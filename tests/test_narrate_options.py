@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from audio_files import chapters, cover, png, tags
 from fakes import VOICE
 
 from bark_infinity import Bark, Narration, Options, Voice, generate_audio, narrate
@@ -111,6 +113,11 @@ FILES = {
     "output_filename",
     "output_format",
     "output_format_ffmpeg_parameters",
+    "chapter_files",
+    "cover",
+    "book_title",
+    "book_author",
+    "book_narrator",
     "always_save_speaker",
     "hoarder_mode",
     "sample_rate",
@@ -251,12 +258,27 @@ def test_options_of_files_apply_to_the_folder(demo: Bark):
 
 def test_parameters_of_ffmpeg_are_refused_for_other_formats(demo: Bark):
     options = Options(**BRIEF, output_format_ffmpeg_parameters="-b:a 64k")
-    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4 and m4a"):
+    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4, m4a, m4b"):
         narrate(demo, "Hello.", folder="out", options=options)
     narration = narrate(demo, "Hello.", options=options)
-    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4 and m4a"):
+    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4, m4a, m4b"):
         narration.save("x.wav")
     assert not narration.segments
+
+
+@pytest.mark.parametrize("folder", [None, "out"])
+def test_book_and_its_cover_are_in_saved_clips(demo: Bark, folder: str | None):
+    Path("cover.png").write_bytes(png())
+    of_book = {"cover": "cover.png", "book_title": "Tales", "book_author": "Ann", "book_narrator": "Bob"}
+    options = Options(**BRIEF, **of_book, script="dialogue")
+    saved = narrate(demo, "# One\nHello.", folder=folder, options=options).save("copy/x.m4b")
+    assert cover(saved) == png() == saved.with_suffix(".cover.png").read_bytes()
+    found = tags(saved)
+    assert (found["title"], found["artist"], found["composer"]) == ("Tales", "Ann", "Bob")
+    assert [title for title, *_ in chapters(saved)] == ["One"]
+    options = dataclasses.replace(options, chapter_files=True)
+    saved = narrate(demo, "# One\nHello.", folder=folder, options=options).save("copy/y.mp3")
+    assert saved == Path("copy/y.m3u8") and cover(Path("copy/y.chapters/01 One.mp3")) == png()
 
 
 @pytest.mark.parametrize(("name", "value"), [("output_filename", "x.wav"), ("resume", False)])

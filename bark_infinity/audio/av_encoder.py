@@ -42,7 +42,7 @@ class AvEncoder:
         self._resources = contextlib.ExitStack()
         asked = AvParameters.parse(encoding.parameters)
         with self._errors():
-            self._container = _open_container(self._file, encoding.format, asked)
+            self._container = _open_container(self._file, encoding, asked)
             self._resources.callback(self._close_unfinished)
             self._container.metadata.update(_metadata(tags.texts, encoding.format, asked.metadata))
             self._stream = asked.add_stream(self._container, self._rate)
@@ -109,7 +109,7 @@ def check_parameters(parameters: str) -> None:
 
     asked = AvParameters.parse(parameters)
     try:
-        with _open_container(GuardedFile(io.BytesIO()), "m4a", asked) as container:
+        with _open_container(GuardedFile(io.BytesIO()), Encoding("m4a"), asked) as container:
             asked.add_stream(container, Encoding.sample_rate)
     except av.FFmpegError as error:
         raise UsageError(
@@ -122,10 +122,11 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())[:300] or type(error).__name__
 
 
-def _open_container(file: GuardedFile, format: str, asked: AvParameters) -> OutputContainer:
+def _open_container(file: GuardedFile, encoding: Encoding, asked: AvParameters) -> OutputContainer:
     import av
 
-    options = {"movflags": "+faststart"} | ({"brand": _BRANDS[format]} if format in _BRANDS else {})
+    options = {"movflags": "+faststart", "movie_timescale": str(encoding.sample_rate)}  # so that lengths are exact
+    options |= {"brand": _BRANDS[encoding.format]} if encoding.format in _BRANDS else {}
     return av.open(
         file,
         "w",

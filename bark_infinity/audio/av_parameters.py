@@ -19,7 +19,7 @@ _OTHER_NAMES = {"acodec": "c", "codec": "c", "ab": "b", "aq": "q", "qscale": "q"
 _OF_CONTAINER = {"movflags"}
 _LAYOUTS = {"1": "mono", "2": "stereo"}
 _QUALITY_UNIT = 118  # FF_QP2LAMBDA: a step of -q:a
-_BITS = "96000"  # per second: of AAC, unless the parameters say otherwise
+_AAC = {"b": "96000", "aac_coder": "fast"}  # three times as fast as the other one, and as good at so high a bit rate
 _MOST_HZ = 192_000
 
 
@@ -57,7 +57,7 @@ class AvParameters:
             raise UsageError(f"{_FLAG} -ar {rate} is no sample rate in Hz; write it as in -ar 44100")
         codec = found.pop("c", "aac")
         container_options = {name: found.pop(name) for name in _OF_CONTAINER & found.keys()}
-        options = _with_quality(found)
+        options = (_AAC if codec == "aac" else {}) | _with_quality(found)
         return cls(codec, None if rate is None else int(rate), _LAYOUTS[layout], options, container_options, metadata)
 
     def add_stream(self, container: OutputContainer, rate: int) -> AudioStream:
@@ -65,12 +65,13 @@ class AvParameters:
         import av
 
         try:
-            stream = container.add_stream(self.codec, rate=self.rate or rate, layout=self.layout)
+            stream = container.add_stream(self.codec, rate=self.rate or rate)
         except (av.codec.codec.UnknownCodecError, ValueError) as error:
             known = error if isinstance(error, ValueError) else f"there is no encoder {self.codec}"
             raise UsageError(f"{_FLAG} -c:a {self.codec}: {known}; leave it out for aac") from None
         if not isinstance(stream, av.AudioStream):
             raise UsageError(f"{_FLAG} -c:a {self.codec} is no encoder of sound; leave it out for aac")
+        stream.codec_context.layout = self.layout
         stream.codec_context.options = dict(self.options)
         stream.codec_context.open()
         unknown = stream.codec_context.options
@@ -100,11 +101,11 @@ def _pairs(arguments: str) -> list[tuple[str, str]]:
 
 def _with_quality(options: Mapping[str, str]) -> dict[str, str]:
     """Options of the encoder: a bit rate, or a quality in place of it as -q:a has it. Raises UsageError."""
-    others = {name: value for name, value in options.items() if name not in ("q", "b")}
     if "q" not in options:
-        return {"b": options.get("b", _BITS)} | others
+        return dict(options)
     try:
         quality = round(float(options["q"]) * _QUALITY_UNIT)
     except (ValueError, OverflowError):
         raise UsageError(f"{_FLAG} -q:a {options['q']} is no number; write it as in -q:a 2") from None
-    return {"flags": "+qscale", "global_quality": str(quality)} | others
+    others = {name: value for name, value in options.items() if name not in ("q", "b")}
+    return others | {"flags": "+qscale", "global_quality": str(quality)}

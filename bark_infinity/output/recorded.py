@@ -30,15 +30,17 @@ _VOICES = {
 
 
 def place_of_clip(path: str, manifest: Manifest) -> dict[str, object]:
-    """Settings that put a clip made again beside the original: the same folder, name and audio format."""
+    """Settings that put a clip made again beside the original: the same folder, name and kind of audio files."""
     stem = Path(path).stem.lstrip("~") or "bark"
     name, _, ending = stem.rpartition(".")
     recorded = manifest.content.get("audio_format")
+    in_chapters = manifest.content["settings"].get("chapter_files") is True
     existing = (ending for ending in FORMATS if Path(path).with_suffix(f".{ending}").exists())
     return {
         "output_dir": str(Path(path).parent),
         "output_filename": name if ending.lower() in KNOWN_ENDINGS else stem,
         "output_format": recorded if recorded in FORMATS else next(existing, None),
+        **({"chapter_files": True} if in_chapters else {}),
     }
 
 

@@ -17,7 +17,7 @@ from audio_files import any_format, decoded
 from fakes import VOICE, Changed, Recorder, plan
 
 from bark_infinity import Voice
-from bark_infinity.audio.formats import FFMPEG_FORMATS
+from bark_infinity.audio.formats import AV_FORMATS
 from bark_infinity.audio.writing import write_audio
 from bark_infinity.bark import Generation
 from bark_infinity.errors import OutputError
@@ -99,7 +99,7 @@ def test_file_written_segment_by_segment_equals_the_whole_audio(format):
     assert content(saved.path)["audio_sha256"] == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()
     write_audio(Path(f"whole.{format}"), whole, {}, format)
     samples = [
-        decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path)[0]
+        decoded(path) if format in AV_FORMATS else soundfile.read(path)[0]
         for path in (saved.path, Path(f"whole.{format}"))
     ]
     np.testing.assert_array_equal(*samples)

@@ -183,22 +183,6 @@ def test_run_killed_repeatedly_is_finished_in_the_end(demo):
     assert sounds() == sounds(Path("whole"))
 
 
-FAKE_FFMPEG = f"""#!{sys.executable} -S
-import shutil, sys
-with open(sys.argv[-1], "wb") as file:
-    shutil.copyfileobj(sys.stdin.buffer, file)
-"""
-
-
-@pytest.fixture
-def fake_ffmpeg(monkeypatch):
-    """An `ffmpeg` on the PATH that writes its input unchanged."""
-    Path("bin").mkdir()
-    Path("bin/ffmpeg").write_text(FAKE_FFMPEG)
-    Path("bin/ffmpeg").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
-
-
 def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bool:
     """A run that receives the signal at the given change of the file system while naming its files; False if it ended before."""
 
@@ -224,7 +208,7 @@ def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bo
 
 @forks
 @pytest.mark.parametrize(("how", "format", "hoarder"), [(signal.SIGKILL, "m4a", True), (signal.SIGTERM, "wav", True)])
-def test_run_killed_while_naming_files_does_not_generate_again(demo, fake_ffmpeg, how, format, hoarder):
+def test_run_killed_while_naming_files_does_not_generate_again(demo, how, format, hoarder):
     options = {"output_format": format, "hoarder_mode": hoarder, "output_filename": "x", "text": "A line.\nAnother."}
     run(demo, folder=Path("whole"), **options)
     names = sorted(path.name for path in Path("whole").iterdir())
