@@ -15,6 +15,10 @@ _SPEECH_DB = -45.0  # below the loud level: weaker than the weakest consonants
 _LEAST_SPEECH_DB = -35.0  # below the loud level: in noise that is no weaker, nothing is taken for silence
 _OVER_NOISE_DB = 6.0
 _INAUDIBLE_DB = -100.0  # of full scale
+_CLICK_STEPS = 8  # at most 40 ms: what the codec makes of its start, or a click
+_CLICK_DB = -25.0  # below the loud level
+# Silence between a click and speech. The burst of a final t comes up to 0.15 s after its vowel; nothing such begins a word.
+_AFTER_CLICK_STEPS, _BEFORE_CLICK_STEPS = 16, 40
 _FADE_SECONDS = 0.005  # where silence is cut off, so that what noise there is does not begin with a click
 
 
@@ -48,9 +52,24 @@ def _sound_in(piece: np.ndarray) -> tuple[int, int]:
     levels = 10 * np.log10(np.maximum(means, 10 ** (_INAUDIBLE_DB / 10)))
     loud, noise = np.percentile(levels, [_LOUD_PERCENTILE, _QUIET_PERCENTILE])
     threshold = min(max(loud + _SPEECH_DB, noise + _OVER_NOISE_DB), loud + _LEAST_SPEECH_DB)
-    sounding = np.flatnonzero(levels > max(threshold, _INAUDIBLE_DB))
-    if not len(sounding):
+    runs = _runs(levels > max(threshold, _INAUDIBLE_DB))
+    if not runs:
         return 0, len(piece)
-    last = int(sounding[-1]) + _WINDOW_STEPS
+
+    def is_click(run: tuple[int, int]) -> bool:
+        first, stop = run
+        return stop - first <= _CLICK_STEPS and levels[first:stop].max() < loud + _CLICK_DB
+
+    while len(runs) > 1 and is_click(runs[0]) and runs[1][0] - runs[0][1] >= _AFTER_CLICK_STEPS:
+        del runs[0]
+    while len(runs) > 1 and is_click(runs[-1]) and runs[-1][0] - runs[-2][1] >= _BEFORE_CLICK_STEPS:
+        del runs[-1]
+    last = runs[-1][1] - 1 + _WINDOW_STEPS
     # The samples behind the last whole step are not measured.
-    return int(sounding[0]) * _STEP, len(piece) if last == steps else last * _STEP
+    return runs[0][0] * _STEP, len(piece) if last == steps else last * _STEP
+
+
+def _runs(sounding: np.ndarray) -> list[tuple[int, int]]:
+    """The first (inclusive) and the last (exclusive) place of each run of true values (n,)."""
+    edges = np.flatnonzero(np.diff(sounding.astype(np.int8), prepend=0, append=0))
+    return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]

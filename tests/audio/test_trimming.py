@@ -52,6 +52,13 @@ def test_what_has_no_silence_or_nothing_else_stays_whole(piece):
     np.testing.assert_array_equal(trim(piece), piece)
 
 
+def test_a_click_of_the_codec_is_no_speech_and_the_burst_of_a_final_t_is():
+    click, speech = noise(0.02, -45), tone(1, -6, 200)
+    found = trim(np.concatenate([click, silence(0.2), speech, silence(0.1), click, silence(0.4)]))
+    assert len(found) == pytest.approx(1.12 * RATE + 2 * KEPT, abs=480)
+    assert np.abs(found[-KEPT - 480 : -KEPT]).max() > 0.005
+
+
 def test_only_the_ends_that_are_asked_for():
     piece = np.concatenate([silence(0.5), tone(1, -6), silence(0.5)])
     assert len(trim(piece, start=False)) == pytest.approx(1.5 * RATE + KEPT, abs=250)
