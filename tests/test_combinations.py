@@ -40,6 +40,7 @@ Value = Mapping[str, object]  # flags that are given together, by name
 PARTS = 6  # of all pairs, so that tests beside each other end together
 MODES = {  # these stop before a clip is made, or are not of a run; each has its case in test_flags_alive.py
     "text_encoding",
+    "check_delivery",
     "list_speakers",
     "dry_run",
     "text_splits_only",
@@ -158,7 +159,10 @@ FACTORS: list[list[Value]] = [
     *each("add_silence_between_segments", values=[0.0, 1.0]),
     *each("add_silence_between_paragraphs", "add_silence_at_scene_breaks", values=[0.0]),
     *each("add_silence_between_speakers", "add_silence_between_chapters", values=[0.0]),
-    *each("gain_db", values=[-6.0]),
+    [{}, {"gain_db": -6.0}, {"loudness": "audiobook"}, {"loudness": "-20"}],
+    *each("trim_silence", values=[True]),
+    *each("crossfade_ms", values=[20.0]),
+    *each("sample_rate", values=[8000, 48_000]),  # which all formats have
     [{}, {"check_segments": "off"}, {"check_segments": "retry"}, {"check_segments": "retry", "retries": 1}],
     *each("check_min_loudness_db", values=[-20.0]),
     *each("check_max_clipped_percent", "check_max_repeat_s", values=[0.0]),

@@ -97,6 +97,9 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "cast": ({}, "Two=someone.npz"),
     "pronunciations": ({}, "words.toml"),
     "gain_db": ({}, 3.0),
+    "trim_silence": ({}, True),
+    "crossfade_ms": ({}, 30.0),
+    "loudness": ({}, "audiobook"),
     "check_segments": ({}, "retry"),
     "retries": ({"check_segments": "retry"}, 7),
     "check_min_loudness_db": ({}, -30.0),
@@ -119,6 +122,7 @@ FILES = {
     "hoarder_mode",
     "subtitles",
     "subtitles_by",
+    "sample_rate",
     "resume",
 }
 
@@ -135,7 +139,7 @@ def shown(narration: Narration) -> str:
     recipe = narration._recipe
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
     function = recipe.function and recipe.function.__name__
-    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, recipe.checks, recipe.gain_db))
+    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, recipe.checks, recipe.joining))
 
 
 def test_every_flag_is_in_one_table():

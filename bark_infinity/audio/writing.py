@@ -38,58 +38,88 @@ class Span:
 
 
 class Joiner:
-    """Joins pieces of audio one after the other, with silence between them, and applies a gain to all.
+    """Joins pieces of audio one after the other, with silence or a crossfade between them, and applies a gain to all.
 
-    `lead_seconds`: the silence before the first piece.
+    `lead_seconds`: the silence before the first piece. `crossfade_seconds`: for how long two pieces that meet sound at the
+    same time, at most half of each; the end of a piece is held back until it is known what it meets.
     """
 
-    def __init__(self, gain_db: float = 0.0, lead_seconds: float = 0.0):
+    def __init__(self, gain_db: float = 0.0, lead_seconds: float = 0.0, crossfade_seconds: float = 0.0):
         self._factor = np.float32(10 ** (gain_db / 20))
         self._pause = lead_seconds  # before the next piece
+        self._crossfade = _n_samples(crossfade_seconds)
+        self._held = np.zeros(0, np.float32)  # the end of the last piece, which the next one may be faded into
         self._digest = hashlib.sha256()
-        self._length = 0
+        self._n_added = 0
+        self.crossfades = 0
+        """Number of crossfades so far."""
 
-    def add(self, piece: np.ndarray, pause_seconds: float) -> tuple[np.ndarray, Span]:
+    def add(self, piece: np.ndarray, pause_seconds: float, meets_next: bool = False) -> tuple[np.ndarray, Span]:
         """Append a piece. Returns what it adds to the whole (pause and piece, float32 (samples,)), and the piece's span.
 
-        `pause_seconds`: the silence between this piece and the next. An empty piece adds nothing: its span is empty,
-        and only the longer one of the pauses before and after it is kept.
+        `pause_seconds`: the silence between this piece and the next; `meets_next`: whether there is a crossfade if that is
+        none. An empty piece adds nothing: its span is empty, and only the longer one of the pauses before and after it is
+        kept.
         """
-        added = piece
-        if len(piece):
-            added = np.concatenate([self._silence(), piece])
-            self._pause = pause_seconds
-        elif self._length:
-            self._pause = max(self._pause, pause_seconds)
-        return self._append(added), Span(self._length - len(piece), self._length)
+        if not len(piece):
+            if self.length:
+                self._pause = max(self._pause, pause_seconds)
+            return self._append(piece), Span(self.length, self.length)
+        silence, held = np.zeros(_n_samples(self._pause), np.float32), self._held
+        overlap = 0 if len(silence) else min(len(held), len(piece) // 2)
+        start = self.length + len(silence) - overlap
+        both = _crossfade(held[len(held) - overlap :], piece[:overlap])
+        added = np.concatenate([held[: len(held) - overlap], silence, both, piece[overlap:]])
+        self._pause = pause_seconds
+        self.crossfades += overlap > 0
+        n_held = min(self._crossfade, len(piece) // 2) if meets_next and not _n_samples(pause_seconds) else 0
+        added, self._held = added[: len(added) - n_held], added[len(added) - n_held :]
+        return self._append(added), Span(start, start + len(piece))
 
     def wait_until(self, seconds: float) -> None:
         """The next piece begins so many seconds after the whole does, or later, where the pause before it would end."""
         self._pause = max(self._pause, seconds - self.length / c.SAMPLE_RATE)
 
-    def end_with_silence(self) -> np.ndarray:
-        """Append the silence behind the last piece. Returns it."""
-        return self._append(self._silence())
+    def finish(self, silence_seconds: float = 0.0) -> np.ndarray:
+        """Append what is held back of the last piece, and silence. Returns them."""
+        added = np.concatenate([self._held, np.zeros(_n_samples(silence_seconds), np.float32)])
+        self._held = self._held[:0]
+        return self._append(added)
 
-    def _silence(self) -> np.ndarray:
-        return np.zeros(round(self._pause * c.SAMPLE_RATE), np.float32)
+    @property
+    def pause_seconds(self) -> float:
+        """The silence before the piece that is added next."""
+        return self._pause
+
+    def amplified(self, piece: np.ndarray) -> np.ndarray:
+        """Samples with the gain."""
+        return piece if self._factor == 1 else piece * self._factor
 
     def _append(self, added: np.ndarray) -> np.ndarray:
-        if self._factor != 1:
-            added = added * self._factor
+        added = self.amplified(added)
         self._digest.update(added.astype("<f4").tobytes())
-        self._length += len(added)
+        self._n_added += len(added)
         return added
 
     @property
     def length(self) -> int:
         """Number of samples joined so far."""
-        return self._length
+        return self._n_added + len(self._held)
 
     @property
     def sha256(self) -> str:
         """Digest of all samples joined so far, as little-endian float32."""
         return self._digest.hexdigest()
+
+
+def _n_samples(seconds: float) -> int:
+    return round(seconds * c.SAMPLE_RATE)
+
+
+def _crossfade(ending: np.ndarray, beginning: np.ndarray) -> np.ndarray:
+    """Two pieces (n,) at once, of which one fades out and the other in, with the same power in sum all the time."""
+    angle = (np.arange(len(ending), dtype=np.float32) + 0.5) / max(1, len(ending)) * (np.pi / 2)
+    return (ending * np.cos(angle) + beginning * np.sin(angle)).astype(np.float32)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

@@ -28,10 +28,11 @@ from ..voices.rendering import Skipped, render_voices, voices_to_render
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .delivery_report import passes_delivery, warn_of_delivery
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
-from .speak import report_late_cues, speak, voice_folders_of, warn_of_clipping
+from .speak import report_late_cues, speak, voice_folders_of, warn_of_sound
 
 
 def run(options: Options, console: Console) -> int:
@@ -178,6 +179,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
 
     use_physical_cores()
     folder = check_output_folder(options.output_dir)
+    warn_of_delivery(options, console)
     assert options.from_manifest is not None and source.manifest is not None
     (plan,), _ = source.plan()
     with closing(ClipTokens(options.from_manifest, source.manifest)) as tokens:
@@ -188,9 +190,9 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     view.print_result(clip.path)
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {clip.seconds:.1f} s of sound from {segments}")
-    warn_of_clipping(clip, options, console)
+    warn_of_sound(clip, options, console)
     report_late_cues(clip, console)
-    return 0
+    return 0 if passes_delivery([clip.path], options, console) else EXIT_FAILED
 
 
 # ---- voices to audio ------------------------------------------------------------------------------------------------

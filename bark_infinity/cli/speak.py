@@ -23,6 +23,7 @@ from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .delivery_report import passes_delivery, warn_of_delivery
 from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
@@ -40,6 +41,7 @@ _MOST_FAULTY_SHOWN = 20  # segments; more lines would hide the others
 def speak(options: Options, source: ClipSource, console: Console) -> int:
     """Generate all clips. Returns the exit status. User errors that can be known in advance are raised before that."""
     start = time.monotonic()
+    warn_of_delivery(options, console)
     recipe = load(options, source, console)
     job = Job(options, source, recipe)
     if job.resumed:
@@ -59,7 +61,8 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
         close(console, finished, failures, several, time.monotonic() - start)
     if source.manifest is not None and options.regenerate is None and job.mended is None and finished:
         compare(source.manifest, finished[0], options, console)
-    return EXIT_FAILED if failures else 0
+    delivered = passes_delivery(job.finished_clips, options, console)
+    return EXIT_FAILED if failures or not delivered else 0
 
 
 def load(options: Options, source: ClipSource, console: Console) -> Recipe:
@@ -157,7 +160,7 @@ def run(
                 finished.append(ClipRow(place, result.path, result.seconds, taken, plan.seed, result.audio_sha256))
                 view.print_result(result.path)
                 tables.show_clip(console, finished[-1])
-                warn_of_clipping(result, options, console)
+                warn_of_sound(result, options, console)
                 report_late_cues(result, console)
                 if options.show_generation_times:
                     tables.show_times(console, result.segments)
@@ -170,8 +173,10 @@ def _warn_of(segment: FinishedSegment, where: str, console: Console) -> None:
         view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
 
 
-def warn_of_clipping(clip: Clip, options: Options, console: Console) -> None:
-    """Warn if a written clip is audibly clipped, with the gain that would fit."""
+def warn_of_sound(clip: Clip, options: Options, console: Console) -> None:
+    """Warn if a written clip has not the loudness asked for, or is audibly clipped, with the gain that would fit."""
+    for note in clip.notes:
+        view.warn(console, f"{clip.path}: {note}")
     if clip.level is not None and (sentence := clip.level.clipping(options.gain_db)):
         view.warn(console, f"{clip.path}: {sentence}")
 

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from .. import constants as c
+from ..audio.targets import sample_rate_problem
 from ..errors import UsageError
 from ..text.subtitle_formats import read_formats
 from .flag import Flag
@@ -204,6 +205,13 @@ def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
             f"--split_character_goal_length {options.split_character_goal_length} is over "
             f"--split_character_max_length {options.split_character_max_length}; lower it or raise the other",
         )
+    if options.loudness != "off" and options.gain_db:
+        yield Conflict(
+            ("loudness", "gain_db"),
+            "--gain_db does nothing beside --loudness, which sets the gain; leave one of them out",
+        )
+    if (message := sample_rate_problem(options.sample_rate, options.audio_format)) is not None:
+        yield Conflict(("sample_rate", "output_format"), message)
     if (message := _coarse_input_over(options)) is not None:
         yield Conflict(("coarse_max_coarse_history", "coarse_sliding_window_len"), message)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import constants as c
 from ..audio.formats import FORMATS
+from ..audio.targets import LOUDNESS_NAMES, MAX_LUFS, MIN_LUFS
 from ..seeds import MAX_SEED
 from ..text.subtitle_formats import SUBTITLES_BY
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
@@ -226,6 +227,45 @@ class Options:
         "Turn every voice of this folder into an audio file beside it, and stop.",
         path=True,
         metavar="DIR",
+        shapes=Shapes.NOTHING,
+    )
+
+    loudness: str = flag(
+        "off",
+        OUTPUT,
+        "Loudness of the whole clip: ebu (-23 LUFS), podcast (-16), audiobook (-19 LUFS, with the level, the peaks and the "
+        "silence at both ends that ACX wants) or a number in LUFS; one gain, and a limiter of true peaks "
+        "(docs/finished_audio.md).",
+        words=LOUDNESS_NAMES,
+        low=MIN_LUFS,
+        high=MAX_LUFS,
+        metavar="NAME|LUFS",
+        shapes=Shapes.SOUND,
+    )
+    trim_silence: bool = flag(
+        False, OUTPUT, "Shorten the silence at both ends of each segment to 0.05 s.", shapes=Shapes.SOUND
+    )
+    crossfade_ms: float = flag(
+        0.0,
+        OUTPUT,
+        "Milliseconds for which two segments without silence between them sound together, one fading into the other.",
+        low=0.0,
+        high=1000.0,
+        metavar="MS",
+        shapes=Shapes.SOUND,
+    )
+    sample_rate: int = flag(
+        c.SAMPLE_RATE,
+        OUTPUT,
+        "Samples per second of the audio file, from 8000 to 96000; the model's are 24000.",
+        metavar="HZ",
+        shapes=Shapes.SOUND,
+    )
+    check_delivery: str | None = flag(
+        None,
+        OUTPUT,
+        "Measure each finished file by what this shop asks for, show a table, and exit with 1 if it would be refused.",
+        choices=("acx",),
         shapes=Shapes.NOTHING,
     )
 

@@ -17,14 +17,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from .. import constants as c
 from ..audio import writing as audio
 from ..audio.tags import Tags
 from ..errors import OutputError, VoiceError
 from ..files import errors_naming, make_folder, safe_stem, to_disk, write_whole
 from ..options.flag import Shapes
 from ..options.table import Options, flags
+from ..run.chapters import chapters_of_segments
 from ..run.clips import Clip, FinishedSegment, SegmentRecord
 from ..run.engine import Engine
+from ..run.joining import Joining
 from ..run.journal import ClipJournal, KeptSegment, RunJournal
 from ..run.naming import COVER_SUFFIXES, RESULT_SUFFIXES, audio_suffix, clip_stems, numbered
 from ..run.planning import ClipPlan, SegmentPlan
@@ -35,10 +38,11 @@ from ..text.script import format_script
 from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 from ..voices.voice import Voice
 from .book import book_content, cover_suffix
-from .clip_chapters import chapter_titles, chapters_of, chapters_of_segments, recorded_chapters
+from .clip_chapters import chapter_titles, chapters_of, recorded_chapters
 from .descriptions import SOFTWARE, bare_name, clip_tags, clip_title, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
-from .sound_files import SoundFiles, SoundPlan, SoundSink, encoding_of, open_sound
+from .mastering import Master
+from .sound_files import SoundFiles, SoundPlan, encoding_of, open_sound
 from .subtitles import SubtitleFiles
 
 _BESIDE_AUDIO = (
@@ -186,11 +190,14 @@ class ClipFiles:
             plan.stem + audio_suffix(options)
         )  # unless that is taken at the end; also named in errors
         self._chapters = chapters_of_segments(plan.segments)
+        self._n_joined = 0  # samples at 24 kHz
+        joining = Joining.from_options(options)
+        self._chapter_head = round(joining.head_seconds * c.SAMPLE_RATE) if joining.around_chapters else 0
         self._tokens: zipfile.ZipFile | None = None
         self._tokens_file: BinaryIO | None = None
         with contextlib.ExitStack() as stack, errors_naming(self._path):
             self._files = open_clip_sound(plan, self._path, self._at(""), options, longest_seconds)
-            self._sound: SoundSink = self._files
+            self._sound = Master(self._files, options, self._at(".unmastered"))
             stack.callback(self._sound.discard)
             if len(plan.segments) > 1:
                 self._tokens_file = stack.enter_context(self._at(".segments.npz").open("xb"))
@@ -216,8 +223,11 @@ class ClipFiles:
             self._sound.close(chapters_of(clip, clip_title(clip.plan)))
             level = self._sound.level
             clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
+            if self._sound.changes:
+                clip = dataclasses.replace(clip, audio_sha256=self._sound.sha256, notes=tuple(self._sound.notes))
             timing = {} if (late := clip.lateness) is None else {"timing": late.content()}
-            manifest = {**self._manifest_of(clip), **clipping, **timing, **self._subtitles.write(self._at)}
+            written = {**self._sound.content(clip.filters), **timing, **self._subtitles.write(self._at)}
+            manifest = {**self._manifest_of(clip), **clipping, **written}
             if self._tokens is not None and self._tokens_file is not None:
                 self._tokens.close()
                 to_disk(self._tokens_file)
@@ -241,13 +251,18 @@ class ClipFiles:
         return self._journal.work / f"{self._plan.stem}{suffix}"
 
     def _write_sound(self, segment: FinishedSegment) -> None:
-        """Write the sound of a segment: the gap before it belongs to the chapter of the segment before."""
-        gap, chapter = len(segment.sound) - segment.n_after - len(segment.audio), self._chapters[segment.index]
-        if segment.index and gap:
-            self._sound.write(segment.sound[:gap], self._chapters[segment.index - 1])
-            self._sound.write(segment.sound[gap:], chapter)
-        else:
-            self._sound.write(segment.sound, chapter)
+        """Write the sound of a segment: the gap before it belongs to the chapter of the segment before.
+
+        Where chapters have silence around them, its last part belongs to the chapter that begins.
+        """
+        before, chapter = self._chapters[max(0, segment.index - 1)], self._chapters[segment.index]
+        gap = segment.record.span.start - self._n_joined if segment.index else 0
+        if chapter != before:
+            gap = max(0, gap - self._chapter_head)
+        if gap:
+            self._sound.write(segment.sound[:gap], before)
+        self._sound.write(segment.sound[gap:], chapter)
+        self._n_joined += len(segment.sound)
 
     def _name(self, clip: Clip) -> Path:
         """Move all files to the first free name. Returns the path of the audio."""
@@ -293,7 +308,8 @@ def open_clip_sound(plan: ClipPlan, path: Path, base: Path, options: Options, lo
     has_chapters = any(segment.chapter is not None for segment in plan.segments)
     titles = chapter_titles(plan, clip_title(plan)) if has_chapters or options.chapter_files else ()
     encoding = encoding_of(options)
-    longest = round(longest_seconds * encoding.sample_rate)
+    around = Joining.from_options(options).most_silence_around(plan)
+    longest = round((longest_seconds + around) * encoding.sample_rate)
     return open_sound(
         base, SoundPlan(path, encoding, Tags(texts, plan.cover, tuple(titles)), longest), options.chapter_files
     )
@@ -331,7 +347,7 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "take": clip.plan.take,
         "settings": recorded_settings(options),
         "audio_format": options.output_format,
-        "sample_rate": engine.spec.sample_rate,
+        "sample_rate": options.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
         **_script_of_clip(clip, folder),

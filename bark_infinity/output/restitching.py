@@ -11,6 +11,7 @@ from ..options.flag import SHAPE_TOKENS, Shapes
 from ..options.resolve import resolve
 from ..options.table import Options, flags
 from ..run.clips import Clip, HistorySizes
+from ..run.joining import Joining
 from ..run.journal import RunJournal
 from ..run.planning import ClipPlan
 from ..run.scheduler import generation_of
@@ -30,7 +31,7 @@ def restitch_clip(
 ) -> Clip:
     """Decode a clip's tokens and write its files. Raises OutputError, UsageError for damaged tokens, TextError for silence."""
     longest = tokens.seconds + plan.gap_seconds
-    stitcher = Stitcher(plan, options.gain_db)
+    stitcher = Stitcher(plan, Joining.from_options(options))
     journal = RunJournal.start(folder, lambda _: "", plan.seed)
     try:
         files = ClipFiles(plan, folder, options, longest, journal.clip(plan), partial(_manifest, manifest, options))
@@ -91,11 +92,12 @@ def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, 
         }
         for segment, record in zip(clip.plan.segments, clip.segments, strict=True)
     ]
-    anew = ("format", "book", "chapters", "subtitles")
+    anew = ("format", "book", "chapters", "mastering", "subtitles", "timing")
     content = {name: value for name, value in manifest.content.items() if name not in anew}
     return content | {
         "settings": _settings(manifest, options),
         "audio_format": options.output_format,
+        "sample_rate": options.sample_rate,
         "seconds": round(clip.seconds, 6),
         "segments": [old | span for old, span in zip(content["segments"], spans, strict=True)],
         "audio_sha256": clip.audio_sha256,

@@ -21,6 +21,7 @@ from ..run.naming import FOLDER_SUFFIX, PLAYLIST_SUFFIX
 
 _NOT_IN_PLAYLISTS = re.compile("[#%]")  # characters that some players take for the beginning of a comment or an escape
 _LEAST_DIGITS = 2
+_SHOP_KBITS = 192  # the constant bit rate that ACX asks of MP3 files; below 32 kHz, MP3 has less
 
 
 class SoundSink(Protocol):
@@ -67,7 +68,13 @@ class SoundPlan:
 
 def encoding_of(options: Options) -> Encoding:
     """How resolved options want the sound of a clip to be encoded."""
-    return Encoding(options.audio_format, parameters=options.output_format_ffmpeg_parameters or "")
+    for_shop = options.audio_format == "mp3" and options.loudness == "audiobook"
+    return Encoding(
+        options.audio_format,
+        options.sample_rate,
+        _SHOP_KBITS if for_shop else None,
+        options.output_format_ffmpeg_parameters or "",
+    )
 
 
 def open_sound(base: Path, plan: SoundPlan, in_chapters: bool) -> SoundFiles:

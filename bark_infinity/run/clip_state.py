@@ -77,7 +77,7 @@ class ClipState:
         self._lineage = Lineage(
             plan.segments, recipe.rule, lambda name: recipe.voice_of(name) is not None, recipe.function is not None
         )
-        self._stitcher = Stitcher(plan, recipe.gain_db)
+        self._stitcher = Stitcher(plan, recipe.joining)
         self._update(range(len(plan.segments)))
 
     @property

@@ -68,7 +68,8 @@ class FinishedSegment:
     generation: Generation
     sound: np.ndarray  # (samples,) what it adds to the clip: the gap before it and its audio, with the gain applied
     record: SegmentRecord
-    n_after: int = 0  # samples of `sound` behind its audio: those with which the script ends, of the last segment
+    audio: np.ndarray
+    """The audio without the gap before it, float32 (samples,) at 24 kHz, before it is faded into its neighbours."""
 
     @property
     def text(self) -> str:
@@ -89,12 +90,6 @@ class FinishedSegment:
     def gap(self) -> Pause:
         """The silence, and the sounds, between it and the next segment."""
         return self.plan.segments[self.index].pause
-
-    @property
-    def audio(self) -> np.ndarray:
-        """The audio without the gap before it, float32 (samples,) at 24 kHz."""
-        stop = len(self.sound) - self.n_after
-        return self.sound[stop - (self.record.span.stop - self.record.span.start) : stop]
 
     @property
     def voice(self) -> Voice:
@@ -132,8 +127,10 @@ class Clip:
     starting_voice: Voice | None  # the given one
     spoken_voice: Voice | None  # whose semantic tokens it speaks in place of a text
     voices: Mapping[str, Voice] = field(default_factory=dict)  # the given starting voices of other speakers
+    filters: tuple[Mapping[str, object], ...] = ()  # what was done to the sound of the segments, as a manifest tells it
     path: Path | None = None  # of the audio file; None if none was written
     level: Level | None = None  # loudness of that file
+    notes: tuple[str, ...] = ()  # sentences for the user about what could not be done to its sound
 
     @property
     def seconds(self) -> float:

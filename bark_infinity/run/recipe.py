@@ -15,6 +15,7 @@ from ..voices.history import HistoryPlan
 from ..voices.voice import Voice
 from .checks import SegmentChecks
 from .engine import Engine
+from .joining import Joining
 from .planning import history_plan
 
 
@@ -29,7 +30,7 @@ class Recipe:
     function: HistoryFunction | None = None  # decides each segment's history in place of the rule
     settings: Settings = field(default_factory=Settings)
     checks: SegmentChecks | None = None  # applied to every finished segment; None: no checks
-    gain_db: float = 0.0
+    joining: Joining = Joining()  # how segments become the sound of a clip
     voices: Mapping[str, Voice] = field(default_factory=dict)  # the starting voices of other speakers, likewise
 
     @classmethod
@@ -51,7 +52,7 @@ class Recipe:
             function,
             Settings.from_options(options),
             SegmentChecks.from_options(options),
-            options.gain_db,
+            Joining.from_options(options),
             voices or {},
         )
 

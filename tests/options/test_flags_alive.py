@@ -250,6 +250,11 @@ def differs(part: Callable[[CommandResult], object], then: object) -> Expect:
     return lambda plain, with_flag: part(plain) != then and part(with_flag) == then
 
 
+def filters_of(result: CommandResult) -> list[dict]:
+    """The filters that the first clip's sound went through."""
+    return result.manifests[0].get("mastering", {}).get("filters", [])
+
+
 def stderr_contains(words: str) -> Expect:
     """stderr contains `words` only with the flag."""
     return lambda plain, with_flag: words not in plain.error and words in with_flag.error
@@ -759,6 +764,34 @@ ALIVE: dict[str, Case] = {
     "add_silence_between_speakers": Case(f"{PLAY} --cast Anna=someone.npz", "1.35", longer_by(1.0)),
     "add_silence_between_chapters": Case(f"{PLAY} --script dialogue", "2.5", longer_by(0.5)),
     "add_silence_at_scene_breaks": Case(CHAPTER, "2.5", longer_by(1.0)),
+    "trim_silence": Case(
+        HELLO, "", differs(lambda result: [one["filter"] for one in filters_of(result)], ["trim_silence"])
+    ),
+    "crossfade_ms": Case(
+        f"{TWO} --add_silence_between_segments 0",
+        "20",
+        differs(lambda result: round(result.segment(0)["end"] - result.segment(1)["start"], 6), 0.02),
+    ),
+    "loudness": Case(
+        HELLO,
+        "audiobook",
+        lambda plain, with_flag: (
+            len(with_flag.audio[0]) > len(plain.audio[0]) + 2 * 24_000
+            and abs(with_flag.manifests[0]["mastering"]["after"]["true_peak_dbtp"]) >= 3.5
+        ),
+    ),
+    "sample_rate": Case(
+        HELLO,
+        "48000",
+        lambda plain, with_flag: (
+            len(with_flag.audio[0]) == 2 * len(plain.audio[0]) and with_flag.manifests[0]["sample_rate"] == 48_000
+        ),
+    ),
+    "check_delivery": Case(
+        HELLO,
+        "acx",
+        lambda plain, with_flag: (plain.status, with_flag.status) == (0, 1) and "fails ACX's check" in with_flag.error,
+    ),
     "gain_db": Case(
         HELLO, "-20", lambda plain, with_flag: np.allclose(with_flag.audio[0], plain.audio[0] / 10, atol=1e-4)
     ),
