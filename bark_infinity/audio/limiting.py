@@ -30,14 +30,20 @@ def _interpolator(rate: int) -> Interpolator:
     return Interpolator.sinc(oversampling, 1, 1.0, _REACH, _KAISER_BETA)
 
 
-def _peaks(samples: np.ndarray, fir: Interpolator) -> np.ndarray:
-    """For each of n samples, given with _REACH further ones on both sides, the peak from there to the next: (n,)."""
+def _peaks(samples: np.ndarray, fir: Interpolator, least: float) -> np.ndarray:
+    """For each of n samples, given with _REACH further ones on both sides, the peak from there to the next: (n,) float32.
+
+    Peaks up to `least` may be given as 0: most of speech is so far below its peaks that nothing need be computed.
+    """
     n = len(samples) - 2 * _REACH
     if not n:
         return np.zeros(0, np.float32)
-    missing = -n % fir.row + fir.before + fir.after - 2 * _REACH
-    values = np.abs(fir.apply(np.concatenate([samples, np.zeros(missing, np.float32)])))
-    return values.reshape(-1, fir.up).max(axis=1)[:n]
+    padding = -n % fir.row + fir.before + fir.after - 2 * _REACH
+    rows = fir.rows(np.concatenate([samples, np.zeros(padding, np.float32)]))
+    loud = np.abs(rows).max(axis=1) * fir.most_gain > least
+    peaks = np.zeros((len(rows), fir.row), np.float32)
+    peaks[loud] = np.abs(rows[loud] @ fir.kernel).reshape(-1, fir.row, fir.up).max(axis=2)
+    return peaks.ravel()[:n]
 
 
 class TruePeakMeter:
@@ -54,14 +60,17 @@ class TruePeakMeter:
         self._held = np.concatenate([self._held, samples.astype(np.float32, copy=False)])
         start, needed = 0, _FRAME + 2 * _REACH
         while len(self._held) - start >= needed:
-            self._peak = max(self._peak, float(_peaks(self._held[start : start + needed], self._interpolator).max()))
+            self._peak = self._peak_with(self._held[start : start + needed])
             start += _FRAME
         self._held = self._held[start:]
 
     def peak(self) -> float:
         """The highest magnitude of what was added; 1 is full scale."""
-        rest = np.concatenate([self._held, np.zeros(_REACH, np.float32)])
-        return max(self._peak, float(_peaks(rest, self._interpolator).max(initial=0)))
+        return self._peak_with(np.concatenate([self._held, np.zeros(_REACH, np.float32)]))
+
+    def _peak_with(self, samples: np.ndarray) -> float:
+        """The highest magnitude with these samples, given with the ones around them."""
+        return max(self._peak, float(_peaks(samples, self._interpolator, self._peak).max(initial=0)))
 
 
 class Limiter:
@@ -114,12 +123,15 @@ class Limiter:
     def _frame(self, samples: np.ndarray) -> np.ndarray:
         """The outputs of a frame, given with the samples around it."""
         frame = samples[_REACH + 1 : _REACH + 1 + _FRAME]
-        peaks = _peaks(samples, self._interpolator)  # from the sample before the frame on: (1 + frame + ahead,)
+        peaks = _peaks(
+            samples, self._interpolator, self._ceiling
+        )  # from the sample before the frame on: (1 + frame + ahead,)
         peaks = np.maximum(peaks[:-1], peaks[1:])  # on both sides of each sample
         if peaks.max() <= self._ceiling and self._reductions.max() < _NEGLIGIBLE_DB:
             self._reductions = np.zeros(self._ahead)
             return frame
-        needed = 20 * np.log10(np.maximum(peaks / self._ceiling, 1))
+        needed, over = np.zeros(len(peaks)), np.flatnonzero(peaks > self._ceiling)
+        needed[over] = 20 * np.log10(peaks[over] / self._ceiling)
         held = _sliding_max(needed, self._ahead + 1) * self._growth  # (frame,)
         held[0] = max(held[0], self._reductions[-1] * self._decay)
         reductions = np.concatenate([self._reductions, np.maximum.accumulate(held) / self._growth])
@@ -128,7 +140,7 @@ class Limiter:
             self._ahead : len(reductions)
         ]
         self.most_reduction_db = max(self.most_reduction_db, float(smooth.max()))
-        return frame * (10 ** (-smooth / 20)).astype(np.float32)
+        return frame * np.exp((-math.log(10) / 20 * smooth).astype(np.float32))
 
 
 def _sliding_max(values: np.ndarray, width: int) -> np.ndarray:

@@ -5,6 +5,7 @@ Shapes: r input samples make one row of s output samples, which depend on w inpu
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -53,10 +54,18 @@ class Interpolator:
             up, down, reach, row, (kernel / kernel.sum(axis=0)).astype(np.float32)
         )  # silence and offsets stay exact
 
+    @functools.cached_property
+    def most_gain(self) -> float:
+        """No output is over the largest magnitude of the samples it depends on, times this."""
+        return float(np.abs(self.kernel).sum(axis=0).max())
+
+    def rows(self, samples: np.ndarray) -> np.ndarray:
+        """A view (n / r, w) of n samples, n a multiple of r, given with `before` and `after` further ones around them."""
+        return np.lib.stride_tricks.sliding_window_view(samples, self.width)[:: self.row]
+
     def apply(self, samples: np.ndarray) -> np.ndarray:
-        """The outputs (n / r, s) of n samples, n a multiple of r, given with `before` and `after` further ones around them."""
-        rows = np.lib.stride_tricks.sliding_window_view(samples, self.width)[:: self.row]
-        return rows @ self.kernel
+        """The outputs (n / r, s) of the samples that `rows` takes."""
+        return self.rows(samples) @ self.kernel
 
 
 class Resampler:

@@ -30,6 +30,7 @@ _BLOCK = 2**18  # samples read at once from the temporary file
 _MOST_TRIALS = 4  # of the gain: each measures the limited clip, whose limiter takes some loudness away
 _TOLERANCE_LU = 0.05  # within which a trial is good
 _NOTICED_LU = 0.3  # a difference from the target beyond which the user is told
+_LEAST_EFFECT = 0.2  # of a gain on the limited clip, for the next trial
 _MOST_LIMITING_DB = 12.0  # by which the gain of the trials may exceed what the loudness alone asks for
 
 
@@ -168,13 +169,16 @@ class Master(SoundSink):
         if before.lufs is None:
             return 0.0
         wanted = gain_db = target.lufs - before.lufs
+        effect = 1.0  # by how many decibels one of gain raises the limited clip
+        previous: tuple[float, float] | None = None  # gain of the last trial, and the correction that was due
         for _ in range(_MOST_TRIALS):
-            found = self._limited_levels(gain_db, target, before)
-            assert found.lufs is not None and found.rms_db is not None
-            correction = _correction_db(target, found)
-            if abs(correction) <= _TOLERANCE_LU:
+            due = _correction_db(target, self._limited_levels(gain_db, target, before))
+            if abs(due) <= _TOLERANCE_LU:
                 break
-            gain_db = min(gain_db + correction, wanted + _MOST_LIMITING_DB)
+            if previous is not None and gain_db != previous[0]:
+                effect = min(1.0, max(_LEAST_EFFECT, (previous[1] - due) / (gain_db - previous[0])))
+            previous = gain_db, due
+            gain_db = min(gain_db + due / effect, wanted + _MOST_LIMITING_DB)
         return gain_db
 
     def _limited_levels(self, gain_db: float, target: LoudnessTarget, before: Levels) -> Levels:
