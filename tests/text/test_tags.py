@@ -21,6 +21,7 @@ from bark_infinity.text.tags import (
     VoiceEndTag,
     VoiceTag,
     format_pause,
+    format_start,
     format_turn,
 )
 
