@@ -42,7 +42,7 @@ def layered(nearer: Mapping[str, object], farther: Mapping[str, object]) -> dict
 
 def readable_beside(given: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
     """Settings of a file; with --restitch, without those that tokens depend on, because the tokens are kept."""
-    if not {**settings, **given}.get("restitch"):
+    if not inherited(Options.from_settings({**settings, **given})).restitch:
         return dict(settings)
     unread = {line.name for line in flags() if line.shapes in SHAPE_TOKENS and line.name != "from_manifest"}
     return {name: value for name, value in settings.items() if name not in unread}

@@ -11,6 +11,7 @@ from .. import constants as c
 from ..errors import UsageError
 from .flag import Flag
 from .output_name import OutputName
+from .recognizer_name import read_recognizer_name
 from .table import Options, flags
 
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
@@ -42,6 +43,7 @@ EXCLUSIVE = (
         for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
     ),
 )
+NEEDS_RECOGNIZER = ("max_word_errors", "trim_babble")
 _SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
 _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "split_input_into_separate_prompts_by_value": _SPLITTERS[1:],
@@ -54,6 +56,8 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
     "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
+    "take": ("from_manifest",),
+    **dict.fromkeys(NEEDS_RECOGNIZER, ("recognizer",)),
 }
 _UNREAD = {  # flag: flags that have no effect beside it
     "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
@@ -75,6 +79,7 @@ _CHECKS = (
     "check_max_repeat_s",
     "check_max_length_ratio",
     "check_min_length_ratio",
+    "max_word_errors",
 )
 
 
@@ -130,6 +135,7 @@ def inherited(options: Options) -> Options:
         # the original separates ffmpeg's arguments by QQQQQ
         output_format_ffmpeg_parameters=options.output_format_ffmpeg_parameters
         and options.output_format_ffmpeg_parameters.replace("QQQQQ", " "),
+        restitch=options.restitch or _only_takes(options),
         output_dir=place.folder,
         output_filename=place.stem,
         output_format=place.format or "wav",
@@ -146,6 +152,12 @@ def inherited(options: Options) -> Options:
     )
 
 
+def _only_takes(options: Options) -> bool:
+    """Whether a manifest's clip gets other takes, and is the same otherwise: it is stitched again."""
+    others = (options.regenerate, options.text_prompt, options.prompt_file, options.cast, options.pronunciations)
+    return options.take is not None and all(other is None for other in others)
+
+
 def expanded(options: Options) -> dict[str, str]:
     """Path settings with `~` expanded, which shells do not do after a `=`. Raises UsageError."""
     given = {line.name: value for line in flags() if line.path and (value := getattr(options, line.name)) is not None}
@@ -159,6 +171,7 @@ def check_pairs(options: Options, asked: Options) -> None:
     """Raise UsageError for settings that exclude each other or have no effect. `asked`: the options before `inherited`."""
     for conflict in conflicts(options, asked):
         raise UsageError(conflict.message)
+    read_recognizer_name(options.recognizer)
     if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
         raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
 
@@ -236,4 +249,4 @@ def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
 
 def _is_given(value: object) -> bool:
     """Whether the value of a flag means that it was given; 0 counts as given."""
-    return value is not None and value is not False and value != "auto"
+    return value is not None and value is not False and value not in ("auto", "off")

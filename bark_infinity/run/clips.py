@@ -18,7 +18,7 @@ from ..voices.history import History
 from ..voices.voice import Voice
 from .pauses import Pause
 from .planning import ClipPlan
-from .takes import Try, best_of
+from .takes import Try
 
 
 class HistorySizes(NamedTuple):
@@ -46,11 +46,12 @@ class SegmentRecord:
     statistics: Statistics | None
     tries: tuple[Try, ...]
     recalled: bool = False  # whether an earlier run generated it, and took `seconds_taken`
+    chosen: int = 0  # index of the take whose audio is in the clip
 
     @property
     def kept(self) -> Try:
-        """The best try, whose audio is in the clip."""
-        return self.tries[best_of(self.tries)]
+        """The chosen take, whose audio is in the clip."""
+        return self.tries[self.chosen]
 
     @property
     def seconds(self) -> float:
@@ -68,6 +69,7 @@ class FinishedSegment:
     sound: np.ndarray  # (samples,) what it adds to the clip: the gap before it and its audio, with the gain applied
     record: SegmentRecord
     n_after: int = 0  # samples of `sound` behind its audio: those with which the script ends, of the last segment
+    other_takes: Mapping[int, Voice] = field(default_factory=dict)  # tokens of takes that are not in the clip, if kept
 
     @property
     def text(self) -> str:

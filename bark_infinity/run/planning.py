@@ -23,6 +23,7 @@ from .pauses import NO_GAP, Pause
 from .prompts import cut_segments
 from .script_cutting import CutScript, ScriptPart, cut_script, is_plain, script_of, text_of
 from .sounds import FindSound, SoundFiles
+from .trimming import Trim
 
 if TYPE_CHECKING:  # planning is done without torch
     from ..bark import Settings
@@ -46,6 +47,7 @@ class SegmentPlan:
     `own`: the settings that the script gives it, by flag name; `settings` are made of them before the segment is generated.
     `written`: the text as it is written, where it is spoken otherwise.
     `chapter`: the title of the chapter that it belongs to.
+    `trim`: where a manifest says that it was cut; None: it was not.
     """
 
     text: str
@@ -57,6 +59,7 @@ class SegmentPlan:
     own: Mapping[str, object] = field(default_factory=dict)
     written: str | None = None
     chapter: str | None = None
+    trim: Trim | None = None
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the segment in seconds."""

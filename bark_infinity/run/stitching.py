@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ..audio.writing import Joiner
-from ..bark import Generation
 from ..errors import TextError
 from ..voices.voice import Voice
 from .clips import Clip, FinishedSegment, HistorySizes, SegmentRecord
 from .pauses import GapSound
 from .planning import ClipPlan
 from .sounds import read_sound
-from .takes import Try
+from .takes import Outcome
 
 _VOICE_SECONDS = (
     7.0  # least length of a clip's voice: the longest history window, the fine stage's, is 512 frames or 6.8 s
@@ -42,12 +41,11 @@ class Stitcher:
     def complete(self) -> bool:
         return len(self._records) == len(self.plan.segments)
 
-    def place(
-        self, generation: Generation, tries: tuple[Try, ...], history_sizes: HistorySizes, recalled: bool = False
-    ) -> FinishedSegment:
-        """Append the next segment to the clip, and what ends the clip if it is the last one. `recalled`: an earlier run
-        generated it. Raises TextError for a sound that cannot be read any more.
+    def place(self, outcome: Outcome, history_sizes: HistorySizes) -> FinishedSegment:
+        """Append the next segment to the clip, and what ends the clip if it is the last one. Raises TextError for a sound
+        that cannot be read any more.
         """
+        generation = outcome.generation
         index = len(self._records)
         plan = self.plan.segments[index]
         before = list(self._play(self._sounds))
@@ -63,13 +61,14 @@ class Stitcher:
             history_sizes,
             generation.seconds_taken,
             generation.statistics,
-            tries,
-            recalled,
+            outcome.tries,
+            outcome.recalled,
+            outcome.chosen,
         )
         self._records.append(record)
         if not generation.silent:
             self._collect_voice(generation.voice, plan.speaker)
-        return FinishedSegment(self.plan, index, generation, sound, record, sum(map(len, after)))
+        return FinishedSegment(self.plan, index, generation, sound, record, sum(map(len, after)), outcome.others)
 
     def _play(self, sounds: Sequence[GapSound]) -> Iterator[np.ndarray]:
         """Append sounds, each behind the silence before it. Yields what each adds to the clip."""

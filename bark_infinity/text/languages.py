@@ -29,8 +29,8 @@ _COMMON_WORDS = {  # the most frequent ones of each language that is written in 
     "może ja ty on ona my wy oni ten ta są ich go mu mnie bardzo gdy więc jeszcze",
     "pt": "o a os as e de que em um uma é não se por com para do da dos das no na ele ela eu você mas como mais ao seu sua "
     "isso este esta está foi ser também muito já quando tem são nos era porque às pela pelo me",
-    "tr": "ve bir bu da de için ne o ile çok ben sen biz siz onlar gibi daha en var yok ama değil mi mı mu her kadar sonra olarak "
-    "olan şey kendi diye ki bana sana ona iyi zaman şimdi nasıl neden",
+    "tr": "ve bir bu da de için ne o ile çok ben sen biz siz onlar gibi daha en var yok ama değil mi mı mu her kadar sonra "
+    "olarak olan şey kendi diye ki bana sana ona iyi zaman şimdi nasıl neden",
 }
 _LEAST_LEAD = 0.5  # of the first language over the second: half a word that only one of them has
 _LANGUAGES_OF: dict[str, list[str]] = {}

@@ -39,11 +39,25 @@ _TOKEN = regex.compile(
     rf"|(?P<word>(?:(?!{_CHARACTER})[\p{{L}}\p{{M}}])(?:(?!{_CHARACTER})[\p{{L}}\p{{M}}]|['’](?=\p{{L}}))*)"
 )
 _MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
+    [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ]
 )
 _GROUPS = ("hundred", "thousand", "million")  # behind which English may say "and"
 _SPACES = regex.compile(r"\s")  # between groups of digits
 _WRITTEN = regex.compile(r"[\p{L}\p{M}]+")
+
 
 class Word(NamedTuple):
     """A word, or a character of Chinese, Japanese or Korean, and where it begins in the text."""
@@ -130,7 +144,9 @@ def _number(written: str, language: str) -> str:
 def _value(written: str, language: str) -> float:
     """The value of a number with separators: 1,234.5, or 1.234,5 where the language writes it so."""
     group, point = (".", ",") if language in _POINT_IS_COMMA else (",", ".")
-    whole = written.replace(group, "") if regex.fullmatch(rf"\d+(?:\{group}\d{{3}})*(?:\{point}\d+)?", written) else written
+    whole = (
+        written.replace(group, "") if regex.fullmatch(rf"\d+(?:\{group}\d{{3}})*(?:\{point}\d+)?", written) else written
+    )
     value = float(regex.sub(r"[.,](?=.*[.,])", "", whole).replace(",", "."))
     return int(value) if value.is_integer() else value
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from .spoken_words import spoken_words
 
 _MOST_JOINED = 4  # words on one side that may be one word on the other: u s a, USA
-_NOT = "arent cant couldnt didnt doesnt dont hadnt hasnt havent isnt shouldnt wasnt werent wouldnt".split()
+_NEGATED = ("are", "could", "did", "does", "do", "had", "has", "have", "is", "should", "was", "were", "would")
 _CONTRACTIONS = {  # without apostrophes, as words are compared
-    **{f"{word}": ((word[:-2], "not"),) for word in _NOT},
+    **{f"{word}nt": ((word, "not"),) for word in _NEGATED},
     "cant": (("can", "not"),),
     "wont": (("will", "not"),),
     **{f"{pronoun}ll": ((pronoun, "will"),) for pronoun in ("i", "you", "he", "she", "it", "we", "they", "that")},
@@ -131,15 +131,13 @@ def _align(expected: Sequence[str], heard: Sequence[str], by_sound: bool) -> lis
             cost[i][j], choice[i][j] = best
     steps: list[_Step] = []
     i = j = 0
-    while (step := choice[i][j]) is not None:
-        steps.append(step)
-        i, j = i + step.n_expected, j + step.n_heard
+    while (chosen := choice[i][j]) is not None:
+        steps.append(chosen)
+        i, j = i + chosen.n_expected, j + chosen.n_heard
     return steps
 
 
-def _steps(
-    expected: Sequence[str], heard: Sequence[str], i: int, j: int, by_sound: bool
-) -> list[tuple[_Step, int]]:
+def _steps(expected: Sequence[str], heard: Sequence[str], i: int, j: int, by_sound: bool) -> list[tuple[_Step, int]]:
     """The possible next steps at expected[i] and heard[j] with their errors; the preferred ones first."""
     steps: list[tuple[_Step, int]] = []
     has_expected, has_heard = i < len(expected), j < len(heard)
@@ -177,6 +175,6 @@ def _pronunciations(word: str) -> frozenset[str]:
     """The pronunciations of an English word without its stress; none for a word that the dictionary lacks."""
     import pronouncing  # late: its dictionary takes a third of a second
 
-    return frozenset(
-        "".join(sound for sound in phones if not sound.isdigit()) for phones in pronouncing.phones_for_word(word)
-    )
+    spellings = (word, f"{word[:-1]}'{word[-1:]}", f"{word[:-2]}'{word[-2:]}")  # it's, they're
+    known = next(filter(None, map(pronouncing.phones_for_word, spellings)), [])
+    return frozenset("".join(sound for sound in phones if not sound.isdigit()) for phones in known)
