@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import constants as c
@@ -150,6 +150,12 @@ def inherited(options: Options) -> Options:
         else options.absolute_semantic_history_only_every_x,
         semantic_allow_early_stop=options.semantic_allow_early_stop and not options.confused_travolta_mode,
     )
+
+
+def only_stitches(settings: Mapping[str, object]) -> bool:
+    """Whether settings ask for a finished clip's tokens to be stitched again, with --restitch or --take."""
+    options = Options.from_settings(settings)
+    return options.restitch or _only_takes(options)
 
 
 def _only_takes(options: Options) -> bool:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import EngineStream, Listening, Recorder, text_of, whole_clips
+import speaker
+from fakes import Listening, whole_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from speaker import HEARD, HOW, SECONDS, TEXTS, Speaker, run_to_end
 
-from bark_infinity.bark import Generation, Segment, Settings, StageProgress
-from bark_infinity.narration import ClipSource, Job
+from bark_infinity.bark import Generation, Segment
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run.clips import FailedClip
@@ -24,62 +25,10 @@ from bark_infinity.run.recipe import Recipe
 from bark_infinity.run.recognition import Listener, Recognizer
 from bark_infinity.run.takes import TakeRules, Try, best_of, describe_take
 from bark_infinity.run.trimming import Trim
-from bark_infinity.seeds import Seeds, derive_seed
+from bark_infinity.seeds import Seeds
 from bark_infinity.text.word_errors import WordErrors
-from bark_infinity.voices.voice import Voice
 
-TEXTS = [f"The {color} dog runs home tonight." for color in ("red", "blue", "green", "white")]
-SEED = 5
-SECONDS = 4.0
 OUT = Path("out")
-
-
-class Speaker(Recorder):
-    """An engine that says of each text what `said` has for each of its takes, and the text itself where it has nothing.
-
-    Tokens depend on text, take and history; `sounds` has what is said in each sound.
-    """
-
-    name = identity = "speaker"
-
-    def __init__(self, said: Mapping[str, Sequence[str]] | None = None):
-        super().__init__()
-        self.said = said or {}
-        self.made: list[tuple[str, int]] = []  # text and take
-        self.sounds: dict[bytes, str] = {}
-        self.semantic: dict[tuple[str, int], np.ndarray] = {}
-
-    def stream(
-        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
-    ) -> EngineStream:
-        self.batches.append([text_of(segment) for segment in segments])
-        for place, segment in enumerate(segments):
-            text = text_of(segment)
-            take = next(n for n in range(20) if derive_seed(SEED, "retry", n) == segment.seeds.segment)
-            self.made.append((text, take))
-            if take == 0:
-                self.histories[text] = segment.history
-            yield place, self.generation(text, take, segment)
-
-    def generation(self, text: str, take: int, segment: Segment) -> Generation:
-        rng = np.random.default_rng([TEXTS.index(text), take, int(segment.history.semantic.sum())])
-        frames = round(SECONDS * 75)
-        fine = rng.integers(0, 1024, (8, frames))
-        voice = Voice(rng.integers(0, 10_000, round(frames * 49.9 / 75)), fine[:2], fine)
-        self.semantic[text, take] = voice.semantic
-        (audio,) = self.decode([fine])
-        takes = self.said.get(text, ())
-        self.sounds[audio[:3200].tobytes()] = takes[take] if take < len(takes) else text
-        return Generation(voice, audio, 0, {"semantic": 0.1})
-
-    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [np.repeat((own[0] / 1024 - 0.5).astype(np.float32), 320) for own in codes]
-
-    def words_of(self, audio: np.ndarray) -> str:
-        return self.sounds[audio[:3200].tobytes()]
-
-
-HOW = {"seed": SEED, "split_each_text_prompt_by": "line", "check_segments": "retry"}
 
 
 def clip_of(engine: Speaker, n: int = 4, rows: int = 4, listener: Recognizer | None = None, **options):
@@ -92,7 +41,6 @@ def clip_of(engine: Speaker, n: int = 4, rows: int = 4, listener: Recognizer | N
     return clip
 
 
-HEARD = {"recognizer": "pocketsphinx"}  # the fake in its place
 WRONG = "The old cat runs home tonight."
 TAIL = f"{TEXTS[0]} and then we all went somewhere"
 
@@ -248,6 +196,7 @@ def test_invented_end_is_cut_from_audio_voice_and_tokens():
 
 @pytest.mark.parametrize("text", ["The red dog runs home [laughs]", "The red dog runs home ♪"])
 def test_end_with_a_cue_is_not_cut(text, monkeypatch):
+    monkeypatch.setattr(speaker, "TEXTS", [text])
     monkeypatch.setitem(globals(), "TEXTS", [text])
     clip = clip_of(Speaker({text: ["The red dog runs home ha ha ha ha"]}), 1, trim_babble=True, **HEARD)
     assert clip.clip.segments[0].kept.trim is None
@@ -278,15 +227,8 @@ class Stopping(Speaker):
         return super().generation(text, take, segment)
 
 
-def run_to_end(engine: Speaker, folder: Path, **options) -> Mapping[str, object]:
-    """Run as the command line does; the manifest of the clip. Raises Stopped."""
-    given = {"model": "demo", "text_prompt": "\n".join(TEXTS), "output_dir": str(folder), "batch_size": 2}
-    resolved = resolve(Options(**HOW | given | options))
-    recipe = Recipe.from_options(resolved, engine)
-    if resolved.recognizer != "off":
-        recipe = dataclasses.replace(recipe, recognizer=Listening(engine.words_of))
-    *_, clip = Job(resolved, ClipSource(resolved), recipe).run()
-    return json.loads(clip.path.with_suffix(".json").read_text())
+def content_of(engine: Speaker, folder: Path, **options) -> Mapping[str, object]:
+    return json.loads(run_to_end(engine, folder, **options).read_text())
 
 
 def without_times(manifest: Mapping[str, object]) -> list[Mapping[str, object]]:
@@ -301,13 +243,13 @@ def test_killed_run_goes_on_with_the_same_choice_and_makes_no_take_twice(tmp_pat
     if listens:
         how |= {"max_word_errors": 0.1, "keep_takes": True, **HEARD}
     folder = tmp_path_factory.mktemp("takes")
-    whole = run_to_end(Speaker(said), folder / "whole", **how)
+    whole = content_of(Speaker(said), folder / "whole", **how)
     made, sounds = [], {}
     for after in (*stops, 99):
         engine = Stopping(said, after)
         engine.sounds |= sounds  # of takes that are not made again
         try:
-            resumed = run_to_end(engine, folder / "killed", **how)
+            resumed = content_of(engine, folder / "killed", **how)
             break
         except Stopped:
             engine.made.pop()  # which was not made
