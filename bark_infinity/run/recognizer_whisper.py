@@ -34,7 +34,8 @@ class Whisper:
         from faster_whisper import WhisperModel
 
         folder = _folder(model, hub)
-        self.name = f"whisper:{folder.name if Path(model).is_dir() else model}"
+        size = (folder / _WEIGHTS).stat().st_size  # tells folders of one name apart
+        self.name = f"whisper:{folder.name}, {size} bytes" if Path(model).is_dir() else f"whisper:{model}"
         device = _device(folder) if gpu else "cpu"
         try:
             self._model = WhisperModel(
