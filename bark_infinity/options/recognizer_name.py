@@ -30,10 +30,11 @@ class RecognizerName(NamedTuple):
     kind: str
     model: str = ""
 
-    @property
-    def is_public(self) -> bool:
-        """Whether it names nothing but what everybody has: a stranger's manifest may ask for it."""
-        return self.kind != WHISPER or self.model in WHISPER_MODELS
+
+def is_public_recognizer(text: str) -> bool:
+    """Whether a value of --recognizer names nothing but what everybody has, so that a stranger's manifest may ask for it."""
+    kind, colon, model = text.lower().partition(":")
+    return (kind in (OFF, POCKETSPHINX, WHISPER) and not colon) or (kind == WHISPER and model in WHISPER_MODELS)
 
 
 def read_recognizer_name(text: str) -> RecognizerName:

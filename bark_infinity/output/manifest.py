@@ -14,7 +14,7 @@ from .. import __version__
 from .. import constants as c
 from ..errors import TextError, UsageError
 from ..files import read_bounded, write_whole
-from ..options.recognizer_name import read_recognizer_name
+from ..options.recognizer_name import is_public_recognizer
 from ..options.resolve import NEEDS_RECOGNIZER, check_coarse_input, resolve
 from ..options.table import Options, flags
 from ..run.pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind
@@ -140,7 +140,7 @@ def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings that the audio depends on, checked; without folders to write in and code to run."""
     table = {line.name: line for line in flags() if line.sound and line.name != RUNS_CODE}
     known = {name: table[name].read(value) for name, value in settings.items() if name in table}
-    if not read_recognizer_name(str(known.get(_RECOGNIZER, Options.recognizer))).is_public:
+    if not is_public_recognizer(str(known.get(_RECOGNIZER, Options.recognizer))):
         known = {name: value for name, value in known.items() if name not in (_RECOGNIZER, *NEEDS_RECOGNIZER)}
     for name, value in known.items():
         table[name].check(value)

@@ -176,5 +176,5 @@ def _pronunciations(word: str) -> frozenset[str]:
     import pronouncing  # late: its dictionary takes a third of a second
 
     spellings = (word, f"{word[:-1]}'{word[-1:]}", f"{word[:-2]}'{word[-2:]}")  # it's, they're
-    known = next(filter(None, map(pronouncing.phones_for_word, spellings)), [])
+    known: list[str] = next(filter(None, map(pronouncing.phones_for_word, spellings)), [])
     return frozenset("".join(sound for sound in phones if not sound.isdigit()) for phones in known)

@@ -33,7 +33,7 @@ def test_titles_have_at_most_80_characters_and_no_line_break(text):
 def with_paths() -> Options:
     """Every flag that may hold a path (even those that exclude each other), and settings that are not secret."""
     paths = {line.name: f"{SECRET}/{line.name}.npz" for line in flags() if line.path}
-    assert len(paths) == 15
+    assert len(paths) == 16
     return Options(**paths, text_temp=0.3, separate_prompts=True)
 
 
@@ -52,6 +52,8 @@ def test_tags_contain_no_folders():
         ("history_prompt", r"C:\Users\alice\bob.npz", "bob"),
         ("audio_file_as_history_prompt", f"{SECRET}/me.wav", "me.wav"),
         ("custom_audio_processing_function", f"{SECRET}/how.py:rule", "how.py:rule"),
+        ("recognizer", f"whisper:{SECRET}/tiny", "whisper:tiny"),
+        ("recognizer", "whisper:large-v3", "whisper:large-v3"),
         ("model", "suno/bark-small", "suno/bark-small"),
         ("model", "here/bark", "bark"),
         ("model", f"{SECRET}/bark/", "bark"),
