@@ -120,6 +120,10 @@ SPOILED: Mapping[str, Spoil] = {
 # ---- judging --------------------------------------------------------------------------------------------------------
 
 
+WholeTake = tuple[str, Generation, Heard, Try]
+"""A take in which no error was heard: its text, and what is known of it."""
+
+
 def judged(
     recipe: Recipe, recognizer: Recognizer | None, text: str, generation: Generation
 ) -> tuple[Try, Heard | None]:
