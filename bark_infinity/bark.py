@@ -162,10 +162,14 @@ class Generation:
     ended: bool = True  # False: the semantic window was full before the end of the speech
 
     def __repr__(self) -> str:
-        seconds = len(self.audio) / c.SAMPLE_RATE
         ended = "" if self.ended else ", without an end"
         cut = f", {self.cut_ids} ids not spoken" if self.cut_ids else ""
-        return f"Generation({seconds:.1f} s of audio, {self.voice!r}{ended}{cut})"
+        return f"Generation({self.seconds:.1f} s of audio, {self.voice!r}{ended}{cut})"
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio in seconds."""
+        return len(self.audio) / c.SAMPLE_RATE
 
     @property
     def silent(self) -> bool:

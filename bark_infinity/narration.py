@@ -7,6 +7,7 @@ and writes them to a folder; the same job, started again after an interruption, 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -32,6 +33,7 @@ from .output.remaking import (
     plan_restitched,
     recorded_script,
     recording_cutter,
+    takes_of_kept,
     with_dependents,
     with_new_seeds,
 )
@@ -56,6 +58,7 @@ if TYPE_CHECKING:  # planning is done without torch
     from .voices.voice import Voice
 
 
+_log = logging.getLogger(__name__)
 _MENDING = ("text_prompt", "prompt_file", "cast", "pronunciations")  # beside a manifest: flags that change its script
 _PYTHON_WORDS = {"another with --output_dir or --output_filename": "another folder"}
 
@@ -215,7 +218,9 @@ class Job:
         if source.manifest is not None and (self.mended is not None or options.regenerate is not None):
             self.kept = self._kept_segments(source.manifest)
             assert options.from_manifest is not None
-            self._known = ClipTokens(options.from_manifest, source.manifest, self.kept)
+            n = len(self.plans[0].segments)
+            takes = None if options.take is None else takes_of_kept(options.take, n, self.kept)
+            self._known = ClipTokens(options.from_manifest, source.manifest, self.kept, takes)
 
     def _start_or_resume(self, source: ClipSource) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
         """Plans, prompts that cannot be spoken, and the journal: of an unfinished run with the same plans, or a new one."""
@@ -372,6 +377,7 @@ def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mappi
     """What a text and its options ask of a loaded Bark; `voice`: one that is given in place of the one they name."""
     from .checkpoints.hub import Hub
     from .run.recipe import Recipe
+    from .run.recognizers import load_recognizer
     from .voices.custom_history import load_function
 
     options = source.options
@@ -382,7 +388,8 @@ def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mappi
     starting = bark.find_voice(options.history_prompt if voice is None else voice, folders, hub)
     spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)
     voices = load_cast(source.voices, lambda name: bark.find_voice(name, folders, hub), starting)
-    return Recipe.from_options(options, bark, starting, spoken, function, voices)
+    recognizer = load_recognizer(options, hub, _log.warning)
+    return Recipe.from_options(options, bark, starting, spoken, function, voices, recognizer)
 
 
 class Narration:

@@ -19,6 +19,7 @@ import av
 import pytest
 import soundfile
 from audio_files import png
+from fakes import Listening
 
 from bark_infinity.cli.main import main, parse
 from bark_infinity.errors import UsageError
@@ -48,6 +49,7 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "convert_model",
     "regenerate",  # of a finished clip with its tokens
     "restitch",
+    "take",
     "script",  # of texts with markup, which test_scripts.py has
     "cast",
     "chapter_files",
@@ -167,6 +169,15 @@ FACTORS: list[list[Value]] = [
     *each("check_min_loudness_db", values=[-20.0]),
     *each("check_max_clipped_percent", "check_max_repeat_s", values=[0.0]),
     *each("check_max_length_ratio", "check_min_length_ratio", values=[1.0]),
+    # Takes
+    *each("candidates", values=[2]),
+    [
+        {},
+        {"recognizer": "pocketsphinx"},
+        {"recognizer": "pocketsphinx", "max_word_errors": 0.2},
+        {"recognizer": "pocketsphinx", "trim_babble": True},
+    ],
+    *each("keep_takes", "show_takes", values=[True]),
 ]
 
 
@@ -240,6 +251,10 @@ def perform(capfd, make_voice, monkeypatch, tmp_path):
     import torch
 
     monkeypatch.setenv("COLUMNS", "300")
+    heard = Listening(lambda audio: "A dog sat")
+    monkeypatch.setattr(
+        "bark_infinity.run.recognizer_pocketsphinx.Pocketsphinx", lambda: heard
+    )  # loading it takes long
     numbers, threads = itertools.count(), torch.get_num_threads()
     torch.set_num_threads(1)  # so small a model gains nothing from more
 

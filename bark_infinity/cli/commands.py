@@ -18,7 +18,7 @@ from ..narration import ClipSource
 from ..options.resolve import REPORTS
 from ..options.table import Options
 from ..output.clip_tokens import ClipTokens
-from ..output.remaking import chosen_segments, describe_regenerated, with_dependents
+from ..output.remaking import chosen_segments, chosen_takes, describe_regenerated, with_dependents
 from ..reports.tables import count
 from ..run.planning import ClipPlan
 from ..voices.compatibility import SEMANTIC_VOCAB_SIZES, check_compatible, check_preset
@@ -33,6 +33,7 @@ from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
 from .speak import report_late_cues, speak, voice_folders_of, warn_of_sound
+from .takes_table import say_chosen_takes, show_recorded_takes, show_takes
 
 
 def run(options: Options, console: Console) -> int:
@@ -79,6 +80,8 @@ def run(options: Options, console: Console) -> int:
 
 def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan], console: Console) -> None:
     """--dry_run: show the plans; for a clip that is made again, also which segments are new and which are kept."""
+    if options.show_takes and source.manifest is not None:
+        show_recorded_takes(console, Path(options.from_manifest or "").stem, source.manifest)
     if source.manifest is None or not (source.mends or options.restitch or options.regenerate is not None):
         tables.show_plan(console, plans, options)
         return
@@ -96,6 +99,9 @@ def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan]
         return
     if options.restitch:
         tables.show_plan(console, plans, options, ["kept"] * n)
+        if options.take is not None:
+            say_chosen_takes(console, options, source, range(n))
+            return
         view.say(console, f"stitched again: all of {count(n, 'segment')} keep their tokens")
         return
     chosen = chosen_segments(options.regenerate or "", n)
@@ -182,7 +188,12 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     warn_of_delivery(options, console)
     assert options.from_manifest is not None and source.manifest is not None
     (plan,), _ = source.plan()
-    with closing(ClipTokens(options.from_manifest, source.manifest)) as tokens:
+    takes = None
+    if options.take is not None:
+        n = len(plan.segments)
+        takes = chosen_takes(options.take, n)
+        say_chosen_takes(console, options, source, range(n))
+    with closing(ClipTokens(options.from_manifest, source.manifest, takes=takes)) as tokens:
         view.say_loading(console, f"{options.model}, its codec")
         codec = load_codec(ModelChoice.from_options(options))
         clip = restitch_clip(source.manifest, plan, tokens, codec.decode, folder, options)
@@ -190,6 +201,8 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     view.print_result(clip.path)
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {clip.seconds:.1f} s of sound from {segments}")
+    if options.show_takes:
+        show_takes(console, clip.path.name, [(segment.tries, segment.chosen) for segment in clip.segments])
     warn_of_sound(clip, options, console)
     report_late_cues(clip, console)
     return 0 if passes_delivery([clip.path], options, console) else EXIT_FAILED

@@ -27,6 +27,7 @@ from .delivery_report import passes_delivery, warn_of_delivery
 from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
+from .takes_table import say_chosen_takes, show_takes
 
 if TYPE_CHECKING:  # these import torch
     from ..bark import Bark
@@ -50,6 +51,8 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
         show_mended(console, job.mended, job.kept)
     elif options.regenerate is not None and source.manifest is not None:
         report_regenerated(console, job, options, source.manifest)
+    if options.take is not None and source.manifest is not None:
+        say_chosen_takes(console, options, source, set(job.kept))
     finished: list[ClipRow] = []
     failures: list[tuple[str, BarkError]] = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
     try:
@@ -74,6 +77,7 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     from ..model.devices import use_physical_cores
     from ..output.clip_files import check_output_folder
     from ..run.recipe import Recipe
+    from ..run.recognizers import load_recognizer
 
     use_physical_cores()
     folder = check_output_folder(options.output_dir)
@@ -97,7 +101,8 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     if not gc.isenabled():  # since the program's start
         gc.freeze()  # what stays for the whole run need not be looked through again and again
         gc.enable()
-    return Recipe.from_options(options, bark, voice, spoken, function, voices)
+    recognizer = load_recognizer(options, hub, lambda message: view.warn(console, message))
+    return Recipe.from_options(options, bark, voice, spoken, function, voices, recognizer)
 
 
 def voice_folders_of(options: Options) -> tuple[Path, ...]:
@@ -140,16 +145,19 @@ def run(
 ) -> None:
     """Generate all clips and print their paths; append to `finished` and `failures` (text, error)."""
     from ..run.clips import FailedClip, FinishedSegment
+    from ..run.takes import TakeRules
 
     start = time.monotonic()
-    report = view.FaultReport(console, _MOST_FAULTY_SHOWN, options.check_segments == "retry")
+    report = view.FaultReport(
+        console, _MOST_FAULTY_SHOWN, options.check_segments == "retry", TakeRules.from_options(options)
+    )
     with closing(job.run(display.update)) as results, closing(report):
         for result in results:
             plan = result.plan
             if isinstance(result, FinishedSegment):
                 where = f"{plan.stem}, segment {result.index + 1}"
                 _warn_of(result, where, console)
-                report.add(where, result.record.tries)
+                report.add(where, result.record)
             elif isinstance(result, FailedClip):
                 failures.append((plan.text, result.error))
             else:
@@ -164,6 +172,8 @@ def run(
                 report_late_cues(result, console)
                 if options.show_generation_times:
                     tables.show_times(console, result.segments)
+                if options.show_takes:
+                    show_takes(console, plan.stem, [(segment.tries, segment.chosen) for segment in result.segments])
 
 
 def _warn_of(segment: FinishedSegment, where: str, console: Console) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UsageError
 
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
-SAMPLING, SEEDS, LONG_CLIPS, MORE = "Sampling", "Seeds", "Long clips", "More"
+SAMPLING, SEEDS, LONG_CLIPS, TAKES, MORE = "Sampling", "Seeds", "Long clips", "Takes", "More"
 
 
 class Shapes(enum.Enum):
@@ -30,7 +30,7 @@ class Shapes(enum.Enum):
 SHAPE_TOKENS = (Shapes.TEXT, Shapes.SEGMENTS, Shapes.TOKENS)  # such flags have no effect if tokens are kept
 _OF_THE_SOUND = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.COMPUTING, Shapes.SOUND)
 _OF_GROUPS = {INPUT: Shapes.TEXT, OUTPUT: Shapes.FILES, MODEL: Shapes.COMPUTING, SEEDS: Shapes.SEGMENTS}
-_OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, MORE: Shapes.NOTHING}
+_OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, TAKES: Shapes.TOKENS, MORE: Shapes.NOTHING}
 
 
 @dataclass(frozen=True)

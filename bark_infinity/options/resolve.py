@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import constants as c
@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..text.subtitle_formats import read_formats
 from .flag import Flag
 from .output_name import OutputName
+from .recognizer_name import read_recognizer_name
 from .table import Options, flags
 
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
@@ -44,6 +45,7 @@ EXCLUSIVE = (
         for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
     ),
 )
+NEEDS_RECOGNIZER = ("max_word_errors", "trim_babble")
 _SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
 _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "split_input_into_separate_prompts_by_value": _SPLITTERS[1:],
@@ -58,6 +60,8 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
     "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
+    "take": ("from_manifest",),
+    **dict.fromkeys(NEEDS_RECOGNIZER, ("recognizer",)),
 }
 _UNREAD = {  # flag: flags that have no effect beside it
     "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
@@ -81,6 +85,7 @@ _CHECKS = (
     "check_max_repeat_s",
     "check_max_length_ratio",
     "check_min_length_ratio",
+    "max_word_errors",
 )
 
 
@@ -136,6 +141,7 @@ def inherited(options: Options) -> Options:
         # the original separates ffmpeg's arguments by QQQQQ
         output_format_ffmpeg_parameters=options.output_format_ffmpeg_parameters
         and options.output_format_ffmpeg_parameters.replace("QQQQQ", " "),
+        restitch=options.restitch or _only_takes(options),
         output_dir=place.folder,
         output_filename=place.stem,
         output_format=place.format or "wav",
@@ -150,6 +156,18 @@ def inherited(options: Options) -> Options:
         else options.absolute_semantic_history_only_every_x,
         semantic_allow_early_stop=options.semantic_allow_early_stop and not options.confused_travolta_mode,
     )
+
+
+def only_stitches(settings: Mapping[str, object]) -> bool:
+    """Whether settings ask for a finished clip's tokens to be stitched again, with --restitch or --take."""
+    options = Options.from_settings(settings)
+    return options.restitch or _only_takes(options)
+
+
+def _only_takes(options: Options) -> bool:
+    """Whether a manifest's clip gets other takes, and is the same otherwise: it is stitched again."""
+    others = (options.regenerate, options.text_prompt, options.prompt_file, options.cast, options.pronunciations)
+    return options.take is not None and all(other is None for other in others)
 
 
 def expanded(options: Options) -> dict[str, str]:
@@ -167,6 +185,7 @@ def check_pairs(options: Options, asked: Options) -> None:
         raise UsageError(conflict.message)
     if options.subtitles is not None:
         read_formats(options.subtitles)
+    read_recognizer_name(options.recognizer)
     if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
         raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
 
@@ -251,4 +270,4 @@ def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
 
 def _is_given(value: object) -> bool:
     """Whether the value of a flag means that it was given; 0 counts as given."""
-    return value is not None and value is not False and value != "auto"
+    return value is not None and value is not False and value not in ("auto", "off")

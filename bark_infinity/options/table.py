@@ -19,7 +19,7 @@ from ..audio.targets import LOUDNESS_NAMES, MAX_LUFS, MIN_LUFS
 from ..seeds import MAX_SEED
 from ..text.subtitle_formats import SUBTITLES_BY
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
-from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, Shapes, flag
+from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag
 
 
 @dataclass(frozen=True)
@@ -738,6 +738,53 @@ class Options:
         low=0.0,
         high=1.0,
         metavar="RATIO",
+    )
+
+    candidates: int = flag(
+        1,
+        TAKES,
+        "Takes of every segment, side by side in the batch; the best is kept (docs/takes.md).",
+        low=1,
+        high=100,
+        metavar="N",
+    )
+    recognizer: str = flag(
+        "off",
+        TAKES,
+        "Who listens to the takes: off, pocketsphinx (English), whisper, or whisper:SIZE, as in whisper:tiny, or the folder "
+        "of a faster-whisper model.",
+        path=True,
+        metavar="NAME",
+    )
+    max_word_errors: float | None = flag(
+        None,
+        TAKES,
+        "Share of wrong, missing and invented words beyond which a segment is at fault, and tried again with "
+        "--check_segments retry; unset: takes are only ranked by it.",
+        low=0.0,
+        metavar="SHARE",
+    )
+    trim_babble: bool = flag(
+        False, TAKES, "End a segment where the recognizer heard the end of its text, if more follows."
+    )
+    keep_takes: bool = flag(
+        False,
+        TAKES,
+        "Keep the tokens of all takes in the clip's `.segments.npz`, for --take.",
+        shapes=Shapes.SOUND,  # so that a clip that is made again from its manifest keeps them too
+    )
+    take: str | None = flag(
+        None,
+        TAKES,
+        "With --from_manifest: put other takes in the clip, kept by --keep_takes, as in 7=2,9=1 (segment=take).",
+        metavar="7=2,9=1",
+        shapes=Shapes.NOTHING,
+    )
+    show_takes: bool = flag(
+        False,
+        TAKES,
+        "Show a table of all takes: faults, word errors and seconds; beside --from_manifest and --dry_run, that clip's.",
+        shapes=Shapes.NOTHING,
     )
 
     config: str | None = flag(

@@ -39,6 +39,7 @@ from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 from ..voices.voice import Voice
 from .book import book_content, cover_suffix
 from .clip_chapters import chapter_titles, chapters_of, recorded_chapters
+from .clip_tokens import member_name
 from .descriptions import SOFTWARE, bare_name, clip_tags, clip_title, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
 from .mastering import Master
@@ -55,6 +56,8 @@ _BESIDE_AUDIO = (
 )  # in the order in which they are renamed
 _STARTING_VOICE = ("history_prompt", "audio_file_as_history_prompt")  # settings that name it
 _SPOKEN_VOICE = "bark_speaker_as_the_prompt"
+TAKE_CONTENT = ("seeds", "take", "faults", "heard", "word_errors", "trimmed")
+"""The names in a segment's entry of a manifest that tell of the take that is in the clip."""
 
 
 def check_output_folder(name: str) -> Path:
@@ -199,7 +202,7 @@ class ClipFiles:
             self._files = open_clip_sound(plan, self._path, self._at(""), options, longest_seconds)
             self._sound = Master(self._files, options, self._at(".unmastered"))
             stack.callback(self._sound.discard)
-            if len(plan.segments) > 1:
+            if len(plan.segments) > 1 or options.keep_takes:
                 self._tokens_file = stack.enter_context(self._at(".segments.npz").open("xb"))
                 self._tokens = stack.enter_context(zipfile.ZipFile(self._tokens_file, "w", zipfile.ZIP_DEFLATED))
             if options.hoarder_mode:
@@ -212,7 +215,7 @@ class ClipFiles:
             self._write_sound(segment)
             self._subtitles.add(segment)
             if self._tokens is not None:
-                _add_tokens(self._tokens, segment.index, segment.generation.voice)
+                _add_tokens(self._tokens, segment)
             if self._options.hoarder_mode and not segment.generation.silent:
                 self._hoard_sound(segment)
 
@@ -315,11 +318,13 @@ def open_clip_sound(plan: ClipPlan, path: Path, base: Path, options: Options, lo
     )
 
 
-def _add_tokens(archive: zipfile.ZipFile, index: int, voice: Voice) -> None:
-    """Append a segment's tokens to an open `.npz`, as arrays `<array of a voice file>_<segment index>`."""
-    for name, tokens in voice.prompts().items():
-        with archive.open(f"{name}_{index}.npy", "w", force_zip64=True) as member:
-            np.lib.format.write_array(member, tokens, allow_pickle=False)
+def _add_tokens(archive: zipfile.ZipFile, segment: FinishedSegment) -> None:
+    """Append the tokens of a segment and of its other takes to an open `.npz`; `member_name` has the arrays' names."""
+    takes: list[tuple[int | None, Voice]] = [(None, segment.generation.voice), *segment.other_takes.items()]
+    for take, voice in takes:
+        for name, tokens in voice.prompts().items():
+            with archive.open(member_name(name, segment.index, take), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, tokens, allow_pickle=False)
 
 
 def _statistics_in_name(clip: Clip) -> str:
@@ -374,8 +379,7 @@ def _segment(plan: SegmentPlan, record: SegmentRecord, folder: Path) -> Mapping[
     """The entry of a segment in the manifest, which lies in `folder`."""
     return {
         "text": plan.text,
-        "seeds": record.kept.seeds.given(),
-        **({} if record.kept.faults is None else {"faults": dict(record.kept.faults)}),
+        **take_content(record),
         **({"tries": [one.content() for one in record.tries]} if len(record.tries) > 1 else {}),
         "start": seconds(record.span.start),
         "end": seconds(record.span.stop),
@@ -389,6 +393,17 @@ def _segment(plan: SegmentPlan, record: SegmentRecord, folder: Path) -> Mapping[
         **({} if record.statistics is None else dataclasses.asdict(record.statistics)),
         "history": record.history_sizes._asdict(),
         "seconds_taken": {stage: round(taken, 3) for stage, taken in record.seconds_taken.items()},
+    }
+
+
+def take_content(record: SegmentRecord) -> Mapping[str, object]:
+    """What the entry of a segment in the manifest tells of the take that is in the clip."""
+    kept = record.kept
+    return {
+        "seeds": kept.seeds.given(),
+        **({"take": record.chosen + 1} if len(record.tries) > 1 else {}),
+        **({} if kept.faults is None else {"faults": dict(kept.faults)}),
+        **kept.hearing_content(),
     }
 
 

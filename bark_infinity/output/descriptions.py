@@ -9,6 +9,7 @@ import os
 import re
 
 from ..options.flag import Flag
+from ..options.recognizer_name import WHISPER, is_public_recognizer
 from ..options.table import Options, flags
 from ..run.planning import ClipPlan
 from ..voices.library import HUB_PRESETS
@@ -18,6 +19,7 @@ _AUDIOBOOK = "Audiobook"  # the genre, by which players know one
 _TITLE_CHARACTERS = 80
 _TAG_BYTES = 1500  # libsndfile cannot read a WAV tag of 2 KB
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_RECOGNIZER = "recognizer"
 _CLONED_FROM = "audio_file_as_history_prompt"
 
 
@@ -61,8 +63,12 @@ def recorded_settings(options: Options) -> dict[str, object]:
     table = {line.name: line for line in flags()}
     changed = options.changed()
     kept = {name: value for name, value in changed.items() if table[name].sound or not table[name].path}
-    if _CLONED_FROM in changed:  # as information; the cloned voice itself is saved
-        kept[_CLONED_FROM] = _without_folder(table[_CLONED_FROM], changed[_CLONED_FROM])
+    for name in (
+        _CLONED_FROM,
+        _RECOGNIZER,
+    ):  # as information: the cloned voice is saved, and a manifest loads no folder
+        if name in changed:
+            kept[name] = _without_folder(table[name], changed[name])
     return kept
 
 
@@ -77,6 +83,8 @@ def _without_folder(line: Flag, value: object) -> object:
     """A setting that may be shared: a path is reduced to its file name; presets and hub repositories stay whole."""
     if not line.path or not isinstance(value, str):
         return value
+    if line.name == _RECOGNIZER:
+        return value if is_public_recognizer(value) else f"{WHISPER}:{bare_name(value.removeprefix(f'{WHISPER}:'))}"
     if line.name == "model" and _REPOSITORY.fullmatch(value) and not os.path.exists(value):
         return value
     return bare_name(value)

@@ -14,10 +14,12 @@ from .. import __version__
 from .. import constants as c
 from ..errors import TextError, UsageError
 from ..files import read_bounded, write_whole
-from ..options.resolve import check_coarse_input, resolve
+from ..options.recognizer_name import is_public_recognizer
+from ..options.resolve import NEEDS_RECOGNIZER, check_coarse_input, resolve
 from ..options.table import Options, flags
 from ..run.pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind
 from ..run.script_cutting import ScriptPart
+from ..run.trimming import Trim
 from ..seeds import MAX_SEED, Seeds
 from ..text.events import BookTags, Script
 from ..text.script import parse_script, script_kind
@@ -32,6 +34,7 @@ _MAX_BYTES = 100_000_000  # most that is read of a manifest; a week of speech ha
 _ENVIRONMENT = ("stages", "versions", "machine")  # what the audio depends on besides settings
 RUNS_CODE = "custom_audio_processing_function"
 READS_FILE = "audio_file_as_history_prompt"
+_RECOGNIZER = "recognizer"  # which a manifest does not name by its folder or hub repository
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their tokens, not by their names
 
 
@@ -82,6 +85,7 @@ class Manifest:
     own_settings: tuple[Mapping[str, object] | None, ...]  # of each segment; None: the clip's
     book: BookTags
     cover_sha256: str | None
+    trims: tuple[Trim | None, ...]  # where each segment was cut
     content: Mapping[str, Any]  # parsed JSON from an untrusted file; only what the other fields hold is checked
 
     @cached_property
@@ -111,6 +115,7 @@ def read_manifest(name: str) -> Manifest:
             _sound_settings(_typed(content, "settings", dict)),
             tuple(_own_settings(s) for s in content["segments"]),
             *_book(content),
+            tuple(map(_trim, content["segments"])),
             content,
         )
     except UsageError as error:
@@ -138,6 +143,8 @@ def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings that the audio depends on, checked; without folders to write in and code to run."""
     table = {line.name: line for line in flags() if line.sound and line.name != RUNS_CODE}
     known = {name: table[name].read(value) for name, value in settings.items() if name in table}
+    if not is_public_recognizer(str(known.get(_RECOGNIZER, Options.recognizer))):
+        known = {name: value for name, value in known.items() if name not in (_RECOGNIZER, *NEEDS_RECOGNIZER)}
     for name, value in known.items():
         table[name].check(value)
     return known
@@ -255,8 +262,15 @@ def _seeds(segment: Mapping[str, Any]) -> Seeds:
     return Seeds(**{name: _number(seed) for name, seed in _typed(segment, "seeds", dict).items()})
 
 
+def _trim(segment: Mapping[str, Any]) -> Trim | None:
+    if "trimmed" not in segment:
+        return None
+    trimmed = _typed(segment, "trimmed", dict)
+    return Trim(_number(trimmed["frames"]), _number(trimmed["of_frames"]))
+
+
 def _number(value: object) -> int:
-    """A seed, or the index of a prompt or take. Raises ValueError for anything else."""
+    """A seed, the index of a prompt or take, or a number of frames. Raises ValueError for anything else."""
     if type(value) is not int or not 0 <= value <= MAX_SEED:
         raise ValueError(f"{_shown(value)} is not a number from 0 to {MAX_SEED}")
     return value

@@ -19,7 +19,7 @@ from ..voices.voice import Voice
 from .lateness import Lateness, lateness_of
 from .pauses import Pause
 from .planning import ClipPlan
-from .takes import Try, best_of
+from .takes import Try
 
 
 class HistorySizes(NamedTuple):
@@ -47,11 +47,12 @@ class SegmentRecord:
     statistics: Statistics | None
     tries: tuple[Try, ...]
     recalled: bool = False  # whether an earlier run generated it, and took `seconds_taken`
+    chosen: int = 0  # index of the take whose audio is in the clip
 
     @property
     def kept(self) -> Try:
-        """The best try, whose audio is in the clip."""
-        return self.tries[best_of(self.tries)]
+        """The chosen take, whose audio is in the clip."""
+        return self.tries[self.chosen]
 
     @property
     def seconds(self) -> float:
@@ -70,6 +71,7 @@ class FinishedSegment:
     record: SegmentRecord
     audio: np.ndarray
     """The audio without the gap before it, float32 (samples,) at 24 kHz, before it is faded into its neighbours."""
+    other_takes: Mapping[int, Voice] = field(default_factory=dict)  # tokens of takes that are not in the clip, if kept
 
     @property
     def text(self) -> str:

@@ -23,6 +23,7 @@ from .pauses import NO_GAP, Pause
 from .prompts import cut_segments
 from .script_cutting import CutScript, ScriptPart, cut_script, is_plain, script_of, text_of
 from .sounds import FindSound, SoundFiles
+from .trimming import Trim
 
 if TYPE_CHECKING:  # planning is done without torch
     from ..bark import Settings
@@ -47,6 +48,7 @@ class SegmentPlan:
     `written`: the text as it is written, where it is spoken otherwise.
     `chapter`: the title of the chapter that it belongs to.
     `start_at`: seconds from the beginning of the clip; the segment begins then, or later if what is before it takes longer.
+    `trim`: where a manifest says that it was cut; None: it was not.
     """
 
     text: str
@@ -59,6 +61,7 @@ class SegmentPlan:
     written: str | None = None
     chapter: str | None = None
     start_at: float | None = None
+    trim: Trim | None = None
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the segment in seconds."""

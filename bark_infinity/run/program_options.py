@@ -28,6 +28,8 @@ COMMAND_LINE: Mapping[str, str] = {  # flags that narrate refuses: what a progra
     "from_manifest": _COMMAND,
     "regenerate": _COMMAND,
     "restitch": _COMMAND,
+    "take": _COMMAND,
+    "show_takes": "look at segment.record.tries",
     "split_input_into_separate_prompts_by": _ONE_CLIP,
     "split_input_into_separate_prompts_by_value": _ONE_CLIP,
     "output_iterations": _ONE_CLIP,

@@ -10,7 +10,6 @@ import numpy as np
 from .. import constants as c
 from ..audio.trimming import KEPT_SECONDS, trim
 from ..audio.writing import Joiner
-from ..bark import Generation
 from ..errors import TextError
 from ..voices.voice import Voice
 from .chapters import chapters_of_segments
@@ -19,7 +18,7 @@ from .joining import Joining
 from .pauses import GapSound, Pause
 from .planning import ClipPlan
 from .sounds import read_sound
-from .takes import Try
+from .takes import Outcome
 
 _VOICE_SECONDS = (
     7.0  # least length of a clip's voice: the longest history window, the fine stage's, is 512 frames or 6.8 s
@@ -52,12 +51,11 @@ class Stitcher:
     def complete(self) -> bool:
         return len(self._records) == len(self.plan.segments)
 
-    def place(
-        self, generation: Generation, tries: tuple[Try, ...], history_sizes: HistorySizes, recalled: bool = False
-    ) -> FinishedSegment:
-        """Append the next segment to the clip, and what ends the clip if it is the last one. `recalled`: an earlier run
-        generated it. Raises TextError for a sound that cannot be read any more.
+    def place(self, outcome: Outcome, history_sizes: HistorySizes) -> FinishedSegment:
+        """Append the next segment to the clip, and what ends the clip if it is the last one. Raises TextError for a sound
+        that cannot be read any more.
         """
+        generation = outcome.generation
         index = len(self._records)
         plan = self.plan.segments[index]
         before = list(self._play(self._sounds))
@@ -76,13 +74,16 @@ class Stitcher:
             history_sizes,
             generation.seconds_taken,
             generation.statistics,
-            tries,
-            recalled,
+            outcome.tries,
+            outcome.recalled,
+            outcome.chosen,
         )
         self._records.append(record)
         if not generation.silent:
             self._collect_voice(generation.voice, plan.speaker)
-        return FinishedSegment(self.plan, index, generation, sound, record, self._joiner.amplified(piece))
+        return FinishedSegment(
+            self.plan, index, generation, sound, record, self._joiner.amplified(piece), outcome.others
+        )
 
     def _trimmed(self, sound: np.ndarray, index: int) -> np.ndarray:
         """A segment's sound without the silence that is cut off: at its ends, or where it is at an end of the clip."""

@@ -82,8 +82,13 @@ class FoundVoice:
         """Language code from the usual form of the name (`v2/en_speaker_6`), or an empty string."""
         if self.path.parent == DEMO_VOICES:
             return "en"
-        code = Path(self.name).name.split("_")[0]
-        return code if code in c.LANGUAGES else ""
+        return language_of_voice(self.name) or ""
+
+
+def language_of_voice(name: str) -> str | None:
+    """The language code in the usual form of a voice's name or path (`v2/en_speaker_6`)."""
+    code = Path(name).name.split("_")[0]
+    return code if code in c.LANGUAGES else None
 
 
 def voice_files(folder: Path) -> list[Path]:

@@ -20,6 +20,7 @@ import torch
 from audio_files import cover, png, tags
 from babbler import FINE_HISTORY as FINE
 from babbler import Babbler
+from fakes import Listening
 
 from bark_infinity.bark import Bark
 from bark_infinity.checkpoints import loading
@@ -361,6 +362,12 @@ def with_clipped_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bark, "decode", clip)
 
 
+def with_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pocketsphinx hears the text in the first eighth of every sound, and seven other words behind it."""
+    heard = Listening(lambda audio: "Hello and so on it goes for ever")
+    monkeypatch.setattr("bark_infinity.run.recognizer_pocketsphinx.Pocketsphinx", lambda: heard)
+
+
 def with_quick_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in reports.REPORTS:
         monkeypatch.setitem(reports.REPORTS, name, lambda name=name: f"the report {name}")
@@ -398,6 +405,17 @@ def faults(result: CommandResult) -> set[str] | None:
     """Names of the first segment's faults; None if it was not checked."""
     found = result.segment().get("faults")
     return None if found is None else set(found)
+
+
+def other_take_is_put_in(run: Run, _: CommandResult) -> bool:
+    first = run(f"{HELLO} --candidates 2 --keep_takes --output_filename first")
+    other = 3 - first.segment()["take"]
+    again = run(f"--model demo --device cpu --from_manifest bark_samples/first.json --take 1={other}")
+    return again.segment()["take"] == other and not np.array_equal(again.audio[0], first.audio[0])
+
+
+def has_all_tokens(result: CommandResult) -> bool:
+    return any(name.endswith(".segments.npz") for name in result.files)
 
 
 def only_the_third_segment_differs(plain: CommandResult, with_flag: CommandResult) -> bool:
@@ -460,6 +478,7 @@ QUARTER += "--fine_history_future_weight 0.25"
 NO_DOWNLOADS = "--model small --model_dir nowhere --text_prompt Hello"
 
 SHY = f"{HELLO} --check_min_loudness_db 0"  # a threshold that no segment reaches
+HEARD = f"{DEMO} --fine_temp 0 --text_prompt Hello --semantic_max_gen_duration_s 1 --recognizer pocketsphinx"
 LONG = f"{DEMO} --fine_temp 0 --text_prompt Hi --semantic_max_gen_duration_s 4 "
 LONG += "--semantic_token_repeat_penalty 1e9"  # one sound for 4 s
 BRIEF = f"{DEMO} --fine_temp 0 --semantic_min_eos_p 0.0001 --text_prompt '{' '.join(STORY)}'"
@@ -804,6 +823,20 @@ ALIVE: dict[str, Case] = {
     "check_max_repeat_s": Case(HELLO, "0.01", differs(faults, {"repeated_s"})),
     "check_max_length_ratio": Case(LONG, "40", differs(lambda result: "too_long_ratio" in faults(result), False)),
     "check_min_length_ratio": Case(BRIEF, "0", differs(faults, set())),
+    # Takes
+    "candidates": Case(HELLO, "3", differs(n_tries, 3)),
+    "recognizer": Case(
+        HELLO, "pocketsphinx", differs(lambda result: "word_errors" in result.segment(), True), prepare=with_a_listener
+    ),
+    "max_word_errors": Case(f"{HEARD} --check_segments retry", "0.1", differs(n_tries, 3), prepare=with_a_listener),
+    "trim_babble": Case(
+        HEARD, "", differs(lambda result: "trimmed" in result.segment(), True), prepare=with_a_listener
+    ),
+    "keep_takes": Case(f"{HELLO} --candidates 2", "", differs(has_all_tokens, True)),
+    "take": Case(
+        f"{DEMO} --from_manifest before.json", "1=2", fails_with("keeps the clip's tokens"), other_take_is_put_in
+    ),
+    "show_takes": Case(HELLO, "", stderr_contains("takes of Hello")),
     # More
     "config": Case("--text_splits_only", "settings.toml", stdout_is("From a file.")),
     "print_config": Case(

@@ -54,6 +54,8 @@ def test_tags_contain_no_folders():
         ("history_prompt", r"C:\Users\alice\bob.npz", "bob"),
         ("audio_file_as_history_prompt", f"{SECRET}/me.wav", "me.wav"),
         ("custom_audio_processing_function", f"{SECRET}/how.py:rule", "how.py:rule"),
+        ("recognizer", f"whisper:{SECRET}/tiny", "whisper:tiny"),
+        ("recognizer", "whisper:large-v3", "whisper:large-v3"),
         ("model", "suno/bark-small", "suno/bark-small"),
         ("model", "here/bark", "bark"),
         ("model", f"{SECRET}/bark/", "bark"),
