@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import OutputError, UsageError
 from .av_parameters import AvParameters
 from .chapters import Chapter
-from .formats import Encoding
+from .encoding import Encoding
 from .guarded_file import GuardedFile
 from .tags import Tags, language_code
 

@@ -10,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from .chapters import Chapter
-from .formats import SOUNDFILE_ENCODERS, Encoding
+from .encoding import Encoding
+from .formats import SOUNDFILE_ENCODERS
 from .guarded_file import GuardedFile
 from .id3 import id3, id3_space
 from .tags import Tags

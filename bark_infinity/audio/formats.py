@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from .. import constants as c
 from ..errors import UsageError
 
 SOUNDFILE_ENCODERS = {  # libsndfile's container, codec and compression (0..1); bit rates were measured on speech
@@ -35,21 +32,6 @@ _OTHER_ENDINGS = {  # of files without sound; no words, numbers or languages, wi
     "xlsx", "xml", "yaml", "yml", "zip",
 }  # fmt: skip
 KNOWN_ENDINGS = frozenset({*FORMATS, *UNSUPPORTED_FORMATS, *_OTHER_ENDINGS})  # that say what kind a file is
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How sound becomes a file.
-
-    `format`: one of FORMATS. `sample_rate`: of the samples and of the file, in Hz; 24 kHz, 44.1 kHz and so on.
-    `constant_kbits`: the constant bit rate of an MP3 in kbit/s, which is at most 160 below 32 kHz; None: variable.
-    `parameters`: those of --output_format_ffmpeg_parameters, which go with AV_FORMATS.
-    """
-
-    format: str = "wav"
-    sample_rate: int = c.SAMPLE_RATE
-    constant_kbits: int | None = None
-    parameters: str = ""
 
 
 def check_ending(filename: str, what: str) -> None:

@@ -16,7 +16,8 @@ from ..files import write_whole
 from .av_encoder import AvEncoder
 from .chapters import Chapter
 from .encoders import SoundfileEncoder
-from .formats import AV_FORMATS, Encoding
+from .encoding import Encoding
+from .formats import AV_FORMATS
 from .tags import Tags
 
 # Samples per call of the encoder, so that Vorbis files do not depend on how the samples arrive; ten minutes at once crash

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from ..audio.chapters import Chapter
-from ..audio.formats import Encoding
+from ..audio.encoding import Encoding
 from ..audio.tags import Tags
 from ..audio.writing import AudioEncoder, Level
 from ..files import portable_stem, to_disk, write_whole

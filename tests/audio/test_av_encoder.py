@@ -14,7 +14,8 @@ import pytest
 from audio_files import chapters, cover, decoded, jpeg, needs_ffmpeg, png, tags
 
 from bark_infinity.audio.chapters import Chapter
-from bark_infinity.audio.formats import AV_FORMATS, Encoding
+from bark_infinity.audio.encoding import Encoding
+from bark_infinity.audio.formats import AV_FORMATS
 from bark_infinity.audio.tags import Tags
 from bark_infinity.audio.writing import AudioEncoder
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bark_infinity.audio.chapters import Chapter
-from bark_infinity.audio.formats import Encoding
+from bark_infinity.audio.encoding import Encoding
 from bark_infinity.audio.id3 import id3, id3_space
 from bark_infinity.audio.tags import Tags
 from bark_infinity.audio.writing import AudioEncoder

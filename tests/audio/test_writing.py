@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bark_infinity.audio.formats import AV_FORMATS, FORMATS, Encoding, check_format
+from bark_infinity.audio.encoding import Encoding
+from bark_infinity.audio.formats import AV_FORMATS, FORMATS, check_format
 from bark_infinity.audio.tags import Tags
 from bark_infinity.audio.writing import AudioEncoder, Joiner, Level, Span, write_audio
 from bark_infinity.errors import OutputError, UsageError

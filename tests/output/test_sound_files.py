@@ -12,7 +12,7 @@ from audio_files import cover, png, tags
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_infinity.audio.formats import Encoding
+from bark_infinity.audio.encoding import Encoding
 from bark_infinity.audio.tags import Tags
 from bark_infinity.output.sound_files import SoundPlan, chapter_file_name, open_sound
 
