@@ -329,7 +329,7 @@ def test_memory_does_not_grow_with_the_clip():
         master.discard()
         return found
 
-    assert peak(12) < peak(3) + 2_000_000  # 90 s more are 8.6 MB of samples
+    assert peak(5) < peak(2) + 1_000_000  # 30 s more are 2.9 MB of samples
 
 
 def test_an_unfinished_one_leaves_nothing():
