@@ -200,6 +200,7 @@ class ClipFiles:
         self._tokens_file: BinaryIO | None = None
         with contextlib.ExitStack() as stack, errors_naming(self._path):
             self._files = open_clip_sound(plan, self._path, self._at(""), options, longest_seconds)
+            stack.callback(self._files.discard)
             self._sound = Master(self._files, options, self._at(".unmastered"))
             stack.callback(self._sound.discard)
             if len(plan.segments) > 1 or options.keep_takes:

@@ -6,7 +6,6 @@ passes through the limiter into the encoder. Memory stays flat, whatever the cli
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +91,7 @@ class Master(SoundSink):
 
     @property
     def sha256(self) -> str:
-        """Digest of the samples that have arrived in the sink, as little-endian float32."""
+        """Digest of the samples that have arrived in the sink, if they differ, as little-endian float32."""
         return self._digest.hexdigest()
 
     @property
@@ -101,7 +100,6 @@ class Master(SoundSink):
 
     def write(self, samples: np.ndarray, chapter: int) -> None:
         if not self.changes:
-            self._digest.update(samples.astype("<f4").tobytes())
             self._sink.write(samples, chapter)
             return
         samples = np.nan_to_num(samples, posinf=1.0, neginf=-1.0)  # a filter would spread what is no number
@@ -123,11 +121,12 @@ class Master(SoundSink):
         self._sink.close(chapters)
 
     def discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            with contextlib.suppress(OSError):
+        try:
+            if self._file is not None:
+                self._file.close()
                 self._scratch.unlink(missing_ok=True)
-        self._sink.discard()
+        finally:
+            self._sink.discard()
 
     def content(self, before: Sequence[Mapping[str, object]]) -> dict[str, object]:
         """The entry `mastering` of a manifest, once it is closed; empty if there is no filter. `before`: earlier filters."""
@@ -173,7 +172,7 @@ class Master(SoundSink):
         previous: tuple[float, float] | None = None  # gain of the last trial, and the correction that was due
         for _ in range(_MOST_TRIALS):
             due = _correction_db(target, self._limited_levels(gain_db, target, before))
-            if abs(due) <= _TOLERANCE_LU:
+            if due is None or abs(due) <= _TOLERANCE_LU:
                 break
             if previous is not None and gain_db != previous[0]:
                 effect = min(1.0, max(_LEAST_EFFECT, (previous[1] - due) / (gain_db - previous[0])))
@@ -234,6 +233,8 @@ class _Cuts:
 
     def split(self, samples: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         """The next samples that come out of the filters, by chapters."""
+        if not len(samples):
+            return
         start, stop = self._n_out, self._n_out + len(samples)
         self._n_out = stop
         ends = [place for place, _ in self._begins[1:]]
@@ -242,9 +243,10 @@ class _Cuts:
                 yield samples[max(place, start) - start : min(end, stop) - start], chapter
 
 
-def _correction_db(target: LoudnessTarget, found: Levels) -> float:
-    """By how much a gain is to be changed after a trial."""
-    assert found.lufs is not None and found.rms_db is not None
+def _correction_db(target: LoudnessTarget, found: Levels) -> float | None:
+    """By how much a gain is to be changed after a trial; None if the trial left nothing to measure."""
+    if found.lufs is None or found.rms_db is None:
+        return None
     correction = target.lufs - found.lufs
     if target.rms_db is not None:
         low, high = target.rms_db
