@@ -7,6 +7,7 @@ and writes them to a folder; the same job, started again after an interruption, 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -43,6 +44,7 @@ from .text.events import Script
 from .text.front_matter import parse_cast
 from .text.pronunciation import Pronunciation
 from .voices.library import voice_folders
+from .voices.recorded_voices import voices_to_clone
 
 if TYPE_CHECKING:  # planning is done without torch
     from .bark import Bark
@@ -55,6 +57,7 @@ if TYPE_CHECKING:  # planning is done without torch
     from .voices.voice import Voice
 
 
+_log = logging.getLogger(__name__)
 _MENDING = ("text_prompt", "prompt_file", "cast", "pronunciations")  # beside a manifest: flags that change its script
 _PYTHON_WORDS = {"another with --output_dir or --output_filename": "another folder"}
 
@@ -88,7 +91,8 @@ class ClipSource:
         if any(getattr(options, name) is not None for name in _MENDING):
             self._read_mended(self.manifest, options.from_manifest, notify)
         elif self.manifest.script is not None and not options.restitch:
-            self.voices = usable_cast(options.from_manifest, self.manifest, (), options.output_dir)
+            folders = voice_folders(options.output_dir, options.voice_dir)
+            self.voices = usable_cast(options.from_manifest, self.manifest, (), folders)
 
     def _read(self, notify: Notify, script: Script | None) -> None:
         """Read the script of the options, or take the given one, and cut it into prompts."""
@@ -123,9 +127,10 @@ class ClipSource:
         # Voices that only the manifest names are looked for as a stranger's; those of the new text are the user's.
         recorded = voices_in(before) if text is None else {} if self._source.own_cast else before.cast
         theirs = recorded.keys() - (parse_cast(options.cast) if options.cast is not None else {}).keys()
-        found = usable_cast(path, manifest, voices_in(before).keys() - theirs, options.output_dir)
+        usual = voice_folders(options.output_dir, options.voice_dir)
+        found = usable_cast(path, manifest, voices_in(before).keys() - theirs, usual)
         self.voices = {speaker: found.get(speaker, named) for speaker, named in voices.items()}
-        folders = (*voice_folders(options.output_dir), Path(path).parent, script_folder(options))
+        folders = (*usual, Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
 
     @property
@@ -269,6 +274,17 @@ def _plan(
     return with_sampling_settings(plans, source.options), failed
 
 
+def named_voices(source: ClipSource) -> list[str]:
+    """Names and paths of all voices that a run is asked to speak with."""
+    options = source.options
+    names = (
+        options.history_prompt,
+        options.bark_speaker_as_the_prompt,
+        *(named.voice for named in source.voices.values()),
+    )
+    return [name for name in names if name is not None]
+
+
 def load_cast(
     voices: Mapping[str, NamedVoice], load: Callable[[str], Voice | None], of_run: Voice | None
 ) -> dict[str, Voice]:
@@ -364,8 +380,11 @@ def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mappi
     options = source.options
     function_name = options.custom_audio_processing_function
     function = None if function_name is None else load_function(function_name)
-    folders = voice_folders(options.output_dir)
+    folders = voice_folders(options.output_dir, options.voice_dir)
     hub = Hub(options.model_dir, options.offline) if options.model_dir is not None or options.offline else bark.hub
+    for recorded in voices_to_clone(named_voices(source), options.voice_dir):
+        model = bark.name if bark.choice is None else bark.choice.model_of("fine")
+        recorded.clone(model, hub, bark.codec_placement.device, _log.warning)
     starting = bark.find_voice(options.history_prompt if voice is None else voice, folders, hub)
     spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)
     voices = load_cast(source.voices, lambda name: bark.find_voice(name, folders, hub), starting)

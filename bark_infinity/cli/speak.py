@@ -18,13 +18,13 @@ from ..output.manifest import Manifest, differences, read_content
 from ..output.remaking import chosen_segments, describe_regenerated
 from ..reports.tables import count
 from ..voices.custom_history import load_function
-from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
 from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
+from .voices import clone_named, voice_folders_of
 
 if TYPE_CHECKING:  # these import torch
     from ..bark import Bark
@@ -78,6 +78,7 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     function_name = options.custom_audio_processing_function
     function = None if function_name is None else load_function(function_name)
     choice = ModelChoice.from_options(options)
+    clone_named(options, source, choice, hub, console)
     voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     voices = load_cast(source.voices, lambda name: load_voice(name, hub, folders), voice)
@@ -94,13 +95,6 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
         gc.freeze()  # what stays for the whole run need not be looked through again and again
         gc.enable()
     return Recipe.from_options(options, bark, voice, spoken, function, voices)
-
-
-def voice_folders_of(options: Options) -> tuple[Path, ...]:
-    """Folders in which voices are looked up by name, including those of a script and of a manifest."""
-    beside = [Path(name).parent for name in (options.prompt_file, options.from_manifest) if name is not None]
-    asked = (options.asked or options).output_dir  # without the folder of --output_filename
-    return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
 
 
 def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:

@@ -84,8 +84,8 @@ class Options:
     history_prompt: str | None = flag(
         None,
         INPUT,
-        "The voice: an `.npz` file, or a name from prompts/, custom_speakers/, the output folder or Bark's presets "
-        "(v2/en_speaker_6, announcer, ...).",
+        "The voice: an `.npz` file, or a name from --voice_dir, prompts/, custom_speakers/, the output folder or Bark's "
+        "presets (v2/en_speaker_6, announcer, ...); random makes a new one and names it.",
         aliases=("speaker", "speaker_idx"),
         path=True,
         metavar="VOICE",
@@ -111,6 +111,14 @@ class Options:
         INPUT,
         "Encoding of --prompt_file: auto finds UTF-8, UTF-16 and the likeliest older one, and says which it took.",
         metavar="NAME",
+    )
+    voice_dir: str = flag(
+        "bark_voices",
+        INPUT,
+        "Folder of voices: NAME/*.wav (mp3, flac, ogg, m4a) is cloned when NAME is first spoken with, NAME.npz is a voice.",
+        path=True,
+        metavar="DIR",
+        shapes=Shapes.NOTHING,
     )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
     dry_run: bool = flag(

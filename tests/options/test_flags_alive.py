@@ -492,6 +492,9 @@ ALIVE: dict[str, Case] = {
             with_flag.semantic_tokens() == Voice.load("short.npz").semantic.tolist() != plain.semantic_tokens()
         ),
     ),
+    "voice_dir": Case(
+        f"{ASKS} --history_prompt mine", "voices", lambda plain, with_flag: (plain.status, with_flag.status) == (2, 0)
+    ),
     "list_speakers": Case(f"{ASKS} --output_dir voices", "", stdout_is("mine", "demo_female", "demo_male")),
     "dry_run": Case(
         HELLO, "", lambda plain, with_flag: bool(plain.files) and (with_flag.out, with_flag.files) == ([], [])
