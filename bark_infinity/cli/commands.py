@@ -44,6 +44,10 @@ def run(options: Options, console: Console) -> int:
         return 0
     if options.convert_model is not None:
         return convert(Path(options.convert_model), options, console)
+    if options.voice_report is not None:
+        from .voice_report import report_voice
+
+        return report_voice(options.voice_report, options, console)
     check_format(options.audio_format, options.output_format_ffmpeg_parameters or "")
     check_models(options)
     if options.render_npz_samples is not None:
@@ -124,7 +128,8 @@ def check_models(options: Options) -> None:
 def _has_input(options: Options) -> bool:
     """Whether options ask for more than reports."""
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
-    return any(source is not None for source in (*sources, options.render_npz_samples, options.convert_model))
+    others = (options.render_npz_samples, options.convert_model, options.voice_report)
+    return any(source is not None for source in (*sources, *others))
 
 
 # ---- clips from their tokens ----------------------------------------------------------------------------------------

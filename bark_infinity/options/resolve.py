@@ -36,9 +36,11 @@ EXCLUSIVE = (
     ("semantic_top_k", "semantic_bottom_k"),
     ("absolute_semantic_history_only", "absolute_semantic_history_only_every_x"),
     ("render_npz_samples", "convert_model"),
+    ("render_npz_samples", "voice_report"),
+    ("convert_model", "voice_report"),
     *(
         (mode, name)
-        for mode in ("render_npz_samples", "convert_model")
+        for mode in ("render_npz_samples", "convert_model", "voice_report")
         for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
     ),
 )

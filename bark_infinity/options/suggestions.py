@@ -15,6 +15,7 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "specific_npz_file custom_voice voice_prompt v",
     "audio_file_as_history_prompt": "speaker_wav reference_audio reference_wav ref_audio clone clone_voice voice_sample "
     "audio_prompt audio_file recording",
+    "voice_dir": "voice_dirs voices_dir voice_folder speaker_dir speakers_dir",
     "list_speakers": "list_voices list_voice voices speakers list_speaker_idxs list_speaker_idx",
     "dry_run": "plan preview simulate",
     "output_dir": "out_dir outdir output_folder out_folder output_directory folder directory d",

@@ -193,6 +193,16 @@ class Options:
         shapes=Shapes.NOTHING,
     )
 
+    voice_report: str | None = flag(
+        None,
+        OUTPUT,
+        "Measure how the voice of a finished clip (its `.json`) drifts: pitch, pace, loudness and spectrum of each segment, "
+        "those that stand out, and a drawing beside it; and stop.",
+        path=True,
+        metavar="FILE",
+        shapes=Shapes.NOTHING,
+    )
+
     model: str = flag(
         "large",
         MODEL,

@@ -38,6 +38,7 @@ COMMAND_LINE: Mapping[str, str] = {  # flags that narrate refuses: what a progra
     "show_generation_times": "look at segment.record.seconds_taken",
     "silent": _TERMINAL,
     "render_npz_samples": _COMMAND,
+    "voice_report": _COMMAND,
     "convert_model": _COMMAND,
     "force_reload": _COMMAND,
     "config": "pass its settings as options",
