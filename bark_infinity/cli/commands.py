@@ -21,6 +21,7 @@ from ..output.clip_tokens import ClipTokens
 from ..output.remaking import chosen_segments, describe_regenerated, with_dependents
 from ..reports.tables import count
 from ..run.planning import ClipPlan
+from ..run.random_voice import RANDOM, planned_file
 from ..voices.library import list_voices, voice_folders
 from ..voices.rendering import Skipped, render_voices, voices_to_render
 from . import console as view
@@ -74,6 +75,8 @@ def run(options: Options, console: Console) -> int:
         view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
     else:
         show_dry_run(options, source, plans, console)
+        if options.history_prompt == RANDOM:
+            view.say(console, f"a new voice would be made and kept as {planned_file(options, source.drawn_seed)}")
         show_script(console, source, plans, missing)
         if missing:
             raise next(iter(missing.values()))

@@ -14,9 +14,11 @@ from rich.console import Console
 from ..errors import EXIT_FAILED, BarkError
 from ..narration import ClipSource, Job, load_cast
 from ..options.table import Options
+from ..output.audition_page import AuditionedClip, write_audition_page
 from ..output.manifest import Manifest, differences, read_content
 from ..output.remaking import chosen_segments, describe_regenerated
 from ..reports.tables import count
+from ..run.random_voice import RANDOM
 from ..voices.custom_history import load_function
 from ..voices.voice import Voice
 from . import console as view
@@ -40,7 +42,12 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     """Generate all clips. Returns the exit status. User errors that can be known in advance are raised before that."""
     start = time.monotonic()
     recipe = load(options, source, console)
+    if options.history_prompt == RANDOM:
+        view.say(console, "making a new voice")
     job = Job(options, source, recipe)
+    if job.new_voice is not None:
+        name = job.new_voice.stem
+        view.say(console, f"its name is {name}, kept as {job.new_voice}; --history_prompt {name} speaks in it again")
     if job.resumed:
         report_resumed(console, job)
     if job.mended is not None:
@@ -53,6 +60,9 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
         n_segments = sum(len(plan.segments) for plan in job.open_plans)
         with view.RunDisplay(console, n_segments, options.silent) as display:
             run(job, display, finished, failures, options, console)
+        if options.audition is not None and job.clips:
+            clips = [AuditionedClip(source.auditioned_voice(plan), plan.text, path) for plan, path in job.clips]
+            view.print_result(write_audition_page(Path(options.output_dir), clips))
     finally:  # interrupted or not
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
@@ -79,7 +89,8 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     function = None if function_name is None else load_function(function_name)
     choice = ModelChoice.from_options(options)
     clone_named(options, source, choice, hub, console)
-    voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
+    named = None if options.history_prompt == RANDOM else options.history_prompt  # a job makes that one itself
+    voice = load_voice(named, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     voices = load_cast(source.voices, lambda name: load_voice(name, hub, folders), voice)
     bark = Bark(load_models(choice))

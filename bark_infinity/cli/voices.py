@@ -12,6 +12,7 @@ from ..errors import VoiceError
 from ..narration import ClipSource, named_voices
 from ..options.table import Options
 from ..reports.tables import count
+from ..run.random_voice import RANDOM
 from ..voices.compatibility import SEMANTIC_VOCAB_SIZES, check_compatible, check_preset
 from ..voices.custom_history import check_name
 from ..voices.library import find_voice, voice_folders
@@ -39,7 +40,7 @@ def check_voices(options: Options, tell: Tell) -> None:
     `tell` is called with sentences about voices that are mended, or would be cloned.
     """
     for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
-        if name is not None:
+        if name is not None and name != RANDOM:
             check_voice(name, options, tell)
     recording = options.audio_file_as_history_prompt
     if recording is not None and only_shows(options):  # else cloning reads and checks it

@@ -28,6 +28,7 @@ EXCLUSIVE = (
     ("text_prompt", "prompt_file"),
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
+    ("audition", "history_prompt", "audio_file_as_history_prompt"),
     ("regenerate", "restitch"),
     ("offline", "force_reload"),
     ("seed", "single_starting_seed"),
@@ -59,7 +60,7 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
 }
 _UNREAD = {  # flag: flags that have no effect beside it
     "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
-    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
+    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by", "audition"),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
         "split_each_text_prompt_by",
@@ -69,6 +70,7 @@ _UNREAD = {  # flag: flags that have no effect beside it
         "script",
         "cast",
         "pronunciations",
+        "audition",
     ),
 }
 _CHECKS = (

@@ -120,6 +120,14 @@ class Options:
         metavar="DIR",
         shapes=Shapes.NOTHING,
     )
+    audition: str | None = flag(
+        None,
+        INPUT,
+        "Speak the text in each of these voices, one clip each, and write a page to hear them side by side; all: every voice "
+        "found that suits the model.",
+        path=True,
+        metavar="VOICE,VOICE",
+    )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
     dry_run: bool = flag(
         False,
