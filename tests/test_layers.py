@@ -21,6 +21,7 @@ LAYERS = (  # from the lowest to the highest; a module imports from its own laye
 TORCH_FREE = {
     "constants",
     "errors",
+    "extras",
     "files",
     "seeds",
     "text",

@@ -101,10 +101,9 @@ blockquote { margin: 0 0 1rem; padding: .1rem 0 .1rem 1rem; border-left: .25rem 
   max-height: 12rem; overflow: auto; overflow-wrap: anywhere; }
 ol { list-style: none; margin: 0; padding: 0; display: grid; gap: .6rem; }
 li { display: grid; grid-template-columns: minmax(8rem, 1fr) minmax(0, 2fr); align-items: center; gap: .5rem 1rem;
-  padding: .6rem .9rem; border: 1px solid var(--line); border-left: .3rem solid transparent; border-radius: .6rem;
-  background: var(--card); }
-li.chosen { border-left-color: var(--mark); }
-li:focus { outline: 2px solid var(--mark); outline-offset: 2px; }
+  padding: .6rem 1rem; border: 1px solid var(--line); border-radius: .6rem; background: var(--card); }
+li.chosen { border-color: var(--mark); box-shadow: inset .3rem 0 var(--mark); }
+li:focus-visible { outline: 2px solid var(--mark); outline-offset: 2px; }
 b { min-width: 0; overflow-wrap: anywhere; }
 audio { width: 100%; height: 2.6rem; }
 @media (max-width: 36rem) { main { padding-top: 1.2rem; } li { grid-template-columns: minmax(0, 1fr); } }
