@@ -14,7 +14,8 @@ _FRAME_SECONDS = 0.02
 _SPEECH_DB = -30.0  # below the loudest frames; what is quieter counts as a pause
 _LEAST_SPEECH_SECONDS = 0.3
 _LEAST_VOICED_FRAMES = 10  # 0.1 s with a pitch; the median of fewer says little
-_BANDS_HZ = np.geomspace(100.0, 8_000.0, 25)  # edges of 24 bands, 3.8 to an octave
+# Edges of bands as wide as two or three harmonics of a voice, so that its pitch has little part in the spectrum:
+_BANDS_HZ = (100, 400, 700, 1_000, 1_400, 1_900, 2_500, 3_200, 4_000, 5_000, 6_300, 8_000)
 _FFT_SECONDS = 0.04
 _LEAST_BAND_DB = -60.0  # of the loudest band, below which a band counts as empty
 

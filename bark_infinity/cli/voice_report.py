@@ -54,7 +54,8 @@ def _show(name: str, segments: Sequence[SegmentVoice], console: Console) -> None
         whose = "its speaker's" if len(speakers) > 1 else "the clip's"
         view.say(
             console,
-            f"{len(outliers)} of {count(len(segments), 'segment')} stand out from {whose} medians; to make them again: "
+            f"{len(outliers)} of {count(len(segments), 'segment')} {'stands' if len(outliers) == 1 else 'stand'} out from "
+            f"{whose} medians; to make {'it' if len(outliers) == 1 else 'them'} again: "
             f"--from_manifest {shlex.quote(name)} --regenerate {numbers}",
         )
 
@@ -64,7 +65,7 @@ def _show_table(name: str, segments: Sequence[SegmentVoice], console: Console) -
     headings = ("segment", "pitch", "spread", "pace", "loudness", "spectrum")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("stands out by, or its text")
+    table.add_column("what stands out, or the text")
     for segment in segments:
         profile = segment.profile
         row = [

@@ -27,15 +27,15 @@ def test_pitch_loudness_and_speech_are_measured():
 
 
 def test_pauses_do_not_count_for_loudness_and_spectrum():
-    profile = measure_voice(vowel(), RATE)
-    padded = measure_voice(np.concatenate([vowel(), np.zeros(4 * RATE)]), RATE)
+    speech = vowel(seconds=1.9)  # it ends in a pause
+    profile, padded = (measure_voice(sound, RATE) for sound in (speech, np.concatenate([speech, np.zeros(4 * RATE)])))
     assert padded.loudness == pytest.approx(profile.loudness, abs=0.1)
     assert spectral_distance(padded.spectrum, profile.spectrum) < 0.1
 
 
 def test_brightness_is_in_the_spectrum():
     dull, bright = (measure_voice(vowel(brightness=b), RATE) for b in (0.2, 1.2))
-    slopes = [np.polyfit(np.arange(10), profile.spectrum[6:16], 1)[0] for profile in (dull, bright)]
+    slopes = [profile.spectrum[5] - profile.spectrum[0] for profile in (dull, bright)]
     assert slopes[1] > slopes[0] and spectral_distance(dull.spectrum, bright.spectrum) > 2
 
 
