@@ -49,10 +49,11 @@ def test_page_has_lines_of_all_three():
     ("theirs", "ours"),
     [
         ("split_by_lines", "--split_each_text_prompt_by line"),
+        ("split_by_words", "--split_each_text_prompt_by word"),
+        ("prompt_file_separator", "--split_input_into_separate_prompts_by"),
         ("stable_mode", "--stable_mode_interval"),
-        ("keep_generating", "--extra_confused_travolta_mode"),
+        ("filename", "--output_filename"),
         ("iterations", "--output_iterations"),
-        ("specific_npz_folder", "--render_npz_samples"),
         ("list_speaker_idxs", "--list_speakers"),
         ("voice_dirs", "--voice_dir"),
     ],

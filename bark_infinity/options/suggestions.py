@@ -24,8 +24,8 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "output_format": "format audio_format response_format file_format extension ext codec",
     "output_iterations": "iterations iteration number_of_iterations n num count takes repeat repeats num_samples n_samples "
     "generations",
-    "always_save_speaker": "save_speaker save_voice save_npz save_history",
-    "silent": "quiet q no_progress progress",
+    "always_save_speaker": "save_speaker save_voice save_npz save_history output_full",
+    "silent": "quiet q no_progress progress progress_bar",
     "render_npz_samples": "specific_npz_folder render_voices npz_folder",
     "retries": "retry max_retries",
     "resume": "continue go_on restart overwrite",
@@ -58,6 +58,7 @@ _WITH_VALUE = {  # former flag: the flag and value that replace it
     "split_by_words": "split_each_text_prompt_by word",
     "split_by_lines": "split_each_text_prompt_by line",
     "split_by_sentences": "split_each_text_prompt_by sentence",
+    "less_gpu": "text_use_gpu false",
 }
 MOST_NAMES = 3  # of one suggestion
 LEAST_LIKENESS = 0.75  # of a misspelled flag, as difflib measures it: "modal" for "model" has 0.8
