@@ -35,6 +35,7 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "offline": "local local_files_only no_download no_network",
     "device": "use_cuda cuda gpu cpu use_gpu mps",
     "dtype": "precision half fp16 bf16 fp32 int8 quantize",
+    "text_use_gpu": "less_gpu",
     "offload_cpu": "cpu_offload offload low_vram lowvram",
     "batch_size": "batch parallel threads",
     "text_temp": "temperature temp",
@@ -58,7 +59,6 @@ _WITH_VALUE = {  # former flag: the flag and value that replace it
     "split_by_words": "split_each_text_prompt_by word",
     "split_by_lines": "split_each_text_prompt_by line",
     "split_by_sentences": "split_each_text_prompt_by sentence",
-    "less_gpu": "text_use_gpu false",
 }
 MOST_NAMES = 3  # of one suggestion
 LEAST_LIKENESS = 0.75  # of a misspelled flag, as difflib measures it: "modal" for "model" has 0.8
