@@ -108,7 +108,7 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "check_max_length_ratio": ({}, 5.0),
     "check_min_length_ratio": ({}, 0.1),
 }
-ELSEWHERE = {"model_dir", "offline", "batch_size"}  # effective; tested below one by one
+ELSEWHERE = {"model_dir", "offline", "batch_size", "voice_dir"}  # effective; tested below one by one
 FILES = {
     "output_filename",
     "output_format",

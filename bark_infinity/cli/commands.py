@@ -21,25 +21,25 @@ from ..output.clip_tokens import ClipTokens
 from ..output.remaking import chosen_segments, chosen_takes, describe_regenerated, with_dependents
 from ..reports.tables import count
 from ..run.planning import ClipPlan
-from ..voices.compatibility import SEMANTIC_VOCAB_SIZES, check_compatible, check_preset
-from ..voices.custom_history import check_name
-from ..voices.library import find_voice, list_voices, voice_folders
+from ..run.random_voice import RANDOM, planned_file
+from ..voices.library import list_voices, voice_folders
 from ..voices.rendering import Skipped, render_voices, voices_to_render
-from ..voices.voice import Voice
 from . import console as view
 from . import tables
 from .delivery_report import passes_delivery, warn_of_delivery
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
-from .speak import report_late_cues, speak, voice_folders_of, warn_of_sound
+from .speak import report_late_cues, speak, warn_of_sound
 from .takes_table import say_chosen_takes, show_recorded_takes, show_takes
+from .voices import check_voices, missing_voices, told_once
 
 
 def run(options: Options, console: Console) -> int:
     """Do what resolved options ask for. Returns the exit status. Raises BarkError if nothing can be done."""
     if options.list_speakers:
-        voices = list_voices(voice_folders(options.output_dir))
+        folders = voice_folders(options.output_dir, options.voice_dir)
+        voices = list_voices(folders, Path(options.voice_dir))
         tables.show_voices(console, voices)
         view.print_for_pipes(voice.name for voice in voices)
         return 0
@@ -47,6 +47,10 @@ def run(options: Options, console: Console) -> int:
         return 0
     if options.convert_model is not None:
         return convert(Path(options.convert_model), options, console)
+    if options.voice_report is not None:
+        from .voice_report import report_voice
+
+        return report_voice(options.voice_report, options, console)
     check_format(options.audio_format, options.output_format_ffmpeg_parameters or "")
     check_models(options)
     if options.render_npz_samples is not None:
@@ -58,8 +62,9 @@ def run(options: Options, console: Console) -> int:
     options = source.options
     missing: dict[str, VoiceError] = {}
     if not options.restitch:  # restitching uses the clip's tokens and needs neither voices nor a function
-        check_voices(options)
-        missing = missing_voices(source)
+        tell = told_once(lambda sentence: view.say(console, sentence))
+        check_voices(options, tell)
+        missing = missing_voices(source, tell)
         if missing and not options.dry_run:  # which shows which of the cast are there
             raise next(iter(missing.values()))
     plans, failed = source.plan()
@@ -72,6 +77,8 @@ def run(options: Options, console: Console) -> int:
         view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
     else:
         show_dry_run(options, source, plans, console)
+        if options.history_prompt == RANDOM:
+            view.say(console, f"a new voice would be made and kept as {planned_file(options, source.drawn_seed)}")
         show_script(console, source, plans, missing)
         if missing:
             raise next(iter(missing.values()))
@@ -128,48 +135,11 @@ def check_models(options: Options) -> None:
         check_model_name(model)
 
 
-def check_voices(options: Options) -> None:
-    """Raise VoiceError or UsageError for a voice or function that cannot be used, before a model is loaded."""
-    for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
-        if name is not None:
-            check_voice(name, options)
-    recording = options.audio_file_as_history_prompt
-    if recording is not None and (options.dry_run or options.text_splits_only):  # else cloning reads and checks it
-        from ..voices.cloning import check_recording
-
-        check_recording(Path(recording), options.model)
-    if options.custom_audio_processing_function is not None:
-        check_name(options.custom_audio_processing_function)
-
-
-def check_voice(name: str, options: Options) -> None:
-    """Raise VoiceError for a voice that is missing, malformed or made for another model, before a model is loaded."""
-    path = find_voice(name, voice_folders_of(options))
-    vocab_size = SEMANTIC_VOCAB_SIZES.get(options.model)
-    if path is not None:
-        voice = Voice.load(path)
-        if vocab_size is not None:
-            check_compatible(voice, f"the voice {name}", options.model, vocab_size)
-    elif vocab_size is not None:
-        check_preset(name, options.model, vocab_size)
-
-
-def missing_voices(source: ClipSource) -> dict[str, VoiceError]:
-    """The speakers whose voice is missing, malformed or made for another model, and why."""
-    missing: dict[str, VoiceError] = {}
-    for speaker, (name, where) in source.voices.items():
-        try:
-            if name is not None:
-                check_voice(name, source.options)
-        except VoiceError as error:
-            missing[speaker] = VoiceError(f"{where}: {error}")
-    return missing
-
-
 def _has_input(options: Options) -> bool:
     """Whether options ask for more than reports."""
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
-    return any(source is not None for source in (*sources, options.render_npz_samples, options.convert_model))
+    others = (options.render_npz_samples, options.convert_model, options.voice_report)
+    return any(source is not None for source in (*sources, *others))
 
 
 # ---- clips from their tokens ----------------------------------------------------------------------------------------

@@ -14,12 +14,13 @@ from rich.console import Console
 from ..errors import EXIT_FAILED, BarkError
 from ..narration import ClipSource, Job, load_cast
 from ..options.table import Options
+from ..output.audition_page import AuditionedClip, write_audition_page
 from ..output.manifest import Manifest, differences, read_content
 from ..output.remaking import chosen_segments, describe_regenerated
 from ..reports.tables import count
 from ..run.naming import audio_suffix
+from ..run.random_voice import RANDOM
 from ..voices.custom_history import load_function
-from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
@@ -28,6 +29,7 @@ from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
 from .takes_table import say_chosen_takes, show_takes
+from .voices import clone_named, voice_folders_of
 
 if TYPE_CHECKING:  # these import torch
     from ..bark import Bark
@@ -44,7 +46,12 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     start = time.monotonic()
     warn_of_delivery(options, console)
     recipe = load(options, source, console)
+    if options.history_prompt == RANDOM:
+        view.say(console, "making a new voice")
     job = Job(options, source, recipe)
+    if job.new_voice is not None:
+        name = job.new_voice.stem
+        view.say(console, f"its name is {name}, kept as {job.new_voice}; --history_prompt {name} speaks in it again")
     if job.resumed:
         report_resumed(console, job)
     if job.mended is not None:
@@ -59,6 +66,9 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
         n_segments = sum(len(plan.segments) for plan in job.open_plans)
         with view.RunDisplay(console, n_segments, options.silent) as display:
             run(job, display, finished, failures, options, console)
+        if options.audition is not None and job.clips:
+            clips = [AuditionedClip(source.auditioned_voice(plan), plan.text, path) for plan, path in job.clips]
+            view.print_result(write_audition_page(Path(options.output_dir), clips))
     finally:  # interrupted or not
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
@@ -86,7 +96,9 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     function_name = options.custom_audio_processing_function
     function = None if function_name is None else load_function(function_name)
     choice = ModelChoice.from_options(options)
-    voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
+    clone_named(options, source, choice, hub, console)
+    named = None if options.history_prompt == RANDOM else options.history_prompt  # a job makes that one itself
+    voice = load_voice(named, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     voices = load_cast(source.voices, lambda name: load_voice(name, hub, folders), voice)
     bark = Bark(load_models(choice))
@@ -103,13 +115,6 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
         gc.enable()
     recognizer = load_recognizer(options, hub, lambda message: view.warn(console, message))
     return Recipe.from_options(options, bark, voice, spoken, function, voices, recognizer)
-
-
-def voice_folders_of(options: Options) -> tuple[Path, ...]:
-    """Folders in which voices are looked up by name, including those of a script and of a manifest."""
-    beside = [Path(name).parent for name in (options.prompt_file, options.from_manifest) if name is not None]
-    asked = (options.asked or options).output_dir  # without the folder of --output_filename
-    return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
 
 
 def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:

@@ -117,7 +117,9 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
         table.add_column("for model", overflow="fold")
         table.add_column("seconds", justify="right", no_wrap=True)
         for voice in own:
-            length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
+            length = (
+                f"{voice.seconds:.1f}" if voice.seconds is not None else "no voice" if voice.cloned else "to be cloned"
+            )
             table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), escape(voice.models), length)
         print_table(console, f"voices {folder}", table)
     console.print(

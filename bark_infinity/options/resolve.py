@@ -31,6 +31,7 @@ EXCLUSIVE = (
     ("text_prompt", "prompt_file"),
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
+    ("audition", "history_prompt", "audio_file_as_history_prompt"),
     ("regenerate", "restitch"),
     ("offline", "force_reload"),
     ("seed", "single_starting_seed"),
@@ -39,9 +40,11 @@ EXCLUSIVE = (
     ("semantic_top_k", "semantic_bottom_k"),
     ("absolute_semantic_history_only", "absolute_semantic_history_only_every_x"),
     ("render_npz_samples", "convert_model"),
+    ("render_npz_samples", "voice_report"),
+    ("convert_model", "voice_report"),
     *(
         (mode, name)
-        for mode in ("render_npz_samples", "convert_model")
+        for mode in ("render_npz_samples", "convert_model", "voice_report")
         for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
     ),
 )
@@ -65,7 +68,7 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
 }
 _UNREAD = {  # flag: flags that have no effect beside it
     "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
-    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
+    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by", "audition"),
     "fit_subtitles": ("split_input_into_separate_prompts_by",),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
@@ -77,6 +80,7 @@ _UNREAD = {  # flag: flags that have no effect beside it
         "cast",
         "pronunciations",
         "subtitles",
+        "audition",
     ),
 }
 _CHECKS = (

@@ -91,8 +91,8 @@ class Options:
     history_prompt: str | None = flag(
         None,
         INPUT,
-        "The voice: an `.npz` file, or a name from prompts/, custom_speakers/, the output folder or Bark's presets "
-        "(v2/en_speaker_6, announcer, ...).",
+        "The voice: an `.npz` file, or a name from --voice_dir, prompts/, custom_speakers/, the output folder or Bark's "
+        "presets (v2/en_speaker_6, announcer, ...); random makes a new one and names it.",
         aliases=("speaker", "speaker_idx"),
         path=True,
         metavar="VOICE",
@@ -118,6 +118,22 @@ class Options:
         INPUT,
         "Encoding of --prompt_file: auto finds UTF-8, UTF-16 and the likeliest older one, and says which it took.",
         metavar="NAME",
+    )
+    voice_dir: str = flag(
+        "bark_voices",
+        INPUT,
+        "Folder of voices: NAME/*.wav (mp3, flac, ogg, m4a) is cloned when NAME is first spoken with, NAME.npz is a voice.",
+        path=True,
+        metavar="DIR",
+        shapes=Shapes.NOTHING,
+    )
+    audition: str | None = flag(
+        None,
+        INPUT,
+        "Speak the text in each of these voices, one clip each, and write a page to hear them side by side; all: every voice "
+        "found that suits the model.",
+        path=True,
+        metavar="VOICE,VOICE",
     )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
     dry_run: bool = flag(
@@ -266,6 +282,16 @@ class Options:
         OUTPUT,
         "Measure each finished file by what this shop asks for, show a table, and exit with 1 if it would be refused.",
         choices=("acx",),
+        shapes=Shapes.NOTHING,
+    )
+
+    voice_report: str | None = flag(
+        None,
+        OUTPUT,
+        "Measure how the voice of a finished clip (its `.json`) drifts: pitch, pace, loudness and spectrum of each segment, "
+        "those that stand out, and a drawing beside it; and stop.",
+        path=True,
+        metavar="FILE",
         shapes=Shapes.NOTHING,
     )
 

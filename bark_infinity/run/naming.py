@@ -23,27 +23,38 @@ _VOICE_BYTES_IN_NAME = 40
 
 
 def clip_stems(
-    clips: Sequence[tuple[str, int, int, int]], n_prompts: int, options: Options, own: Container[str] = ()
+    clips: Sequence[tuple[str, int, int, int]],
+    n_prompts: int,
+    options: Options,
+    own: Container[str] = (),
+    voices: Sequence[str] = (),
 ) -> list[str]:
     """A free file name, without suffix, for each clip of a run.
 
     `clips`: text, index of the prompt, index of the take and seed of each. `own`: names in the folder that belong to
     clips of this run, and so count as free. Names sort in the order of the clips: with several prompts they begin with
-    the prompt's number.
+    the prompt's number. `voices`: those of --audition; `clips` has the prompts 0 to `n_prompts` - 1 in the first voice,
+    then as many in the next one.
     """
     free = _FreeNames(Path(options.output_dir), own)
-    bases = [_base(text, prompt, n_prompts, take, seed, options) for text, prompt, take, seed in clips]
+    bases = [
+        _base(text, prompt % n_prompts, n_prompts, take, seed, options, voices[prompt // n_prompts] if voices else None)
+        for text, prompt, take, seed in clips
+    ]
     n_clips = Counter(bases)
     return [free.take(base, len(str(n_clips[base] - 1))) for base in bases]
 
 
-def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options: Options) -> str:
-    voice = options.history_prompt or options.audio_file_as_history_prompt or "random"
-    name = voice if options.history_prompt and not voice.endswith(".npz") else Path(voice).stem
+def _base(
+    text: str, prompt: int, n_prompts: int, take: int, seed: int, options: Options, auditioned: str | None
+) -> str:
+    given = auditioned or options.history_prompt
+    voice = given or options.audio_file_as_history_prompt or "random"
+    name = voice if given and not voice.endswith(".npz") else Path(voice).stem
     ending = f"-SPK-{safe_stem(name, _VOICE_BYTES_IN_NAME)}"
     to_name: Callable[[str, int], str]
     if options.output_filename is not None:
-        to_name, text, ending = portable_stem, options.output_filename, ""
+        to_name, text, ending = portable_stem, options.output_filename, ending if auditioned else ""
     else:
         to_name, text = safe_stem, _beginning(text)
         if n_prompts > 1:

@@ -134,20 +134,23 @@ def plan_clips(
     count_ids: CountIds | None = None,
     own_stems: Container[str] = (),
     cutter: SegmentCutter | None = None,
+    voices: Sequence[str] = (),
 ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
     """All clips of these prompts, in order, and the prompts that cannot be spoken. A str is a text without markup.
 
     `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of clips
     that this run has already finished. `cutter`: reuses the segments of an earlier plan.
+    `voices`: those of --audition, if the prompts are all texts in the first one, all texts in the second one, and so on.
     Raises TextError if no prompt can be spoken.
     """
     cutter = cutter or SegmentCutter(options)
     scripts = [script_of(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
+    n_texts = len(scripts) // max(1, len(voices))
     cut_takes: list[tuple[int, int, int, CutScript]] = []  # prompt, take, seed, parts of the script
     failed = []
     for prompt, script in enumerate(scripts):
         for take in range(options.output_iterations):
-            seed = clip_seed(options, drawn_seed, prompt, take)
+            seed = clip_seed(options, drawn_seed, prompt % n_texts, take)
             try:
                 cut_takes.append((prompt, take, seed, cutter.cut(script, seed, count_ids)))
             except TextError as error:
@@ -157,7 +160,7 @@ def plan_clips(
         raise failed[0].error
     texts = [text_of(script) for script in scripts]
     named = [(texts[prompt], prompt, take, seed) for prompt, take, seed, _ in cut_takes]
-    stems = clip_stems(named, len(prompts), options, own_stems)
+    stems = clip_stems(named, n_texts, options, own_stems, voices)
     clips = [
         clip_of_script(scripts[prompt], cut, options, seed, prompt, take, stem)
         for (prompt, take, seed, cut), stem in zip(cut_takes, stems, strict=True)

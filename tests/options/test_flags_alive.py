@@ -536,6 +536,15 @@ ALIVE: dict[str, Case] = {
             with_flag.semantic_tokens() == Voice.load("short.npz").semantic.tolist() != plain.semantic_tokens()
         ),
     ),
+    "voice_dir": Case(
+        f"{ASKS} --history_prompt mine", "voices", lambda plain, with_flag: (plain.status, with_flag.status) == (2, 0)
+    ),
+    "audition": Case(
+        f"{HELLO} --output_filename x",
+        "someone.npz,voices/mine.npz",
+        stdout_is("bark_samples/x-SPK-someone.wav", "bark_samples/x-SPK-mine.wav", "bark_samples/audition.html"),
+        lambda _, with_flag: [clip["segments"][0]["speaker"] for clip in with_flag.manifests] == ["someone", "mine"],
+    ),
     "list_speakers": Case(f"{ASKS} --output_dir voices", "", stdout_is("mine", "demo_female", "demo_male")),
     "dry_run": Case(
         HELLO, "", lambda plain, with_flag: bool(plain.files) and (with_flag.out, with_flag.files) == ([], [])
@@ -627,6 +636,7 @@ ALIVE: dict[str, Case] = {
         prepare=with_a_terminal,
     ),
     "render_npz_samples": Case(SHORT, "voices", stdout_is("voices/mine.wav")),
+    "voice_report": Case("--model demo --dry_run", "before.json", fails_with("the audio of the clip is not beside it")),
     # Model
     "model": Case("--model_dir nowhere --offline --text_prompt Hello", "small", fails_with("suno/bark-small")),
     "model_dir": Case(NO_DOWNLOADS, "downloads", fails_with("downloads"), prepare=with_a_broken_download),
