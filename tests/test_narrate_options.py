@@ -107,6 +107,11 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "check_max_repeat_s": ({}, 5.0),
     "check_max_length_ratio": ({}, 5.0),
     "check_min_length_ratio": ({}, 0.1),
+    "candidates": ({}, 3),
+    "recognizer": ({}, "pocketsphinx"),
+    "max_word_errors": ({"recognizer": "pocketsphinx"}, 0.5),
+    "trim_babble": ({"recognizer": "pocketsphinx"}, True),
+    "keep_takes": ({}, True),
 }
 ELSEWHERE = {"model_dir", "offline", "batch_size", "voice_dir"}  # effective; tested below one by one
 FILES = {
@@ -139,7 +144,8 @@ def shown(narration: Narration) -> str:
     recipe = narration._recipe
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
     function = recipe.function and recipe.function.__name__
-    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, recipe.checks, recipe.joining))
+    judging = (recipe.checks, recipe.takes, recipe.recognizer and recipe.recognizer.name)
+    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, judging, recipe.joining))
 
 
 def test_every_flag_is_in_one_table():
