@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import TextError
 from .archive import MAX_FILES, Archive
+from .book import is_cover
 from .footnotes import Place, resolve
 from .markup import Element, decode_markup, parse_markup
 
@@ -19,7 +20,6 @@ _CONTAINER = "META-INF/container.xml"
 _FONT_ALGORITHMS = frozenset(("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"))
 _DOCUMENT_TYPES = frozenset(("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"))
 _DOCUMENT_ENDINGS = (".xhtml", ".html", ".htm", ".xml")
-_IMAGE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # JPEG, PNG
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Package:
     def cover(self) -> bytes | None:
         """The image of the cover, if it is a JPEG or a PNG."""
         for path in self._cover_paths():
-            if path in self._archive and (image := self._archive.read(path)).startswith(_IMAGE_SIGNATURES):
+            if path in self._archive and is_cover(image := self._archive.read(path)):
                 return image
         return None
 
