@@ -199,10 +199,10 @@ class _BlockReader:
             pieces = reader.finish()
             self._begun += [name for piece in pieces for name in piece.ids]
             cells.append(" ".join(piece.block.text for piece in pieces if piece.block.text))
-        cells = [cell for cell in cells if cell]
-        for cell in cells[:-1]:
-            self._parts.append(f"{cell} " if _ENDS_WITH_STOP.search(cell) else f"{cell}, ")
-        self._parts += [cell if _ENDS_WITH_STOP.search(cell) else f"{cell}." for cell in cells[-1:]]
+        texts = [text for text in cells if text]
+        for text in texts:
+            sign = "" if _ENDS_WITH_STOP.search(text) else "." if text is texts[-1] else ","
+            self._parts.append(f"{text}{sign} ")
         self._flush()
 
 

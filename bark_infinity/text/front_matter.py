@@ -163,11 +163,10 @@ def _hint(key: str) -> str:
     nearest = Spelling(_TABLES).nearest(key)
     if nearest is not None:
         return f"did you mean [{nearest}]?"
-    return (
-        "write it below [settings]"
-        if key in script_flags()
-        else "there are [cast], [settings], [pronunciations] and [book]"
-    )
+    for table, keys in (("settings", script_flags()), ("book", _BOOK_KEYS)):
+        if key in keys:
+            return f"write it below [{table}]"
+    return "there are [cast], [settings], [pronunciations] and [book]"
 
 
 def _book(table: Mapping[str, object], source: _Source) -> BookTags:
