@@ -63,7 +63,11 @@ class Epub:
             items += '<item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>'
         if self.ncx is not None:
             items += '<item id="ncx" href="toc.ncx" media-type="application/x-dtbncx+xml"/>'
-        spine = self.spine if self.spine is not None else "".join(f'<itemref idref="d{k}"/>' for k in range(len(self.documents)))
+        spine = (
+            self.spine
+            if self.spine is not None
+            else "".join(f'<itemref idref="d{k}"/>' for k in range(len(self.documents)))
+        )
         return (
             f'<?xml version="1.0"?><package xmlns:dc="x"><metadata><dc:title>{escape(self.title)}</dc:title>{self.head}'
             f"</metadata><manifest>{items}{self.items}</manifest><spine>{spine}</spine><guide>{self.guide}</guide></package>"

@@ -62,7 +62,9 @@ def test_too_many_elements_are_refused(monkeypatch):
         parse_markup("<i></i>" * 11)
 
 
-@pytest.mark.parametrize("part", ["<!--", "<a ", '<a "', "<a b='", "<![CDATA[", "<!x[", "<?", "</", "<script>", '<a "><a b=\'"'])
+@pytest.mark.parametrize(
+    "part", ["<!--", "<a ", '<a "', "<a b='", "<![CDATA[", "<!x[", "<?", "</", "<script>", '<a "><a b=\'"']
+)
 def test_unclosed_markup_takes_linear_time(part, monkeypatch):
     """Searches that begin again and again would read a document of 400,000 characters for minutes."""
     monkeypatch.setattr(markup, "MAX_ELEMENTS", 10**9)
