@@ -184,8 +184,6 @@ def test_any_page_is_read(text, footnotes):
 
 FOX = ["Ann", "saw", "the", "red", "fox", "near", "a", "lake", "and", "it", "ran", "off", "again"]
 WORDS = st.lists(st.sampled_from(FOX), min_size=1, max_size=9).map(" ".join)
-    st.sampled_from("Ann saw the red fox near a lake and it ran off again".split()), min_size=1, max_size=9
-).map(" ".join)
 
 
 @given(
