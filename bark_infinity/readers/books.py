@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from ..errors import UsageError
+from ..errors import TextError, UsageError
 from .archive import is_zip
 from .book import Book, Footnotes
 from .epub import read_epub
@@ -16,6 +16,8 @@ BookKind = Literal["epub", "html"]
 
 MAX_BYTES = 300_000_000  # of a book with its images
 MAX_TEXT_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
+
+MAX_TEXT_LENGTH = 20_000_000  # characters of a book
 
 _SUFFIXES: Mapping[str, BookKind] = {
     ".epub": "epub",
@@ -51,7 +53,10 @@ def read_book(data: bytes, name: str, footnotes: Footnotes = "skip", encoding: s
         return None
     if kind not in _IN_TEXT and encoding != "auto":
         raise UsageError(f"--text_encoding does nothing for {kind}, which has its own; leave it out")
-    return _READERS[kind](data, footnotes, encoding)
+    book = _READERS[kind](data, footnotes, encoding)
+    if sum(len(block.text) for chapter in book.chapters for block in chapter.blocks) > MAX_TEXT_LENGTH:
+        raise TextError(f"it has more than {MAX_TEXT_LENGTH:,} characters; split it")
+    return book
 
 
 def max_bytes(head: bytes) -> int:

@@ -45,6 +45,7 @@ _ENDED_BY: Mapping[str, frozenset[str]] = {  # elements whose end tag may be lef
     **dict.fromkeys(("tbody", "thead", "tfoot"), frozenset({"tbody", "thead", "tfoot", "tr", "td", "th", "p"})),
 }
 _NO_ATTRIBUTES: Mapping[str, str] = {}
+_NO_WORDS: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False, slots=True)
@@ -62,7 +63,7 @@ class Element:
 
     def words(self, name: str) -> frozenset[str]:
         """The words in an attribute such as `class`, in lower case."""
-        return words_of(self.get(name).lower())
+        return words_of(self.attributes[name].lower()) if name in self.attributes else _NO_WORDS
 
     @property
     def elements(self) -> list[Element]:

@@ -15,10 +15,10 @@ from bark_infinity.narration import ClipSource
 from bark_infinity.options.resolve import resolve
 from bark_infinity.output.script_file import export_script
 from bark_infinity.readers.book import Block, Book, BookChapter
-from bark_infinity.run.book_source import chapters_of_book, chosen_chapters, events_of, tags_of
+from bark_infinity.run.book_source import chapters_of_book, chosen_chapters, events_of
 from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.script_source import ScriptSource
-from bark_infinity.text.events import Chapter, Script, Speech
+from bark_infinity.text.events import Chapter, Speech
 
 OPTIONS = resolve(parse(["--prompt_file", "book.epub", "--single_starting_seed", "1"]))
 BREAK = Block("", "scene_break")
@@ -185,18 +185,6 @@ def test_nothing_in_a_book_is_markup():
     assert not plan.segments[0].pause.sounds and plan.lead.total_seconds == 0
 
 
-def test_an_export_overwrites_nothing():
-    script = Script((Chapter("A", None), Speech("Hi.", None)), book=tags_of(Book((), "T")))  # type: ignore[arg-type]
-    Path("s.png").write_bytes(b"another")
-    export_script(Path("s.txt"), script, PNG)
-    assert Path("s_1.png").read_bytes() == PNG and 'cover = "s_1.png"' in Path("s.txt").read_text()
-    with pytest.raises(BarkError, match="--export_script s.txt is there already"):
-        export_script(Path("s.txt"), script, PNG)
-    Path("s.txt").unlink()
-    export_script(Path("s.txt"), script, PNG)  # the same image is not written again
-    assert not Path("s_2.png").exists()
-
-
 # ---- as a source of clips -------------------------------------------------------------------------------------------
 
 
@@ -282,20 +270,3 @@ def test_chapters_of_a_script_can_be_chosen():
     chosen = source("--prompt_file", "play.txt", "--chapters", "1,3")
     assert [segment.text for segment in chosen.plan()[0][0].segments] == ["Before.", "Bye."]
     assert [chapter.title for chapter, _ in chosen.chapters()] == ["", "One", "Two"]
-
-
-def test_the_cover_of_a_script_lies_beside_it():
-    Path("books").mkdir()
-    Path("books/play.txt").write_text("+++\n[book]\ntitle = 'T'\ncover = 'c.png'\n+++\nHi there.")
-    with pytest.raises(TextError, match=r"--prompt_file books/play.txt: the cover c.png in \[book\] cannot be read"):
-        source("--prompt_file", "books/play.txt")
-    Path("books/c.png").write_text("no image")
-    with pytest.raises(TextError, match="neither a JPEG nor a PNG"):
-        source("--prompt_file", "books/play.txt")
-    Path("books/c.png").write_bytes(PNG)
-    (plan,), _ = source("--prompt_file", "books/play.txt").plan()
-    assert plan.cover == PNG and plan.script is not None and plan.script.book.cover == "c.png"
-    Path("c.png").write_bytes(PNG)
-    assert (
-        source("--text_prompt", Path("books/play.txt").read_text()).plan()[0][0].cover is None
-    )  # of a stranger, maybe
