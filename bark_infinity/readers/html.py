@@ -41,7 +41,8 @@ def chapters_by_headings(pieces: Sequence[Piece]) -> list[BookChapter]:
     for start, end in pairwise([*sorted({0, *starts}), len(pieces)]):
         if blocks := blocks_of(pieces[start:end]):
             chapters.append(BookChapter(pieces[start].block.text if start in starts else "", blocks))
-    return chapters
+    said_again = {k for k, (one, next_one) in enumerate(pairwise(chapters)) if _is_heading_of(one, next_one)}
+    return [chapter for k, chapter in enumerate(chapters) if k not in said_again]
 
 
 def blocks_of(pieces: Sequence[Piece]) -> tuple[Block, ...]:
@@ -67,6 +68,11 @@ def _chapter_starts(pieces: Sequence[Piece]) -> set[int]:
             starts.add(k)
         above.append((piece.level, is_start and following.level > piece.level))
     return starts
+
+
+def _is_heading_of(chapter: BookChapter, next_one: BookChapter) -> bool:
+    """Whether a chapter has nothing but a heading which the next one says again."""
+    return len(chapter.blocks) == 1 and chapter.title == next_one.title != ""
 
 
 def _chapter_level(pieces: Sequence[Piece]) -> int:

@@ -155,6 +155,11 @@ def test_headings_below_parts_begin_chapters():
     assert [title for title, _ in chapters(mixed)][3:] == ["Part I", "One", "Two", "Part II", "Three"]
 
 
+def test_a_heading_that_is_said_again_is_one_chapter():
+    body = "<h1>One</h1><h2>One</h2><p>a</p><h1>Two</h1><h2>Three</h2><p>b</p><h1>Four</h1><p>c</p>"
+    assert chapters(body) == [("One", 2), ("Two", 1), ("Three", 2), ("Four", 2)]
+
+
 def test_what_a_page_says_of_itself():
     book = book_of("<h1>One</h1><p>a</p>", head="<title>My  book</title><meta name='author' content='Ann'><meta name='Author' content='Bob'>")  # fmt: skip
     assert (book.title, book.author, book.language, book.cover) == ("My book", "Ann, Bob", "en", None)
