@@ -27,7 +27,6 @@ class Epub:
     spine: str | None = None  # instead of the documents in their order
     items: str = ""  # further ones of the manifest
     files: Mapping[str, bytes | str] = field(default_factory=dict)  # by path in the archive
-    body: str = "<body>"
 
     def write(self) -> bytes:
         file = io.BytesIO()
@@ -40,7 +39,7 @@ class Epub:
     def _parts(self) -> dict[str, str]:
         parts = {"META-INF/container.xml": CONTAINER, "OEBPS/book.opf": self._package()}
         parts |= {
-            f"OEBPS/{path}": body if body.lstrip().startswith("<?xml") else f"<html>{self.body}{body}</body></html>"
+            f"OEBPS/{path}": body if body.lstrip().startswith("<?xml") else f"<html><body>{body}</body></html>"
             for path, body in self.documents.items()
         }
         if self.nav is not None:

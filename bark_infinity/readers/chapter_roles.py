@@ -28,7 +28,8 @@ _TITLES = {  # in the languages of Bark's voices
     "índice general, contenido, contenidos, tabla de contenido, tabla de contenidos, indice, sommario, sumário, conteúdo, "
     "spis treści, содержание, оглавление, içindekiler, 目录, 目錄, 目次, 차례, 목차, विषय सूची, विषयसूची, अनुक्रम",
     COPYRIGHT: "copyright, copyright page, copyright notice, copyright information, legal notice, imprint, colophon, "
-    "uncopyright, impressum, droits d'auteur, mentions légales, créditos, página de créditos, página legal, "
+    "uncopyright, the full project gutenberg license, the full project gutenberg™ license, impressum, droits d'auteur, "
+    "mentions légales, créditos, página de créditos, página legal, "
     "derechos de autor, diritti d'autore, note legali, ficha técnica, direitos autorais, prawa autorskie, "
     "strona redakcyjna, авторские права, выходные данные, telif hakkı, künye, 版权, 版权页, 版權頁, 奥付, 著作権, 판권, "
     "저작권, कॉपीराइट",

@@ -15,7 +15,7 @@ MAX_NOTES_LENGTH = 5_000_000  # characters of all footnotes that are spoken
 
 _NOTE_TYPES = words_of("footnote endnote rearnote footnotes endnotes rearnotes")
 _NOTE_ROLES = words_of("doc-footnote doc-endnote doc-endnotes")
-_NOTE_CLASSES = words_of("footnote footnotes endnote endnotes rearnote rearnotes footnote-list")
+_NOTE_CLASSES = words_of("footnote footnotes endnote endnotes rearnote rearnotes footnote-list references reflist")
 _REFERENCE_CLASSES = words_of(
     "noteref footnote-ref footnoteref footnote-reference fnref fnanchor endnote-ref endnoteref"
 )

@@ -25,6 +25,8 @@ _LIST_ROLES = words_of("doc-toc doc-pagelist navigation")
 _DECORATIVE = frozenset(("presentation", "none"))
 _CODE = words_of("code samp kbd")  # inside of <pre>; in a sentence they are words of it
 _CODE_CLASSES = words_of("code sourcecode programlisting highlight listing screen")
+_PAGE_CLASSES = words_of("pagenum pageno pagenumber page-number pagebreak")  # with the number of a printed page
+_SITE_CLASSES = words_of("pg-boilerplate pgheader pgfooter mw-editsection navbox noprint")  # of Gutenberg and Wikipedia
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u2060\ufeff"))  # soft hyphens, and spaces without width
 _NO_DESCRIPTION = re.compile(
@@ -138,6 +140,8 @@ class _BlockReader:
             return element.tag == "nav" and not self._with_lists
         if _is_hidden(element) or is_back_link(element) or _is_page_break(element):
             return True
+        if element.words("class") & _SITE_CLASSES:
+            return True
         if element.tag in ("pre", "div") and element.words("class") & _CODE_CLASSES:
             return True
         if element.tag == "img" and element.words("role") & _DECORATIVE:
@@ -220,7 +224,8 @@ def _is_hidden(element: Element) -> bool:
 
 
 def _is_page_break(element: Element) -> bool:
-    return "pagebreak" in element.words("epub:type") or "doc-pagebreak" in element.words("role")
+    is_declared = "pagebreak" in element.words("epub:type") or "doc-pagebreak" in element.words("role")
+    return is_declared or (element.tag not in _BLOCKS and bool(element.words("class") & _PAGE_CLASSES))
 
 
 def _is_list_of_places(element: Element) -> bool:

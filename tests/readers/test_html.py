@@ -40,6 +40,14 @@ def texts(body: str, footnotes="skip") -> list[str]:
         ("<p>Run <code>ls</code> now.</p>", ["Run ls now."]),
         ("<nav><a href='x'>Home</a></nav><p>a</p><div role='doc-toc'>Contents</div>", ["a"]),
         ("<p>See p. <span epub:type='pagebreak'>12</span>there.</p>", ["See p. there."]),
+        (
+            "<p>And <span class='pagenum'>[Pg 12]</span>so on.</p><div class='pagebreak'>Kept.</div>",
+            ["And so on.", "Kept."],
+        ),
+        (
+            "<section class='pg-boilerplate'><p>Gutenberg</p></section><h2>A<span class='mw-editsection'>[edit]</span></h2>",
+            ["# A"],
+        ),
         ("<p><ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>字</p>", ["漢字"]),
         ("<ul><li>One</li><li><p>Two</p><ol><li>Three</li></ol></li></ul>", ["One", "Two", "Three"]),
         ("<dl><dt>Term</dt><dd>What it means.</dd></dl>", ["Term", "What it means."]),
