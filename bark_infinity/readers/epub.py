@@ -57,22 +57,24 @@ def read_epub(data: bytes, footnotes: Footnotes) -> Book:
     if not is_zip(data):
         raise TextError("it is no EPUB, for it is no zip archive; get it again, or convert it to EPUB")
     package = Package(Archive(data))
-    entries = package.contents()
-    documents = _read_documents(package, entries, footnotes)
+    entries, landmarks = package.contents(), package.landmarks()
+    documents = _read_documents(package, entries, landmarks, footnotes)
     if not documents:
         raise TextError("it has no readable document; get it again, or convert it to EPUB")
-    return Book(
-        tuple(_chapters(package, documents, entries)), package.title, package.author, package.language, package.cover()
-    )
+    listed = _listed_starts(documents, entries, landmarks)
+    chapters = _chapters(documents, listed, package.title or "")
+    return Book(tuple(chapters), package.title, package.author, package.language, package.cover())
 
 
-def _read_documents(package: Package, entries: Sequence[Entry], footnotes: Footnotes) -> list[_Document]:
+def _read_documents(
+    package: Package, entries: Sequence[Entry], landmarks: Mapping[Place, str], footnotes: Footnotes
+) -> list[_Document]:
     """The documents of the spine. All are parsed before any is read, because footnotes may be in another one."""
     found = [(item, linear, root) for item, linear in package.spine() if (root := package.document(item)) is not None]
     notes = Notes(footnotes)
     for item, _, root in found:
         notes.add(item.path, root)
-    landmarks, nav_paths = package.landmarks(), package.nav_paths()
+    nav_paths = package.nav_paths()
     wanted: dict[str, set[str]] = {}
     for path, name in (*(entry.place for entry in entries), *landmarks):
         wanted.setdefault(path.casefold(), set()).add(name)
@@ -97,31 +99,27 @@ def _declared_role(root: Element, landmark: str) -> str | None:
     return role_of_types(types)
 
 
-def _chapters(package: Package, documents: Sequence[_Document], entries: Sequence[Entry]) -> Iterator[BookChapter]:
+def _chapters(documents: Sequence[_Document], listed: Sequence[_Start], book_title: str) -> Iterator[BookChapter]:
     """Yield the chapters, in reading order."""
-    listed = _listed_starts(documents, entries, package.landmarks())
     if not listed and len(documents) == 1:
         yield from chapters_by_headings(documents[0].pieces)
         return
-    starts = list(_all_starts(documents, listed, package.title or ""))
+    starts = list(_all_starts(documents, listed, book_title))
     ends = [(start.document, start.piece) for start in starts[1:]] + [(len(documents), 0)]
     for start, (last, end_piece) in zip(starts, ends, strict=True):
-        pieces = [
-            piece
-            for k in range(start.document, min(last + 1, len(documents)))
-            for piece in documents[k].pieces[
-                start.piece if k == start.document else 0 : end_piece if k == last else None
-            ]
-        ]
+        pieces: list[Piece] = []
+        for k in range(start.document, min(last + 1, len(documents))):
+            first = start.piece if k == start.document else 0
+            pieces += documents[k].pieces[first : end_piece if k == last else None]
         blocks = blocks_of(pieces)
-        is_title_page = start.role is None and _is_title_page(start.title, blocks, package.title)
+        is_title_page = start.role is None and _is_title_page(start.title, blocks, book_title)
         yield BookChapter(start.title, blocks, TITLE_PAGE if is_title_page else start.role)
 
 
-def _is_title_page(title: str, blocks: Sequence[Block], book_title: str | None) -> bool:
+def _is_title_page(title: str, blocks: Sequence[Block], book_title: str) -> bool:
     """Whether a chapter has the title of the book, and little else."""
     is_short = sum(len(block.text) for block in blocks) <= _MAX_TITLE_PAGE_LENGTH
-    return book_title is not None and is_short and title.casefold() == book_title.casefold()
+    return is_short and title != "" and title.casefold() == book_title.casefold()
 
 
 def _listed_starts(
