@@ -118,6 +118,31 @@ def test_windows_paths_and_a_missing_container():
     assert shown(read_epub(data.getvalue(), "skip")) == EXPECTED
 
 
+SECTIONS = st.lists(st.lists(st.sampled_from(("h1", "p", "li", "div")), min_size=1, max_size=3), min_size=1, max_size=4)
+
+
+@given(st.lists(SECTIONS, min_size=1, max_size=4), st.data())
+def test_wherever_a_book_is_cut_every_word_is_read_once_and_in_order(documents, data):
+    """`documents`: for each document the tags in each of its sections."""
+    words, bodies, links = [], {}, []
+    for d, sections in enumerate(documents):
+        links.append(f"{d}.xhtml")
+        body = ""
+        for k, tags in enumerate(sections):
+            links.append(f"{d}.xhtml#s{k}")
+            texts = [f"w{d}-{k}-{n}" for n in range(len(tags))]
+            words += texts
+            inside = "".join(f"<{tag}>{text}</{tag}>" for tag, text in zip(tags, texts, strict=True))
+            body += data.draw(st.sampled_from((f"<section id='s{k}'>{inside}</section>", f"<a id='s{k}'></a>{inside}")))
+        bodies[f"{d}.xhtml"] = body
+    toc = data.draw(st.lists(st.sampled_from(links), max_size=6))
+    read = read_epub(Epub(bodies, [(f"Title {link}", link) for link in toc]).write(), "skip").chapters
+    assert [block.text for chapter in read for block in chapter.blocks] == words
+    for chapter in read:
+        if len(chapter.title) == len("Title 0.xhtml#s0"):  # of one entry, with an id
+            assert chapter.blocks[0].text == f"w{chapter.title[6]}-{chapter.title[-1]}-0"
+
+
 # ---- the spine ------------------------------------------------------------------------------------------------------
 
 
