@@ -51,11 +51,6 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _SEPARATED = re.compile(r"(?:\s?[:：.–—-]+\s?|\s{2,})(?P<title>[^\s:.–—-].*)")
-_CONTENTS = re.compile(
-    r"(?:table of )?contents|inhalt(?:sverzeichnis)?|table des matières|índice|contenido|indice|sommario|sumário|spis treści"
-    r"|оглавление|содержание|içindekiler|目录|目錄|目次|차례|목차|विषय-?सूची",
-    re.IGNORECASE,
-)
 _TENS = ("", "X", "XX", "XXX", "XL", "L", "LX", "LXX", "LXXX", "XC")
 _ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 _STOP = re.compile(r"[.,;]$")
@@ -85,11 +80,6 @@ def chapter_heading(line: str) -> ChapterHeading | None:
     title = separated["title"] if separated is not None else rest.strip()
     may_follow = separated is not None or (rest[0].isspace() and (label["eastern"] is not None or line.isupper()))
     return ChapterHeading(line, label.group(), has_title=True) if may_follow and _is_title(title) else None
-
-
-def is_contents_heading(line: str) -> bool:
-    """Whether a line is the heading of a table of contents."""
-    return _CONTENTS.fullmatch(line.strip().rstrip(".:").rstrip()) is not None
 
 
 def is_roman_number(line: str, number: int) -> bool:

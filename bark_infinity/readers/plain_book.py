@@ -11,7 +11,8 @@ from ..text.blocks import MAX_WRAPPED_LENGTH, Paragraph, find_paragraphs
 from ..text.breaks import SPOKEN, Break
 from ..text.dialogue import chapter_title
 from .book import Block, Book, BookChapter
-from .chapter_headings import MAX_LENGTH, chapter_heading, is_contents_heading, is_roman_number
+from .chapter_headings import MAX_LENGTH, chapter_heading, is_roman_number
+from .chapter_roles import CONTENTS, COPYRIGHT, TITLE_PAGE, role_of_title
 from .sections import fold_empty, join_titles
 
 MIN_ROMAN_CHAPTERS = 3  # chapters that have a number only; fewer are sections of a text
@@ -51,9 +52,9 @@ def read_plain_book(text: str) -> Book | None:
     end = _GUTENBERG_END.search(text, start.end())
     header, footer = text[: start.end()], text[end.start() :] if end is not None else ""
     chapters = _chapters(text[start.end() : len(text) - len(footer)])
-    if len(chapters) > 1 and chapters[1].role == "contents" and _n_words(chapters[0]) <= MAX_TITLE_PAGE:
-        chapters = (dataclasses.replace(chapters[0], role="titlepage"), *chapters[1:])
-    first, last = (BookChapter("", tuple(_blocks(find_paragraphs(part))), "copyright") for part in (header, footer))
+    if len(chapters) > 1 and chapters[1].role == CONTENTS and _n_words(chapters[0]) <= MAX_TITLE_PAGE:
+        chapters = (dataclasses.replace(chapters[0], role=TITLE_PAGE), *chapters[1:])
+    first, last = (BookChapter("", tuple(_blocks(find_paragraphs(part))), COPYRIGHT) for part in (header, footer))
     details = {match["name"]: " ".join(match["value"].split()) for match in _DETAIL.finditer(header)}
     language = _LANGUAGES.get(details.get("Language", "").lower())
     return Book(
@@ -104,8 +105,8 @@ def _add_paragraphs(sections: list[_Section], text: str) -> None:
         if heading is not None:
             label = " ".join(heading.label.casefold().split())
             sections.append(_Section(" ".join(line.split()), label, heading.has_title))
-        elif is_contents_heading(line):
-            sections.append(_Section(line, role="contents"))
+        elif role_of_title(line) == CONTENTS:
+            sections.append(_Section(line, role=CONTENTS))
         elif not section.has_title and not section.paragraphs and _is_subtitle(paragraph):
             section.title, section.has_title = join_titles(section.title, " ".join(line.split())), True
         else:
@@ -146,11 +147,11 @@ def _with_contents(sections: Sequence[_Section]) -> list[_Section]:
             chapters[section.label] = section if known is None or section.paragraphs or not known.paragraphs else known
     found: list[_Section] = []
     for section in sections:
-        in_contents = bool(found) and found[-1].role == "contents"
+        in_contents = bool(found) and found[-1].role == CONTENTS
         is_repeated = section.label is not None and chapters[section.label] is not section
         if is_repeated and (in_contents or not section.paragraphs):
             if not in_contents:
-                found.append(_Section(role="contents"))
+                found.append(_Section(role=CONTENTS))
             found[-1].paragraphs += [Paragraph(section.title), *section.paragraphs]
         else:
             found.append(section)
@@ -160,7 +161,7 @@ def _with_contents(sections: Sequence[_Section]) -> list[_Section]:
 def _without_prose(section: _Section) -> Iterator[_Section]:
     """Yield a section; of a table of contents, what follows it as running text becomes a section without a title."""
     first = next((k for k, part in enumerate(section.paragraphs) if _is_prose(part.text)), None)
-    if section.role != "contents" or first is None:
+    if section.role != CONTENTS or first is None:
         yield section
         return
     if first and section.paragraphs[first - 1].heading:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .book import Block, BookChapter
 from .chapter_headings import is_part_heading
+from .chapter_roles import role_of_title
 
 
 class LeveledBlock(NamedTuple):
@@ -37,7 +38,7 @@ def cut_at_headings(
     for block, level in blocks:
         if level is not None and level <= chapter_level:
             chapters[-1] = dataclasses.replace(chapters[-1], blocks=tuple(own))
-            chapters.append(BookChapter(block.text, ()))
+            chapters.append(BookChapter(block.text, (), role_of_title(block.text)))
             own = []
         else:
             own.append(block)
@@ -71,7 +72,7 @@ def fold_empty(chapters: Sequence[BookChapter]) -> tuple[BookChapter, ...]:
             found.append(BookChapter("", (Block(title, "heading"),)))
             title = ""
         title = join_titles(title, chapter.title)
-        if chapter.blocks:
+        if chapter.blocks or chapter.role is not None:
             found.append(dataclasses.replace(chapter, title=title))
             title = ""
     if title and found:

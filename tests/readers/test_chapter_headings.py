@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from bark_infinity.readers.chapter_headings import (
     chapter_heading,
-    is_contents_heading,
     is_part_heading,
     is_roman_number,
 )
@@ -83,12 +82,7 @@ def test_sentences_that_begin_like_headings_are_none(line):
     assert chapter_heading(line) is None
 
 
-def test_contents_parts_and_roman_numbers():
-    assert (
-        is_contents_heading("TABLE OF CONTENTS:")
-        and is_contents_heading("Inhalt.")
-        and not is_contents_heading("Contents of it")
-    )
+def test_parts_and_roman_numbers():
     assert is_part_heading("Part Two") and is_part_heading("Erstes Buch: Der Wald") and not is_part_heading("Chapter 2")
     assert [number for number in range(100) if is_roman_number("XLIX.", number)] == [49]
 

@@ -126,7 +126,7 @@ def test_project_gutenberg():
     assert (book.title, book.author, book.language) == ("Alice's Adventures in Wonderland", "Lewis Carroll", "en")
     assert [(chapter.title, chapter.role) for chapter in book.chapters] == [
         ("", "copyright"),
-        ("", "titlepage"),
+        ("", "title page"),
         ("Contents", "contents"),
         ("CHAPTER I. Down the Rabbit-Hole", None),
         ("CHAPTER II. The Pool of Tears", None),
