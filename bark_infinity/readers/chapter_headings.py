@@ -84,7 +84,13 @@ def chapter_heading(line: str) -> ChapterHeading | None:
 
 def is_roman_number(line: str, number: int) -> bool:
     """Whether a line is this number, below 100, in Roman capitals, as chapters without titles have."""
-    return line.strip().rstrip(".") == _roman(number)
+    return line.strip().rstrip(".") == roman(number)
+
+
+def roman(number: int) -> str:
+    """A number below 100 in Roman capitals; "" for 0."""
+    tens, ones = divmod(number, 10)
+    return _TENS[tens] + _ONES[ones]
 
 
 def is_part_heading(line: str) -> bool:
@@ -100,8 +106,3 @@ def _is_title(title: str) -> bool:
         return False
     has_capitals = title.isupper() or all(word[0].isupper() for word in words if len(word) > 4 and word[0].isalpha())
     return not _STOP.search(title) or (has_capitals and title[-1] == "." and len(words) > 1)
-
-
-def _roman(number: int) -> str:
-    tens, ones = divmod(number, 10)
-    return _TENS[tens] + _ONES[ones]
