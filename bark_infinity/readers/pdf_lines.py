@@ -28,6 +28,7 @@ MAX_OPERATORS = 1_000_000  # of a page, with what they are given
 MAX_FORMS = 500  # that are placed on a page
 MAX_DESTINATIONS = 50_000  # that have names
 MARK_BEGIN, MARK_END = "\ue000", "\ue001"  # around the mark of a footnote in the text of a line
+UNCERTAIN = "?"  # before a mark that is not raised, but set apart from the word before
 
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", MARK_BEGIN: None, MARK_END: None}
@@ -222,17 +223,20 @@ class _LineCollector:
 
 
 def _line_text(fragments: Sequence[_Fragment], main: _Fragment) -> str:
-    """The text of a line, with the marks of footnotes between MARK_BEGIN and MARK_END, and other raised digits in Unicode."""
+    """The text of a line, with the marks of footnotes between MARK_BEGIN and MARK_END, and other raised digits in Unicode.
+
+    Some fonts have raised digits that a PDF does not tell from others; but they are set apart from the word.
+    """
     text = ""
     for fragment in fragments:
         raised = fragment.size <= _MAX_MARK_SIZE * main.size and fragment.y > main.y + 0.1 * main.size
-        mark = _MARK.fullmatch(fragment.text) if raised else None
-        if mark is None:
-            text += fragment.text
-        elif not text.strip() or _BEFORE_MARK.search(text.rstrip()):
-            text += f"{MARK_BEGIN}{mark['mark']}{MARK_END}{' ' if fragment.text[-1].isspace() else ''}"
+        mark = _MARK.fullmatch(fragment.text)
+        may_be_mark = not text.strip() or _BEFORE_MARK.search(text.rstrip() if raised else text) is not None
+        if mark is not None and may_be_mark and (raised or not fragment.text[0].isspace()) and len(fragments) > 1:
+            space = " " if fragment.text[-1].isspace() else ""
+            text += f"{MARK_BEGIN}{'' if raised else UNCERTAIN}{mark['mark']}{MARK_END}{space}"
         else:
-            text += fragment.text.translate(_TO_SUPERSCRIPT)
+            text += fragment.text.translate(_TO_SUPERSCRIPT) if raised else fragment.text
     return text
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from .book import Footnotes
 from .chapter_headings import chapter_heading, roman
-from .pdf_lines import MARK_BEGIN, MARK_END, Line
+from .pdf_lines import MARK_BEGIN, MARK_END, UNCERTAIN, Line
 from .plain import join_hyphens
 
 _EDGE_LINES = 3  # at the top and at the bottom of a page that may be running heads or feet
@@ -26,9 +26,9 @@ _PAGE_NUMBER = re.compile(  # a line that has nothing else, such as - 12 -, [xii
 )
 _NUMBER_AT_EDGE = re.compile(r"(?:\A\W*(?=\w+\s)|(?<=\s)(?=\w+\W*\Z))(?P<number>\d{1,5}|[ivxlc]+)(?!\w)\W*")
 _NOTE = re.compile(
-    rf"(?:{MARK_BEGIN}(?P<raised>[^{MARK_END}]+){MARK_END}|(?P<mark>\d{{1,3}}|[*†‡§¶]{{1,3}})[.)]?(?=\s))\s*(?P<text>.*)"
+    rf"(?:{MARK_BEGIN}\{UNCERTAIN}?(?P<raised>[^{MARK_END}]+){MARK_END}|(?P<mark>\d{{1,3}}|[*†‡§¶]{{1,3}})[.)]?(?=\s))\s*(?P<text>.*)"
 )
-_MARK = re.compile(rf"{MARK_BEGIN}(?P<mark>[^{MARK_END}]*){MARK_END}")
+_MARK = re.compile(rf"{MARK_BEGIN}(?P<uncertain>\{UNCERTAIN}?)(?P<mark>[^{MARK_END}]*){MARK_END}")
 
 _WITH_NUMBER = "#"  # in place of the text of a head
 
@@ -89,7 +89,7 @@ def _repeated(found: Iterable[tuple[_T, int]]) -> set[_T]:
 
 def _page_offsets(line: Line) -> Iterator[int]:
     """Yield the differences between the numbers at both ends of a line and the page's own number in the file."""
-    for match in _numbers(line.text):
+    for match in _numbers(_without_mark_signs(line.text)):
         yield _value(match) - line.page
 
 
@@ -113,14 +113,19 @@ def _places(line: Line, offsets: Container[int]) -> tuple[_Place, ...]:
 
     That is the text; with the number of the page beside it, the place is enough.
     """
-    text = line.text
+    whole = text = _without_mark_signs(line.text)
     for match in reversed(_numbers(text)):
         if _value(match) - line.page in offsets:
             text = text[: match.start()] + text[match.end() :]
-    shared = [" ".join(text.casefold().split()), *([_WITH_NUMBER] if text != line.text else [])]
+    shared = [" ".join(text.casefold().split()), *([_WITH_NUMBER] if text != whole else [])]
     return tuple(
         (own, line.size, grid, (line.y + grid) // _Y_STEP) for own in shared for grid in (0.0, _Y_STEP / 2) if shared[0]
     )
+
+
+def _without_mark_signs(text: str) -> str:
+    """The text of a line with the marks of footnotes as plain text."""
+    return _MARK.sub(lambda match: match["mark"], text)
 
 
 # ---- footnotes -------------------------------------------------------------------------------------------------------
@@ -141,8 +146,8 @@ def without_notes(pages: Sequence[Sequence[Line]], footnotes: Footnotes) -> list
         rest, notes = _notes(small, marks)
         if rest and not (had_notes and (notes or not marks)):  # else they go on from the page before
             text = [*text, *rest]
-        own = notes if footnotes == "inline" else {}
-        found.append([dataclasses.replace(line, text=_with_notes(line.text, own)) for line in text])
+        own = dict(notes) if footnotes == "inline" else {}
+        found.append([dataclasses.replace(line, text=_with_notes(line.text, own, notes)) for line in text])
         had_notes = bool(notes)
     return found
 
@@ -175,11 +180,17 @@ def _notes(lines: Sequence[Line], marks: Container[str]) -> tuple[list[Line], di
     return before, {mark: " ".join(join_hyphens("\n".join(texts)).split()) for mark, texts in notes.items()}
 
 
-def _with_notes(text: str, notes: dict[str, str]) -> str:
-    """The text of a line with footnotes in place of their marks, as far as they are there. Takes them from `notes`."""
+def _with_notes(text: str, notes: dict[str, str], known: Container[str]) -> str:
+    """The text of a line with footnotes in place of their marks, as far as they are there. Takes them from `notes`.
+
+    `known`: the marks of the footnotes of the page; an uncertain mark without a footnote is text.
+    """
 
     def note(match: re.Match[str]) -> str:
-        own = _MARK.sub("", notes.pop(match["mark"], ""))
+        mark = match["mark"]
+        if match["uncertain"] and mark not in known:
+            return mark
+        own = _MARK.sub("", notes.pop(mark, ""))
         return f" ({own})" if own else ""
 
     return _MARK.sub(note, text)
