@@ -34,7 +34,17 @@ from .output.remaking import (
     with_dependents,
     with_new_seeds,
 )
-from .run.planning import ClipPlan, CountIds, FailedPrompt, SegmentCutter, plan_clips, with_sampling_settings
+from .run.book_source import ScriptChapter
+from .run.covers import read_cover
+from .run.planning import (
+    ClipPlan,
+    CountIds,
+    FailedPrompt,
+    SegmentCutter,
+    clip_of_script,
+    plan_clips,
+    with_sampling_settings,
+)
 from .run.prompts import Notify, read_source
 from .run.script_source import NamedVoice, ScriptSource, script_folder, voices_in
 from .run.sounds import SoundFiles
@@ -77,6 +87,8 @@ class ClipSource:
         """The voices of all speakers but the narrator."""
         self.mended: Mended | None = None
         """The plan, once it is made, of a manifest's clip with a changed script."""
+        self._source = ScriptSource(None, "plain", None)
+        self._cover: bytes | None = None
         self._prompts: Sequence[Script] = ()
         self._cutter = SegmentCutter(options)
         self._recast: set[str] = set()  # speakers who have other voices than in the manifest
@@ -102,6 +114,7 @@ class ClipSource:
             self.options = with_script_settings(options, self.script.settings)
             self.voices = voices_in(self.script)
         self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
+        self._cover = self._source.cover or read_cover(self.script, options)
         self._prompts = self._source.prompts(self.options, self.drawn_seed)
 
     def _read_mended(self, manifest: Manifest, path: str, notify: Notify) -> None:
@@ -119,6 +132,7 @@ class ClipSource:
         if text is not None and self.script.settings:
             self.options = with_script_settings(options, self.script.settings)
             self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
+            self._cover = self._source.cover or read_cover(self.script, options)
         voices = voices_in(self.script)
         # Voices that only the manifest names are looked for as a stranger's; those of the new text are the user's.
         recorded = voices_in(before) if text is None else {} if self._source.own_cast else before.cast
@@ -127,6 +141,24 @@ class ClipSource:
         self.voices = {speaker: found.get(speaker, named) for speaker, named in voices.items()}
         folders = (*voice_folders(options.output_dir), Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
+
+    @property
+    def cover(self) -> bytes | None:
+        """The image of a book that has its own."""
+        return self._cover
+
+    def chapters(self) -> list[tuple[ScriptChapter, float]]:
+        """All chapters of a book or script, also those that are not spoken, with their estimated seconds."""
+        return [(chapter, self._seconds_of(chapter)) for chapter in self._source.chapters]
+
+    def _seconds_of(self, chapter: ScriptChapter) -> float:
+        assert self.script is not None
+        script = dataclasses.replace(self.script, events=chapter.events)
+        try:
+            cut = self._cutter.cut(script)
+        except TextError:
+            return 0.0  # there is nothing to say
+        return clip_of_script(script, cut, self.options, 0, 0, 0, "").seconds(self.options)
 
     @property
     def used_pronunciations(self) -> frozenset[Pronunciation]:
@@ -141,6 +173,12 @@ class ClipSource:
         `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of
         clips that this run has already finished.
         """
+        plans, failed = self._plan(count_ids, own_stems)
+        if self._cover is not None:
+            plans = [dataclasses.replace(plan, cover=self._cover) for plan in plans]
+        return plans, failed
+
+    def _plan(self, count_ids: CountIds | None, own_stems: Container[str]) -> tuple[list[ClipPlan], list[FailedPrompt]]:
         if self.manifest is not None and self.mends:
             return [self._mend(self.manifest, count_ids, own_stems)], []
         if self.manifest is not None and self.options.restitch:
@@ -300,7 +338,7 @@ def _count_ids(engine: Engine, text: str) -> int:
 
 def narrate(
     bark: Bark,
-    text: str | Script | None,
+    text: str | Path | Script | None,
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
     *,
     seed: int | None = None,
@@ -319,7 +357,8 @@ def narrate(
             play(segment.audio)                       # float32 samples at 24 kHz
         narration.save("chapter.flac")                # with its voice (.npz) and manifest (.json)
 
-    `text` may have markup (docs/scripts.md), or is a Script of events; it may be None where `options` have a
+    `text` may have markup (docs/scripts.md), or is a Script of events; a Path is that of a text, subtitles or a book, as
+    --prompt_file takes it (docs/books.md), of which `options` may choose `chapters`; it may be None where `options` have a
     `bark_speaker_as_the_prompt`, whose tokens are spoken. `voice`: of the run, and so the narrator's: a Voice
     (`Voice.clone("me.wav")` clones one from a recording), a path, a name as in --list_speakers, or the original's dict;
     None: a random one, set by the first segment. `seed`: the seed of every segment; None: drawn for each.
@@ -341,7 +380,9 @@ def narrate(
             raise UsageError(f"options have {name}, and narrate is given another one; leave one of them out")
     script = text if isinstance(text, Script) else None
     given: dict[str, object] = {"seed": seed, "output_dir": None if folder is None else str(folder)}
-    if script is None:
+    if isinstance(text, Path):
+        given["prompt_file"] = str(text)
+    elif script is None:
         given["text_prompt"] = text
     if isinstance(voice, str | Path):
         given["history_prompt"] = str(voice)

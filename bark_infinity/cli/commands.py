@@ -19,6 +19,7 @@ from ..options.resolve import REPORTS
 from ..options.table import Options
 from ..output.clip_tokens import ClipTokens
 from ..output.remaking import chosen_segments, describe_regenerated, with_dependents
+from ..output.script_file import export_script
 from ..reports.tables import count
 from ..run.planning import ClipPlan
 from ..voices.compatibility import SEMANTIC_VOCAB_SIZES, check_compatible, check_preset
@@ -28,6 +29,7 @@ from ..voices.rendering import Skipped, render_voices, voices_to_render
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .chapter_table import show_chapters
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
@@ -53,6 +55,11 @@ def run(options: Options, console: Console) -> int:
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
     source = ClipSource(options, lambda message: view.say(console, message))
+    if options.list_chapters:
+        show_chapters(console, source, options)
+        return 0
+    if options.export_script is not None:
+        return export(Path(options.export_script), source, console)
     options = source.options
     missing: dict[str, VoiceError] = {}
     if not options.restitch:  # restitching uses the clip's tokens and needs neither voices nor a function
@@ -73,6 +80,15 @@ def run(options: Options, console: Console) -> int:
         show_script(console, source, plans, missing)
         if missing:
             raise next(iter(missing.values()))
+    return 0
+
+
+def export(path: Path, source: ClipSource, console: Console) -> int:
+    """--export_script: write what would be spoken as a script. Returns the exit status."""
+    assert source.script is not None  # the flag needs a text
+    export_script(path, source.script, source.cover)
+    view.print_result(path)
+    view.say(console, f"edit it, and speak it with --prompt_file {shlex.quote(str(path))}")
     return 0
 
 

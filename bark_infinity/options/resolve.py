@@ -49,6 +49,11 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "group_text_by_counting": _SPLITTERS,
     "split_type_string": _SPLITTERS,
     "text_encoding": ("prompt_file",),
+    "list_chapters": ("prompt_file", "text_prompt"),
+    "chapters": ("prompt_file", "text_prompt"),
+    "footnotes": ("prompt_file",),
+    "speak_titles": ("prompt_file",),
+    "export_script": ("prompt_file", "text_prompt"),
     "regenerate": ("from_manifest",),
     "restitch": ("from_manifest",),
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
@@ -57,6 +62,8 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
 }
 _UNREAD = {  # flag: flags that have no effect beside it
     "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
+    "chapters": ("split_input_into_separate_prompts_by",),
+    "export_script": ("split_input_into_separate_prompts_by",),
     "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",

@@ -57,7 +57,9 @@ class Archive:
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError):
             raise TextError(_DAMAGED) from None
         if len(content) > limit:
-            raise TextError(f"{path[-80:]} in it is larger than {limit / 1e6:,.0f} MB when it is unpacked; split the book")
+            raise TextError(
+                f"{path[-80:]} in it is larger than {limit / 1e6:,.0f} MB when it is unpacked; split the book"
+            )
         self._left -= len(content)
         return content
 

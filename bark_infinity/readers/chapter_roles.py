@@ -30,16 +30,16 @@ _TITLES = {  # in the languages of Bark's voices
     COPYRIGHT: "copyright, copyright page, copyright notice, copyright information, legal notice, imprint, colophon, "
     "uncopyright, impressum, droits d'auteur, mentions légales, créditos, página de créditos, página legal, "
     "derechos de autor, diritti d'autore, note legali, ficha técnica, direitos autorais, prawa autorskie, "
-    "strona redakcyjna, авторские права, выходные данные, telif hakkı, künye, 版权, 版权页, 版權頁, 奥付, 著作権, 판권, 저작권, "
-    "कॉपीराइट",
+    "strona redakcyjna, авторские права, выходные данные, telif hakkı, künye, 版权, 版权页, 版權頁, 奥付, 著作権, 판권, "
+    "저작권, कॉपीराइट",
     INDEX: "index, general index, subject index, index of names, register, stichwortverzeichnis, personenregister, "
     "sachregister, namensregister, namenverzeichnis, index général, index des noms, índice alfabético, "
     "índice onomástico, índice analítico, índice de nombres, indice analitico, indice dei nomi, índice remissivo, indeks, "
     "indeks nazwisk, skorowidz, указатель, предметный указатель, именной указатель, dizin, 索引, 색인, 찾아보기, अनुक्रमणिका",
     NOTES: "notes, endnotes, end notes, footnotes, notes and references, anmerkungen, endnoten, fußnoten, notes de fin, "
     "notes de bas de page, notas, notas al pie, notas finales, note, note al testo, note a piè di pagina, "
-    "notas de rodapé, przypisy, примечания, сноски, комментарии, notlar, dipnotlar, 注释, 註釋, 尾注, 脚注, 注, 注記, 각주, 미주, "
-    "주석, टिप्पणियाँ, पाद टिप्पणियाँ",
+    "notas de rodapé, przypisy, примечания, сноски, комментарии, notlar, dipnotlar, 注释, 註釋, 尾注, 脚注, 注, 注記, "
+    "각주, 미주, 주석, टिप्पणियाँ, पाद टिप्पणियाँ",
     BIBLIOGRAPHY: "bibliography, select bibliography, selected bibliography, references, works cited, literatur, "
     "literaturverzeichnis, quellenverzeichnis, bibliografie, bibliographie, références, bibliografía, referencias, "
     "bibliografia, riferimenti bibliografici, referências, библиография, список литературы, kaynakça, 参考文献, 參考文獻, "

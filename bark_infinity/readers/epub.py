@@ -75,13 +75,13 @@ def _read_documents(package: Package, entries: Sequence[Entry], footnotes: Footn
     landmarks, nav_paths = package.landmarks(), package.nav_paths()
     wanted: dict[str, set[str]] = {}
     for path, name in (*(entry.place for entry in entries), *landmarks):
-        wanted.setdefault(path, set()).add(name)
+        wanted.setdefault(path.casefold(), set()).add(name)
     documents = []
     for item, linear, root in found:
         declared = _declared_role(root, landmarks.get((item.path, ""), ""))
         role = CONTENTS if item.path in nav_paths else declared
         with_lists = role in (NOTES, CONTENTS)
-        pieces = read_blocks(root, item.path, notes, wanted.get(item.path, ()), with_lists)
+        pieces = read_blocks(root, item.path, notes, wanted.get(item.path.casefold(), ()), with_lists)
         documents.append(_Document(item, linear, pieces, role))
     return documents
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import TextError
 from .archive import MAX_FILES, Archive
+from .book import is_cover
 from .footnotes import Place, resolve
 from .markup import Element, decode_markup, parse_markup
 
@@ -19,7 +20,6 @@ _CONTAINER = "META-INF/container.xml"
 _FONT_ALGORITHMS = frozenset(("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"))
 _DOCUMENT_TYPES = frozenset(("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"))
 _DOCUMENT_ENDINGS = (".xhtml", ".html", ".htm", ".xml")
-_IMAGE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # JPEG, PNG
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ class Package:
         found = {item.id: (item, linear) for item, linear in reversed(named) if item is not None and item.is_document}
         order = list(dict.fromkeys(item.id for item, _ in named if item is not None and item.id in found))
         if not order:  # a broken package: all documents as they are listed
-            return [(item, True) for item in self.items.values() if item.is_document]
+            return [(i, True) for i in self.items.values() if i.is_document and "nav" not in i.properties]
         return [found[name] for name in order]
 
     def document(self, item: Item) -> Element | None:
         """The tree of a document; None if it is missing. Raises TextError."""
         if item.path not in self._archive:
             return None
-        return parse_markup(decode_markup(self._archive.read(item.path)))
+        return parse_markup(_decoded(self._archive.read(item.path)))
 
     def contents(self) -> list[Entry]:
         """The table of contents: EPUB 3's nav, else EPUB 2's NCX; empty if there is none, or a broken one."""
@@ -124,7 +124,7 @@ class Package:
     def cover(self) -> bytes | None:
         """The image of the cover, if it is a JPEG or a PNG."""
         for path in self._cover_paths():
-            if path in self._archive and (image := self._archive.read(path)).startswith(_IMAGE_SIGNATURES):
+            if path in self._archive and is_cover(image := self._archive.read(path)):
                 return image
         return None
 
@@ -144,7 +144,7 @@ class Package:
         yield from (element.text for element in metadata.all(tag) if element.text)
 
     def _read_xml(self, path: str) -> Element:
-        return parse_markup(decode_markup(self._archive.read(path, MAX_XML_BYTES)), xml=True)
+        return parse_markup(_decoded(self._archive.read(path, MAX_XML_BYTES)), xml=True)
 
     def _navs(self) -> Iterator[tuple[str, Element]]:
         """Yield each <nav> of the navigation documents, with the path of its document."""
@@ -185,11 +185,19 @@ class Package:
         yield from (item.path for item in items if item.id in named)
         for path in [place[0] for kind, place in self._guide if kind.lower() == "cover"]:
             if path in self._archive and not path.lower().endswith((".jpg", ".jpeg", ".png")):
-                for image in parse_markup(decode_markup(self._archive.read(path))).all("img", "image"):
+                for image in parse_markup(_decoded(self._archive.read(path))).all("img", "image"):
                     place = resolve(path, image.get("src") or image.get("xlink:href") or image.get("href"))
                     yield from [place[0]] if place is not None else []
             yield path
         yield from (i.path for i in items if i.media_type.startswith("image/") and "cover" in i.path.lower())
+
+
+def _decoded(data: bytes) -> str:
+    """The text of a document; damaged places, which a user cannot mend in an archive, are marked."""
+    try:
+        return decode_markup(data)
+    except TextError:
+        return data.decode("utf-8", "replace")
 
 
 def _entry(title: str, path: str, link: str) -> Entry | None:
@@ -201,7 +209,7 @@ def _package_path(archive: Archive) -> str:
     """The path of the package document: the one that the container names, else any. Raises TextError."""
     named: list[str] = []
     if _CONTAINER in archive:
-        container = parse_markup(decode_markup(archive.read(_CONTAINER, MAX_XML_BYTES)), xml=True)
+        container = parse_markup(_decoded(archive.read(_CONTAINER, MAX_XML_BYTES)), xml=True)
         named = [posixpath.normpath(element.get("full-path")) for element in container.all("rootfile")]
     found = [path for path in archive.paths if path.lower().endswith(".opf")]
     path = next((path for path in (*named, *found) if path in archive), None)
@@ -215,7 +223,7 @@ def _check_protection(archive: Archive) -> None:
     encryption = "META-INF/encryption.xml"
     if encryption not in archive:
         return
-    root = parse_markup(decode_markup(archive.read(encryption, MAX_XML_BYTES)), xml=True)
+    root = parse_markup(_decoded(archive.read(encryption, MAX_XML_BYTES)), xml=True)
     for data in root.all("encrypteddata"):
         method = data.first("encryptionmethod")
         if method is None or method.get("algorithm") not in _FONT_ALGORITHMS:

@@ -8,23 +8,25 @@ from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
 from .book import Footnotes
-from .markup import Element
+from .markup import Element, words_of
 
 MAX_NOTE_LENGTH = 20_000  # characters of a footnote that are spoken
 MAX_NOTES_LENGTH = 5_000_000  # characters of all footnotes that are spoken
 
-_NOTE_TYPES = frozenset("footnote endnote rearnote footnotes endnotes rearnotes".split())
-_NOTE_ROLES = frozenset("doc-footnote doc-endnote doc-endnotes".split())
-_NOTE_CLASSES = frozenset("footnote footnotes endnote endnotes rearnote rearnotes footnote-list".split())
-_REFERENCE_CLASSES = frozenset(
-    "noteref footnote-ref footnoteref footnote-reference fnref fnanchor endnote-ref endnoteref".split()
+_NOTE_TYPES = words_of("footnote endnote rearnote footnotes endnotes rearnotes")
+_NOTE_ROLES = words_of("doc-footnote doc-endnote doc-endnotes")
+_NOTE_CLASSES = words_of("footnote footnotes endnote endnotes rearnote rearnotes footnote-list")
+_REFERENCE_CLASSES = words_of(
+    "noteref footnote-ref footnoteref footnote-reference fnref fnanchor endnote-ref endnoteref"
 )
-_BACK_CLASSES = frozenset("footnote-back footnote-backref footnote-backlink fnback".split())
+_BACK_CLASSES = words_of("footnote-back footnote-backref footnote-backlink fnback")
 _INLINE = ("a", "span", "sup", "b", "i", "em", "strong", "small")
 _WHOLE = ("html", "body", "section", "article", "main")  # which may begin with a footnote and go on with text
 _SYMBOLS = "*†‡§¶"
 _MARK = re.compile(rf"[\[(]?(?:\d{{1,4}}|[a-z]|[{_SYMBOLS}]{{1,4}})[\])]?")  # what a link to a footnote reads
-_LABEL = re.compile(rf"(?:[\[(]?\d{{1,4}}[\])]?|[{_SYMBOLS}]{{1,4}}|[\[(]\s?[\])]|[↩↑^])?[.:)]?\s+")  # before a footnote
+_LABEL = re.compile(  # before a footnote
+    rf"(?:[\[(]?\d{{1,4}}[\])]?|[{_SYMBOLS}]{{1,4}}|[\[(]\s?[\])]|[↩↑^])?[.:)]?\s+"
+)
 _NOTE_ID = re.compile(r"(?:fn|ft|foot|note|en|end|ref|r|n|_ftn|_edn)[a-z_-]*\d", re.IGNORECASE)
 _SUPERSCRIPTS = "⁰¹²³⁴-⁹"
 _AFTER_WORD = r"(?<=[^\W\d_]{3})|(?<=[.,;:!?…'\"’”»)\]])"  # m² and x³ are no marks

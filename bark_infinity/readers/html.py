@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from ..errors import TextError
@@ -12,6 +12,7 @@ from .html_blocks import Piece, read_blocks, spoken_text
 from .markup import Element, decode_markup, parse_markup
 
 MAX_BYTES = 20_000_000  # of a page
+_END = Piece(Block(""))
 
 
 def read_html(data: bytes, footnotes: Footnotes, encoding: str = "auto") -> Book:
@@ -28,20 +29,18 @@ def read_html(data: bytes, footnotes: Footnotes, encoding: str = "auto") -> Book
     return Book(
         tuple(chapters),
         (spoken_text(title.text) if title is not None else "") or first_heading,
-        _meta(root, "author") or _meta(root, "dc.creator"),
+        _meta(root, "author", "dc.creator"),
         _language(root),
     )
 
 
 def chapters_by_headings(pieces: Sequence[Piece]) -> list[BookChapter]:
-    """The chapters of a page: each begins with a heading of the chapters' level or a higher one, which is also its title."""
-    level = _chapter_level(pieces)
-    starts = [k for k, piece in enumerate(pieces) if k == 0 or 0 < piece.level <= level]
+    """The chapters of a page: each begins with a heading that is also its title. What is before the first has none."""
+    starts = _chapter_starts(pieces)
     chapters = []
-    for start, end in pairwise([*starts, len(pieces)]):
-        first, blocks = pieces[start], blocks_of(pieces[start:end])
-        if blocks:
-            chapters.append(BookChapter(first.block.text if 0 < first.level <= level else "", blocks))
+    for start, end in pairwise([*sorted({0, *starts}), len(pieces)]):
+        if blocks := blocks_of(pieces[start:end]):
+            chapters.append(BookChapter(pieces[start].block.text if start in starts else "", blocks))
     return chapters
 
 
@@ -50,25 +49,37 @@ def blocks_of(pieces: Sequence[Piece]) -> tuple[Block, ...]:
     return tuple(piece.block for piece in pieces if piece.block.text or piece.block.kind == "scene_break")
 
 
-def _chapter_level(pieces: Sequence[Piece]) -> int:
-    """The level of headings that begin chapters: the highest one of which there are several, most with text below them.
+def _chapter_starts(pieces: Sequence[Piece]) -> set[int]:
+    """Indexes of the headings that begin chapters: those of the chapters' level or a higher one.
 
-    So neither the title of the book nor the parts above its chapters are taken for them. If no level is like that, the
-    highest one; 0 if there are no headings.
+    Where such a heading has nothing but further headings below it, as that of a part, these begin chapters too.
     """
-    below = list(_headings_with_text(pieces))
-    for level in range(1, 7):
-        own = [has_text for piece_level, has_text in below if piece_level == level]
-        if len(own) > 1 and 2 * sum(own) > len(own):
-            return level
-    return min((level for level, _ in below), default=0)
+    level = _chapter_level(pieces)
+    starts: set[int] = set()
+    above: list[tuple[int, bool]] = []  # level of each open heading, and whether it is one of a part
+    for k, (piece, following) in enumerate(pairwise([*pieces, _END])):
+        if not piece.level:
+            continue
+        while above and above[-1][0] >= piece.level:
+            above.pop()
+        is_start = piece.level <= level or (bool(above) and above[-1][1])
+        if is_start:
+            starts.add(k)
+        above.append((piece.level, is_start and following.level > piece.level))
+    return starts
 
 
-def _headings_with_text(pieces: Sequence[Piece]) -> Iterator[tuple[int, bool]]:
-    """Yield the level of each heading, and whether a paragraph follows it before the next heading."""
-    for piece, following in pairwise([*pieces, Piece(Block(""))]):
+def _chapter_level(pieces: Sequence[Piece]) -> int:
+    """The highest level of which there are several headings, most of them with text below; so not that of the book's title.
+
+    If no level is like that, the highest one; 0 if there are no headings.
+    """
+    has_text: dict[int, list[bool]] = {}
+    for piece, following in pairwise([*pieces, _END]):
         if piece.level:
-            yield piece.level, following.level == 0 and following.block.text != ""
+            has_text.setdefault(piece.level, []).append(following.level == 0 and following.block.text != "")
+    several = (level for level, own in has_text.items() if len(own) > 1 and 2 * sum(own) > len(own))
+    return min(several, default=min(has_text, default=0))
 
 
 def _main_part(root: Element) -> Element:
@@ -77,10 +88,10 @@ def _main_part(root: Element) -> Element:
     return mains[0] if len(mains) == 1 else root
 
 
-def _meta(root: Element, name: str) -> str | None:
-    """The content of <meta name="...">."""
-    found = (element.get("content") for element in root.all("meta") if element.get("name").lower() == name)
-    return next((" ".join(content.split()) for content in found if content.strip()), None)
+def _meta(root: Element, *names: str) -> str | None:
+    """The contents of all <meta name="..."> with one of these names."""
+    found = (element.get("content") for element in root.all("meta") if element.get("name").lower() in names)
+    return ", ".join(dict.fromkeys(" ".join(content.split()) for content in found if content.strip())) or None
 
 
 def _language(root: Element) -> str | None:

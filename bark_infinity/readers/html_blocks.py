@@ -9,21 +9,22 @@ from typing import NamedTuple
 from ..text.blocks import is_ornament
 from .book import Block
 from .footnotes import Notes, is_back_link, is_reference, superscript, without_marks
-from .markup import Element
+from .markup import Element, words_of
 
-_BLOCKS = frozenset(
-    "address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure footer form h1 "
-    "h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table tbody td tfoot th thead tr ul".split()
+_BLOCKS = words_of(
+    "address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure footer "
+    "form h1 h2 h3 h4 h5 h6 header hgroup html li main nav ol p pre section summary table tbody td tfoot th thead "
+    "tr ul"
 )
-_SILENT = frozenset(
-    "audio button canvas datalist del embed head iframe input map noscript object rp rt script select style svg template "
-    "textarea title video".split()
+_SILENT = words_of(
+    "audio button canvas datalist del embed head iframe input map noscript object rp rt script select style svg "
+    "template textarea title video"
 )
-_LIST_TYPES = frozenset("toc landmarks page-list lot loi".split())  # values of epub:type
-_LIST_ROLES = frozenset("doc-toc doc-pagelist navigation".split())
+_LIST_TYPES = words_of("toc landmarks page-list lot loi")  # values of epub:type
+_LIST_ROLES = words_of("doc-toc doc-pagelist navigation")
 _DECORATIVE = frozenset(("presentation", "none"))
-_CODE = frozenset("code samp kbd".split())  # inside of <pre>; in a sentence they are words of it
-_CODE_CLASSES = frozenset("code sourcecode programlisting highlight listing screen".split())
+_CODE = words_of("code samp kbd")  # inside of <pre>; in a sentence they are words of it
+_CODE_CLASSES = words_of("code sourcecode programlisting highlight listing screen")
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u2060\ufeff"))  # soft hyphens, and spaces without width
 _NO_DESCRIPTION = re.compile(
@@ -198,10 +199,10 @@ class _BlockReader:
             pieces = reader.finish()
             self._begun += [name for piece in pieces for name in piece.ids]
             cells.append(" ".join(piece.block.text for piece in pieces if piece.block.text))
-        cells = [cell for cell in cells if cell]
-        for cell in cells[:-1]:
-            self._parts.append(f"{cell} " if _ENDS_WITH_STOP.search(cell) else f"{cell}, ")
-        self._parts += [cell if _ENDS_WITH_STOP.search(cell) else f"{cell}." for cell in cells[-1:]]
+        texts = [text for text in cells if text]
+        for text in texts:
+            sign = "" if _ENDS_WITH_STOP.search(text) else "." if text is texts[-1] else ","
+            self._parts.append(f"{text}{sign} ")
         self._flush()
 
 

@@ -19,16 +19,22 @@ from .encodings import decode_text
 MAX_DEPTH = 150  # elements within each other; deeper ones are put beside each other, so that walks can be recursive
 MAX_ELEMENTS = 500_000  # of a document; a novel in one file has about 20,000
 
+
+def words_of(text: str) -> frozenset[str]:
+    """The words in a text."""
+    return frozenset(text.split())
+
+
 _DECLARED = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?\s*([\w.:-]{1,40})""", re.IGNORECASE)
 _DECLARED_WITHIN = 1024  # bytes from the beginning, as browsers look
 _QUOTE_OR_END = re.compile("[\"'>]")
 _NAME = re.compile(r"[A-Za-z][^\s/>]*")
 _ATTRIBUTE = re.compile(r"""([^\s=/"'>]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+_VOID = words_of("area base br col embed hr img input link meta param source track wbr")
 _RAW = {name: re.compile(rf"</{name}\b", re.IGNORECASE) for name in ("script", "style")}  # their content is no markup
-_BLOCKS = frozenset(  # that end an open <p>, as its end tag may be left out
-    "address article aside blockquote center details div dl fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr main "
-    "nav ol p pre section table ul".split()
+_BLOCKS = words_of(  # that end an open <p>, as its end tag may be left out
+    "address article aside blockquote center details div dl fieldset figure footer form h1 h2 h3 h4 h5 h6 header "
+    "hr main nav ol p pre section table ul"
 )
 _ENDED_BY: Mapping[str, frozenset[str]] = {  # elements whose end tag may be left out before these
     **{name: frozenset({"p"}) for name in _BLOCKS},
@@ -56,7 +62,7 @@ class Element:
 
     def words(self, name: str) -> frozenset[str]:
         """The words in an attribute such as `class`, in lower case."""
-        return frozenset(self.get(name).lower().split())
+        return words_of(self.get(name).lower())
 
     @property
     def elements(self) -> list[Element]:
@@ -109,7 +115,7 @@ def parse_markup(text: str, xml: bool = False) -> Element:
     Raises TextError for a document with too many elements.
     """
     builder = _Builder(xml)
-    for token in _Tokens(text):
+    for token in _Tokens(text, xml):
         if isinstance(token, str):
             builder.add_text(token)
         elif token.closes:
@@ -139,8 +145,9 @@ class _Tag:
 class _Tokens:
     """Iterates over the tags and texts of a document. Every part of it is searched once."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, xml: bool) -> None:
         self._text = text
+        self._raw = {} if xml else _RAW
         self._last = {sign: text.rfind(sign) for sign in "\"'>"}
         self._quotes_count = True  # until a tag without an end shows that they are not in pairs
 
@@ -159,7 +166,7 @@ class _Tokens:
             else:
                 tag, done = self._tag(start)
                 yield tag
-                raw = None if isinstance(tag, str) or tag.closes or tag.is_empty else _RAW.get(tag.name)
+                raw = None if isinstance(tag, str) or tag.closes or tag.is_empty else self._raw.get(tag.name)
                 if raw is not None:
                     end = raw.search(text, done)
                     done = end.start() if end is not None else len(text)

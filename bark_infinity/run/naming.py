@@ -10,10 +10,16 @@ from pathlib import Path
 from ..audio.formats import FORMATS
 from ..files import MAX_STEM_BYTES, portable_stem, safe_stem
 from ..options.table import Options
+from ..text.events import Script
 
 RESULT_SUFFIXES = (*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments")
 _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40
+
+
+def text_for_name(text: str, script: Script | None) -> str:
+    """What a clip is named after: the title of the book that it is, else its text."""
+    return (script.book.title if script is not None else None) or text
 
 
 def clip_stems(
