@@ -38,14 +38,19 @@ def column(lines: Iterable[str], y: float = TOP, size: float = 10, leading: floa
     return found
 
 
-def pdf_file(pages: Sequence[Sequence[Text]], outline: Sequence[Entry] = (), info: Mapping[str, str] | None = None) -> bytes:
+def pdf_file(
+    pages: Sequence[Sequence[Text]], outline: Sequence[Entry] = (), info: Mapping[str, str] | None = None
+) -> bytes:
     """A PDF with these pages."""
     contents = [b"BT " + b" ".join(map(_shown, page)) + b" ET" for page in pages]
     return pdf_of_contents(contents, outline, info)
 
 
 def pdf_of_contents(
-    contents: Sequence[bytes], outline: Sequence[Entry] = (), info: Mapping[str, str] | None = None, pages: str | None = None
+    contents: Sequence[bytes],
+    outline: Sequence[Entry] = (),
+    info: Mapping[str, str] | None = None,
+    pages: str | None = None,
 ) -> bytes:
     """A PDF with pages of these content streams. `pages`: the dictionary of the page tree, if not the usual one."""
     objects: dict[int, bytes] = {}
@@ -63,8 +68,12 @@ def pdf_of_contents(
     root = next(numbers)
     if outline:
         _add_entries(outline, root, objects, numbers, page_numbers)
-    objects[1] = f"<< /Type /Catalog /Pages 2 0 R /Lang (en) {f'/Outlines {root} 0 R' if outline else ''} >>".encode("latin-1")
-    objects[3] = b"<< " + b" ".join(b"/%b %b" % (key.encode(), _string(value)) for key, value in (info or {}).items()) + b" >>"
+    objects[1] = f"<< /Type /Catalog /Pages 2 0 R /Lang (en) {f'/Outlines {root} 0 R' if outline else ''} >>".encode(
+        "latin-1"
+    )
+    objects[3] = (
+        b"<< " + b" ".join(b"/%b %b" % (key.encode(), _string(value)) for key, value in (info or {}).items()) + b" >>"
+    )
     return file_of_objects(objects)
 
 
@@ -78,7 +87,10 @@ def file_of_objects(objects: Mapping[int, bytes]) -> bytes:
     start = len(data)
     table = "".join(f"{number} 1\n{offset:010d} 00000 n \n" for number, offset in offsets.items())
     size = max(objects) + 1
-    return data + f"xref\n0 1\n0000000000 65535 f \n{table}trailer << /Size {size} /Root 1 0 R /Info 3 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    return (
+        data
+        + f"xref\n0 1\n0000000000 65535 f \n{table}trailer << /Size {size} /Root 1 0 R /Info 3 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    )
 
 
 def _add_entries(

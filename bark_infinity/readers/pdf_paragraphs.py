@@ -115,15 +115,17 @@ def _begins_paragraph(own: Sequence[Line], line: Line, layout: Layout) -> bool:
     ends = _STOP.search(before.text) is not None
     if layout.is_indented(line):
         return ends or not abs(layout.indent(before) - layout.indent(line)) < 1
-    is_short = len(before.text) <= _SHORT * layout.length
-    return ends and ((is_short and not line.text[0].islower()) or chapter_heading(line.text) is not None)
+    if chapter_heading(line.text) is not None and (ends or before.page != line.page):
+        return True
+    return ends and len(before.text) <= _SHORT * layout.length and not line.text[0].islower()
 
 
 def _with_drop_caps(lines: Sequence[Line], size: float) -> list[Line]:
     """The lines with large first letters of a chapter joined to the words that they begin."""
     found: list[Line] = []
     letter = ""
-    for line, following in zip(lines, [*lines[1:], None], strict=True):
+    for line, following in pairwise([*lines, None]):
+        assert line is not None
         is_drop_cap = len(line.text) == 1 and line.text.isupper() and line.size >= _DROP_CAP_SIZE * size
         if is_drop_cap and following is not None and following.page == line.page and following.text[0].isalpha():
             letter = line.text
