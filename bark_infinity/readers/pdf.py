@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ _NOT_IN_NAMES = re.compile(r"[\W_]+")
 _ENDS_WITH_NUMBER = re.compile(r".*\D\d{1,4}|.*[\s.][ivxlc]+")  # as lines of a table of contents do
 _SEPARATOR = "\n\n\x1e\n\n"  # between texts while the hyphens of all are joined
 _MAX_HEADING_LINES = 5
+_MAX_HEADING_LENGTH = 300  # characters
+_MAX_SAME_LINES = 20  # lines with the same words on a page that may be a heading
 _MAX_TITLE_PAGE_WORDS = 40
 
 
@@ -104,46 +106,57 @@ class _Start(NamedTuple):
 
 def _find_starts(pages: Sequence[Sequence[Line]], outline: Sequence[OutlineEntry]) -> list[_Start]:
     """Where the entries of an outline begin among the lines of all pages, in reading order."""
-    lines = [line for page in pages for line in page]
-    first_lines = [0, *accumulate(map(len, pages))]
+    lines = _IndexedLines(pages)
     names = {_name(entry.title) for entry in outline}
-    starts = [_find_start(lines, first_lines, entry, names) for entry in outline if entry.page < len(pages)]
+    starts = [lines.find_start(entry, names) for entry in outline if entry.page < len(pages)]
     return sorted(starts, key=lambda start: start.begin)
 
 
-def _find_start(
-    lines: Sequence[Line], first_lines: Sequence[int], entry: OutlineEntry, names: Container[str]
-) -> _Start:
-    """Where an entry begins: at its heading, which is found by its words, else at the place where the entry leads.
+class _IndexedLines:
+    """The lines of all pages, to be found by their words."""
 
-    A line such as "Chapter 1" above the heading belongs to it, unless it is an entry too. `names`: of all entries.
-    """
-    first = first_lines[entry.page]
-    last = first_lines[min(entry.page + 2, len(first_lines) - 1)]
-    name = _name(entry.title)
-    headings = [(k, end) for k in range(first, last) if (end := _heading_end(lines, k, name)) is not None]
-    if not headings:
-        below = (k for k in range(first, first_lines[entry.page + 1]) if _is_below(lines[k], entry.top))
-        begin = next(below, first_lines[entry.page + 1])
-        return _Start(begin, begin, entry.title, entry.level)
-    begin, end = min(headings, key=lambda found: _distance(lines[found[0]], entry))
-    above = lines[begin - 1] if begin > first else None
-    label = chapter_heading(above.text) if above is not None else None
-    if label is not None and not label.has_title and _name(label.text) not in names:
-        return _Start(begin - 1, end, join_titles(label.text, entry.title), entry.level)
-    return _Start(begin, end, entry.title, entry.level)
+    def __init__(self, pages: Sequence[Sequence[Line]]) -> None:
+        self._lines = [line for page in pages for line in page]
+        self._names = [_name(line.text) for line in self._lines]
+        self._first = [0, *accumulate(map(len, pages))]  # lines of the pages
+        self._with_name: dict[tuple[int, str], list[int]] = {}  # lines by page and name
+        for k, (line, name) in enumerate(zip(self._lines, self._names, strict=True)):
+            self._with_name.setdefault((line.page, name), []).append(k)
 
+    def find_start(self, entry: OutlineEntry, names: Container[str]) -> _Start:
+        """Where an entry begins: at its heading, which is found by its words, else at the place where the entry leads.
 
-def _heading_end(lines: Sequence[Line], begin: int, name: str) -> int | None:
-    """The end of the lines that have just these words, from a line on; None if there are none."""
-    words = ""
-    for k in range(begin, min(begin + _MAX_HEADING_LINES, len(lines))):
-        words += _name(lines[k].text)
-        if words == name:
-            return k + 1
-        if not name.startswith(words):
-            return None
-    return None
+        A line such as "Chapter 1" above the heading belongs to it, unless it is an entry too. `names`: of all entries.
+        """
+        first, end_of_page = self._first[entry.page : entry.page + 2]
+        headings = [(k, end) for k in self._beginnings(entry) if (end := self._heading_end(k, _name(entry.title)))]
+        if not headings:
+            below = (k for k in range(first, end_of_page) if _is_below(self._lines[k], entry.top))
+            begin = next(below, end_of_page)
+            return _Start(begin, begin, entry.title, entry.level)
+        begin, end = min(headings, key=lambda found: _distance(self._lines[found[0]], entry))
+        label = chapter_heading(self._lines[begin - 1].text) if begin > first else None
+        if label is not None and not label.has_title and _name(label.text) not in names:
+            return _Start(begin - 1, end, join_titles(label.text, entry.title), entry.level)
+        return _Start(begin, end, entry.title, entry.level)
+
+    def _beginnings(self, entry: OutlineEntry) -> Iterator[int]:
+        """Yield the lines that the title of an entry begins with, on the page where it leads and on the next one."""
+        name = _name(entry.title)[:_MAX_HEADING_LENGTH]
+        for page in (entry.page, entry.page + 1):
+            for length in range(1, len(name) + 1):
+                yield from self._with_name.get((page, name[:length]), ())[:_MAX_SAME_LINES]
+
+    def _heading_end(self, begin: int, name: str) -> int:
+        """The end of the lines that have just these words, from a line on; 0 if there are none."""
+        words = ""
+        for k in range(begin, min(begin + _MAX_HEADING_LINES, len(self._lines))):
+            words += self._names[k]
+            if words == name:
+                return k + 1
+            if not name.startswith(words):
+                break
+        return 0
 
 
 def _name(text: str) -> str:

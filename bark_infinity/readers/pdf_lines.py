@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pypdf import Configuration, PdfReader
 
 MAX_PAGES = 20_000
+MAX_LINES = 10_000  # of a page
 MAX_CHARACTERS = 20_000_000  # of all pages
 MAX_OUTLINE_ENTRIES = 10_000
 MAX_OUTLINE_DEPTH = 20
@@ -219,6 +220,8 @@ class _LineCollector:
             main = next(fragment for fragment in shown if round(fragment.size, 1) == size)
             text = " ".join(_line_text(self._fragments, main).split())
             self._lines.append(Line(text, self._page, shown[0].x, main.y, size))
+            if len(self._lines) > MAX_LINES:
+                raise TextError(f"page {self._page + 1} has more than {MAX_LINES:,} lines; print it to a new PDF")
         self._fragments.clear()
 
 

@@ -18,6 +18,9 @@ _EDGE_LINES = 3  # at the top and at the bottom of a page that may be running he
 _MAX_DISTANCE = 2  # pages between two that share a head: left and right pages may have their own
 _MIN_PAGES = 3  # that share a head if they are farther apart
 _Y_STEP = 3.0  # points; heads are at the same height within this
+_MAX_HEAD_SIZE = (
+    1.1  # size of the letters of a head beside a page number as a share of that of the text; larger is a title
+)
 _MAX_NOTE_SIZE = 0.93  # size of the letters of footnotes as a share of that of the text
 
 _ROMAN = {roman(number).lower(): number for number in range(1, 100)}
@@ -53,10 +56,11 @@ def without_heads(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
     """The pages without running heads and feet, which come again at the same height, and without page numbers."""
     edges = [line for page in pages for line in {*_edge(page, top=True), *_edge(page, top=False)}]
     offsets = _repeated((offset, line.page) for line in edges for offset in _page_offsets(line))
-    heads = _repeated((place, line.page) for line in edges for place in _places(line, offsets))
+    max_size = text_size(pages) * _MAX_HEAD_SIZE
+    heads = _repeated((place, line.page) for line in edges for place in _places(line, offsets, max_size))
 
     def is_head(line: Line) -> bool:
-        places = _places(line, offsets)
+        places = _places(line, offsets, max_size)
         return not places or any(place in heads for place in places)
 
     return [_without_edges(page, is_head) for page in pages]
@@ -108,19 +112,21 @@ def _value(match: re.Match[str]) -> int:
     return int(number) if number.isdecimal() else _ROMAN.get(number.lower(), 0)
 
 
-def _places(line: Line, offsets: Container[int]) -> tuple[_Place, ...]:
+def _places(line: Line, offsets: Container[int], max_size: float) -> tuple[_Place, ...]:
     """What heads like this line share, in two grids; () for a line that has nothing but the number of its page.
 
-    That is the text; with the number of the page beside it, the place is enough.
+    That is the text; with the number of the page beside it, and letters up to `max_size`, the place is enough.
     """
     whole = text = _without_mark_signs(line.text)
     for match in reversed(_numbers(text)):
         if _value(match) - line.page in offsets:
             text = text[: match.start()] + text[match.end() :]
-    shared = [" ".join(text.casefold().split()), *([_WITH_NUMBER] if text != whole else [])]
-    return tuple(
-        (own, line.size, grid, (line.y + grid) // _Y_STEP) for own in shared for grid in (0.0, _Y_STEP / 2) if shared[0]
-    )
+    shared = [" ".join(text.casefold().split())]
+    if not shared[0]:
+        return ()
+    if text != whole and line.size <= max_size:
+        shared.append(_WITH_NUMBER)
+    return tuple((own, line.size, grid, (line.y + grid) // _Y_STEP) for own in shared for grid in (0.0, _Y_STEP / 2))
 
 
 def _without_mark_signs(text: str) -> str:

@@ -19,8 +19,10 @@ MIN_ROMAN_CHAPTERS = 3  # chapters that have a number only; fewer are sections o
 MAX_TITLE_PAGE = 100  # words before the contents of a book
 
 _HASH_LINE = re.compile(r"(?:\A|(?<=\n\n))# [^\n]+(?=\n|\Z)")
-_GUTENBERG_START = re.compile(r"^\s*\*\*\* ?START OF TH[EI]S? PROJECT GUTENBERG E[^*]{1,500}\*\*\*[ \t]*$", re.M | re.I)
-_GUTENBERG_END = re.compile(r"^\s*\*\*\* ?END OF TH[EI]S? PROJECT GUTENBERG E[^*]{1,500}\*\*\*", re.M | re.I)
+_GUTENBERG_START = re.compile(
+    r"^[ \t]*\*\*\* ?START OF TH[EI]S? PROJECT GUTENBERG E[^*]{1,500}\*\*\*[ \t]*$", re.M | re.I
+)
+_GUTENBERG_END = re.compile(r"^[ \t]*\*\*\* ?END OF TH[EI]S? PROJECT GUTENBERG E[^*]{1,500}\*\*\*", re.M | re.I)
 _DETAIL = re.compile(r"^(?P<name>Title|Author|Language): (?P<value>.+(?:\n {2,}\S.*)*)", re.M)
 _LANGUAGES = {
     "english": "en", "german": "de", "spanish": "es", "french": "fr", "hindi": "hi", "italian": "it", "japanese": "ja",

@@ -66,25 +66,25 @@ def _is_title(first: LeveledBlock, levels: Counter[int], chapter_level: int, tit
 def fold_empty(chapters: Sequence[BookChapter]) -> tuple[BookChapter, ...]:
     """The chapters that have text. The title of one without text begins the next title, as in "Part Two. Chapter 9"."""
     found: list[BookChapter] = []
-    title = ""
+    titles: list[str] = []
     for chapter in chapters:
-        if chapter.role is not None and title:  # a skipped chapter does not take the title of a part
-            found.append(BookChapter("", (Block(title, "heading"),)))
-            title = ""
-        title = join_titles(title, chapter.title)
+        if chapter.role is not None and titles:  # a skipped chapter does not take the title of a part
+            found.append(BookChapter("", (Block(join_titles(*titles), "heading"),)))
+            titles = []
+        if chapter.title:
+            titles.append(chapter.title)
         if chapter.blocks or chapter.role is not None:
-            found.append(dataclasses.replace(chapter, title=title))
-            title = ""
-    if title and found:
+            found.append(dataclasses.replace(chapter, title=join_titles(*titles)))
+            titles = []
+    if titles and found:
         last = found[-1]
-        found[-1] = dataclasses.replace(last, blocks=(*last.blocks, Block(title, "heading")))
-    elif title:
-        found.append(BookChapter(title, ()))
+        found[-1] = dataclasses.replace(last, blocks=(*last.blocks, Block(join_titles(*titles), "heading")))
+    elif titles:
+        found.append(BookChapter(join_titles(*titles), ()))
     return tuple(found)
 
 
-def join_titles(first: str, second: str) -> str:
-    """One title of two: "Chapter 12" and "The Door" are "Chapter 12. The Door"."""
-    if not (first and second):
-        return first or second
-    return f"{first} {second}" if first[-1] in ".:!?。：！？" else f"{first}. {second}"
+def join_titles(*titles: str) -> str:
+    """One title of several: "Chapter 12" and "The Door" are "Chapter 12. The Door"."""
+    ended = (title if title[-1] in ".:!?。：！？" else f"{title}." for title in titles[:-1])
+    return " ".join((*ended, *titles[-1:]))

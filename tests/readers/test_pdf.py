@@ -330,6 +330,7 @@ def test_limits_of_operators_characters_and_time(monkeypatch):
     data = pdf_file([column(prose(5))])
     for name, value, message in (
         ("MAX_OPERATORS", 10, "too large"),
+        ("MAX_LINES", 3, "page 1 has more than 3 lines"),
         ("MAX_CHARACTERS", 10, "more than 10 characters"),
         ("MAX_SECONDS", -1.0, "takes more than"),
     ):
