@@ -116,7 +116,7 @@ def parse_markup(text: str, xml: bool = False) -> Element:
     Raises TextError for a document with too many elements.
     """
     builder = _Builder(xml)
-    for token in _Tokens(text):
+    for token in _Tokens(text, xml):
         if isinstance(token, str):
             builder.add_text(token)
         elif token.closes:
@@ -146,8 +146,9 @@ class _Tag:
 class _Tokens:
     """Iterates over the tags and texts of a document. Every part of it is searched once."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, xml: bool) -> None:
         self._text = text
+        self._raw = {} if xml else _RAW
         self._last = {sign: text.rfind(sign) for sign in "\"'>"}
         self._quotes_count = True  # until a tag without an end shows that they are not in pairs
 
@@ -166,7 +167,7 @@ class _Tokens:
             else:
                 tag, done = self._tag(start)
                 yield tag
-                raw = None if isinstance(tag, str) or tag.closes or tag.is_empty else _RAW.get(tag.name)
+                raw = None if isinstance(tag, str) or tag.closes or tag.is_empty else self._raw.get(tag.name)
                 if raw is not None:
                     end = raw.search(text, done)
                     done = end.start() if end is not None else len(text)
