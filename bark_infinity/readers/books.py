@@ -9,10 +9,13 @@ from typing import Literal
 from ..errors import TextError, UsageError
 from .archive import is_zip
 from .book import Book, Footnotes
+from .docx import looks_like_docx, read_docx
 from .epub import read_epub
 from .html import read_html
+from .markdown import read_markdown
+from .pdf import looks_like_pdf, read_pdf
 
-BookKind = Literal["epub", "html"]
+BookKind = Literal["epub", "html", "markdown", "docx", "pdf"]
 
 MAX_BYTES = 300_000_000  # of a book with its images
 MAX_TEXT_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
@@ -22,12 +25,18 @@ MAX_TEXT_LENGTH = 20_000_000  # characters of a book
 _SUFFIXES: Mapping[str, BookKind] = {
     ".epub": "epub",
     **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    **dict.fromkeys((".md", ".markdown"), "markdown"),
+    ".docx": "docx",
+    ".pdf": "pdf",
 }
 _READERS: Mapping[BookKind, Callable[[bytes, Footnotes, str], Book]] = {
     "epub": lambda data, footnotes, _: read_epub(data, footnotes),
     "html": read_html,
+    "markdown": read_markdown,
+    "docx": lambda data, footnotes, _: read_docx(data, footnotes),
+    "pdf": lambda data, footnotes, _: read_pdf(data, footnotes),
 }
-_IN_TEXT = frozenset(("html",))  # kinds that have an encoding
+_IN_TEXT = frozenset(("html", "markdown"))  # kinds that have an encoding
 _HEAD_BYTES = 1024  # in which a kind shows
 _EPUB_TYPE = b"mimetypeapplication/epub+zip"  # name and content of the first file of an EPUB
 _IS_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,500}?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S)
@@ -61,10 +70,14 @@ def read_book(data: bytes, name: str, footnotes: Footnotes = "skip", encoding: s
 
 def max_bytes(head: bytes) -> int:
     """How long a file that begins like this may be: those with images may be longer than texts."""
-    return MAX_BYTES if is_zip(head) or head.startswith(b"%PDF-") else MAX_TEXT_BYTES
+    return MAX_BYTES if is_zip(head) or looks_like_pdf(head) else MAX_TEXT_BYTES
 
 
 def _kind_by_content(data: bytes, name: str) -> BookKind | None:
+    if looks_like_pdf(data):
+        return "pdf"
+    if looks_like_docx(data):
+        return "docx"
     if is_zip(data):
         is_epub = _EPUB_TYPE in data[:_HEAD_BYTES] or b"META-INF/container.xml" in data[-MAX_TEXT_BYTES:]
         return "epub" if is_epub else None

@@ -13,9 +13,10 @@ from .book import Block, Book, BookChapter, Footnotes
 from .chapter_roles import CONTENTS, NOTES, TITLE_PAGE, role_of_page, role_of_title, role_of_types
 from .epub_package import Entry, Item, Package
 from .footnotes import Notes, Place
-from .html import blocks_of, chapters_by_headings
+from .html import blocks_of, leveled_blocks
 from .html_blocks import Piece, read_blocks
 from .markup import Element
+from .sections import cut_at_headings
 
 _MAX_TITLE_PAGE_LENGTH = 400  # characters of the text of a page that has the book's title and nothing else
 _MAX_PIECES_TO_HEADING = 3  # that may begin a chapter: a number, an ornament, a heading
@@ -102,7 +103,7 @@ def _declared_role(root: Element, landmark: str) -> str | None:
 def _chapters(documents: Sequence[_Document], listed: Sequence[_Start], book_title: str) -> Iterator[BookChapter]:
     """Yield the chapters, in reading order."""
     if not listed and len(documents) == 1:
-        yield from chapters_by_headings(documents[0].pieces)
+        yield from cut_at_headings(leveled_blocks(documents[0].pieces), book_title)[1]
         return
     starts = list(_all_starts(documents, listed, book_title))
     ends = [(start.document, start.piece) for start in starts[1:]] + [(len(documents), 0)]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from ..errors import TextError
-from .book import Block, Book, BookChapter, Footnotes
+from .book import Block, Book, Footnotes
 from .footnotes import Notes
 from .html_blocks import Piece, read_blocks, spoken_text
 from .markup import Element, decode_markup, parse_markup
+from .sections import LeveledBlock, cut_at_headings
 
 MAX_BYTES = 20_000_000  # of a page
-_END = Piece(Block(""))
 
 
 def read_html(data: bytes, footnotes: Footnotes, encoding: str = "auto") -> Book:
@@ -22,70 +21,24 @@ def read_html(data: bytes, footnotes: Footnotes, encoding: str = "auto") -> Book
     root = parse_markup(decode_markup(data, encoding))
     notes = Notes(footnotes)
     notes.add("", root)
-    pieces = read_blocks(_main_part(root), "", notes)
-    chapters = chapters_by_headings(pieces)
-    title = next((element for element in root.all("title") if element.parent and element.parent.tag != "svg"), None)
-    first_heading = next((piece.block.text for piece in pieces if piece.level == 1), None)
+    heading, chapters = cut_at_headings(leveled_blocks(read_blocks(_main_part(root), "", notes)))
+    title = root.first("title")
     return Book(
-        tuple(chapters),
-        (spoken_text(title.text) if title is not None else "") or first_heading,
+        chapters,
+        (spoken_text(title.text) if title is not None else "") or heading,
         _meta(root, "author", "dc.creator"),
         _language(root),
     )
 
 
-def chapters_by_headings(pieces: Sequence[Piece]) -> list[BookChapter]:
-    """The chapters of a page: each begins with a heading that is also its title. What is before the first has none."""
-    starts = _chapter_starts(pieces)
-    chapters = []
-    for start, end in pairwise([*sorted({0, *starts}), len(pieces)]):
-        if blocks := blocks_of(pieces[start:end]):
-            chapters.append(BookChapter(pieces[start].block.text if start in starts else "", blocks))
-    said_again = {k for k, (one, next_one) in enumerate(pairwise(chapters)) if _is_heading_of(one, next_one)}
-    return [chapter for k, chapter in enumerate(chapters) if k not in said_again]
+def leveled_blocks(pieces: Sequence[Piece]) -> list[LeveledBlock]:
+    """The blocks of pieces, with the levels of headings."""
+    return [LeveledBlock(piece.block, piece.level or None) for piece in pieces if not piece.is_empty]
 
 
 def blocks_of(pieces: Sequence[Piece]) -> tuple[Block, ...]:
     """The blocks of pieces, without those that only stand for ids."""
-    return tuple(piece.block for piece in pieces if piece.block.text or piece.block.kind == "scene_break")
-
-
-def _chapter_starts(pieces: Sequence[Piece]) -> set[int]:
-    """Indexes of the headings that begin chapters: those of the chapters' level or a higher one.
-
-    Where such a heading has nothing but further headings below it, as that of a part, these begin chapters too.
-    """
-    level = _chapter_level(pieces)
-    starts: set[int] = set()
-    above: list[tuple[int, bool]] = []  # level of each open heading, and whether it is one of a part
-    for k, (piece, following) in enumerate(pairwise([*pieces, _END])):
-        if not piece.level:
-            continue
-        while above and above[-1][0] >= piece.level:
-            above.pop()
-        is_start = piece.level <= level or (bool(above) and above[-1][1])
-        if is_start:
-            starts.add(k)
-        above.append((piece.level, is_start and following.level > piece.level))
-    return starts
-
-
-def _is_heading_of(chapter: BookChapter, next_one: BookChapter) -> bool:
-    """Whether a chapter has nothing but a heading which the next one says again."""
-    return len(chapter.blocks) == 1 and chapter.title == next_one.title != ""
-
-
-def _chapter_level(pieces: Sequence[Piece]) -> int:
-    """The highest level of which there are several headings, most of them with text below; so not that of the book's title.
-
-    If no level is like that, the highest one; 0 if there are no headings.
-    """
-    has_text: dict[int, list[bool]] = {}
-    for piece, following in pairwise([*pieces, _END]):
-        if piece.level:
-            has_text.setdefault(piece.level, []).append(following.level == 0 and following.block.text != "")
-    several = (level for level, own in has_text.items() if len(own) > 1 and 2 * sum(own) > len(own))
-    return min(several, default=min(has_text, default=0))
+    return tuple(piece.block for piece in pieces if not piece.is_empty)
 
 
 def _main_part(root: Element) -> Element:

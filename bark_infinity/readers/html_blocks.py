@@ -45,6 +45,11 @@ class Piece(NamedTuple):
     level: int = 0  # of a heading: 1 to 6
     ids: tuple[str, ...] = ()  # of the elements that begin here, of those that are asked for
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it only stands for ids."""
+        return not self.block.text and self.block.kind != "scene_break"
+
 
 def read_blocks(
     root: Element, path: str, notes: Notes, ids: Container[str] = (), with_lists: bool = False

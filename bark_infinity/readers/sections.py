@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .book import Block, BookChapter
@@ -24,19 +24,20 @@ def cut_at_headings(
 ) -> tuple[str | None, tuple[BookChapter, ...]]:
     """The title of a document and its chapters. `title`: as its metadata has it.
 
-    Chapters begin at headings of the highest level that occurs more than once, and at those above. If these are all
-    parts, as "Part One", chapters begin at the next level too. A first heading above all others is the title.
+    Chapters begin at headings of the highest level that occurs more than once, at those above, and below a part, as "Part
+    One", at those of the next level. A first heading above all others is the title.
     """
     levels = Counter(block.level for block in blocks if block.level is not None)
-    chapter_level = _chapter_level(blocks, levels)
+    chapter_level = min((level for level, n in levels.items() if n > 1), default=min(levels, default=1))
     first = next((k for k, block in enumerate(blocks) if block.level is not None), None)
     if first is not None and _is_title(blocks[first], levels, chapter_level, title):
         title = title or blocks[first].block.text
         blocks = [*blocks[:first], *blocks[first + 1 :]]
     chapters = [BookChapter("", ())]
     own: list[Block] = []
-    for block, level in blocks:
-        if level is not None and level <= chapter_level:
+    begins = _begin_chapters(blocks, chapter_level)
+    for (block, _), begins_chapter in zip(blocks, begins, strict=True):
+        if begins_chapter:
             chapters[-1] = dataclasses.replace(chapters[-1], blocks=tuple(own))
             chapters.append(BookChapter(block.text, (), role_of_title(block.text)))
             own = []
@@ -46,13 +47,18 @@ def cut_at_headings(
     return title, fold_empty(chapters)
 
 
-def _chapter_level(blocks: Sequence[LeveledBlock], levels: Counter[int]) -> int:
-    """The lowest level of headings that begin chapters."""
-    repeated = sorted(level for level, n in levels.items() if n > 1)
-    if not repeated:
-        return min(levels, default=1)
-    names = [block.text for block, level in blocks if level == repeated[0]]
-    return repeated[1] if len(repeated) > 1 and all(map(is_part_heading, names)) else repeated[0]
+def _begin_chapters(blocks: Sequence[LeveledBlock], chapter_level: int) -> Iterator[bool]:
+    """Yield for each block whether it begins a chapter."""
+    above: list[tuple[int, bool]] = []  # level of each open heading, and whether it is that of a part
+    for block, level in blocks:
+        if level is None:
+            yield False
+            continue
+        while above and above[-1][0] >= level:
+            above.pop()
+        begins = level <= chapter_level or (bool(above) and above[-1][1])
+        above.append((level, begins and is_part_heading(block.text)))
+        yield begins
 
 
 def _is_title(first: LeveledBlock, levels: Counter[int], chapter_level: int, title: str | None) -> bool:
