@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import TextError
 from ..options.numbers import chosen_numbers
-from ..readers.book import Block, Book, BookChapter
+from ..readers.book import Block, Book
 from ..readers.chapter_roles import role_of_title
 from ..readers.plain import SOFT_HYPHEN
 from ..text.blocks import is_ornament
 from ..text.breaks import SYLLABLE
 from ..text.events import BookTags, Chapter, Event, Place, Script, Speech
+from ..text.script import parse_script
 from ..text.speeches import is_spoken
 from ..text.splitting import normalize_text
 
@@ -46,10 +48,23 @@ def tags_of(book: Book) -> BookTags:
     return BookTags(*(value and _line(value) or None for value in (book.title, book.author, None, book.language)))
 
 
-def chapters_of_book(book: Book, speak_titles: bool) -> list[ScriptChapter]:
-    """The chapters of a book as events of a script. Nothing in its text is markup. `speak_titles`: also the titles are said."""
+def chapters_of_book(book: Book, speak_titles: bool, has_tags: bool = False) -> list[ScriptChapter]:
+    """The chapters of a book as events of a script.
+
+    `speak_titles`: also the titles are said. `has_tags`: it is a text with tags such as [pause]; else nothing is markup.
+    """
     is_alone = len(book.chapters) == 1
-    return [_script_chapter(chapter, k, is_alone, speak_titles) for k, chapter in enumerate(book.chapters, 1)]
+    chapters: list[ScriptChapter] = []
+    for number, chapter in enumerate(book.chapters, 1):
+        title = _line(chapter.title)
+        title = title if is_spoken(title) else ""
+        name = None if is_alone and not title else _shortened(title) or str(number)
+        paragraphs = list(_paragraphs(_with_title(title, chapter.blocks, speak_titles)))
+        skipped = chapter.role or (None if is_alone else role_of_title(title))
+        if skipped is None and not any(_is_text(block) for block in chapter.blocks):
+            skipped = "no text"
+        chapters.append(ScriptChapter(title, tuple(_events(name, "\n\n".join(paragraphs), has_tags)), skipped))
+    return chapters
 
 
 def chapters_of_script(script: Script) -> list[ScriptChapter]:
@@ -85,19 +100,15 @@ def events_of(chapters: Sequence[ScriptChapter]) -> tuple[Event, ...]:
     return tuple(event for chapter in chapters for event in chapter.events)
 
 
-def _script_chapter(chapter: BookChapter, number: int, is_alone: bool, speak_titles: bool) -> ScriptChapter:
-    title = _line(chapter.title)
-    title = title if is_spoken(title) else ""
-    paragraphs = list(_paragraphs(_with_title(title, chapter.blocks, speak_titles)))
-    events: list[Event] = []
-    if title or not is_alone:
-        events.append(Chapter(_shortened(title) or str(number), _PLACE))
-    if paragraphs:
-        events.append(Speech("\n\n".join(paragraphs), _PLACE, new_paragraph=bool(events)))
-    skipped = chapter.role or (None if is_alone else role_of_title(title))
-    if not any(_is_text(block) for block in chapter.blocks):
-        skipped = skipped or "no text"
-    return ScriptChapter(title, tuple(events), skipped)
+def _events(name: str | None, text: str, has_tags: bool) -> Iterator[Event]:
+    """Yield the events of a chapter with this text. `name`: as tables and files call the chapter; None: it is the only one."""
+    if name is not None:
+        yield Chapter(name, _PLACE)
+    speech = Speech(text, _PLACE)
+    events = parse_script(text, "plain").events if has_tags else (speech,) if text else ()
+    for k, event in enumerate(events):
+        is_below_title = k == 0 and name is not None and isinstance(event, Speech)
+        yield dataclasses.replace(event, new_paragraph=True) if is_below_title else event
 
 
 def _with_title(title: str, blocks: Sequence[Block], speak: bool) -> Sequence[Block]:

@@ -12,6 +12,7 @@ from ..errors import ScriptError, TextError, UsageError
 from ..options.table import Options
 from ..options.toml import read_toml_text
 from ..readers.book import Book
+from ..readers.plain_book import read_plain_book
 from ..text.events import Pause, Script, Speaker, Speech
 from ..text.front_matter import declares_cast, parse_cast, read_front_matter, split_front_matter
 from ..text.pronunciation import Pronunciations, parse_pronunciations
@@ -54,8 +55,8 @@ class ScriptSource:
         if text is None:
             return cls(None, "plain", None)
         if isinstance(text, Book):
+            check_flags_of_text(options)
             return cls._of_book(text, options, before)
-        check_book_flags(options)
         given = {} if options.cast is None else parse_cast(options.cast)
         front_matter, _ = split_front_matter(text) or ("", text)
         own_cast = declares_cast(front_matter)
@@ -67,6 +68,10 @@ class ScriptSource:
             raise UsageError("--cast does nothing in plain text; leave it out, or give --script dialogue")
         cast = {} if kind == "plain" else recast(stays, given)
         script = _parsed(text, kind, cast, options)
+        check_flags_of_books(options, "footnotes")
+        if _may_be_book(kind, front_matter, options) and (book := read_plain_book(text)) is not None:
+            return cls._of_book(book, options, before, has_tags=True)
+        check_flags_of_books(options, "speak_titles")
         if own_cast and given and kind == "dialogue":  # what the front matter sets for speakers stays
             cast = recast(read_front_matter(front_matter).cast, given)
             script = dataclasses.replace(script, cast=cast)
@@ -78,16 +83,9 @@ class ScriptSource:
         return cls(text, kind, script, own_cast, chapters)
 
     @classmethod
-    def _of_book(cls, book: Book, options: Options, before: Script | None) -> ScriptSource:
-        """The chapters of a book that options choose; a book has no markup. Raises UsageError, TextError."""
-        for name in ("cast", "split_input_into_separate_prompts_by"):
-            if getattr(options, name) is not None:
-                raise UsageError(
-                    f"--{name} does nothing for a book; leave it out, or apply it to what --export_script writes"
-                )
-        if options.script in ("dialogue", "ssml"):
-            raise UsageError(f"--script {options.script} does nothing for a book, which has no markup; leave it out")
-        chapters = chapters_of_book(book, options.speak_titles)
+    def _of_book(cls, book: Book, options: Options, before: Script | None, has_tags: bool = False) -> ScriptSource:
+        """The chapters of a book that options choose. `has_tags`: it is a text, with tags. Raises UsageError, TextError."""
+        chapters = chapters_of_book(book, options.speak_titles, has_tags)
         try:
             chosen = chosen_chapters(chapters, options.chapters)
         except TextError as error:
@@ -141,12 +139,27 @@ class ScriptSource:
             yield dataclasses.replace(prompt, pronunciations=whole.pronunciations)
 
 
-def check_book_flags(options: Options) -> None:
-    """Raise UsageError for flags of the command line that only books know, for what is none."""
-    given = options.changed()
-    for name in ("footnotes", "speak_titles"):
-        if name in given and (options.given is None or name in options.given):
-            raise UsageError(f"--{name} does nothing for a text that is no book; leave it out")
+def check_flags_of_text(options: Options) -> None:
+    """Raise UsageError for flags that do nothing for a book, whose text has no markup."""
+    for name in ("cast", "split_input_into_separate_prompts_by"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name} does nothing for a book; leave it out, or apply it to what --export_script writes"
+            )
+    if options.script in ("dialogue", "ssml"):
+        raise UsageError(f"--script {options.script} does nothing for a book, which has no markup; leave it out")
+
+
+def check_flags_of_books(options: Options, name: str) -> None:
+    """Raise UsageError for a flag of the command line that only books know, for what is none."""
+    if name in options.changed() and (options.given is None or name in options.given):
+        raise UsageError(f"--{name} does nothing for a text that is no book; leave it out")
+
+
+def _may_be_book(kind: ScriptKind, front_matter: str, options: Options) -> bool:
+    """Whether chapters are looked for in a text: in a file without markup of its own, of which one clip is made."""
+    is_plain = kind == "plain" and options.script == "auto" and not front_matter
+    return is_plain and options.prompt_file is not None and options.split_input_into_separate_prompts_by is None
 
 
 def _with_pronunciations_of(before: Script | None, script: Script, options: Options) -> Script:

@@ -270,3 +270,36 @@ def test_chapters_of_a_script_can_be_chosen():
     chosen = source("--prompt_file", "play.txt", "--chapters", "1,3")
     assert [segment.text for segment in chosen.plan()[0][0].segments] == ["Before.", "Bye."]
     assert [chapter.title for chapter, _ in chosen.chapters()] == ["", "One", "Two"]
+
+
+def test_a_text_with_lines_that_begin_chapters_is_a_book():
+    text = "Foreword here.\n\nChapter 1\n\nIt rained. [pause:2s] Then\nit stopped.\n\n* * *\n\nNight.\n\nChapter 2\n\nThe end.\n"
+    Path("novel.txt").write_text(text)
+    (plan,), _ = source("--prompt_file", "novel.txt").plan()
+    assert [(s.chapter, s.text, s.pause.kind) for s in plan.segments][1:] == [
+        ("Chapter 1", "Chapter 1", "paragraph"),
+        ("Chapter 1", "It rained.", "asked"),
+        ("Chapter 1", "Then it stopped.", "scene"),
+        ("Chapter 1", "Night.", "chapter"),
+        ("Chapter 2", "Chapter 2", "paragraph"),
+        ("Chapter 2", "The end.", "paragraph"),
+    ]
+    (one,), _ = source("--prompt_file", "novel.txt", "--chapters", "3", "--speak_titles", "false").plan()
+    assert [segment.text for segment in one.segments] == ["The end."]
+    for arguments in (["--prompt_file", "novel.txt", "--script", "plain"], ["--text_prompt", text]):
+        assert source(*arguments).plan()[0][0].segments[1].chapter is None
+    by_line = ["--split_input_into_separate_prompts_by", "line"]
+    assert len(source("--prompt_file", "novel.txt", *by_line).plan()[0]) > 4
+
+
+@pytest.mark.parametrize("name", ["book.md", "book.markdown"])
+def test_markdown_is_a_book(name):
+    pytest.importorskip("markdown_it", reason="needs markdown-it-py (the books extra)")
+    Path(name).write_text("# One\n\nIt *rained*, and [pause:2s] is text.\n\n# Two\n\nThe end.\n")
+    (plan,), _ = source("--prompt_file", name).plan()
+    assert [segment.text for segment in plan.segments] == [
+        "One",
+        "It rained, and [pause:2s] is text.",
+        "Two",
+        "The end.",
+    ]
