@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from ..audio.images import MAX_COVER_BYTES, image_fault, image_kind
+from ..audio.images import MAX_COVER_BYTES, image_fault, image_suffix
 from ..errors import UsageError
 from ..files import read_bounded
 from ..options.table import Options
@@ -24,19 +24,33 @@ class RunBook:
 
     tags: BookTags = BookTags()
     cover: bytes | None = None
-    chosen: bool = False  # whether the cover is the user's own choice, over that of a book
 
     @classmethod
-    def find(cls, options: Options, script: BookTags | None, manifest: Manifest | None, notify: Notify) -> RunBook:
-        """`script`: what a newly read one says. Raises UsageError for a cover that cannot be used."""
+    def find(
+        cls,
+        options: Options,
+        script: BookTags | None,
+        manifest: Manifest | None,
+        notify: Notify,
+        inside: bytes | None = None,
+    ) -> RunBook:
+        """`script`: what a newly read one says; `inside`: the cover in the file of the book itself.
+
+        A cover that only the text of --text_prompt names is not read, for that may come from a stranger, who names no
+        files of this machine. Raises UsageError for a cover that the user names and that cannot be used.
+        """
         given = BookTags(options.book_title, options.book_author, options.book_narrator)
         recorded = None if manifest is None else manifest.book
         tags = _merged(_merged(given, script or BookTags()), recorded or BookTags())
         if options.cover is not None:
-            return cls(tags, read_cover("--cover", Path(options.cover)), True)
-        if script is not None and script.cover is not None:
+            return cls(tags, read_cover("--cover", Path(options.cover)))
+        if inside is not None:
+            if (fault := image_fault(inside)) is None:
+                return cls(tags, inside)
+            notify(f"the cover in --prompt_file {options.prompt_file} {fault}, or give another one as --cover")
+        if script is not None and script.cover is not None and options.prompt_file is not None:
             path = script_folder(options) / Path(script.cover).expanduser()
-            return cls(tags, read_cover("the script's cover", path))
+            return cls(tags, read_cover(f"--prompt_file {options.prompt_file}: the cover", path))
         if manifest is None or manifest.cover_sha256 is None:
             return cls(tags)
         assert options.from_manifest is not None
@@ -46,9 +60,8 @@ class RunBook:
         return cls(tags, cover)
 
     def of(self, plan: ClipPlan) -> ClipPlan:
-        """The plan of a clip of this book. A cover that the plan has already stays, unless the user gave one."""
-        cover = plan.cover if plan.cover is not None and not self.chosen else self.cover
-        return replace(plan, book=self.tags, cover=cover)
+        """The plan of a clip of this book."""
+        return replace(plan, book=self.tags, cover=self.cover)
 
 
 def read_cover(what: str, path: Path) -> bytes:
@@ -64,7 +77,7 @@ def read_cover(what: str, path: Path) -> bytes:
 
 def cover_suffix(cover: bytes) -> str:
     """What is added to the name of a clip for its cover."""
-    return COVER_SUFFIXES[("jpeg", "png").index(image_kind(cover) or "jpeg")]
+    return f".cover{image_suffix(cover)}"
 
 
 def book_content(plan: ClipPlan) -> dict[str, object]:
