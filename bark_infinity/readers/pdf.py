@@ -17,7 +17,7 @@ from .chapter_roles import CONTENTS, TITLE_PAGE, role_of_page, role_of_title
 from .footnotes import without_marks
 from .pdf_lines import Line, OutlineEntry, read_pdf_text
 from .pdf_pages import without_heads, without_notes
-from .pdf_paragraphs import Layout, Paragraph, join_lines
+from .pdf_paragraphs import BULLET, Layout, Paragraph, join_lines
 from .plain import join_hyphens
 from .plain_book import read_plain_book
 from .sections import LeveledBlock, cut_at_headings, join_titles
@@ -83,7 +83,7 @@ def _blocks_of(sections: Sequence[Sequence[Paragraph]]) -> list[list[Block]]:
     for section in sections:
         blocks: list[Block] = []
         for part, own in zip(section, left, strict=False):
-            text = " ".join(without_marks(own).split())
+            text = " ".join(without_marks(BULLET.sub("", own)).split())
             if is_ornament(text):
                 blocks.append(Block("", "scene_break"))
             elif text:
