@@ -27,7 +27,7 @@ _FULL_QUANTILE = 0.8  # share of lines that are not longer than a full line
 _MARGIN_SHARE = 0.08  # least share of lines at the left edge of a column
 
 _STOP = re.compile(r"[.!?…:。！？।]['\"’”»)\]]*\Z")
-BULLET = re.compile(r"\A[•◦▪‣●○■□]\s*")
+BULLET = re.compile("\\A[•◦▪‣●○■□\uf0a7\uf0b7]\\s*")  # the last two are those of Word
 
 
 @dataclass(frozen=True)
