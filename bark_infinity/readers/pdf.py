@@ -17,7 +17,7 @@ from .chapter_roles import CONTENTS, TITLE_PAGE, role_of_page, role_of_title
 from .footnotes import without_marks
 from .pdf_lines import Line, OutlineEntry, read_pdf_text
 from .pdf_pages import without_heads, without_notes
-from .pdf_paragraphs import Layout, Paragraph, join_lines
+from .pdf_paragraphs import BULLET, Layout, Paragraph, join_lines
 from .plain import join_hyphens
 from .plain_book import read_plain_book
 from .sections import LeveledBlock, cut_at_headings, join_titles
@@ -25,7 +25,7 @@ from .sections import LeveledBlock, cut_at_headings, join_titles
 MIN_LETTERS = 10  # a page, on average; scans have fewer, such as a stamp on each page
 MAX_UNREADABLE = 0.2  # share of letters that the fonts of a PDF do not name
 
-_UNREADABLE = re.compile("[\ufffd\ue000-\uf8ff]")
+_UNREADABLE = re.compile("[\ufffd\ue002-\uf8ff]")  # without the signs around marks
 _FILE_NAME = re.compile(r"(?:microsoft \w+ - )?(?:.*\.\w{2,5}|untitled.*|document\d*)", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r"[\W_]+")
 _ENDS_WITH_NUMBER = re.compile(r".*\D\d{1,4}|.*[\s.][ivxlc]+")  # as lines of a table of contents do
@@ -83,7 +83,7 @@ def _blocks_of(sections: Sequence[Sequence[Paragraph]]) -> list[list[Block]]:
     for section in sections:
         blocks: list[Block] = []
         for part, own in zip(section, left, strict=False):
-            text = " ".join(without_marks(own).split())
+            text = " ".join(without_marks(_UNREADABLE.sub(" ", BULLET.sub("", own))).split())
             if is_ornament(text):
                 blocks.append(Block("", "scene_break"))
             elif text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -204,7 +205,9 @@ class _LineCollector:
             if k:
                 self._end_line()
             if part:
-                self._fragments.append(_Fragment(_cleaned(part), x, y, abs(size) * scale))
+                self._fragments.append(
+                    _Fragment(_cleaned(part), _finite(x), _finite(y), _finite(abs(size) * scale) or 1.0)
+                )
 
     def finish(self) -> list[Line]:
         self._end_line()
@@ -241,6 +244,10 @@ def _line_text(fragments: Sequence[_Fragment], main: _Fragment) -> str:
         else:
             text += fragment.text.translate(_TO_SUPERSCRIPT) if raised else fragment.text
     return text
+
+
+def _finite(length: float) -> float:
+    return length if math.isfinite(length) else 0.0
 
 
 def _cleaned(text: str) -> str:

@@ -153,7 +153,8 @@ def without_notes(pages: Sequence[Sequence[Line]], footnotes: Footnotes) -> list
         if rest and not (had_notes and (notes or not marks)):  # else they go on from the page before
             text = [*text, *rest]
         own = dict(notes) if footnotes == "inline" else {}
-        found.append([dataclasses.replace(line, text=_with_notes(line.text, own, notes)) for line in text])
+        spoken = (dataclasses.replace(line, text=_with_notes(line.text, own, notes).strip()) for line in text)
+        found.append([line for line in spoken if line.text])
         had_notes = bool(notes)
     return found
 

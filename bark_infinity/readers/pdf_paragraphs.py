@@ -21,12 +21,13 @@ _DROP_CAP_SIZE = 1.8  # as a share of the size of the text, at least
 _SAME_SIZE = 0.04  # difference of sizes, as a share, that is none
 _GAP = 1.3  # distance of two lines as a share of the usual one, beyond which they are two paragraphs
 _MIN_INDENT, _MAX_INDENT = 0.6, 6.0  # as a share of the size of letters
-_SHORT = 0.75  # length of a last line as a share of that of full lines, at most
+_SHORT = 0.75  # length of a last line that ends a sentence, as a share of that of full lines, at most
+_VERY_SHORT = 0.5  # of a last line that does not, such as a list item or the row of a table
 _FULL_QUANTILE = 0.8  # share of lines that are not longer than a full line
 _MARGIN_SHARE = 0.08  # least share of lines at the left edge of a column
 
 _STOP = re.compile(r"[.!?…:。！？।]['\"’”»)\]]*\Z")
-_BULLET = re.compile(r"[•◦▪‣●○■□]\s?")
+BULLET = re.compile("\\A[•◦▪‣●○■□\uf0a7\uf0b7]\\s*")  # the last two are those of Word
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _left_edges(lines: Iterable[Line], size: float) -> list[float]:
 def _begins_paragraph(own: Sequence[Line], line: Line, layout: Layout) -> bool:
     """Whether a line begins a paragraph after the lines of another, which are all there are so far."""
     before = own[-1]
-    if is_ornament(line.text) or is_ornament(before.text) or _BULLET.match(line.text):
+    if is_ornament(line.text) or is_ornament(before.text) or BULLET.match(line.text):
         return True
     if not _is_same(before.size, line.size) or (len(own) == 1 and chapter_heading(before.text) is not None):
         return True
@@ -117,7 +118,7 @@ def _begins_paragraph(own: Sequence[Line], line: Line, layout: Layout) -> bool:
         return ends or not abs(layout.indent(before) - layout.indent(line)) < 1
     if chapter_heading(line.text) is not None and (ends or before.page != line.page):
         return True
-    return ends and len(before.text) <= _SHORT * layout.length and not line.text[0].islower()
+    return len(before.text) <= (_SHORT if ends else _VERY_SHORT) * layout.length and not line.text[0].islower()
 
 
 def _with_drop_caps(lines: Sequence[Line], size: float) -> list[Line]:

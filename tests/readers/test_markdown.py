@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from bark_infinity.errors import TextError, UsageError
 from bark_infinity.readers.book import Block, Book, BookChapter
 from bark_infinity.readers.markdown import read_markdown
-from bark_infinity.readers.markdown_metadata import Metadata, split_metadata
 
 
 def read(text: str, footnotes="skip") -> Book:
@@ -133,29 +132,6 @@ def test_title_of_the_metadata_stands_above_that_of_the_first_heading():
 def test_contents_have_their_role():
     book = read("# Contents\n\n- One\n\n# One\n\na")
     assert [chapter.role for chapter in book.chapters] == ["contents", None]
-
-
-@pytest.mark.parametrize(
-    ("text", "metadata", "rest"),
-    [
-        ("---\ntitle: The Book\nauthor: Ann\nlang: en-GB\n---\nHi", ("The Book", "Ann", "en-GB"), "Hi"),
-        ("---\ntitle: \"A: 'B'\" # c\nauthors: [Ann, 'Bob']\n...\n", ("A: 'B'", "Ann, Bob", None), ""),
-        (
-            "---\nauthor:\n- Ann\n- name: Bob\n  mail: x@y\ntitle: >\n  The\n  Book\n---\n",
-            ("The Book", "Ann, Bob", None),
-            "",
-        ),
-        ("---\n# all of it\ntitle: A # b\n---\n", ("A", None, None), ""),
-        ("+++\ntitle = 'A'\nauthors = ['B', 'C']\nlanguage = 'de'\n[x]\ny = 1\n+++\nHi", ("A", "B, C", "de"), "Hi"),
-        ("% A\n  B\n% Ann; Bob\n% 2020\nHi", ("A B", "Ann, Bob", None), "Hi"),
-        ("---\n\nHello there.\n\n---\n", (None, None, None), None),
-        ("+++\nHello there.\n+++\n", (None, None, None), None),
-        ("---\ntitle: no end\n", (None, None, None), None),
-        ("Hi", (None, None, None), None),
-    ],
-)
-def test_metadata(text, metadata, rest):
-    assert split_metadata(text) == (Metadata(*metadata), text if rest is None else rest)
 
 
 def test_errors(monkeypatch):

@@ -60,6 +60,17 @@ def test_dialogue_of_indented_lines_has_a_paragraph_for_each():
     assert paragraphs(read_pdf(pdf_file([page]), "skip"))[1:] == ['"Is it you?"', '"It is not."', " ".join(prose(2, 1))]
 
 
+def test_items_and_rows_are_paragraphs():
+    page = column([*prose(6), "\u2022 First item", "\u2022 second item", "1. Third item", "Ann 3", "Bob 4"])
+    assert paragraphs(read_pdf(pdf_file([page]), "skip"))[1:] == [
+        "First item",
+        "second item",
+        "1. Third item",
+        "Ann 3",
+        "Bob 4",
+    ]
+
+
 def test_paragraphs_and_divided_words_go_on_over_the_end_of_a_page():
     first = column([*prose(8)[:-1], "it was a re-"])
     second = column(["duction of the price of the house in the street by the river and of the", *prose(3, 5)])
