@@ -32,8 +32,8 @@ class Options:
     prompt_file: str | None = flag(
         None,
         INPUT,
-        "File to speak: text, subtitles (`.srt`, `.vtt`, `.ass`) or a book (`.epub`, `.html`), also known by its content; "
-        "`-` reads standard input.",
+        "File to speak: text, subtitles (`.srt`, `.vtt`, `.ass`) or a book (`.epub`, `.html`, `.md`, `.docx`, `.pdf`), most of "
+        "them also known by their content; `-` reads standard input.",
         path=True,
         metavar="FILE",
     )

@@ -107,10 +107,9 @@ def _events(name: str | None, text: str, has_tags: bool) -> Iterator[Event]:
     speech = Speech(text, _PLACE)
     events = parse_script(text, "plain").events if has_tags else (speech,) if text else ()
     for k, event in enumerate(events):
-        if k == 0 and name is not None and isinstance(event, Speech):  # below the title
-            yield dataclasses.replace(event, new_paragraph=True)
-        else:
-            yield event
+        if k == 0 and name is not None and isinstance(event, Speech):
+            event = dataclasses.replace(event, new_paragraph=True)
+        yield event
 
 
 def _with_title(title: str, blocks: Sequence[Block], speak: bool) -> Sequence[Block]:
