@@ -193,20 +193,18 @@ def test_each_tag_comes_from_the_nearest_place(clip):
     assert found.tags == BookTags("Flag", "Script", "Bob", "de")
 
 
-def test_cover_of_a_script_lies_beside_it():
-    Path("folder").mkdir()
-    Path("folder/art.png").write_bytes(png())
-    options = resolve(Options(prompt_file="folder/story.txt"))
-    found = RunBook.find(options, BookTags(cover="art.png"), None, print)
-    assert found.cover == png()
-
-
 def test_cover_of_a_book_stays_unless_another_one_is_chosen(clip):
     (plan,), _ = source("--text_prompt", "Hello there.").plan()
     with_own = dataclasses.replace(plan, cover=jpeg())
     assert RunBook(cover=png()).of(with_own).cover == jpeg()
     assert RunBook(cover=png(), chosen=True).of(with_own).cover == png()
     assert RunBook(cover=png()).of(plan).cover == png()
+    notes: list[str] = []
+    book = RunBook(notify=notes.append)
+    assert [book.of(dataclasses.replace(plan, cover=b"GIF89a")).cover for _ in range(2)] == [None, None]
+    assert notes == [
+        "the cover of the book is neither a JPEG nor a PNG; convert it, or give another one as --cover; it is left out"
+    ]
 
 
 @pytest.mark.parametrize("book", ["x", {"title": 3}, {"cover_sha256": []}, {"author": "\udc80"}])
