@@ -13,18 +13,19 @@ from ..options.table import Options
 from ..run.naming import COVER_SUFFIXES
 from ..run.planning import ClipPlan
 from ..run.prompts import Notify
-from ..run.script_source import script_folder
 from ..text.events import BookTags
 from .manifest import Manifest
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunBook:
     """The book that a run speaks: what the flags say, else the script, else the manifest of the clip that is made again."""
 
     tags: BookTags = BookTags()
     cover: bytes | None = None
-    chosen: bool = False  # whether the cover is the user's own choice, over that of a book
+    chosen: bool = False  # whether the cover is the user's own choice, over that of a plan
+    notify: Notify = lambda _: None
+    _told: bool = False  # that the cover of a plan cannot be used
 
     @classmethod
     def find(cls, options: Options, script: BookTags | None, manifest: Manifest | None, notify: Notify) -> RunBook:
@@ -33,32 +34,39 @@ class RunBook:
         recorded = None if manifest is None else manifest.book
         tags = _merged(_merged(given, script or BookTags()), recorded or BookTags())
         if options.cover is not None:
-            return cls(tags, read_cover("--cover", Path(options.cover)), True)
-        if script is not None and script.cover is not None:
-            path = script_folder(options) / Path(script.cover).expanduser()
-            return cls(tags, read_cover("the script's cover", path))
+            return cls(tags, read_cover(options.cover), chosen=True)
         if manifest is None or manifest.cover_sha256 is None:
-            return cls(tags)
+            return cls(tags, notify=notify)
         assert options.from_manifest is not None
         cover = _recorded_cover(Path(options.from_manifest), manifest.cover_sha256)
         if cover is None:
             notify(f"the cover of {options.from_manifest} is not beside it any more; give it as --cover to have one")
-        return cls(tags, cover)
+        return cls(tags, cover, notify=notify)
 
     def of(self, plan: ClipPlan) -> ClipPlan:
-        """The plan of a clip of this book. A cover that the plan has already stays, unless the user gave one."""
-        cover = plan.cover if plan.cover is not None and not self.chosen else self.cover
-        return replace(plan, book=self.tags, cover=cover)
+        """The plan of a clip of this book. A usable cover that the plan has already stays, unless the user gave one."""
+        return replace(plan, book=self.tags, cover=self._own_cover(plan) or self.cover)
+
+    def _own_cover(self, plan: ClipPlan) -> bytes | None:
+        """The cover of a plan; None if it has none, if it is damaged, which is told, or if the user gave another one."""
+        if plan.cover is None or self.chosen:
+            return None
+        if (fault := image_fault(plan.cover)) is None:
+            return plan.cover
+        if not self._told:
+            self.notify(f"the cover of the book {fault}, or give another one as --cover; it is left out")
+        self._told = True
+        return None
 
 
-def read_cover(what: str, path: Path) -> bytes:
-    """A JPEG or a PNG. `what`: the flag, for messages. Raises UsageError."""
+def read_cover(path: str) -> bytes:
+    """The image of --cover. Raises UsageError."""
     try:
         data = read_bounded(path, MAX_COVER_BYTES)
     except OSError as error:
-        raise UsageError(f"{what} {path} cannot be read ({error.strerror}); give a JPEG or a PNG") from None
+        raise UsageError(f"--cover {path} cannot be read ({error.strerror}); give a JPEG or a PNG") from None
     if (fault := image_fault(data)) is not None:
-        raise UsageError(f"{what} {path} {fault}")
+        raise UsageError(f"--cover {path} {fault}")
     return data
 
 

@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
+import soundfile
 from audio_files import chapters, cover, jpeg, png, tags
-from fakes import VOICE, Hashing
+from fakes import VOICE, Counting, Hashing
 
 from bark_infinity.cli.main import parse
 from bark_infinity.errors import UsageError
@@ -21,6 +22,7 @@ from bark_infinity.output.clip_tokens import ClipTokens
 from bark_infinity.output.manifest import read_manifest
 from bark_infinity.output.restitching import restitch_clip
 from bark_infinity.run.clips import Clip
+from bark_infinity.run.engine import Engine
 from bark_infinity.run.recipe import Recipe
 from bark_infinity.text.events import BookTags
 
@@ -33,10 +35,10 @@ def source(*arguments: str, notes: list[str] | None = None) -> ClipSource:
     return ClipSource(resolve(parse(arguments)), (notes if notes is not None else []).append)
 
 
-def made(*arguments: str) -> Path:
+def made(*arguments: str, engine: Engine | None = None) -> Path:
     """The audio file, or playlist, of a clip."""
     asked = source(*arguments)
-    job = Job(asked.options, asked, Recipe.from_options(asked.options, Hashing(), VOICE))
+    job = Job(asked.options, asked, Recipe.from_options(asked.options, engine or Hashing(), VOICE))
     *_, clip = job.run()
     assert isinstance(clip, Clip) and clip.path is not None
     return clip.path
@@ -139,6 +141,33 @@ def test_chapter_files_are_the_book_too_and_stay_so_when_the_clip_is_made_again(
     assert restitched(again.with_suffix(".json"), "--chapter_files", "false").name == "again_2.mp3"
 
 
+def test_chapter_files_of_an_interrupted_run_are_whole_in_the_end():
+    """The second run makes only the rest, and nothing of the first one's files is left over."""
+
+    class Interrupted(Counting):
+        def stream(self, *arguments):
+            for finished in super().stream(*arguments):
+                yield finished
+                if self.n_spoken == 3:
+                    raise KeyboardInterrupt
+
+    lines = [f"# Part {k}\nThis is line {k} of the book.\n" for k in range(6)]
+    Path("story.txt").write_text("\n".join(lines))
+    asked = ("--prompt_file", "story.txt", *SCRIPT, "--chapter_files", "--batch_size", "1", "--output_filename", "a")
+    asked += ("--single_starting_seed", "5")
+    with pytest.raises(KeyboardInterrupt):
+        made(*asked, engine=Interrupted(Hashing()))
+    again = Counting(Hashing())
+    path = made(*asked, engine=again)
+    assert again.n_spoken == 3
+    whole = made(*asked, "--output_dir", "whole")
+    files = [sorted(one.with_suffix(".chapters").iterdir()) for one in (path, whole)]
+    assert [[one.name for one in found] for found in files] == [[f"{k + 1:02} Part {k}.wav" for k in range(6)]] * 2
+    sounds = [[soundfile.read(one)[0].tolist() for one in found] for found in files]
+    assert sounds[0] == sounds[1] and path.read_text() == whole.read_text()
+    assert not list(Path("bark_samples").glob("*.partial"))
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -164,20 +193,18 @@ def test_each_tag_comes_from_the_nearest_place(clip):
     assert found.tags == BookTags("Flag", "Script", "Bob", "de")
 
 
-def test_cover_of_a_script_lies_beside_it():
-    Path("folder").mkdir()
-    Path("folder/art.png").write_bytes(png())
-    options = resolve(Options(prompt_file="folder/story.txt"))
-    found = RunBook.find(options, BookTags(cover="art.png"), None, print)
-    assert found.cover == png()
-
-
 def test_cover_of_a_book_stays_unless_another_one_is_chosen(clip):
     (plan,), _ = source("--text_prompt", "Hello there.").plan()
     with_own = dataclasses.replace(plan, cover=jpeg())
     assert RunBook(cover=png()).of(with_own).cover == jpeg()
     assert RunBook(cover=png(), chosen=True).of(with_own).cover == png()
     assert RunBook(cover=png()).of(plan).cover == png()
+    notes: list[str] = []
+    book = RunBook(notify=notes.append)
+    assert [book.of(dataclasses.replace(plan, cover=b"GIF89a")).cover for _ in range(2)] == [None, None]
+    assert notes == [
+        "the cover of the book is neither a JPEG nor a PNG; convert it, or give another one as --cover; it is left out"
+    ]
 
 
 @pytest.mark.parametrize("book", ["x", {"title": 3}, {"cover_sha256": []}, {"author": "\udc80"}])

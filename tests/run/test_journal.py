@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audio_files import png
 from fakes import VOICE, Counting, Hashing, dialogue, recipe_of, voice_of
 
 from bark_infinity.cli.signals import Stopped, stopping
@@ -207,12 +208,16 @@ def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bo
 
 
 @forks
-@pytest.mark.parametrize(("how", "format", "hoarder"), [(signal.SIGKILL, "m4a", True), (signal.SIGTERM, "wav", True)])
-def test_run_killed_while_naming_files_does_not_generate_again(demo, how, format, hoarder):
-    options = {"output_format": format, "hoarder_mode": hoarder, "output_filename": "x", "text": "A line.\nAnother."}
+@pytest.mark.parametrize(("how", "format", "chapters"), [(signal.SIGKILL, "m4a", True), (signal.SIGTERM, "wav", False)])
+def test_run_killed_while_naming_files_does_not_generate_again(demo, how, format, chapters):
+    options = {"output_format": format, "hoarder_mode": True, "output_filename": "x", "text": "A line.\nAnother."}
+    if chapters:
+        Path("cover.png").write_bytes(png())
+        options |= {"text": "# One\nA line.\n# Two\nAnother.", "script": "dialogue", "chapter_files": True}
+        options |= {"cover": "cover.png"}
     run(demo, folder=Path("whole"), **options)
     names = sorted(path.name for path in Path("whole").iterdir())
-    assert len(names) == 4 + hoarder
+    assert len(names) == (7 if chapters else 5)
     moment = 1
     while killed_while_naming(moment, how, demo, folder=Path(f"at_{moment}"), **options):
         folder = Path(f"at_{moment}")
