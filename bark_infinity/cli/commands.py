@@ -193,8 +193,9 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     takes = None
     if options.take is not None:
         takes = chosen_takes(options.take, len(plan.segments))
-        say_chosen_takes(console, options, source, {k: k for k in range(len(plan.segments))})
     with closing(ClipTokens(options.from_manifest, source.manifest, takes=takes)) as tokens:
+        if takes is not None:
+            say_chosen_takes(console, options, source, {k: k for k in range(len(plan.segments))})
         view.say_loading(console, f"{options.model}, its codec")
         codec = load_codec(ModelChoice.from_options(options))
         clip = restitch_clip(source.manifest, plan, tokens, codec.decode, folder, options)
