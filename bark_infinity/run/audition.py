@@ -49,8 +49,9 @@ def _in_voice(script: Script, speaker: str, voice: str) -> Script:
         raise UsageError(f"--audition {voice}: the cast has {speaker} too; rename that speaker")
 
     def spoken(event: Event) -> Event:
-        is_narrator = isinstance(event, Speech) and event.speaker is None and event.voice is None
-        return dataclasses.replace(event, speaker=speaker) if is_narrator else event
+        if isinstance(event, Speech) and event.speaker is None and event.voice is None:
+            return dataclasses.replace(event, speaker=speaker)
+        return event
 
     cast = {**script.cast, speaker: Speaker(speaker, voice)}
     return dataclasses.replace(script, events=tuple(map(spoken, script.events)), cast=cast)
