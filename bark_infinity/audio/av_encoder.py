@@ -16,6 +16,7 @@ from .av_parameters import AvParameters
 from .chapters import Chapter
 from .encoding import Encoding
 from .guarded_file import GuardedFile
+from .images import image_kind
 from .tags import Tags, language_code
 
 if TYPE_CHECKING:  # loading it takes a while, and only some runs need it
@@ -39,17 +40,17 @@ class AvEncoder:
         """`file`: open for writing and reading. `path`: the final path, for messages. Raises OutputError."""
         self._file, self._path = GuardedFile(file), path
         self._rate, self._samples = encoding.sample_rate, 0
-        self._resources = contextlib.ExitStack()
         asked = AvParameters.parse(encoding.parameters)
-        with self._errors():
+        with self._errors(), contextlib.ExitStack() as stack:
             self._container = _open_container(self._file, encoding, asked)
-            self._resources.callback(self._close_unfinished)
+            stack.callback(self._close_unfinished)
             self._container.metadata.update(_metadata(tags.texts, encoding.format, asked.metadata))
             self._stream = asked.add_stream(self._container, self._rate)
             if (language := language_code(tags.texts.get("language", ""))) is not None:
                 self._stream.metadata["language"] = language
             if tags.cover is not None:
-                _add_cover(self._container, tags.cover)
+                self._add_cover(tags.cover)
+            self._resources = stack.pop_all()
 
     def write(self, block: np.ndarray) -> None:
         """Samples (n,) float32 in -1..1."""
@@ -82,6 +83,20 @@ class AvEncoder:
     def discard(self) -> None:
         """Free what FFmpeg holds, finished or not."""
         self._resources.close()
+
+    def _add_cover(self, image: bytes) -> None:
+        """Add the image as FFmpeg wants it: a video of one picture, which becomes the file's cover."""
+        import av
+        from av.stream import Disposition
+
+        with av.open(io.BytesIO(image), format=f"{image_kind(image)}_pipe") as source:
+            (picture,) = source.streams.video
+            stream = self._container.add_stream_from_template(picture)
+            stream.disposition = Disposition.attached_pic
+            for packet in source.demux(picture):
+                if packet.size:
+                    packet.stream = stream
+                    self._container.mux(packet)
 
     def _close_unfinished(self) -> None:
         self._file.ignore()  # else FFmpeg would write the end of a file
@@ -139,17 +154,3 @@ def _open_container(file: GuardedFile, encoding: Encoding, asked: AvParameters) 
 def _metadata(texts: Mapping[str, str], format: str, asked: Mapping[str, str]) -> dict[str, str]:
     own = {_MP4_NAMES.get(name, name): text for name, text in texts.items() if name not in _NOT_TEXTS}
     return own | (_AUDIOBOOK if format == "m4b" else {}) | dict(asked)
-
-
-def _add_cover(container: OutputContainer, image: bytes) -> None:
-    """Add the image as FFmpeg wants it: a video of one picture, which becomes the file's cover."""
-    import av
-    from av.stream import Disposition
-
-    with av.open(io.BytesIO(image)) as source:
-        stream = container.add_stream_from_template(source.streams.video[0])
-        stream.disposition = Disposition.attached_pic
-        for packet in source.demux(source.streams.video[0]):
-            if packet.size:
-                packet.stream = stream
-                container.mux(packet)

@@ -30,15 +30,20 @@ def image_fault(data: bytes) -> str | None:
         return f"has more than the {MAX_COVER_BYTES // 1_000_000} MB that a cover may have; make it smaller"
     size = _jpeg_size(data) if kind == "jpeg" else _png_size(data)
     if size is None or 0 in size:
-        return f"is damaged, as its size in pixels cannot be read; save it again as a {kind.upper()}"
+        return f"is damaged or cut off; save it again as a {kind.upper()}"
     if max(size) > _MAX_SIDE:
         return f"has {size[0]} x {size[1]} pixels, more than {_MAX_SIDE} on a side; make it smaller"
     return None
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height (PNG specification, 11.2.2 IHDR)."""
-    if data[12:16] != b"IHDR" or len(data) < 24:
+    """Width and height, if the chunks up to the last one are there (PNG specification, 5.3 and 11.2.2)."""
+    at = len(_PNG)
+    kinds: list[bytes] = []
+    while at + 12 <= len(data) and (not kinds or kinds[-1] != b"IEND"):
+        kinds.append(data[at + 4 : at + 8])
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    if not kinds or kinds[0] != b"IHDR" or kinds[-1] != b"IEND" or b"IDAT" not in kinds or at > len(data):
         return None
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 

@@ -120,11 +120,13 @@ def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan]
         ]
         tables.show_plan(console, plans, options, marks)
         show_mended(console, source.mended, kept)
+        if options.take is not None:
+            say_chosen_takes(console, options, source, kept)
         return
     if options.restitch:
         tables.show_plan(console, plans, options, ["kept"] * n)
         if options.take is not None:
-            say_chosen_takes(console, options, source, range(n))
+            say_chosen_takes(console, options, source, {k: k for k in range(n)})
             return
         view.say(console, f"stitched again: all of {count(n, 'segment')} keep their tokens")
         return
@@ -133,6 +135,8 @@ def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan]
     marks = ["new" if k in chosen else "new (depends)" if k in again else "kept" for k in range(n)]
     tables.show_plan(console, plans, options, marks)
     view.say(console, describe_regenerated(chosen, again, n))
+    if options.take is not None:
+        say_chosen_takes(console, options, source, {k: k for k in range(n) if k not in again})
 
 
 def show_reports(options: Options, console: Console) -> bool:
@@ -177,10 +181,10 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     (plan,), _ = source.plan()
     takes = None
     if options.take is not None:
-        n = len(plan.segments)
-        takes = chosen_takes(options.take, n)
-        say_chosen_takes(console, options, source, range(n))
+        takes = chosen_takes(options.take, len(plan.segments))
     with closing(ClipTokens(options.from_manifest, source.manifest, takes=takes)) as tokens:
+        if takes is not None:
+            say_chosen_takes(console, options, source, {k: k for k in range(len(plan.segments))})
         view.say_loading(console, f"{options.model}, its codec")
         codec = load_codec(ModelChoice.from_options(options))
         clip = restitch_clip(source.manifest, plan, tokens, codec.decode, folder, options)

@@ -59,7 +59,7 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     elif options.regenerate is not None and source.manifest is not None:
         report_regenerated(console, job, options, source.manifest)
     if options.take is not None and source.manifest is not None:
-        say_chosen_takes(console, options, source, set(job.kept))
+        say_chosen_takes(console, options, source, job.kept)
     finished: list[ClipRow] = []
     failures: list[tuple[str, BarkError]] = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
     try:

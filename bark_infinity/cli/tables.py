@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # nothing here waits for NumPy or torch
     from ..voices.library import FoundVoice
 from ..reports.tables import count
 from ..run.lateness import lateness_of
+from ..run.naming import audio_suffix
 from .console import clock, print_text, say
 from .layout import Shortened, print_table
 
@@ -48,7 +49,7 @@ def show_plan(
     )  # each of these fixes the seeds of the clips
     seeded = any(given is not None for given in seeds)
     for number, clip in enumerate(clips, 1):
-        file = Shortened(f"{clip.stem}.{options.output_format}")
+        file = Shortened(clip.stem + audio_suffix(options))
         seed = str(clip.seed) if seeded else "drawn"
         table.add_row(str(number), file, str(len(clip.segments)), clock(clip.seconds(options)), seed)
     folder = "" if str(Path(options.output_dir)) == "." else f" in {Path(options.output_dir)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..narration import ClipSource
 from ..options.table import Options
-from ..output.remaking import chosen_takes, describe_chosen_takes, with_dependents
+from ..output.remaking import describe_chosen_takes, takes_of_kept, with_dependents
 from ..reports.tables import count
 from .console import say
 from .layout import print_table
@@ -53,18 +53,20 @@ def show_recorded_takes(console: Console, name: str, manifest: Manifest) -> None
     show_takes(console, name, [(of.tries, of.chosen) for of in takes])
 
 
-def say_chosen_takes(console: Console, options: Options, source: ClipSource, kept: Collection[int]) -> None:
-    """Print what --take puts in, and which segments went on from other takes and stay. `kept`: those that are not made."""
+def say_chosen_takes(console: Console, options: Options, source: ClipSource, kept: Mapping[int, int]) -> None:
+    """Print what --take puts in, and which segments went on from other takes and stay. Raises UsageError.
+
+    `kept`: the segments that keep their tokens, and which of the manifest's they are.
+    """
     assert options.take is not None and source.manifest is not None
-    if source.mended is not None:  # whose segments are not those of the manifest: what depends on them is not listed
-        n = len(source.mended.plan.segments)
-        say(console, describe_chosen_takes(chosen_takes(options.take, n), ()))
-        return
-    chosen = chosen_takes(options.take, len(source.manifest.segments))
+    manifest = source.manifest
+    n = len(manifest.segments if source.mended is None else source.mended.plan.segments)
+    takes = takes_of_kept(options.take, n, kept)
     has_voice = options.history_prompt is not None or options.audio_file_as_history_prompt is not None
     voices = {name for name, (voice, _) in source.voices.items() if has_voice or voice is not None}
-    again = with_dependents(chosen, source.manifest, options, has_voice, voices)
-    say(console, describe_chosen_takes(chosen, again & set(kept)))
+    again = with_dependents(takes, manifest, options, has_voice, voices)
+    chosen = {new: takes[old] for new, old in kept.items() if old in takes}
+    say(console, describe_chosen_takes(chosen, {new for new, old in kept.items() if old in again}))
 
 
 def _errors(errors: WordErrors) -> Iterator[str]:

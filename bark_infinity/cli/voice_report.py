@@ -16,6 +16,13 @@ from ..reports.tables import count
 from . import console as view
 from .layout import Shortened, print_table
 
+_FORMS = {
+    "pitch": "{:.0f} Hz",
+    "spread": "{:.1f} st",
+    "pace": "{:.2f}",
+    "loudness": "{:.1f} dB",
+    "spectrum": "{:.1f} dB",
+}
 _MOST_ROWS = 40  # of segments; of a longer clip only those that stand out are shown
 
 
@@ -62,22 +69,12 @@ def _show(name: str, segments: Sequence[SegmentVoice], console: Console) -> None
 
 def _show_table(name: str, segments: Sequence[SegmentVoice], console: Console) -> None:
     table = Table()
-    headings = ("segment", "pitch", "spread", "pace", "loudness", "spectrum")
-    for heading in headings:
+    for heading in ("segment", *_FORMS):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("what stands out, or the text")
     for segment in segments:
-        row = [
-            _cell("{:.0f} Hz", segment.pitch),
-            _cell("{:.1f} st", segment.spread),
-            _cell("{:.2f}", segment.pace),
-            _cell("{:.1f} dB", segment.loudness),
-            _cell("{:.1f} dB", segment.differences.get("spectrum")),
-        ]
+        values = ((form, segment.value(feature)) for feature, form in _FORMS.items())
+        row = ["" if value is None else form.format(value) for form, value in values]
         words = segment.describe()
         table.add_row(str(segment.index + 1), *row, Shortened(words or segment.text), style="red" if words else None)
     print_table(console, f"the voice of {name}, segment by segment", table)
-
-
-def _cell(form: str, value: float | None) -> str:
-    return "" if value is None else form.format(value)

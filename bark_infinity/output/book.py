@@ -47,7 +47,7 @@ class RunBook:
         if inside is not None:
             if (fault := image_fault(inside)) is None:
                 return cls(tags, inside)
-            notify(f"the cover in --prompt_file {options.prompt_file} {fault}, or give another one as --cover")
+            notify(f"the cover in {options.prompt_file} {fault}, or give another one as --cover; it is left out")
         if script is not None and script.cover is not None and options.prompt_file is not None:
             path = script_folder(options) / Path(script.cover).expanduser()
             return cls(tags, read_cover(f"--prompt_file {options.prompt_file}: the cover", path))

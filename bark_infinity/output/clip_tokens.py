@@ -27,7 +27,7 @@ class ClipTokens(Mapping[int, KeptSegment]):
 
     `places`: {index: which segment of the manifest it is}; None: all of them at their places. `takes`: {segment of the
     manifest: index of the take that is used of it}; that of the clip where none is given. Raises UsageError if the file is
-    missing or damaged.
+    missing or damaged, or lacks one of these takes.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class ClipTokens(Mapping[int, KeptSegment]):
                 self._members = frozenset(self._archive.namelist())
             except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
                 raise self._missing(getattr(error, "strerror", None) or error) from None
+        for k, take in self._takes.items():
+            self._check_take(k, take)
 
     def __len__(self) -> int:
         return len(self._there)
@@ -71,18 +73,22 @@ class ClipTokens(Mapping[int, KeptSegment]):
         if (frames := tokens[takes.chosen].fine.shape[1]) != recorded.get("frames"):
             raise self._missing(f"segment {k + 1} has {frames} frames, not {recorded.get('frames')}")
         chosen = self._takes.get(k, takes.chosen)
-        if chosen >= len(takes.tries):
-            raise UsageError(
-                f"--take {k + 1}={chosen + 1}: segment {k + 1} of the manifest has {len(takes.tries)} takes; "
-                "--dry_run --show_takes beside --from_manifest shows them"
-            )
-        if chosen not in tokens:
-            raise UsageError(
-                f"--take {k + 1}={chosen + 1}: the tokens of that take are not in {self._path}; "
-                "only clips that are made with --keep_takes have them"
-            )
         others = {take: voice for take, voice in tokens.items() if take != chosen and voice.fine.size}
         return KeptSegment(tokens[chosen], _about(recorded), RecordedTakes(takes.tries, chosen, others))
+
+    def _check_take(self, k: int, take: int) -> None:
+        """Raise UsageError for a take of a segment of the manifest whose tokens are not there."""
+        takes = recorded_takes(self._manifest.content["segments"][k])
+        if take >= len(takes.tries):
+            raise UsageError(
+                f"--take: segment {k + 1} of the manifest has {len(takes.tries)} takes, and none of number {take + 1}; "
+                "--dry_run --show_takes beside --from_manifest shows them"
+            )
+        if take != takes.chosen and not self._has(k, take):
+            raise UsageError(
+                f"--take: the tokens of take {take + 1} of segment {k + 1} are not in {self._path}; "
+                "only clips that are made with --keep_takes have them"
+            )
 
     def _has(self, k: int, take: int) -> bool:
         return self._has_all and member_name(next(iter(VOICE_ARRAYS)), k, take) in self._members

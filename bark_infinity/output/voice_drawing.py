@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ from ..extras import missing_extra
 from ..files import write_whole
 from .voice_report import SegmentVoice
 
-_PANELS: dict[str, tuple[str, Callable[[SegmentVoice], float | None]]] = {  # feature: axis label, value
-    "pitch": ("pitch, Hz", lambda segment: segment.pitch),
-    "spread": ("spread,\nsemitones", lambda segment: segment.spread),
-    "pace": ("pace", lambda segment: segment.pace),
-    "loudness": ("loudness,\ndBFS", lambda segment: segment.loudness),
-    "spectrum": ("spectrum,\ndB from usual", lambda segment: segment.differences.get("spectrum")),
+_PANELS = {  # feature: label of its axis, and the least range shown, so that small differences look small
+    "pitch": ("pitch, Hz", 30.0),
+    "spread": ("spread,\nsemitones", 4.0),
+    "pace": ("pace", 0.6),
+    "loudness": ("loudness,\ndBFS", 6.0),
+    "spectrum": ("spectrum,\ndB from usual", 4.0),
 }
 _COLORS = ("#1f5fa8", "#b5541c", "#2f7d4f", "#7a4fa3", "#8a6d1f", "#3a7f8c")
 _OUTLIER_COLOR = "#c1121f"
@@ -30,13 +30,16 @@ def draw_report(path: Path, title: str, segments: Sequence[SegmentVoice]) -> Non
     figure = Figure(figsize=(10, 9), layout="constrained")
     axes = figure.subplots(len(_PANELS), sharex=True)
     speakers = list(dict.fromkeys(segment.speaker for segment in segments))
-    for panel, (feature, (label, value_of)) in zip(axes, _PANELS.items(), strict=True):
+    for panel, (feature, (label, least_range)) in zip(axes, _PANELS.items(), strict=True):
         panel.set_ylabel(label)
         panel.grid(alpha=0.3)
         for number, speaker in enumerate(speakers):
             own = [segment for segment in segments if segment.speaker == speaker]
-            points = [(segment, value) for segment in own if (value := value_of(segment)) is not None]
+            points = [(segment, value) for segment in own if (value := segment.value(feature)) is not None]
             _draw_points(panel, points, feature, speaker, _COLORS[number % len(_COLORS)])
+        low, high = panel.get_ylim()
+        margin = max(0.0, least_range - (high - low)) / 2
+        panel.set_ylim(low - margin, high + margin)
     axes[0].set_title(title, loc="left")
     axes[-1].set_xlabel("seconds")
     if len(speakers) > 1:

@@ -63,20 +63,14 @@ class SegmentVoice:
     scores: Mapping[str, float]
     distance: float | None  # of the profile from the speaker's median, as `voice_profile.distance` has it
 
-    @property
-    def pitch(self) -> float | None:
-        """In Hz; None without voiced speech."""
-        return None if self.profile is None else self.profile.pitch
-
-    @property
-    def spread(self) -> float | None:
-        """Of the pitch, in semitones; None without voiced speech."""
-        return None if self.profile is None else self.profile.spread
-
-    @property
-    def loudness(self) -> float | None:
-        """In dBFS; None without speech."""
-        return None if self.profile is None else self.profile.loudness
+    def value(self, feature: str) -> float | None:
+        """What was measured of one of FEATURES; of the spectrum, its distance from the usual one."""
+        if feature == "pace":
+            return self.pace
+        if feature == "spectrum":
+            return self.differences.get(feature)
+        measured: float | None = None if self.profile is None else getattr(self.profile, feature)
+        return measured
 
     @property
     def outliers(self) -> tuple[str, ...]:
@@ -122,7 +116,9 @@ def measure_clip(name: str) -> list[SegmentVoice]:
     except UsageError as error:
         raise UsageError(str(error).replace("--from_manifest", "--voice_report")) from None
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"--voice_report {name} does not say where its segments are ({str(error)[:200]})") from None
+        raise UsageError(
+            f"--voice_report {name} does not say where its segments are ({str(error)[:200]}); give the .json beside a clip"
+        ) from None
     path = _audio_beside(name, manifest)
     try:
         profiles = [measure_voice(samples, rate) for samples, rate in read_spans(path, spans)]

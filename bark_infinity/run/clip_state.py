@@ -25,7 +25,10 @@ _MOST_WAITING = 1000  # finished segments kept in memory until an earlier one is
 
 
 class SegmentStatus(Enum):
-    """The status of a segment; it passes through these in order. READY and RETRYING segments can be given to the engine."""
+    """The status of a segment; it passes through these in order.
+
+    READY and RETRYING segments can be given to the engine while they have takes that are to be made.
+    """
 
     WAITING = auto()  # its history depends on a segment that is not finished
     READY = auto()  # its history can be built
@@ -98,7 +101,7 @@ class ClipState:
     # ---- segments for the engine ----
 
     def ready(self, most: int) -> list[int]:
-        """Indexes of at most `most` segments that are READY or RETRYING, ascending.
+        """Indexes of at most `most` segments that have takes to be made, ascending.
 
         Only the first of them while `_MOST_WAITING` finished segments wait for an earlier one, to bound memory.
         """
@@ -116,11 +119,9 @@ class ClipState:
         """
         state = self._states[index]
         if state.segment is None:
-            plan, recipe = self.plan.segments[index], self.recipe
             history = self._history(index)
-            recipe.engine.check_history(history)
-            semantic = recipe.spoken.semantic if recipe.spoken and plan.text else None
-            state.segment = Segment(plan.text or None, history, plan.seeds, semantic, plan.settings)
+            self.recipe.engine.check_history(history)
+            state.segment = dataclasses.replace(self._without_history(index), history=history)
             self._forget_voice(self._lineage.previous(index))
         if take == 0:
             return state.segment
@@ -232,10 +233,15 @@ class ClipState:
 
     def _may_vary(self, index: int) -> bool:
         """Whether other takes of a segment may be made, and would differ."""
-        plan, recipe = self.plan.segments[index], self.recipe
-        semantic = recipe.spoken.semantic if recipe.spoken and plan.text else None
-        segment = Segment(plan.text or None, seeds=plan.seeds, semantic=semantic, settings=plan.settings)
-        return not plan.settled and depends_on_its_seed(segment, recipe.settings_of(segment))
+        segment = self._without_history(index)
+        settled = self.plan.segments[index].settled
+        return not settled and depends_on_its_seed(segment, self.recipe.settings_of(segment))
+
+    def _without_history(self, index: int) -> Segment:
+        """The engine's input for the first take of a segment, but for its history."""
+        plan, spoken = self.plan.segments[index], self.recipe.spoken
+        semantic = spoken.semantic if spoken and plan.text else None
+        return Segment(plan.text or None, seeds=plan.seeds, semantic=semantic, settings=plan.settings)
 
     # ---- the history of a segment ----
 

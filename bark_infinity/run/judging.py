@@ -12,7 +12,8 @@ from .recognition import Heard
 from .takes import Try
 from .trimming import find_trim, trimmed
 
-_NO_WORDS_OF_ITS_OWN = "en"  # the language where nothing speaks for another
+_USUAL_LANGUAGE = "en"  # where nothing speaks for another
+_TOLD_BY = 2_000  # characters of a clip's text that tell its language
 
 
 def language_to_hear(clip: ClipPlan, plan: SegmentPlan, recipe: Recipe) -> str | None:
@@ -23,7 +24,7 @@ def language_to_hear(clip: ClipPlan, plan: SegmentPlan, recipe: Recipe) -> str |
     recognizer = recipe.recognizer
     if recognizer is None or not plan.text or recipe.spoken is not None:
         return None
-    language = language_of(plan.text) or language_of(clip.text) or recipe.language or _NO_WORDS_OF_ITS_OWN
+    language = language_of(plan.text) or language_of(clip.text[:_TOLD_BY]) or recipe.language or _USUAL_LANGUAGE
     return language if language in recognizer.languages else None
 
 

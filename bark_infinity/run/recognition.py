@@ -116,7 +116,10 @@ class Listener(Generic[_T]):
         if self._broken:
             return None
         try:
-            words = self._recognizer.hear(audio, language) if len(audio) else ()
+            finite = np.clip(
+                np.nan_to_num(audio, posinf=0.0, neginf=0.0), -1.0, 1.0
+            )  # faults are for the checks to tell
+            words = self._recognizer.hear(finite, language) if len(audio) else ()
             return Heard(tuple(words), self._recognizer.name, language)
         except Exception as error:  # a recogniser may raise anything, and a run does not end because of it
             self._broken = True

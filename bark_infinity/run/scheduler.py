@@ -105,7 +105,8 @@ class Scheduler:
         complete = False
         rows = self._rows or self._rows_that_fit(plans)
         if isinstance(plans, Sequence):
-            self._short_first_pass = sum(len(plan.segments) for plan in plans) >= _LONG_RUN * rows
+            n_takes = sum(len(plan.segments) for plan in plans) * self._recipe.takes.candidates
+            self._short_first_pass = n_takes >= _LONG_RUN * rows
         try:
             yield from self._run(iter(plans), rows)
             complete = not self._is_resumable
@@ -130,7 +131,7 @@ class Scheduler:
             # 1. Take plans until the takes of their ready segments fill a pass.
             yield from self._take_plans(waiting, at_most)
             places = list(islice((place for clip in self._clips for place in _takes_to_make(clip, at_most)), at_most))
-            if len(places) < rows and self._listener:  # what is heard in others may fill the batch
+            if len(places) < rows and self._is_listening:  # what is heard in others may fill the batch
                 yield from self._hear(wait_for_one=True)
                 continue
             if not places:
@@ -239,6 +240,11 @@ class Scheduler:
             yield from self._judge(made, heard)
         else:
             self._listener.submit(made, made.generation.audio, language)
+
+    @property
+    def _is_listening(self) -> bool:
+        """Whether takes wait for what the recogniser hears in them."""
+        return self._listener is not None and len(self._listener) > 0
 
     def _hear(self, wait_for_one: bool = False) -> Iterator[Result]:
         """Judge the takes to which the recogniser has listened meanwhile."""

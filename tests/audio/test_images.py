@@ -23,6 +23,8 @@ def test_images_are_usable(make, kind, size):
         (b"GIF89a" + bytes(99), "neither a JPEG nor a PNG"),
         (b"<svg/>", "neither a JPEG nor a PNG"),
         (png()[:20], "is damaged"),
+        (png(40, 30)[:-1], "is damaged"),
+        (png().replace(b"IDAT", b"iDOT"), "is damaged"),
         (jpeg()[:20], "is damaged"),
         (png(0, 3), "is damaged"),
         (png(8193, 1), "8193 x 1 pixels"),

@@ -451,6 +451,11 @@ def restitched_with_the_same_tokens(run: Run, _: CommandResult) -> bool:
     return softer and not again.batches and again.semantic_tokens(0, 1) == first.semantic_tokens(0, 1)
 
 
+def voice_is_reported(run: Run, _: CommandResult) -> bool:
+    run(f"{TWO} --output_filename first")
+    return "segment by segment" in run("--voice_report bark_samples/first.json --dry_run").error
+
+
 def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
     """Every run resumes one that was interrupted after its first segment."""
     perform, stream = commands.speak, Bark.stream
@@ -652,7 +657,9 @@ ALIVE: dict[str, Case] = {
         prepare=with_a_terminal,
     ),
     "render_npz_samples": Case(SHORT, "voices", stdout_is("voices/mine.wav")),
-    "voice_report": Case("--model demo --dry_run", "before.json", fails_with("the audio of the clip is not beside it")),
+    "voice_report": Case(
+        "--model demo --dry_run", "before.json", fails_with("does not say where its segments are"), voice_is_reported
+    ),
     # Model
     "model": Case("--model_dir nowhere --offline --text_prompt Hello", "small", fails_with("suno/bark-small")),
     "model_dir": Case(NO_DOWNLOADS, "downloads", fails_with("downloads"), prepare=with_a_broken_download),

@@ -101,7 +101,7 @@ def test_other_take_is_put_in_and_back_again(n):
     ("take", "message"),
     [
         ("5=1", "segments 1 to 4, and not 5"),
-        ("1=4", "has 3 takes"),
+        ("1=4", "has 3 takes, and none of number 4"),
         ("1", "as in 7=2,9=1"),
         ("1=0", "as in 7=2,9=1"),
         ("1=2,x", "as in 7=2,9=1"),

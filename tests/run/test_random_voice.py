@@ -140,7 +140,7 @@ def test_voice_speaks_the_language_of_the_text(monkeypatch):
     for text in (
         "Es war einmal ein König, der hatte eine Tochter.",
         "むかしむかし、あるところに",
-        "Once upon a time there was a king.",
+        "Once upon a time there was a king who had a daughter.",
     ):
         make_voice(Listening(), 1, text)
     assert ["Guten" in said[0], "こんばんは" in said[1], "Good evening" in said[2]] == [True] * 3

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speaker import HEARD, HOW, SECONDS, TEXTS, Speaker, run_to_end
 
+from bark_infinity import narrate
 from bark_infinity.bark import Generation, Segment
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
@@ -25,7 +26,7 @@ from bark_infinity.run.recipe import Recipe
 from bark_infinity.run.recognition import Listener, Recognizer
 from bark_infinity.run.takes import TakeRules, Try, best_of, describe_take
 from bark_infinity.run.trimming import Trim
-from bark_infinity.seeds import Seeds
+from bark_infinity.seeds import Seeds, derive_seed
 from bark_infinity.text.word_errors import WordErrors
 
 OUT = Path("out")
@@ -108,6 +109,18 @@ def test_candidates_fill_the_batch():
     engine = Speaker()
     clip_of(engine, rows=2, candidates=3, separate_prompts=True)
     assert [len(batch) for batch in engine.batches] == [4, 4, 4]  # of twice the rows, as without candidates
+
+
+def test_each_take_of_a_model_is_what_it_would_be_alone(demo):
+    brief = Options(semantic_max_gen_duration_s=0.3, fine_temp=0.0, split_each_text_prompt_by="line")
+    together = list(
+        narrate(demo, "One.\nTwo.", seed=3, options=brief.with_settings({"candidates": 3, "keep_takes": True}))
+    )
+    first = together[0]  # the second segment goes on from the chosen one
+    takes = {first.record.chosen: first.voice, **first.other_takes}
+    for take in range(3):
+        alone = narrate(demo, "One.\nTwo.", seed=derive_seed(3, "retry", take), options=brief)
+        assert takes[take].digest() == next(iter(alone)).voice.digest()
 
 
 @pytest.mark.parametrize("options", [{}, HEARD, {"stable_mode_interval": 0}])
