@@ -165,7 +165,7 @@ def test_an_exported_script_gives_the_same_plan(book, number):
     except TextError:
         return  # nothing is said in it
     Path("script.txt").unlink(missing_ok=True)
-    export_script(Path("script.txt"), source.script, source.book.cover)
+    export_script(Path("script.txt"), source.script, source.cover)
     options = resolve(parse(["--prompt_file", "script.txt", "--single_starting_seed", "1"]))
     again = ClipSource(options)
     (plan,), failed = again.plan()
