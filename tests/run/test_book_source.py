@@ -169,7 +169,7 @@ def test_an_exported_script_gives_the_same_plan(book, number):
     options = resolve(parse(["--prompt_file", "script.txt", "--single_starting_seed", "1"]))
     again = ClipSource(options)
     (plan,), failed = again.plan()
-    assert not failed and again.cover == book.cover
+    assert not failed and again.book.cover == book.cover
     assert [(s.text, s.pause, s.chapter, s.seeds) for s in plan.segments] == [
         (s.text, s.pause, s.chapter, s.seeds) for s in plans[0].segments
     ]
