@@ -54,6 +54,11 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "cast",
     "chapter_files",
     "pronunciations",
+    "list_chapters",  # of books, which run/test_book_source.py and cli/test_chapter_table.py have
+    "chapters",
+    "footnotes",
+    "speak_titles",
+    "export_script",
     "audio_file_as_history_prompt",  # needs a second model
     "device",  # the CPU in every run
     "suno_use_directml",
