@@ -162,10 +162,14 @@ class Generation:
     ended: bool = True  # False: the semantic window was full before the end of the speech
 
     def __repr__(self) -> str:
-        seconds = len(self.audio) / c.SAMPLE_RATE
         ended = "" if self.ended else ", without an end"
         cut = f", {self.cut_ids} ids not spoken" if self.cut_ids else ""
-        return f"Generation({seconds:.1f} s of audio, {self.voice!r}{ended}{cut})"
+        return f"Generation({self.seconds:.1f} s of audio, {self.voice!r}{ended}{cut})"
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio in seconds."""
+        return len(self.audio) / c.SAMPLE_RATE
 
     @property
     def silent(self) -> bool:
@@ -436,7 +440,7 @@ class Bark:
         with python_words():
             if isinstance(voice, str | Path) and find_voice(str(voice), folders) is None:
                 check_preset(str(voice), self.name, self.spec.semantic_vocab_size)
-            found = load_voice(voice, hub or self.hub, folders)
+            found = load_voice(voice, hub or self.hub, folders, _log.warning)
             self.check_voice(found, f"the voice {voice}" if isinstance(voice, str | Path) else "the voice")
             return found
 
@@ -466,18 +470,20 @@ def load_voice(
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None,
     hub: Hub,
     folders: Sequence[Path] = voice_folders(Options.output_dir),
+    on_mended: Callable[[str], object] = lambda _: None,
 ) -> Voice | None:
     """The voice given as a Voice, as the original's dict of arrays, as a path, or as a name of --list_speakers.
 
-    Names are looked up in `folders`. Raises VoiceError for a voice that is missing or malformed or cannot be downloaded.
+    Names are looked up in `folders`. `on_mended` is called with a sentence about a voice that is mended.
+    Raises VoiceError for a voice that is missing or malformed or cannot be downloaded.
     """
     if voice is None or isinstance(voice, Voice):
         return voice
     if isinstance(voice, Mapping):
-        return Voice.from_prompts(voice, "the history prompt")
+        return Voice.from_prompts(voice, "the history prompt", on_mended)
     path = find_voice(str(voice), folders)
     name = str(voice).removesuffix(".npz")
-    return Voice.load(path) if path else Voice.from_prompts(hub.preset(name), f"the voice {name}")
+    return Voice.load(path, on_mended) if path else Voice.from_prompts(hub.preset(name), f"the voice {name}")
 
 
 @dataclass(frozen=True, eq=False)

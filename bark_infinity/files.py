@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -63,6 +64,15 @@ def read_stream(file: BinaryIO, max_bytes: int, max_bytes_of: Callable[[bytes], 
     if len(data) > max_bytes:
         raise OSError(errno.EFBIG, f"it has more than the {max_bytes / 1e6:,.1f} MB that such a file may have")
     return data
+
+
+def file_sha256(path: Path) -> bytes:
+    """SHA-256 of a file, read in pieces. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.digest()
 
 
 def _open_to_read(path: str | Path, on_wait: Callable[[], None] | None) -> BinaryIO:

@@ -7,6 +7,7 @@ and writes them to a folder; the same job, started again after an interruption, 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .audio.formats import FFMPEG_FORMATS, FORMATS, check_ending, check_format
+from .audio.formats import AV_FORMATS, FORMATS, check_ending, check_format
 from .errors import TextError, UsageError, VoiceError
 from .options.layers import with_script_settings
 from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
+from .output.book import RunBook
 from .output.manifest import Manifest, check_unasked, read_manifest
 from .output.mending import Mended, mend
 from .output.recorded import speakers_with_other_voices, usable_cast
@@ -31,9 +33,11 @@ from .output.remaking import (
     plan_restitched,
     recorded_script,
     recording_cutter,
+    takes_of_kept,
     with_dependents,
     with_new_seeds,
 )
+from .run.audition import auditioned_voices, in_voices
 from .run.book_source import ScriptChapter
 from .run.covers import read_cover
 from .run.planning import (
@@ -46,6 +50,7 @@ from .run.planning import (
     with_sampling_settings,
 )
 from .run.prompts import Notify, read_source
+from .run.random_voice import RANDOM, make_voice, planned_file, seed_of_voice
 from .run.script_source import NamedVoice, ScriptSource, script_folder, voices_in
 from .run.sounds import SoundFiles
 from .seeds import draw_seed
@@ -53,6 +58,7 @@ from .text.events import Script
 from .text.front_matter import parse_cast
 from .text.pronunciation import Pronunciation
 from .voices.library import voice_folders
+from .voices.recorded_voices import voices_to_clone
 
 if TYPE_CHECKING:  # planning is done without torch
     from .bark import Bark
@@ -65,6 +71,7 @@ if TYPE_CHECKING:  # planning is done without torch
     from .voices.voice import Voice
 
 
+_log = logging.getLogger(__name__)
 _MENDING = ("text_prompt", "prompt_file", "cast", "pronunciations")  # beside a manifest: flags that change its script
 _PYTHON_WORDS = {"another with --output_dir or --output_filename": "another folder"}
 
@@ -90,17 +97,27 @@ class ClipSource:
         self._source = ScriptSource(None, "plain", None)
         self._cover: bytes | None = None
         self._prompts: Sequence[Script] = ()
+        self._auditioned: Mapping[str, str] = {}
         self._cutter = SegmentCutter(options)
         self._recast: set[str] = set()  # speakers who have other voices than in the manifest
         if options.from_manifest is None:
             self._read(notify, script)
-            return
-        self.manifest = read_manifest(options.from_manifest)
-        check_unasked(self.manifest, options.from_manifest, options)
+        else:
+            self._read_manifest(options.from_manifest, notify)
+        if self.script is not None:
+            self._cover = self._source.cover or read_cover(self.script, self.options)
+        of_script = None if self.script is None else self.script.book
+        self._book = RunBook.find(self.options, of_script, self.manifest, notify)
+
+    def _read_manifest(self, path: str, notify: Notify) -> None:
+        options = self.options
+        self.manifest = read_manifest(path)
+        check_unasked(self.manifest, path, options)
         if any(getattr(options, name) is not None for name in _MENDING):
-            self._read_mended(self.manifest, options.from_manifest, notify)
+            self._read_mended(self.manifest, path, notify)
         elif self.manifest.script is not None and not options.restitch:
-            self.voices = usable_cast(options.from_manifest, self.manifest, (), options.output_dir)
+            folders = voice_folders(options.output_dir, options.voice_dir)
+            self.voices = usable_cast(path, self.manifest, (), folders)
 
     def _read(self, notify: Notify, script: Script | None) -> None:
         """Read the script of the options, or take the given one, and cut it into prompts."""
@@ -113,9 +130,17 @@ class ClipSource:
         if self.script is not None:
             self.options = with_script_settings(options, self.script.settings)
             self.voices = voices_in(self.script)
+        if options.audition is not None:
+            self._auditioned = auditioned_voices(options)
+            named = {name: NamedVoice(voice, "--audition") for name, voice in self._auditioned.items()}
+            self.voices = {**self.voices, **named}
         self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
-        self._cover = self._source.cover or read_cover(self.script, options)
-        self._prompts = self._source.prompts(self.options, self.drawn_seed)
+        self._prompts = self._cut_prompts()
+
+    def _cut_prompts(self) -> list[Script]:
+        """The prompts of the script, each in every voice of --audition."""
+        prompts = self._source.prompts(self.options, self.drawn_seed)
+        return in_voices(prompts, self._auditioned) if self._auditioned else prompts
 
     def _read_mended(self, manifest: Manifest, path: str, notify: Notify) -> None:
         """Read the script with which a manifest's clip is mended: a new text, or the manifest's with another cast, say."""
@@ -132,20 +157,20 @@ class ClipSource:
         if text is not None and self.script.settings:
             self.options = with_script_settings(options, self.script.settings)
             self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
-            self._cover = self._source.cover or read_cover(self.script, options)
         voices = voices_in(self.script)
         # Voices that only the manifest names are looked for as a stranger's; those of the new text are the user's.
         recorded = voices_in(before) if text is None else {} if self._source.own_cast else before.cast
         theirs = recorded.keys() - (parse_cast(options.cast) if options.cast is not None else {}).keys()
-        found = usable_cast(path, manifest, voices_in(before).keys() - theirs, options.output_dir)
+        usual = voice_folders(options.output_dir, options.voice_dir)
+        found = usable_cast(path, manifest, voices_in(before).keys() - theirs, usual)
         self.voices = {speaker: found.get(speaker, named) for speaker, named in voices.items()}
-        folders = (*voice_folders(options.output_dir), Path(path).parent, script_folder(options))
+        folders = (*usual, Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
 
     @property
     def cover(self) -> bytes | None:
-        """The image of a book that has its own."""
-        return self._cover
+        """The image of the book: that of --cover, else its own."""
+        return self._book.cover if self._book.chosen else self._cover or self._book.cover
 
     def chapters(self) -> list[tuple[ScriptChapter, float]]:
         """All chapters of a book or script, also those that are not spoken, with their estimated seconds."""
@@ -173,12 +198,14 @@ class ClipSource:
         `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of
         clips that this run has already finished.
         """
-        plans, failed = self._plan(count_ids, own_stems)
+        plans, failed = self._plans(count_ids, own_stems)
         if self._cover is not None:
             plans = [dataclasses.replace(plan, cover=self._cover) for plan in plans]
-        return plans, failed
+        return [self._book.of(plan) for plan in plans], failed
 
-    def _plan(self, count_ids: CountIds | None, own_stems: Container[str]) -> tuple[list[ClipPlan], list[FailedPrompt]]:
+    def _plans(
+        self, count_ids: CountIds | None, own_stems: Container[str]
+    ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
         if self.manifest is not None and self.mends:
             return [self._mend(self.manifest, count_ids, own_stems)], []
         if self.manifest is not None and self.options.restitch:
@@ -187,7 +214,15 @@ class ClipSource:
             return [plan_regenerated(self.manifest, self.options, self.drawn_seed, own_stems)], []
         if self.manifest is not None:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
-        return plan_clips(self._prompts, self.options, self.drawn_seed, count_ids, own_stems, self._cutter)
+        voices = list(self._auditioned.values())
+        return plan_clips(self._prompts, self._naming, self.drawn_seed, count_ids, own_stems, self._cutter, voices)
+
+    @property
+    def _naming(self) -> Options:
+        """The options with the voice by which clips are named: a new one has its name before it is made."""
+        if self.options.history_prompt != RANDOM:
+            return self.options
+        return self.options.with_settings({"history_prompt": planned_file(self.options, self.drawn_seed).stem})
 
     @property
     def mends(self) -> bool:
@@ -206,11 +241,17 @@ class ClipSource:
         self.mended = Mended(plan, manifest, unchanged)
         return plan
 
+    def auditioned_voice(self, plan: ClipPlan) -> str:
+        """With --audition: the voice in which a clip of this source is spoken."""
+        n_texts = len(self._prompts) // len(self._auditioned)
+        return list(self._auditioned.values())[plan.prompt_index // n_texts]
+
     def use_drawn_seed(self, drawn_seed: int) -> None:
         """Plan with this drawn seed from now on, for example that of an earlier run."""
-        if self.manifest is None and drawn_seed != self.drawn_seed:
-            self._prompts = self._source.prompts(self.options, drawn_seed)
+        drew_another = drawn_seed != self.drawn_seed
         self.drawn_seed = drawn_seed
+        if self.manifest is None and drew_another:
+            self._prompts = self._cut_prompts()
 
 
 class Job:
@@ -230,6 +271,11 @@ class Job:
         self.resumed = False
         """Whether the job resumes an earlier run."""
         self.plans, self.failed_prompts, self._journal = self._start_or_resume(source)
+        self.new_voice: Path | None = None
+        """The file of the voice that was made for the run, with --history_prompt random."""
+        if options.history_prompt == RANDOM and self.open_plans:
+            self._options, self._recipe, self.new_voice = with_random_voice(options, source, recipe, self.plans)
+            options, recipe = self._options, self._recipe
         self.regenerated: set[int] = set()
         """With --regenerate: indexes of the chosen segments and of all that depend on them."""
         self.mended = source.mended
@@ -240,7 +286,9 @@ class Job:
         if source.manifest is not None and (self.mended is not None or options.regenerate is not None):
             self.kept = self._kept_segments(source.manifest)
             assert options.from_manifest is not None
-            self._known = ClipTokens(options.from_manifest, source.manifest, self.kept)
+            n = len(self.plans[0].segments)
+            takes = None if options.take is None else takes_of_kept(options.take, n, self.kept)
+            self._known = ClipTokens(options.from_manifest, source.manifest, self.kept, takes)
 
     def _start_or_resume(self, source: ClipSource) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
         """Plans, prompts that cannot be spoken, and the journal: of an unfinished run with the same plans, or a new one."""
@@ -273,7 +321,12 @@ class Job:
     @property
     def finished_clips(self) -> list[Path]:
         """The audio files of clips that an earlier run has finished."""
-        return [path for plan in self.plans if (path := self._journal.done(plan))]
+        return [path for _, path in self.clips]
+
+    @property
+    def clips(self) -> list[tuple[ClipPlan, Path]]:
+        """The finished clips, of this run and of an earlier one: their plans and audio files, in order."""
+        return [(plan, path) for plan in self.plans if (path := self._journal.done(plan))]
 
     @property
     def open_plans(self) -> list[ClipPlan]:
@@ -305,6 +358,38 @@ def _plan(
     """As `ClipSource.plan`, with the engine's tokenizer, and settings as it takes them."""
     plans, failed = source.plan(partial(_count_ids, engine), own_stems)
     return with_sampling_settings(plans, source.options), failed
+
+
+def with_random_voice(
+    options: Options, source: ClipSource, recipe: Recipe, plans: Sequence[ClipPlan]
+) -> tuple[Options, Recipe, Path]:
+    """Make the voice of --history_prompt random and keep it in --voice_dir.
+
+    Returns the options that name it, so that manifests do, the recipe that has it, and its file. Raises VoiceError,
+    OutputError.
+    """
+    from .output.clip_files import save_voice
+
+    voice = make_voice(recipe.engine, seed_of_voice(options, source.drawn_seed), plans[0].text)
+    planned = planned_file(options, source.drawn_seed)
+    path = save_voice(voice, planned.parent, planned.stem)
+    of_speakers = {speaker: voice for speaker, named in source.voices.items() if named.voice is None}
+    recipe = dataclasses.replace(recipe, voice=voice, voices={**recipe.voices, **of_speakers})
+    found_by_name = options.voice_dir == Options.voice_dir  # also when the clip is made again from its manifest
+    name = {"history_prompt": path.stem if found_by_name else str(path)}
+    asked = None if options.asked is None else options.asked.with_settings(name)
+    return dataclasses.replace(options.with_settings(name), asked=asked), recipe, path
+
+
+def named_voices(source: ClipSource) -> list[str]:
+    """Names and paths of all voices that a run is asked to speak with, without one that it makes itself."""
+    options = source.options
+    names = (
+        options.history_prompt,
+        options.bark_speaker_as_the_prompt,
+        *(named.voice for named in source.voices.values()),
+    )
+    return [name for name in names if name not in (None, RANDOM)]
 
 
 def load_cast(
@@ -400,17 +485,23 @@ def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mappi
     """What a text and its options ask of a loaded Bark; `voice`: one that is given in place of the one they name."""
     from .checkpoints.hub import Hub
     from .run.recipe import Recipe
+    from .run.recognizers import load_recognizer
     from .voices.custom_history import load_function
 
     options = source.options
     function_name = options.custom_audio_processing_function
     function = None if function_name is None else load_function(function_name)
-    folders = voice_folders(options.output_dir)
+    folders = voice_folders(options.output_dir, options.voice_dir)
     hub = Hub(options.model_dir, options.offline) if options.model_dir is not None or options.offline else bark.hub
-    starting = bark.find_voice(options.history_prompt if voice is None else voice, folders, hub)
+    for recorded in voices_to_clone(named_voices(source), options.voice_dir):
+        model = bark.name if bark.choice is None else bark.choice.model_of("fine")
+        recorded.clone(model, hub, bark.codec_placement.device, _log.warning)
+    given = options.history_prompt if voice is None else voice
+    starting = None if options.history_prompt == RANDOM else bark.find_voice(given, folders, hub)
     spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)
     voices = load_cast(source.voices, lambda name: bark.find_voice(name, folders, hub), starting)
-    return Recipe.from_options(options, bark, starting, spoken, function, voices)
+    recognizer = load_recognizer(options, hub, _log.warning)
+    return Recipe.from_options(options, bark, starting, spoken, function, voices, recognizer)
 
 
 class Narration:
@@ -431,6 +522,8 @@ class Narration:
         self._job = None if in_memory else Job(source.options, source, recipe)
         if self._job is None:
             plans, failed = _plan(source, recipe.engine)
+            if source.options.history_prompt == RANDOM:
+                self._options, self._recipe, _ = with_random_voice(source.options, source, recipe, plans)
         else:
             plans, failed = self._job.plans, self._job.failed_prompts
         if len(plans) + len(failed) != 1:
@@ -481,6 +574,21 @@ class Narration:
         saved = self.path and self.path.with_suffix(".npz")  # written by an earlier call
         return Voice.load(saved) if saved and saved.exists() else None
 
+    def subtitles(self, format: str = "vtt", by: str = "segment") -> str:
+        """Subtitles of the clip, as the content of a file; generates the segments that are missing.
+
+        `format`: srt, vtt, ass, lrc or json. `by`: segment, sentence or word. Raises UsageError for others, and for a narration
+        that is kept in a folder.
+        """
+        from .output.subtitles import subtitles_of
+
+        if self._job is not None:
+            raise UsageError(
+                "this narration is kept in a folder; pass options=Options(subtitles=...) to have them there"
+            )
+        self._finish()
+        return subtitles_of(self.segments, format, by)
+
     def cancel(self) -> None:
         """Stop within one step of the model; may be called from another thread. Finished segments stay; the iteration ends."""
         self._cancelled = True
@@ -499,7 +607,7 @@ class Narration:
         if asked.output_format is not None and path.suffix.lower().removeprefix(".") not in FORMATS:
             path = path.with_name(f"{path.name}.{asked.output_format}")
         named = dataclasses.replace(asked, output_dir=str(path.parent), output_filename=path.name, output_format=None)
-        if self._job is not None and path.suffix.lower().removeprefix(".") not in FFMPEG_FORMATS:
+        if self._job is not None and path.suffix.lower().removeprefix(".") not in AV_FORMATS:
             named = dataclasses.replace(named, output_format_ffmpeg_parameters=None)  # they are those of the clip there
         with python_words(_PYTHON_WORDS):
             options = resolve(named)

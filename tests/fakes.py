@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bark_infinity import constants as c
 from bark_infinity.audio.writing import Span
 from bark_infinity.bark import Bark, Generation, Segment, Settings, StageProgress
 from bark_infinity.errors import TextError
@@ -21,6 +22,9 @@ from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
 from bark_infinity.run.engine import Engine
 from bark_infinity.run.planning import ClipPlan, plan_clips
 from bark_infinity.run.recipe import Recipe
+from bark_infinity.run.recognition import HeardWord, Recognizer
+from bark_infinity.run.recognizer_pocketsphinx import Pocketsphinx
+from bark_infinity.run.recognizer_whisper import Whisper
 from bark_infinity.run.scheduler import Scheduler
 from bark_infinity.voices.history import History
 from bark_infinity.voices.voice import Voice
@@ -248,6 +252,24 @@ class Counting(Wrapped):
             yield finished
 
 
+class Listening:
+    """A recogniser that hears what `words_of` says of a sound; words are spread over it evenly. Its calls are recorded."""
+
+    name = "fake"
+    languages = frozenset({"en"})
+
+    def __init__(self, words_of: Callable[[np.ndarray], str]):
+        self._words_of = words_of
+        self.heard: list[str] = []
+
+    def hear(self, audio: np.ndarray, language: str) -> Sequence[HeardWord]:
+        text = self._words_of(audio)
+        self.heard.append(text)
+        words = text.split()
+        step = len(audio) / c.SAMPLE_RATE / max(1, len(words))
+        return [HeardWord(f" {word}", k * step, (k + 1) * step) for k, word in enumerate(words)]
+
+
 def text_of(segment: Segment) -> str:
     """The text of a segment that has one."""
     assert segment.text is not None
@@ -259,3 +281,7 @@ if TYPE_CHECKING:
     def _engine_of(engine: Bark | Recorder | Wrapped) -> Engine:
         """For the type checker: reports any method that these classes lack of `Engine`."""
         return engine
+
+    def _recognizer_of(recognizer: Pocketsphinx | Whisper | Listening) -> Recognizer:
+        """The same for `Recognizer`."""
+        return recognizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from audio_files import chapters, cover, png, tags
 from fakes import VOICE
 
 from bark_infinity import Bark, Narration, Options, Voice, generate_audio, narrate
@@ -101,6 +103,9 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "cast": ({}, "Two=someone.npz"),
     "pronunciations": ({}, "words.toml"),
     "gain_db": ({}, 3.0),
+    "trim_silence": ({}, True),
+    "crossfade_ms": ({}, 30.0),
+    "loudness": ({}, "audiobook"),
     "check_segments": ({}, "retry"),
     "retries": ({"check_segments": "retry"}, 7),
     "check_min_loudness_db": ({}, -30.0),
@@ -108,14 +113,27 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "check_max_repeat_s": ({}, 5.0),
     "check_max_length_ratio": ({}, 5.0),
     "check_min_length_ratio": ({}, 0.1),
+    "candidates": ({}, 3),
+    "recognizer": ({}, "pocketsphinx"),
+    "max_word_errors": ({"recognizer": "pocketsphinx"}, 0.5),
+    "trim_babble": ({"recognizer": "pocketsphinx"}, True),
+    "keep_takes": ({}, True),
 }
-ELSEWHERE = {"model_dir", "offline", "batch_size"}  # effective; tested below one by one
+ELSEWHERE = {"model_dir", "offline", "batch_size", "voice_dir"}  # effective; tested below one by one
 FILES = {
     "output_filename",
     "output_format",
     "output_format_ffmpeg_parameters",
+    "chapter_files",
+    "cover",
+    "book_title",
+    "book_author",
+    "book_narrator",
     "always_save_speaker",
     "hoarder_mode",
+    "subtitles",
+    "subtitles_by",
+    "sample_rate",
     "resume",
 }
 
@@ -136,7 +154,8 @@ def shown(narration: Narration) -> str:
     recipe = narration._recipe
     voices = [voice and voice.digest() for voice in (recipe.voice, recipe.spoken)]
     function = recipe.function and recipe.function.__name__
-    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, recipe.checks, recipe.gain_db))
+    judging = (recipe.checks, recipe.takes, recipe.recognizer and recipe.recognizer.name)
+    return repr((narration.plan, recipe.rule, voices, function, recipe.settings, judging, recipe.joining))
 
 
 def test_every_flag_is_in_one_table():
@@ -257,12 +276,27 @@ def test_options_of_files_apply_to_the_folder(demo: Bark):
 
 def test_parameters_of_ffmpeg_are_refused_for_other_formats(demo: Bark):
     options = Options(**BRIEF, output_format_ffmpeg_parameters="-b:a 64k")
-    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4 and m4a"):
+    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4, m4a, m4b"):
         narrate(demo, "Hello.", folder="out", options=options)
     narration = narrate(demo, "Hello.", options=options)
-    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4 and m4a"):
+    with pytest.raises(UsageError, match="^output_format_ffmpeg_parameters are for mp4, m4a, m4b"):
         narration.save("x.wav")
     assert not narration.segments
+
+
+@pytest.mark.parametrize("folder", [None, "out"])
+def test_book_and_its_cover_are_in_saved_clips(demo: Bark, folder: str | None):
+    Path("cover.png").write_bytes(png())
+    of_book = {"cover": "cover.png", "book_title": "Tales", "book_author": "Ann", "book_narrator": "Bob"}
+    options = Options(**BRIEF, **of_book, script="dialogue")
+    saved = narrate(demo, "# One\nHello.", folder=folder, options=options).save("copy/x.m4b")
+    assert cover(saved) == png() == saved.with_suffix(".cover.png").read_bytes()
+    found = tags(saved)
+    assert (found["title"], found["artist"], found["composer"]) == ("Tales", "Ann", "Bob")
+    assert [title for title, *_ in chapters(saved)] == ["One"]
+    options = dataclasses.replace(options, chapter_files=True)
+    saved = narrate(demo, "# One\nHello.", folder=folder, options=options).save("copy/y.mp3")
+    assert saved == Path("copy/y.m3u8") and cover(Path("copy/y.chapters/01 One.mp3")) == png()
 
 
 @pytest.mark.parametrize(("name", "value"), [("output_filename", "x.wav"), ("resume", False)])

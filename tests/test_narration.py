@@ -172,3 +172,15 @@ def test_docstring_example_runs(bark: Bark):
 def test_speak_refuses_texts_longer_than_one_segment(bark: Bark):
     with pytest.raises(TextError, match=r"one segment reads 256; speak it with narrate"):
         bark.speak("a b " * 200)
+
+
+def test_subtitles_of_a_narration(demo):
+    narration = narrate(demo, "[pause:1s] Hello there. [at:4s] Good morning.", seed=1, options=SHORT)
+    srt = narration.subtitles("srt")
+    assert srt.startswith("1\n00:00:01,000 --> ") and "\n2\n00:00:04,000 --> " in srt and "Good morning.\n" in srt
+    assert narration.subtitles(by="word").count("-->") == 4
+    with pytest.raises(UsageError, match="'txt' is not one of srt"):
+        narration.subtitles("txt")
+    kept = narrate(demo, "Hello there.", seed=1, folder="out", options=SHORT)
+    with pytest.raises(UsageError, match="kept in a folder"):
+        kept.subtitles()

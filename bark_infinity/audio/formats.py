@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-
 from ..errors import UsageError
 
 SOUNDFILE_ENCODERS = {  # libsndfile's container, codec and compression (0..1); bit rates were measured on speech
@@ -18,10 +15,9 @@ SOUNDFILE_ENCODERS = {  # libsndfile's container, codec and compression (0..1); 
     ),  # libsndfile maps 0..1 to 256..6 kbit/s; 64 kbit/s is enough for music
     "mp3": ("MP3", "MPEG_LAYER_III", 0.2),  # LAME's V2, about 65 kbit/s
 }
-FFMPEG_ENCODERS = {name: ("-c:a", "aac", "-b:a", "96k") for name in ("mp4", "m4a")}
-
-FFMPEG_FORMATS = tuple(FFMPEG_ENCODERS)
-FORMATS = (*SOUNDFILE_ENCODERS, *FFMPEG_FORMATS)
+AV_FORMATS = ("mp4", "m4a", "m4b")  # through PyAV, FFmpeg's libraries
+FORMATS = (*SOUNDFILE_ENCODERS, *AV_FORMATS)
+CHAPTER_FORMATS = ("mp3", *AV_FORMATS)  # with chapters and a cover in the file
 _AUDIO_ENDINGS = {
     "3gp", "aac", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "avi", "caf", "flv", "m4b", "m4r", "mka", "mkv",
     "mov", "mp2", "mpeg", "mpg", "oga", "ra", "spx", "tta", "w64", "wave", "webm", "wma", "wmv", "wv",
@@ -50,24 +46,16 @@ def check_ending(filename: str, what: str) -> None:
 
 def check_format(format: str, ffmpeg_parameters: str) -> None:
     """Raise UsageError if this machine cannot write `format`, or the parameters do not go with it."""
-    if format in FFMPEG_FORMATS:
-        if shutil.which("ffmpeg") is None:
-            raise UsageError(
-                f"--output_format {format} needs the program ffmpeg, which is not on the PATH; install it or choose "
-                f"another of {', '.join(SOUNDFILE_ENCODERS)}"
-            )
-        try:
-            shlex.split(ffmpeg_parameters)
-        except ValueError as error:
-            raise UsageError(
-                f"--output_format_ffmpeg_parameters {ffmpeg_parameters} cannot be split into words "
-                f"({str(error).lower()}); close the quotes"
-            ) from None
+    if format in AV_FORMATS:
+        if ffmpeg_parameters.strip():
+            from .av_encoder import check_parameters  # late: it loads FFmpeg's libraries
+
+            check_parameters(ffmpeg_parameters)
         return
     if ffmpeg_parameters.strip():
         raise UsageError(
-            f"--output_format_ffmpeg_parameters are for {' and '.join(FFMPEG_FORMATS)}, and {format} does not go through "
-            "ffmpeg; leave them out or choose --output_format m4a"
+            f"--output_format_ffmpeg_parameters are for {', '.join(AV_FORMATS)}, and {format} does not go through "
+            "FFmpeg; leave them out or choose --output_format m4a"
         )
     import soundfile
 

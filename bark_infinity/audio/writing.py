@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,14 +13,19 @@ import numpy as np
 
 from .. import constants as c
 from ..files import write_whole
-from .encoders import FfmpegEncoder, SoundfileEncoder
-from .formats import FFMPEG_ENCODERS, FFMPEG_FORMATS, SOUNDFILE_ENCODERS
+from .av_encoder import AvEncoder
+from .chapters import Chapter
+from .encoders import SoundfileEncoder
+from .encoding import Encoding
+from .formats import AV_FORMATS
+from .tags import Tags
 
 # Samples per call of the encoder, so that Vorbis files do not depend on how the samples arrive; ten minutes at once crash
 # libsndfile.
 _BLOCK = 2**16
 _INAUDIBLE_PERCENT = 0.01  # of a clip's samples
 _LEAST_GAIN_DB = -100.0  # the lowest value of --gain_db
+_DEFAULT_ENCODING = Encoding()
 _WAV_SAMPLES = 2**31 - 2**19  # of two bytes; a WAV counts its bytes, including tags, in 32 bits
 
 
@@ -34,54 +38,88 @@ class Span:
 
 
 class Joiner:
-    """Joins pieces of audio one after the other, with silence between them, and applies a gain to all.
+    """Joins pieces of audio one after the other, with silence or a crossfade between them, and applies a gain to all.
 
-    `lead_seconds`: the silence before the first piece.
+    `lead_seconds`: the silence before the first piece. `crossfade_seconds`: for how long two pieces that meet sound at the
+    same time, at most half of each; the end of a piece is held back until it is known what it meets.
     """
 
-    def __init__(self, gain_db: float = 0.0, lead_seconds: float = 0.0):
+    def __init__(self, gain_db: float = 0.0, lead_seconds: float = 0.0, crossfade_seconds: float = 0.0):
         self._factor = np.float32(10 ** (gain_db / 20))
         self._pause = lead_seconds  # before the next piece
+        self._crossfade = _n_samples(crossfade_seconds)
+        self._held = np.zeros(0, np.float32)  # the end of the last piece, which the next one may be faded into
         self._digest = hashlib.sha256()
-        self._length = 0
+        self._n_added = 0
+        self.crossfades = 0
+        """Number of crossfades so far."""
 
-    def add(self, piece: np.ndarray, pause_seconds: float) -> tuple[np.ndarray, Span]:
+    def add(self, piece: np.ndarray, pause_seconds: float, meets_next: bool = False) -> tuple[np.ndarray, Span]:
         """Append a piece. Returns what it adds to the whole (pause and piece, float32 (samples,)), and the piece's span.
 
-        `pause_seconds`: the silence between this piece and the next. An empty piece adds nothing: its span is empty,
-        and only the longer one of the pauses before and after it is kept.
+        `pause_seconds`: the silence between this piece and the next; `meets_next`: whether there is a crossfade if that is
+        none. An empty piece adds nothing: its span is empty, and only the longer one of the pauses before and after it is
+        kept.
         """
-        added = piece
-        if len(piece):
-            added = np.concatenate([self._silence(), piece])
-            self._pause = pause_seconds
-        elif self._length:
-            self._pause = max(self._pause, pause_seconds)
-        return self._append(added), Span(self._length - len(piece), self._length)
+        if not len(piece):
+            if self.length:
+                self._pause = max(self._pause, pause_seconds)
+            return self._append(piece), Span(self.length, self.length)
+        silence, held = np.zeros(_n_samples(self._pause), np.float32), self._held
+        overlap = 0 if len(silence) else min(len(held), len(piece) // 2)
+        start = self.length + len(silence) - overlap
+        both = _crossfade(held[len(held) - overlap :], piece[:overlap])
+        added = np.concatenate([held[: len(held) - overlap], silence, both, piece[overlap:]])
+        self._pause = pause_seconds
+        self.crossfades += overlap > 0
+        n_held = min(self._crossfade, len(piece) // 2) if meets_next and not _n_samples(pause_seconds) else 0
+        added, self._held = added[: len(added) - n_held], added[len(added) - n_held :]
+        return self._append(added), Span(start, start + len(piece))
 
-    def end_with_silence(self) -> np.ndarray:
-        """Append the silence behind the last piece. Returns it."""
-        return self._append(self._silence())
+    def wait_until(self, seconds: float) -> None:
+        """The next piece begins so many seconds after the whole does, or later, where the pause before it would end."""
+        self._pause = max(self._pause, seconds - self.length / c.SAMPLE_RATE)
 
-    def _silence(self) -> np.ndarray:
-        return np.zeros(round(self._pause * c.SAMPLE_RATE), np.float32)
+    def finish(self, silence_seconds: float = 0.0) -> np.ndarray:
+        """Append what is held back of the last piece, and silence. Returns them."""
+        added = np.concatenate([self._held, np.zeros(_n_samples(silence_seconds), np.float32)])
+        self._held = self._held[:0]
+        return self._append(added)
+
+    @property
+    def pause_seconds(self) -> float:
+        """The silence before the piece that is added next."""
+        return self._pause
+
+    def amplified(self, piece: np.ndarray) -> np.ndarray:
+        """Samples with the gain."""
+        return piece if self._factor == 1 else piece * self._factor
 
     def _append(self, added: np.ndarray) -> np.ndarray:
-        if self._factor != 1:
-            added = added * self._factor
+        added = self.amplified(added)
         self._digest.update(added.astype("<f4").tobytes())
-        self._length += len(added)
+        self._n_added += len(added)
         return added
 
     @property
     def length(self) -> int:
         """Number of samples joined so far."""
-        return self._length
+        return self._n_added + len(self._held)
 
     @property
     def sha256(self) -> str:
         """Digest of all samples joined so far, as little-endian float32."""
         return self._digest.hexdigest()
+
+
+def _n_samples(seconds: float) -> int:
+    return round(seconds * c.SAMPLE_RATE)
+
+
+def _crossfade(ending: np.ndarray, beginning: np.ndarray) -> np.ndarray:
+    """Two pieces (n,) at once, of which one fades out and the other in, with the same power in sum all the time."""
+    angle = (np.arange(len(ending), dtype=np.float32) + 0.5) / max(1, len(ending)) * (np.pi / 2)
+    return (ending * np.cos(angle) + beginning * np.sin(angle)).astype(np.float32)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -90,13 +128,14 @@ class Joiner:
 def write_audio(
     path: Path, samples: np.ndarray, tags: Mapping[str, str], format: str = "wav", ffmpeg_parameters: str = ""
 ) -> None:
-    """Write all samples (n,) to an audio file; the parameters are those of `AudioEncoder`.
+    """Write all samples (n,) at 24 kHz to an audio file. `tags`: texts as `Tags` has them.
 
     Raises OutputError, and FileExistsError if the name is taken: results are never overwritten.
     """
 
     def write(file: BinaryIO) -> None:
-        with AudioEncoder(file, path, tags, format, ffmpeg_parameters, len(samples)) as encoder:
+        encoding = Encoding(format, parameters=ffmpeg_parameters)
+        with AudioEncoder(file, path, Tags(tags), encoding, len(samples)) as encoder:
             encoder.write(samples)
 
     write_whole(path, write, overwrite=False)
@@ -117,6 +156,12 @@ class Level:
         self.clipped += int(np.count_nonzero(magnitudes > 1))
         self.peak = max(self.peak, float(magnitudes.max(initial=0)))
 
+    def include(self, other: Level) -> None:
+        """Add the statistics of other samples."""
+        self.samples += other.samples
+        self.clipped += other.clipped
+        self.peak = max(self.peak, other.peak)
+
     def clipping(self, gain_db: float) -> str | None:
         """A sentence about clipped samples and the largest gain without clipping; None if there is nothing to report.
 
@@ -134,38 +179,29 @@ class Level:
 
 
 class AudioEncoder:
-    """Encodes mono samples at 24 kHz, block by block, into a file that is open for writing.
+    """Encodes mono samples, block by block, into a file that is open for writing and reading.
 
     Samples outside -1..1 are clipped and counted in `level`; NaN becomes silence. After `close`, or a `with` block that
     did not raise, the file is complete; `discard` releases the encoder in any state. Methods raise OSError from the
-    system and OutputError from ffmpeg. `path`: the final path of the file, for messages. `tags`: title, comment,
-    software; other programs read at most 2 KB of a WAV tag. `format`: one of FORMATS. `most_samples`: an upper bound; a
+    system and OutputError from FFmpeg. `path`: the final path of the file, for messages. `most_samples`: an upper bound; a
     WAV that may exceed 4 GiB is written as RF64.
     """
 
     def __init__(
-        self,
-        file: BinaryIO,
-        path: Path,
-        tags: Mapping[str, str],
-        format: str = "wav",
-        ffmpeg_parameters: str = "",
-        most_samples: int = 0,
+        self, file: BinaryIO, path: Path, tags: Tags, encoding: Encoding = _DEFAULT_ENCODING, most_samples: int = 0
     ):
-        tags = {name: _clean(value) for name, value in tags.items() if value}
-        self._encoder: SoundfileEncoder | FfmpegEncoder
-        if format in FFMPEG_FORMATS:
-            how = (*FFMPEG_ENCODERS[format], *shlex.split(ffmpeg_parameters))
-            self._encoder = FfmpegEncoder(file, path, format, tags, how)
+        texts = {name: _clean(value) for name, value in tags.texts.items() if value}
+        tags = Tags(texts, tags.cover, tuple(map(_clean, tags.chapters)))
+        self._encoder: SoundfileEncoder | AvEncoder
+        if encoding.format in AV_FORMATS:
+            self._encoder = AvEncoder(file, path, tags, encoding)
         else:
-            container, codec, compression = SOUNDFILE_ENCODERS[format]
-            if format == "wav" and most_samples > _WAV_SAMPLES:
-                container = "RF64"
-            self._encoder = SoundfileEncoder(file, tags, container, codec, compression)
+            self._encoder = SoundfileEncoder(file, tags, encoding, most_samples > _WAV_SAMPLES)
         self.level = Level()
+        self._closed = False
         self._held = np.zeros(0, np.float32)  # samples not encoded yet, less than a block
         self._least = (
-            0 if format == "wav" else 1
+            0 if encoding.format == "wav" else 1
         )  # least samples: without any, most encoders write a file that cannot be read
 
     def __enter__(self) -> AudioEncoder:
@@ -187,11 +223,17 @@ class AudioEncoder:
                 self._encode(self._held[:_BLOCK])
                 self._held = self._held[_BLOCK:]
 
-    def close(self) -> None:
-        """Encode the remaining samples and complete the file, which itself stays open."""
+    def close(self, chapters: Sequence[Chapter] = ()) -> None:
+        """Encode the remaining samples and complete the file, which itself stays open.
+
+        `chapters`: in order, some or all of `Tags.chapters`; only CHAPTER_FORMATS keep them. A second call does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
         if len(rest := np.concatenate([self._held, np.zeros(self._least, np.float32)])):
             self._encode(rest)
-        self._encoder.close()
+        self._encoder.close([Chapter(_clean(one.title), one.start, one.stop) for one in chapters])
 
     def discard(self) -> None:
         """Release the encoder, finished or not."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..model.attention import Attention, CompiledAttention, TorchPrefix
 from ..model.choices import (
     Choices,
     can_fuse_int8,
@@ -17,6 +18,7 @@ from ..model.choices import (
     fastest_attention,
     fastest_prefix,
     int8_advice,
+    narrow_steps_are_compiled,
     steps_are_compiled,
     wants_compiled_loops,
 )
@@ -144,6 +146,10 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
             model.attention = fastest_prefix(model.config, dtype, choices, causal=False)
         pack(model, dtype, fused=dtype == torch.int8 and can_fuse_int8(model.config))
         return
+    if narrow_steps_are_compiled(model, dtype):
+        model.chosen_attention = Attention(CompiledAttention(dtype), TorchPrefix(dtype))
+        pack(model, dtype, compiled_steps=True)
+        return
     attention = model.chosen_attention = fastest_attention(model.config, dtype, choices)
     fused = dtype == torch.int8 and can_fuse_int8(model.config)
     pack(model, dtype, fused, steps_are_compiled(model.config, dtype, attention, choices))
@@ -158,7 +164,7 @@ def _compile_beside(weights: Mapping[str, StageWeights], placements: Mapping[str
 
 def _load_loops_or_not() -> None:
     with contextlib.suppress(CannotCompile):  # who needs them asks again
-        load_loops()
+        load_loops().compile_all()
 
 
 def load_codec(choice: ModelChoice) -> Codec:

@@ -18,28 +18,30 @@ from ..narration import ClipSource
 from ..options.resolve import REPORTS
 from ..options.table import Options
 from ..output.clip_tokens import ClipTokens
-from ..output.remaking import chosen_segments, describe_regenerated, with_dependents
+from ..output.remaking import chosen_segments, chosen_takes, describe_regenerated, with_dependents
 from ..output.script_file import export_script
 from ..reports.tables import count
 from ..run.planning import ClipPlan
-from ..voices.compatibility import SEMANTIC_VOCAB_SIZES, check_compatible, check_preset
-from ..voices.custom_history import check_name
-from ..voices.library import find_voice, list_voices, voice_folders
+from ..run.random_voice import RANDOM, planned_file
+from ..voices.library import list_voices, voice_folders
 from ..voices.rendering import Skipped, render_voices, voices_to_render
-from ..voices.voice import Voice
 from . import console as view
 from . import tables
 from .chapter_table import show_chapters
+from .delivery_report import passes_delivery, warn_of_delivery
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
 from .signals import import_torch
-from .speak import speak, voice_folders_of, warn_of_clipping
+from .speak import report_late_cues, speak, warn_of_sound
+from .takes_table import say_chosen_takes, show_recorded_takes, show_takes
+from .voices import check_voices, missing_voices, told_once
 
 
 def run(options: Options, console: Console) -> int:
     """Do what resolved options ask for. Returns the exit status. Raises BarkError if nothing can be done."""
     if options.list_speakers:
-        voices = list_voices(voice_folders(options.output_dir))
+        folders = voice_folders(options.output_dir, options.voice_dir)
+        voices = list_voices(folders, Path(options.voice_dir))
         tables.show_voices(console, voices)
         view.print_for_pipes(voice.name for voice in voices)
         return 0
@@ -47,6 +49,10 @@ def run(options: Options, console: Console) -> int:
         return 0
     if options.convert_model is not None:
         return convert(Path(options.convert_model), options, console)
+    if options.voice_report is not None:
+        from .voice_report import report_voice
+
+        return report_voice(options.voice_report, options, console)
     check_format(options.audio_format, options.output_format_ffmpeg_parameters or "")
     check_models(options)
     if options.render_npz_samples is not None:
@@ -63,8 +69,9 @@ def run(options: Options, console: Console) -> int:
     options = source.options
     missing: dict[str, VoiceError] = {}
     if not options.restitch:  # restitching uses the clip's tokens and needs neither voices nor a function
-        check_voices(options)
-        missing = missing_voices(source)
+        tell = told_once(lambda sentence: view.say(console, sentence))
+        check_voices(options, tell)
+        missing = missing_voices(source, tell)
         if missing and not options.dry_run:  # which shows which of the cast are there
             raise next(iter(missing.values()))
     plans, failed = source.plan()
@@ -77,6 +84,8 @@ def run(options: Options, console: Console) -> int:
         view.print_for_pipes(segment.text for plan in plans for segment in plan.segments)
     else:
         show_dry_run(options, source, plans, console)
+        if options.history_prompt == RANDOM:
+            view.say(console, f"a new voice would be made and kept as {planned_file(options, source.drawn_seed)}")
         show_script(console, source, plans, missing)
         if missing:
             raise next(iter(missing.values()))
@@ -94,6 +103,8 @@ def export(path: Path, source: ClipSource, console: Console) -> int:
 
 def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan], console: Console) -> None:
     """--dry_run: show the plans; for a clip that is made again, also which segments are new and which are kept."""
+    if options.show_takes and source.manifest is not None:
+        show_recorded_takes(console, Path(options.from_manifest or "").stem, source.manifest)
     if source.manifest is None or not (source.mends or options.restitch or options.regenerate is not None):
         tables.show_plan(console, plans, options)
         return
@@ -108,9 +119,14 @@ def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan]
         ]
         tables.show_plan(console, plans, options, marks)
         show_mended(console, source.mended, kept)
+        if options.take is not None:
+            say_chosen_takes(console, options, source, kept)
         return
     if options.restitch:
         tables.show_plan(console, plans, options, ["kept"] * n)
+        if options.take is not None:
+            say_chosen_takes(console, options, source, {k: k for k in range(n)})
+            return
         view.say(console, f"stitched again: all of {count(n, 'segment')} keep their tokens")
         return
     chosen = chosen_segments(options.regenerate or "", n)
@@ -118,6 +134,8 @@ def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan]
     marks = ["new" if k in chosen else "new (depends)" if k in again else "kept" for k in range(n)]
     tables.show_plan(console, plans, options, marks)
     view.say(console, describe_regenerated(chosen, again, n))
+    if options.take is not None:
+        say_chosen_takes(console, options, source, {k: k for k in range(n) if k not in again})
 
 
 def show_reports(options: Options, console: Console) -> bool:
@@ -137,48 +155,11 @@ def check_models(options: Options) -> None:
         check_model_name(model)
 
 
-def check_voices(options: Options) -> None:
-    """Raise VoiceError or UsageError for a voice or function that cannot be used, before a model is loaded."""
-    for name in (options.history_prompt, options.bark_speaker_as_the_prompt):
-        if name is not None:
-            check_voice(name, options)
-    recording = options.audio_file_as_history_prompt
-    if recording is not None and (options.dry_run or options.text_splits_only):  # else cloning reads and checks it
-        from ..voices.cloning import check_recording
-
-        check_recording(Path(recording), options.model)
-    if options.custom_audio_processing_function is not None:
-        check_name(options.custom_audio_processing_function)
-
-
-def check_voice(name: str, options: Options) -> None:
-    """Raise VoiceError for a voice that is missing, malformed or made for another model, before a model is loaded."""
-    path = find_voice(name, voice_folders_of(options))
-    vocab_size = SEMANTIC_VOCAB_SIZES.get(options.model)
-    if path is not None:
-        voice = Voice.load(path)
-        if vocab_size is not None:
-            check_compatible(voice, f"the voice {name}", options.model, vocab_size)
-    elif vocab_size is not None:
-        check_preset(name, options.model, vocab_size)
-
-
-def missing_voices(source: ClipSource) -> dict[str, VoiceError]:
-    """The speakers whose voice is missing, malformed or made for another model, and why."""
-    missing: dict[str, VoiceError] = {}
-    for speaker, (name, where) in source.voices.items():
-        try:
-            if name is not None:
-                check_voice(name, source.options)
-        except VoiceError as error:
-            missing[speaker] = VoiceError(f"{where}: {error}")
-    return missing
-
-
 def _has_input(options: Options) -> bool:
     """Whether options ask for more than reports."""
     sources = (options.text_prompt, options.prompt_file, options.from_manifest, options.bark_speaker_as_the_prompt)
-    return any(source is not None for source in (*sources, options.render_npz_samples, options.convert_model))
+    others = (options.render_npz_samples, options.convert_model, options.voice_report)
+    return any(source is not None for source in (*sources, *others))
 
 
 # ---- clips from their tokens ----------------------------------------------------------------------------------------
@@ -194,9 +175,15 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
 
     use_physical_cores()
     folder = check_output_folder(options.output_dir)
+    warn_of_delivery(options, console)
     assert options.from_manifest is not None and source.manifest is not None
     (plan,), _ = source.plan()
-    with closing(ClipTokens(options.from_manifest, source.manifest)) as tokens:
+    takes = None
+    if options.take is not None:
+        takes = chosen_takes(options.take, len(plan.segments))
+    with closing(ClipTokens(options.from_manifest, source.manifest, takes=takes)) as tokens:
+        if takes is not None:
+            say_chosen_takes(console, options, source, {k: k for k in range(len(plan.segments))})
         view.say_loading(console, f"{options.model}, its codec")
         codec = load_codec(ModelChoice.from_options(options))
         clip = restitch_clip(source.manifest, plan, tokens, codec.decode, folder, options)
@@ -204,8 +191,11 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
     view.print_result(clip.path)
     segments = count(len(plan.segments), "segment")
     view.say(console, f"stitched again: {clip.seconds:.1f} s of sound from {segments}")
-    warn_of_clipping(clip, options, console)
-    return 0
+    if options.show_takes:
+        show_takes(console, clip.path.name, [(segment.tries, segment.chosen) for segment in clip.segments])
+    warn_of_sound(clip, options, console)
+    report_late_cues(clip, console)
+    return 0 if passes_delivery([clip.path], options, console) else EXIT_FAILED
 
 
 # ---- voices to audio ------------------------------------------------------------------------------------------------

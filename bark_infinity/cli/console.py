@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,8 +19,9 @@ from ..reports.tables import count
 from .streams import UnwritableOutput
 
 if TYPE_CHECKING:  # nothing here waits for NumPy or torch
+    from ..run.clips import SegmentRecord
     from ..run.scheduler import RunProgress
-    from ..run.takes import Try
+    from ..run.takes import TakeRules
 
 
 class _Share(NamedTuple):
@@ -167,7 +168,7 @@ class RunDisplay:
             self._stage, self._stage_start, self._first_tokens = run.stage, now, run.tokens
         share = _STAGE_SHARES[run.stage]
         done_of_pass = share.before + share.own * run.tokens / max(1, run.tokens_total)
-        completed = run.segments_done - run.rows_done + run.rows * done_of_pass
+        completed = run.segments_done - run.rows_done + run.segments * done_of_pass
         self._completed = max(self._completed, completed)  # retried segments do not move the bar back
         generated = self._completed - run.segments_recalled
         left = (now - self._start) * (self._segments - self._completed) / max(generated, 1e-9)
@@ -180,7 +181,7 @@ class RunDisplay:
             self._pass,
             completed=run.tokens,
             total=max(1, run.tokens_total),
-            name=f"{run.stage}, {count(run.rows, 'segment')}",
+            name=f"{run.stage}, {count(run.rows, 'segment' if run.rows == run.segments else 'take')}",
             status=f"{run.tokens:,} of {at_most}{run.tokens_total:,} tokens{self._speed(run.tokens, now)}",
             visible=True,
         )
@@ -197,16 +198,17 @@ class RunDisplay:
 class FaultReport:
     """Prints warnings of faulty segments: one for each of the first `most`, and a summary at the end."""
 
-    def __init__(self, console: Console, most: int, retried: bool):
-        self._console, self._most, self._retried = console, most, retried
+    def __init__(self, console: Console, most: int, retried: bool, rules: TakeRules):
+        """`rules`: which word errors are faults."""
+        self._console, self._most, self._retried, self._rules = console, most, retried, rules
         self._checked = self._faulty = 0
 
-    def add(self, where: str, tries: Sequence[Try]) -> None:
+    def add(self, where: str, segment: SegmentRecord) -> None:
         """Count a segment, and warn if it has faults. `where`: the start of the warning."""
-        from ..run.takes import describe_faults
+        from ..run.takes import describe_take
 
         self._checked += 1
-        if (what := describe_faults(tries)) is not None:
+        if (what := describe_take(segment.tries, segment.chosen, self._rules)) is not None:
             self._faulty += 1
             if self._faulty <= self._most:
                 warn(self._console, f"{where}: {what}")

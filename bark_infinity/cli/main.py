@@ -18,7 +18,7 @@ from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_USAGE, BarkError, UsageError
 from ..options.flag import Flag
 from ..options.layers import layered, readable_beside
-from ..options.resolve import resolve
+from ..options.resolve import only_stitches, resolve
 from ..options.settings_file import config_text, read_config
 from ..options.suggestions import suggest
 from ..options.table import Options, flags
@@ -158,7 +158,7 @@ def _with_manifest(settings: Mapping[str, object], path: str, has_folder: bool) 
         del nearer["output_dir"]  # results go beside the manifest
     manifest = read_manifest(path)
     merged = layered(nearer, {**manifest.settings, **place_of_clip(path, manifest)})
-    if not merged.get("restitch"):  # restitching needs no voices
+    if not only_stitches(merged):  # which needs no voices
         merged |= usable_voices(path, manifest, nearer, merged)
     return merged
 

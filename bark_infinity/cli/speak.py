@@ -14,17 +14,22 @@ from rich.console import Console
 from ..errors import EXIT_FAILED, BarkError
 from ..narration import ClipSource, Job, load_cast
 from ..options.table import Options
+from ..output.audition_page import AuditionedClip, write_audition_page
 from ..output.manifest import Manifest, differences, read_content
 from ..output.remaking import chosen_segments, describe_regenerated
 from ..reports.tables import count
+from ..run.naming import audio_suffix
+from ..run.random_voice import RANDOM
 from ..voices.custom_history import load_function
-from ..voices.library import voice_folders
 from ..voices.voice import Voice
 from . import console as view
 from . import tables
+from .delivery_report import passes_delivery, warn_of_delivery
 from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
+from .takes_table import say_chosen_takes, show_takes
+from .voices import clone_named, voice_folders_of
 
 if TYPE_CHECKING:  # these import torch
     from ..bark import Bark
@@ -39,26 +44,38 @@ _MOST_FAULTY_SHOWN = 20  # segments; more lines would hide the others
 def speak(options: Options, source: ClipSource, console: Console) -> int:
     """Generate all clips. Returns the exit status. User errors that can be known in advance are raised before that."""
     start = time.monotonic()
+    warn_of_delivery(options, console)
     recipe = load(options, source, console)
+    if options.history_prompt == RANDOM:
+        view.say(console, "making a new voice")
     job = Job(options, source, recipe)
+    if job.new_voice is not None:
+        name = job.new_voice.stem
+        view.say(console, f"its name is {name}, kept as {job.new_voice}; --history_prompt {name} speaks in it again")
     if job.resumed:
         report_resumed(console, job)
     if job.mended is not None:
         show_mended(console, job.mended, job.kept)
     elif options.regenerate is not None and source.manifest is not None:
         report_regenerated(console, job, options, source.manifest)
+    if options.take is not None and source.manifest is not None:
+        say_chosen_takes(console, options, source, job.kept)
     finished: list[ClipRow] = []
     failures: list[tuple[str, BarkError]] = [(prompt.text, prompt.error) for prompt in job.failed_prompts]
     try:
         n_segments = sum(len(plan.segments) for plan in job.open_plans)
         with view.RunDisplay(console, n_segments, options.silent) as display:
             run(job, display, finished, failures, options, console)
+        if options.audition is not None and job.clips:
+            clips = [AuditionedClip(source.auditioned_voice(plan), plan.text, path) for plan, path in job.clips]
+            view.print_result(write_audition_page(Path(options.output_dir), clips))
     finally:  # interrupted or not
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
     if source.manifest is not None and options.regenerate is None and job.mended is None and finished:
         compare(source.manifest, finished[0], options, console)
-    return EXIT_FAILED if failures else 0
+    delivered = passes_delivery(job.finished_clips, options, console)
+    return EXIT_FAILED if failures or not delivered else 0
 
 
 def load(options: Options, source: ClipSource, console: Console) -> Recipe:
@@ -70,6 +87,7 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     from ..model.devices import use_physical_cores
     from ..output.clip_files import check_output_folder
     from ..run.recipe import Recipe
+    from ..run.recognizers import load_recognizer
 
     use_physical_cores()
     folder = check_output_folder(options.output_dir)
@@ -78,7 +96,9 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     function_name = options.custom_audio_processing_function
     function = None if function_name is None else load_function(function_name)
     choice = ModelChoice.from_options(options)
-    voice = load_voice(options.history_prompt, hub, folders) or clone(options, choice, hub, folder, console)
+    clone_named(options, source, choice, hub, console)
+    named = None if options.history_prompt == RANDOM else options.history_prompt  # a job makes that one itself
+    voice = load_voice(named, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     voices = load_cast(source.voices, lambda name: load_voice(name, hub, folders), voice)
     bark = Bark(load_models(choice))
@@ -93,14 +113,8 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     if not gc.isenabled():  # since the program's start
         gc.freeze()  # what stays for the whole run need not be looked through again and again
         gc.enable()
-    return Recipe.from_options(options, bark, voice, spoken, function, voices)
-
-
-def voice_folders_of(options: Options) -> tuple[Path, ...]:
-    """Folders in which voices are looked up by name, including those of a script and of a manifest."""
-    beside = [Path(name).parent for name in (options.prompt_file, options.from_manifest) if name is not None]
-    asked = (options.asked or options).output_dir  # without the folder of --output_filename
-    return tuple(dict.fromkeys((*voice_folders(asked), Path(options.output_dir), *beside)))
+    recognizer = load_recognizer(options, hub, lambda message: view.warn(console, message))
+    return Recipe.from_options(options, bark, voice, spoken, function, voices, recognizer)
 
 
 def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:
@@ -136,16 +150,19 @@ def run(
 ) -> None:
     """Generate all clips and print their paths; append to `finished` and `failures` (text, error)."""
     from ..run.clips import FailedClip, FinishedSegment
+    from ..run.takes import TakeRules
 
     start = time.monotonic()
-    report = view.FaultReport(console, _MOST_FAULTY_SHOWN, options.check_segments == "retry")
+    report = view.FaultReport(
+        console, _MOST_FAULTY_SHOWN, options.check_segments == "retry", TakeRules.from_options(options)
+    )
     with closing(job.run(display.update)) as results, closing(report):
         for result in results:
             plan = result.plan
             if isinstance(result, FinishedSegment):
                 where = f"{plan.stem}, segment {result.index + 1}"
                 _warn_of(result, where, console)
-                report.add(where, result.record.tries)
+                report.add(where, result.record)
             elif isinstance(result, FailedClip):
                 failures.append((plan.text, result.error))
             else:
@@ -156,9 +173,12 @@ def run(
                 finished.append(ClipRow(place, result.path, result.seconds, taken, plan.seed, result.audio_sha256))
                 view.print_result(result.path)
                 tables.show_clip(console, finished[-1])
-                warn_of_clipping(result, options, console)
+                warn_of_sound(result, options, console)
+                report_late_cues(result, console)
                 if options.show_generation_times:
                     tables.show_times(console, result.segments)
+                if options.show_takes:
+                    show_takes(console, plan.stem, [(segment.tries, segment.chosen) for segment in result.segments])
 
 
 def _warn_of(segment: FinishedSegment, where: str, console: Console) -> None:
@@ -168,10 +188,18 @@ def _warn_of(segment: FinishedSegment, where: str, console: Console) -> None:
         view.warn(console, f"{where}: the model ended the speech at once; another --seed may say it")
 
 
-def warn_of_clipping(clip: Clip, options: Options, console: Console) -> None:
-    """Warn if a written clip is audibly clipped, with the gain that would fit."""
+def warn_of_sound(clip: Clip, options: Options, console: Console) -> None:
+    """Warn if a written clip has not the loudness asked for, or is audibly clipped, with the gain that would fit."""
+    for note in clip.notes:
+        view.warn(console, f"{clip.path}: {note}")
     if clip.level is not None and (sentence := clip.level.clipping(options.gain_db)):
         view.warn(console, f"{clip.path}: {sentence}")
+
+
+def report_late_cues(clip: Clip, console: Console) -> None:
+    """Print how many cues of --fit_subtitles begin late."""
+    if (late := clip.lateness) is not None:
+        (view.warn if late.n_late else view.say)(console, late.describe())
 
 
 # ---- what is reported before and after ------------------------------------------------------------------------------
@@ -213,7 +241,7 @@ def compare(manifest: Manifest, clip: ClipRow, options: Options, console: Consol
     if manifest.content.get("audio_sha256") == clip.audio_sha256:
         view.say(console, f"the same as that of {options.from_manifest}, bit for bit")
         return
-    stem = clip.path.name.removesuffix(f".{options.output_format}")
+    stem = clip.path.name.removesuffix(audio_suffix(options))
     new_content = read_content(str(clip.path.with_name(f"{stem}.json")))
     unlike = differences(manifest.content, new_content) or ["nothing that is known; it may have run in another batch"]
     view.warn(console, f"the sound is not that of {options.from_manifest}; what differs: {'; '.join(unlike)}")

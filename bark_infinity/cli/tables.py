@@ -21,7 +21,9 @@ if TYPE_CHECKING:  # nothing here waits for NumPy or torch
     from ..run.planning import ClipPlan
     from ..voices.library import FoundVoice
 from ..reports.tables import count
-from .console import clock, print_text
+from ..run.lateness import lateness_of
+from ..run.naming import audio_suffix
+from .console import clock, print_text, say
 from .layout import Shortened, print_table
 
 _MOST_TEXTS = 20  # clips whose texts a dry run shows
@@ -47,7 +49,7 @@ def show_plan(
     )  # each of these fixes the seeds of the clips
     seeded = any(given is not None for given in seeds)
     for number, clip in enumerate(clips, 1):
-        file = Shortened(f"{clip.stem}.{options.output_format}")
+        file = Shortened(clip.stem + audio_suffix(options))
         seed = str(clip.seed) if seeded else "drawn"
         table.add_row(str(number), file, str(len(clip.segments)), clock(clip.seconds(options)), seed)
     folder = "" if str(Path(options.output_dir)) == "." else f" in {Path(options.output_dir)}"
@@ -56,6 +58,9 @@ def show_plan(
         show_splits(console, clips, marks)
     else:
         console.print("--text_splits_only shows the texts of all segments")
+    for clip in clips:
+        if (late := lateness_of(clip, dict(enumerate(clip.starts(options))))) is not None:
+            say(console, f"by estimate, {late.describe()}")
     total = clock(sum(clip.seconds(options) for clip in clips))
     segments = count(sum(len(clip.segments) for clip in clips), "segment")
     console.print(f"{count(len(clips), 'clip')}, {segments}, about {total} of sound")
@@ -77,6 +82,9 @@ def show_splits(console: Console, clips: Sequence[ClipPlan], marks: Sequence[str
         lines.add_column(justify="right", style="cyan", min_width=4)
         if marks is not None:
             lines.add_column(no_wrap=True)
+        is_timed = any(segment.start_at is not None for segment in clip.segments)
+        if is_timed:
+            lines.add_column(justify="right", no_wrap=True)
         has_speakers = any(segment.speaker is not None for segment in clip.segments)
         if has_speakers:
             lines.add_column(style="cyan", no_wrap=True)
@@ -84,8 +92,16 @@ def show_splits(console: Console, clips: Sequence[ClipPlan], marks: Sequence[str
         for k, segment in enumerate(clip.segments, 1):
             text = Text(segment.text) if segment.text else Text("goes on without words", style="italic")
             speaker = [Shortened(segment.speaker or "narrator")] if has_speakers else []
-            lines.add_row(str(k), *([] if marks is None else [marks[k - 1]]), *speaker, text)
+            mark = [] if marks is None else [marks[k - 1]]
+            time = [] if not is_timed else ["" if segment.start_at is None else _time(segment.start_at)]
+            lines.add_row(str(k), *mark, *time, *speaker, text)
         console.print(lines)
+
+
+def _time(seconds: float) -> str:
+    """A time of a clip, to the millisecond."""
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes // 60}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
 
 
 def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
@@ -102,7 +118,9 @@ def show_voices(console: Console, voices: Sequence[FoundVoice]) -> None:
         table.add_column("for model", overflow="fold")
         table.add_column("seconds", justify="right", no_wrap=True)
         for voice in own:
-            length = "no voice" if voice.seconds is None else f"{voice.seconds:.1f}"
+            length = (
+                f"{voice.seconds:.1f}" if voice.seconds is not None else "no voice" if voice.cloned else "to be cloned"
+            )
             table.add_row(c.LANGUAGES.get(voice.language, ""), escape(voice.name), escape(voice.models), length)
         print_table(console, f"voices {folder}", table)
     console.print(

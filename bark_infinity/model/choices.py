@@ -209,11 +209,28 @@ def can_fuse_int8(config: GPTConfig) -> bool:
     return True
 
 
+def narrow_steps_are_compiled(model: CausalGPT, dtype: torch.dtype) -> bool:
+    """True for a narrow float32 model whose steps take compiled loops: that is not measured, since it is always faster.
+
+    There are loops for float32 inputs and bfloat16 weights. So its weights must be such numbers, as in a checkpoint that
+    was saved in bfloat16; then nothing is lost.
+    """
+    if model.config.width >= NARROW or model.config.head_width != 64 or dtype != torch.float32:
+        return False
+    if not all(torch.equal(w, w.to(torch.bfloat16).float()) for w in model.parameters() if w.dim() > 1):
+        return False
+    try:
+        return load_loops().HAS_WIDE
+    except CannotCompile:
+        return False
+
+
 @torch.inference_mode()
 def steps_are_compiled(config: GPTConfig, dtype: torch.dtype, attention: Attention | None, choices: Choices) -> bool:
     """True where steps of a stage with weights of `dtype` and this attention are faster in compiled loops than in oneDNN.
 
-    A block is measured, for one row and for many. float32 keeps oneDNN's sums, and so do narrow models.
+    A block is measured, for one row and for many. float32 keeps oneDNN's sums; for narrow models see
+    `narrow_steps_are_compiled`.
     """
     if dtype not in (torch.int8, torch.bfloat16) or config.width < NARROW:
         return False

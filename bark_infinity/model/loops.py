@@ -6,13 +6,14 @@ second counter, which is its place in the scratch memory, and items of work from
 thread waits for another that got no core.
 
 A loop adds in an order that depends on nothing but its own item, so that results depend on neither threads nor neighbours.
-Importing this compiles all loops, or reads them from Numba's cache; it takes up to some seconds. They are in one file,
-because Numba's cache does not notice when a function that they call has changed in another one.
+A loop is compiled, or read from Numba's cache, when its address is first asked for; compiling takes up to a second. They
+are in one file, because Numba's cache does not notice when a function that they call has changed in another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,19 +45,33 @@ _TILE_OUTPUTS, _PAIR_ROWS, _WIDE_ROWS = 2, 4, 8  # sums that stay in registers: 
 _AHEAD = 2048  # bytes between a weight that is read and one that is fetched from memory meanwhile
 
 
-def compiled(works_here: bool = True) -> Callable[[Callable[..., None]], Any]:
-    """Compile a function, and keep it on disk for the next process where there is a folder to write to; None if not here."""
-    signature, options = "void(CPointer(int64))", {"fastmath": True, "error_model": "numpy"}
+class Loop:
+    """A function that is compiled when its address is first asked for."""
 
-    def compile_or_read(function: Callable[..., None]) -> Any:
-        if not works_here:
-            return None
+    def __init__(self, function: Callable[..., None]):
+        self._function = function
+
+    @cached_property
+    def address(self) -> int:
+        """Of the compiled function, which stays on disk for the next process where there is a folder to write to."""
+        signature, options = "void(CPointer(int64))", {"fastmath": True, "error_model": "numpy"}
         try:
-            return cfunc(signature, cache=True, **options)(function)
+            self._compiled = cfunc(signature, cache=True, **options)(self._function)
         except (RuntimeError, OSError):  # no such folder, or a full one
-            return cfunc(signature, **options)(function)
+            self._compiled = cfunc(signature, **options)(self._function)
+        return int(self._compiled.address)
 
-    return compile_or_read
+
+def compiled(works_here: bool = True) -> Callable[[Callable[..., None]], Any]:
+    """Make a loop of a function; None if it does not work on this processor."""
+    return lambda function: Loop(function) if works_here else None
+
+
+def compile_all() -> None:
+    """Compile all loops that work on this processor."""
+    for loop in list(globals().values()):
+        if isinstance(loop, Loop):
+            _ = loop.address
 
 
 # ---- addresses, counters, bits --------------------------------------------------------------------------------------

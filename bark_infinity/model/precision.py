@@ -125,7 +125,7 @@ class SteppingLinear(nn.Module):
 
     @classmethod
     def in_bfloat16(cls, weight: torch.Tensor, bias: torch.Tensor | None) -> SteppingLinear:
-        """Raises CannotCompile."""
+        """With prefixes in the type of the weights; for float32 ones that are bfloat16 numbers too. Raises CannotCompile."""
         return cls(PackedLinear(weight, bias), CompiledBfloat16Linear(weight, bias))
 
     def forward(self, x: torch.Tensor, gelu: bool = False) -> torch.Tensor:
@@ -166,9 +166,9 @@ class Head(Linear):
 def pack(model: nn.Module, dtype: torch.dtype, fused: bool = False, compiled_steps: bool = False) -> None:
     """Replace a CPU model's linear layers, one at a time, by those that multiply fastest in `dtype`.
 
-    `fused`: int8 layers use compiled loops around their products; `compiled_steps`: int8 and bfloat16 layers use them for
-    the products of single steps. Both raise CannotCompile where loops do not work. Where torch has no oneDNN, float32 and
-    bfloat16 layers stay as they are, and int8 raises UsageError.
+    `fused`: int8 layers use compiled loops around their products; `compiled_steps`: layers use them for the products of
+    single steps, for which float32 weights must be bfloat16 numbers. Both raise CannotCompile where loops do not work. Where
+    torch has no oneDNN, float32 and bfloat16 layers stay as they are, and int8 raises UsageError.
     """
     kind = head_kind = _kind(dtype)
     if kind is None:
@@ -181,6 +181,7 @@ def pack(model: nn.Module, dtype: torch.dtype, fused: bool = False, compiled_ste
         kind, head_kind = {
             torch.int8: (SteppingLinear.in_int8, CompiledInt8Linear),
             torch.bfloat16: (SteppingLinear.in_bfloat16, CompiledBfloat16Linear),
+            torch.float32: (SteppingLinear.in_bfloat16, CompiledBfloat16Linear),
         }[dtype]
     for module in list(model.modules()):
         if isinstance(module, Head):

@@ -39,7 +39,7 @@ class CannotCompile(Exception):
 
 
 def load_loops() -> ModuleType:
-    """The module `loops`; the first time on a machine it takes seconds. Raises CannotCompile."""
+    """The module `loops`. Raises CannotCompile."""
     try:
         return importlib.import_module(".loops", __package__)  # waits while another thread is importing it
     except Exception as error:  # Numba fails in many ways on systems that it does not know

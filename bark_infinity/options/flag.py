@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UsageError
 
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
-SAMPLING, SEEDS, LONG_CLIPS, MORE = "Sampling", "Seeds", "Long clips", "More"
+SAMPLING, SEEDS, LONG_CLIPS, TAKES, MORE = "Sampling", "Seeds", "Long clips", "Takes", "More"
 
 
 class Shapes(enum.Enum):
@@ -30,7 +30,7 @@ class Shapes(enum.Enum):
 SHAPE_TOKENS = (Shapes.TEXT, Shapes.SEGMENTS, Shapes.TOKENS)  # such flags have no effect if tokens are kept
 _OF_THE_SOUND = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.COMPUTING, Shapes.SOUND)
 _OF_GROUPS = {INPUT: Shapes.TEXT, OUTPUT: Shapes.FILES, MODEL: Shapes.COMPUTING, SEEDS: Shapes.SEGMENTS}
-_OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, MORE: Shapes.NOTHING}
+_OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, TAKES: Shapes.TOKENS, MORE: Shapes.NOTHING}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Flag:
     help: str
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # what a text may be besides a number from `low` to `high`
     low: float | None = None
     high: float | None = None
     metavar: str | None = None
@@ -68,6 +69,8 @@ class Flag:
             if text.lower() not in canonical:
                 raise UsageError(f"--{self.name} {_shown(text)} is not one of {', '.join(self.choices)}")
             return canonical[text.lower()]
+        if self.words:
+            return self._parse_word_or_number(text)
         if self.kind is str:
             return text
         try:
@@ -84,7 +87,7 @@ class Flag:
             return self.parse(value)
         self._check_size(value)
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if self.kind is str and whole:
+        if self.kind is str and (whole or (self.words and type(value) is float)):
             return self.parse(str(value))  # a group size, say
         if self.kind is float and whole:
             return self.parse(str(value))
@@ -111,13 +114,15 @@ class Flag:
             return float(value)
         elif self.kind in (int, str) and isinstance(value, numbers.Integral):
             return self.kind(int(value))  # a text: of a group size, say
+        elif self.words and isinstance(value, numbers.Real):
+            return str(float(value))
         elif isinstance(value, self.kind):
             return value
         raise UsageError(f"--{self.name} takes {_KINDS[self.kind]}, not {_shortened(value)}")
 
     def check(self, value: Any) -> None:
         """Raise UsageError if a value of the flag's type is none of the choices or out of range. None is allowed."""
-        if value is not None and self.choices:
+        if value is not None and (self.choices or self.words):
             self.parse(str(value))
         if value is None or self.kind not in (int, float):
             return
@@ -128,6 +133,18 @@ class Flag:
         if (low is not None and not value >= low) or (high is not None and not value <= high):  # NaN fails both
             wanted = f"between {low} and {high}" if None not in (low, high) else f"{low} or more"
             raise UsageError(f"--{self.name} must be {wanted}, not {value}")
+
+    def _parse_word_or_number(self, text: str) -> str:
+        if text.lower() in self.words:
+            return text.lower()
+        assert self.low is not None and self.high is not None  # given with `words`
+        try:
+            if self.low <= float(text) <= self.high:
+                return text
+        except ValueError:
+            pass
+        allowed = f"{', '.join(self.words)} or a number from {self.low:g} to {self.high:g}"
+        raise UsageError(f"--{self.name} {_shown(text)} is not one of {allowed}")
 
     def _check_size(self, value: object) -> None:
         """Raise UsageError for a whole number beyond 64 bits: Python can neither print one nor make a float of it."""

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from ..audio.formats import FORMATS
 from .flag import SHAPE_TOKENS
-from .resolve import Conflict, conflicts, inherited, resolve
+from .resolve import Conflict, conflicts, inherited, only_stitches, resolve
 from .table import Options, flags
 
 _FINER = {  # flag: flags that set parts of the same; a nearer value of the flag removes farther values of these
@@ -41,8 +41,8 @@ def layered(nearer: Mapping[str, object], farther: Mapping[str, object]) -> dict
 
 
 def readable_beside(given: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
-    """Settings of a file; with --restitch, without those that tokens depend on, because the tokens are kept."""
-    if not {**settings, **given}.get("restitch"):
+    """Settings of a file; with --restitch or --take, without those that tokens depend on, because the tokens are kept."""
+    if not only_stitches({**settings, **given}):
         return dict(settings)
     unread = {line.name for line in flags() if line.shapes in SHAPE_TOKENS and line.name != "from_manifest"}
     return {name: value for name, value in settings.items() if name not in unread}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import constants as c
+from ..audio.targets import sample_rate_problem
 from ..errors import UsageError
+from ..text.subtitle_formats import read_formats
 from .flag import Flag
 from .output_name import OutputName
+from .recognizer_name import read_recognizer_name
 from .table import Options, flags
 
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
@@ -28,6 +31,7 @@ EXCLUSIVE = (
     ("text_prompt", "prompt_file"),
     ("text_prompt", "prompt_file", "bark_speaker_as_the_prompt"),
     ("history_prompt", "audio_file_as_history_prompt"),
+    ("audition", "history_prompt", "audio_file_as_history_prompt"),
     ("regenerate", "restitch"),
     ("offline", "force_reload"),
     ("seed", "single_starting_seed"),
@@ -36,12 +40,15 @@ EXCLUSIVE = (
     ("semantic_top_k", "semantic_bottom_k"),
     ("absolute_semantic_history_only", "absolute_semantic_history_only_every_x"),
     ("render_npz_samples", "convert_model"),
+    ("render_npz_samples", "voice_report"),
+    ("convert_model", "voice_report"),
     *(
         (mode, name)
-        for mode in ("render_npz_samples", "convert_model")
+        for mode in ("render_npz_samples", "convert_model", "voice_report")
         for name in ("text_prompt", "prompt_file", "from_manifest", "bark_speaker_as_the_prompt")
     ),
 )
+NEEDS_RECOGNIZER = ("max_word_errors", "trim_babble")
 _SPLITTERS = ("split_each_text_prompt_by", "split_input_into_separate_prompts_by")
 _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "split_input_into_separate_prompts_by_value": _SPLITTERS[1:],
@@ -54,17 +61,22 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "footnotes": ("prompt_file",),
     "speak_titles": ("prompt_file",),
     "export_script": ("prompt_file", "text_prompt"),
+    "fit_subtitles": ("prompt_file",),
+    "subtitles_by": ("subtitles",),
     "regenerate": ("from_manifest",),
     "restitch": ("from_manifest",),
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
     "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
+    "take": ("from_manifest",),
+    **dict.fromkeys(NEEDS_RECOGNIZER, ("recognizer",)),
 }
 _UNREAD = {  # flag: flags that have no effect beside it
     "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
     "chapters": ("split_input_into_separate_prompts_by",),
     "export_script": ("split_input_into_separate_prompts_by",),
-    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
+    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by", "audition"),
+    "fit_subtitles": ("split_input_into_separate_prompts_by",),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
         "split_each_text_prompt_by",
@@ -74,6 +86,8 @@ _UNREAD = {  # flag: flags that have no effect beside it
         "script",
         "cast",
         "pronunciations",
+        "subtitles",
+        "audition",
     ),
 }
 _CHECKS = (
@@ -82,6 +96,7 @@ _CHECKS = (
     "check_max_repeat_s",
     "check_max_length_ratio",
     "check_min_length_ratio",
+    "max_word_errors",
 )
 
 
@@ -137,6 +152,7 @@ def inherited(options: Options) -> Options:
         # the original separates ffmpeg's arguments by QQQQQ
         output_format_ffmpeg_parameters=options.output_format_ffmpeg_parameters
         and options.output_format_ffmpeg_parameters.replace("QQQQQ", " "),
+        restitch=options.restitch or _only_takes(options),
         output_dir=place.folder,
         output_filename=place.stem,
         output_format=place.format or "wav",
@@ -153,6 +169,18 @@ def inherited(options: Options) -> Options:
     )
 
 
+def only_stitches(settings: Mapping[str, object]) -> bool:
+    """Whether settings ask for a finished clip's tokens to be stitched again, with --restitch or --take."""
+    options = Options.from_settings(settings)
+    return options.restitch or _only_takes(options)
+
+
+def _only_takes(options: Options) -> bool:
+    """Whether a manifest's clip gets other takes, and is the same otherwise: it is stitched again."""
+    others = (options.regenerate, options.text_prompt, options.prompt_file, options.cast, options.pronunciations)
+    return options.take is not None and all(other is None for other in others)
+
+
 def expanded(options: Options) -> dict[str, str]:
     """Path settings with `~` expanded, which shells do not do after a `=`. Raises UsageError."""
     given = {line.name: value for line in flags() if line.path and (value := getattr(options, line.name)) is not None}
@@ -166,6 +194,9 @@ def check_pairs(options: Options, asked: Options) -> None:
     """Raise UsageError for settings that exclude each other or have no effect. `asked`: the options before `inherited`."""
     for conflict in conflicts(options, asked):
         raise UsageError(conflict.message)
+    if options.subtitles is not None:
+        read_formats(options.subtitles)
+    read_recognizer_name(options.recognizer)
     if options.negative_text_prompt is not None and not options.negative_text_prompt.strip():
         raise UsageError("--negative_text_prompt has no text; give it words or leave it out")
 
@@ -204,6 +235,13 @@ def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
             f"--split_character_goal_length {options.split_character_goal_length} is over "
             f"--split_character_max_length {options.split_character_max_length}; lower it or raise the other",
         )
+    if options.loudness != "off" and options.gain_db:
+        yield Conflict(
+            ("loudness", "gain_db"),
+            "--gain_db does nothing beside --loudness, which sets the gain; leave one of them out",
+        )
+    if (message := sample_rate_problem(options.sample_rate, options.audio_format)) is not None:
+        yield Conflict(("sample_rate", "output_format"), message)
     if (message := _coarse_input_over(options)) is not None:
         yield Conflict(("coarse_max_coarse_history", "coarse_sliding_window_len"), message)
 
@@ -243,4 +281,4 @@ def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
 
 def _is_given(value: object) -> bool:
     """Whether the value of a flag means that it was given; 0 counts as given."""
-    return value is not None and value is not False and value != "auto"
+    return value is not None and value is not False and value not in ("auto", "off")

@@ -15,6 +15,7 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "specific_npz_file custom_voice voice_prompt v",
     "audio_file_as_history_prompt": "speaker_wav reference_audio reference_wav ref_audio clone clone_voice voice_sample "
     "audio_prompt audio_file recording",
+    "voice_dir": "voice_dirs voices_dir voice_folder speaker_dir speakers_dir",
     "list_speakers": "list_voices list_voice voices speakers list_speaker_idxs list_speaker_idx",
     "dry_run": "plan preview simulate",
     "output_dir": "out_dir outdir output_folder out_folder output_directory folder directory d",
@@ -23,8 +24,8 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "output_format": "format audio_format response_format file_format extension ext codec",
     "output_iterations": "iterations iteration number_of_iterations n num count takes repeat repeats num_samples n_samples "
     "generations",
-    "always_save_speaker": "save_speaker save_voice save_npz save_history",
-    "silent": "quiet q no_progress progress",
+    "always_save_speaker": "save_speaker save_voice save_npz save_history output_full",
+    "silent": "quiet q no_progress progress progress_bar",
     "render_npz_samples": "specific_npz_folder render_voices npz_folder",
     "retries": "retry max_retries",
     "resume": "continue go_on restart overwrite",
@@ -34,6 +35,7 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "offline": "local local_files_only no_download no_network",
     "device": "use_cuda cuda gpu cpu use_gpu mps",
     "dtype": "precision half fp16 bf16 fp32 int8 quantize",
+    "text_use_gpu": "less_gpu",
     "offload_cpu": "cpu_offload offload low_vram lowvram",
     "batch_size": "batch parallel threads",
     "text_temp": "temperature temp",

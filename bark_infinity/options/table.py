@@ -15,9 +15,11 @@ from typing import Any
 
 from .. import constants as c
 from ..audio.formats import FORMATS
+from ..audio.targets import LOUDNESS_NAMES, MAX_LUFS, MIN_LUFS
 from ..seeds import MAX_SEED
+from ..text.subtitle_formats import SUBTITLES_BY
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
-from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, Flag, Shapes, flag
+from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Options:
         "With --from_manifest: make the audio again from the clip's tokens, with another silence, gain or format.",
         shapes=Shapes.NOTHING,
     )
+    fit_subtitles: bool = flag(
+        False,
+        INPUT,
+        "Start each cue of a subtitle file at its time: with silence before it, or later if what is before is too long.",
+    )
     split_input_into_separate_prompts_by: str | None = flag(
         None, INPUT, "Cut the input into prompts, one clip each.", choices=SPLIT_UNITS
     )
@@ -85,8 +92,8 @@ class Options:
     history_prompt: str | None = flag(
         None,
         INPUT,
-        "The voice: an `.npz` file, or a name from prompts/, custom_speakers/, the output folder or Bark's presets "
-        "(v2/en_speaker_6, announcer, ...).",
+        "The voice: an `.npz` file, or a name from --voice_dir, prompts/, custom_speakers/, the output folder or Bark's "
+        "presets (v2/en_speaker_6, announcer, ...); random makes a new one and names it.",
         aliases=("speaker", "speaker_idx"),
         path=True,
         metavar="VOICE",
@@ -140,6 +147,22 @@ class Options:
         metavar="FILE",
         shapes=Shapes.NOTHING,
     )
+    voice_dir: str = flag(
+        "bark_voices",
+        INPUT,
+        "Folder of voices: NAME/*.wav (mp3, flac, ogg, m4a) is cloned when NAME is first spoken with, NAME.npz is a voice.",
+        path=True,
+        metavar="DIR",
+        shapes=Shapes.NOTHING,
+    )
+    audition: str | None = flag(
+        None,
+        INPUT,
+        "Speak the text in each of these voices, one clip each, and write a page to hear them side by side; all: every voice "
+        "found that suits the model.",
+        path=True,
+        metavar="VOICE,VOICE",
+    )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
     dry_run: bool = flag(
         False,
@@ -170,11 +193,37 @@ class Options:
     output_format: str | None = flag(
         None,
         OUTPUT,
-        "Kind of audio file; unset: by the ending of --output_filename, else wav. mp4 and m4a need ffmpeg.",
+        "Kind of audio file; unset: by the ending of --output_filename, else wav. mp3, mp4, m4a and m4b have chapters and "
+        "a cover inside.",
         choices=FORMATS,
     )
     output_format_ffmpeg_parameters: str | None = flag(
-        None, OUTPUT, 'Further arguments for ffmpeg (mp4, m4a), as in "-b:a 96k".', metavar="TEXT", unset=""
+        None,
+        OUTPUT,
+        'Encoding of mp4, m4a and m4b in words of the program ffmpeg, as in "-b:a 96k" (docs/audio_files.md).',
+        metavar="TEXT",
+        unset="",
+    )
+    chapter_files: bool = flag(
+        False,
+        OUTPUT,
+        "One audio file for each chapter, numbered and named, in `<name>.chapters`, beside a playlist `<name>.m3u8`.",
+    )
+    cover: str | None = flag(
+        None,
+        OUTPUT,
+        "Image (JPEG or PNG) for the cover, also saved beside the clip; unset: that of the book.",
+        path=True,
+        metavar="FILE",
+    )
+    book_title: str | None = flag(
+        None, OUTPUT, "Title and album in the audio file; unset: the book's.", metavar="TEXT", unset=""
+    )
+    book_author: str | None = flag(
+        None, OUTPUT, "Author in the audio file; unset: the book's.", metavar="TEXT", unset=""
+    )
+    book_narrator: str | None = flag(
+        None, OUTPUT, "Narrator in the audio file; unset: the script's.", metavar="TEXT", unset=""
     )
     always_save_speaker: bool = flag(True, OUTPUT, "Save the clip's voice as `<name>.npz` beside the audio.")
     output_iterations: int = flag(
@@ -185,6 +234,18 @@ class Options:
         high=100_000,
         metavar="N",
         shapes=Shapes.NOTHING,
+    )
+    subtitles: str | None = flag(
+        None,
+        OUTPUT,
+        "Write subtitles beside the clip: srt, vtt, ass, lrc, json, or several with commas between.",
+        metavar="FORMATS",
+    )
+    subtitles_by: str = flag(
+        "segment",
+        OUTPUT,
+        "What one cue has. Times inside a segment are aligned by the extra `check` (English), else in proportion to length.",
+        choices=SUBTITLES_BY,
     )
     hoarder_mode: bool = flag(
         False, OUTPUT, "Also write a folder beside each clip with every segment's audio, voice and parameters."
@@ -210,6 +271,55 @@ class Options:
         "Turn every voice of this folder into an audio file beside it, and stop.",
         path=True,
         metavar="DIR",
+        shapes=Shapes.NOTHING,
+    )
+
+    loudness: str = flag(
+        "off",
+        OUTPUT,
+        "Loudness of the whole clip: ebu (-23 LUFS), podcast (-16), audiobook (-19 LUFS, with the level, the peaks and the "
+        "silence at both ends that ACX wants) or a number in LUFS; one gain, and a limiter of true peaks "
+        "(docs/finished_audio.md).",
+        words=LOUDNESS_NAMES,
+        low=MIN_LUFS,
+        high=MAX_LUFS,
+        metavar="NAME|LUFS",
+        shapes=Shapes.SOUND,
+    )
+    trim_silence: bool = flag(
+        False, OUTPUT, "Shorten the silence at both ends of each segment to 0.05 s.", shapes=Shapes.SOUND
+    )
+    crossfade_ms: float = flag(
+        0.0,
+        OUTPUT,
+        "Milliseconds for which two segments without silence between them sound together, one fading into the other.",
+        low=0.0,
+        high=1000.0,
+        metavar="MS",
+        shapes=Shapes.SOUND,
+    )
+    sample_rate: int = flag(
+        c.SAMPLE_RATE,
+        OUTPUT,
+        "Samples per second of the audio file, from 8000 to 96000; the model's are 24000.",
+        metavar="HZ",
+        shapes=Shapes.SOUND,
+    )
+    check_delivery: str | None = flag(
+        None,
+        OUTPUT,
+        "Measure each finished file by what this shop asks for, show a table, and exit with 1 if it would be refused.",
+        choices=("acx",),
+        shapes=Shapes.NOTHING,
+    )
+
+    voice_report: str | None = flag(
+        None,
+        OUTPUT,
+        "Measure how the voice of a finished clip (its `.json`) drifts: pitch, pace, loudness and spectrum of each segment, "
+        "those that stand out, and a drawing beside it; and stop.",
+        path=True,
+        metavar="FILE",
         shapes=Shapes.NOTHING,
     )
 
@@ -682,6 +792,53 @@ class Options:
         low=0.0,
         high=1.0,
         metavar="RATIO",
+    )
+
+    candidates: int = flag(
+        1,
+        TAKES,
+        "Takes of every segment, side by side in the batch; the best is kept (docs/takes.md).",
+        low=1,
+        high=100,
+        metavar="N",
+    )
+    recognizer: str = flag(
+        "off",
+        TAKES,
+        "Who listens to the takes: off, pocketsphinx (English), whisper, or whisper:SIZE, as in whisper:tiny, or the folder "
+        "of a faster-whisper model.",
+        path=True,
+        metavar="NAME",
+    )
+    max_word_errors: float | None = flag(
+        None,
+        TAKES,
+        "Share of wrong, missing and invented words beyond which a segment is at fault, and tried again with "
+        "--check_segments retry; unset: takes are only ranked by it.",
+        low=0.0,
+        metavar="SHARE",
+    )
+    trim_babble: bool = flag(
+        False, TAKES, "End a segment where the recognizer heard the end of its text, if more follows."
+    )
+    keep_takes: bool = flag(
+        False,
+        TAKES,
+        "Keep the tokens of all takes in the clip's `.segments.npz`, for --take.",
+        shapes=Shapes.SOUND,  # so that a clip that is made again from its manifest keeps them too
+    )
+    take: str | None = flag(
+        None,
+        TAKES,
+        "With --from_manifest: put other takes in the clip, kept by --keep_takes, as in 7=2,9=1 (segment=take).",
+        metavar="7=2,9=1",
+        shapes=Shapes.NOTHING,
+    )
+    show_takes: bool = flag(
+        False,
+        TAKES,
+        "Show a table of all takes: faults, word errors and seconds; beside --from_manifest and --dry_run, that clip's.",
+        shapes=Shapes.NOTHING,
     )
 
     config: str | None = flag(

@@ -19,26 +19,45 @@ import numpy as np
 
 from .. import constants as c
 from ..audio import writing as audio
+from ..audio.tags import Tags
 from ..errors import OutputError, VoiceError
-from ..files import errors_naming, make_folder, safe_stem, to_disk
+from ..files import errors_naming, make_folder, safe_stem, to_disk, write_whole
 from ..options.flag import Shapes
 from ..options.table import Options, flags
+from ..run.chapters import chapters_of_segments
 from ..run.clips import Clip, FinishedSegment, SegmentRecord
 from ..run.engine import Engine
+from ..run.joining import Joining
 from ..run.journal import ClipJournal, KeptSegment, RunJournal
-from ..run.naming import RESULT_SUFFIXES, clip_stems, numbered, text_for_name
+from ..run.naming import COVER_SUFFIXES, RESULT_SUFFIXES, audio_suffix, clip_stems, numbered, text_for_name
 from ..run.planning import ClipPlan, SegmentPlan
 from ..run.recipe import Recipe
 from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
 from ..run.script_source import voices_in
 from ..text.script import format_script
+from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 from ..voices.voice import Voice
-from .descriptions import SOFTWARE, bare_name, clip_tags, one_line_title, recorded_settings, voice_name
+from .book import book_content, cover_suffix
+from .clip_chapters import chapter_titles, chapters_of, recorded_chapters
+from .clip_tokens import member_name
+from .descriptions import SOFTWARE, bare_name, clip_tags, clip_title, one_line_title, recorded_settings, voice_name
 from .manifest import machine, seconds, versions, write_manifest
+from .mastering import Master
+from .sound_files import SoundFiles, SoundPlan, encoding_of, open_sound
+from .subtitles import SubtitleFiles
 
-_BESIDE_AUDIO = (".npz", ".segments.npz", ".segments", ".json")  # in the order in which they get their final names
+_BESIDE_AUDIO = (
+    *SUBTITLE_SUFFIXES.values(),
+    ".npz",
+    ".segments.npz",
+    ".segments",
+    *COVER_SUFFIXES,
+    ".json",
+)  # in the order in which they are renamed
 _STARTING_VOICE = ("history_prompt", "audio_file_as_history_prompt")  # settings that name it
 _SPOKEN_VOICE = "bark_speaker_as_the_prompt"
+TAKE_CONTENT = ("seeds", "take", "faults", "heard", "word_errors", "trimmed")
+"""The names in a segment's entry of a manifest that tell of the take that is in the clip."""
 
 
 def check_output_folder(name: str) -> Path:
@@ -96,12 +115,13 @@ def clip_keys(options: Options, recipe: Recipe) -> Callable[[ClipPlan], str]:
                 s.pause.seconds,
                 *_own_settings(s).values(),
                 *(value for value in _script_of(s).values() if value),
+                *([] if s.start_at is None else [{"start_at": s.start_at}]),
             )
             for s in plan.segments
         ]
         pauses = (plan.lead, *(segment.pause for segment in plan.segments))
         gaps = [pause.content(folder) for pause in pauses if pause.ends_clip and pause.total_seconds]
-        content = [*of_run, plan.prompt_index, plan.take, segments, *gaps]
+        content = [*of_run, plan.prompt_index, plan.take, segments, *gaps, *filter(None, [book_content(plan)])]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     return key
@@ -168,25 +188,24 @@ class ClipFiles:
         """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: returns the manifest of the finished clip."""
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
         self._manifest_of = manifest_of
-        self._path = (
-            folder / f"{plan.stem}.{options.output_format}"
+        self._subtitles = SubtitleFiles(plan, options)
+        self._path = folder / (
+            plan.stem + audio_suffix(options)
         )  # unless that is taken at the end; also named in errors
+        self._chapters = chapters_of_segments(plan.segments)
+        self._n_joined = 0  # samples at 24 kHz
+        joining = Joining.from_options(options)
+        self._chapter_head = round(joining.head_seconds * c.SAMPLE_RATE) if joining.around_chapters else 0
         self._tokens: zipfile.ZipFile | None = None
-        self._open: list[BinaryIO] = []
+        self._tokens_file: BinaryIO | None = None
         with contextlib.ExitStack() as stack, errors_naming(self._path):
-            self._open.append(stack.enter_context(self._at(f".{options.output_format}").open("xb")))
-            self._sound = audio.AudioEncoder(
-                self._open[0],
-                self._path,
-                clip_tags(plan.text, plan.seed, options),
-                options.audio_format,
-                options.output_format_ffmpeg_parameters or "",
-                round(longest_seconds * c.SAMPLE_RATE),
-            )
+            self._files = open_clip_sound(plan, self._path, self._at(""), options, longest_seconds)
+            stack.callback(self._files.discard)
+            self._sound = Master(self._files, options, self._at(".unmastered"))
             stack.callback(self._sound.discard)
-            if len(plan.segments) > 1:
-                self._open.append(stack.enter_context(self._at(".segments.npz").open("xb")))
-                self._tokens = stack.enter_context(zipfile.ZipFile(self._open[1], "w", zipfile.ZIP_DEFLATED))
+            if len(plan.segments) > 1 or options.keep_takes:
+                self._tokens_file = stack.enter_context(self._at(".segments.npz").open("xb"))
+                self._tokens = stack.enter_context(zipfile.ZipFile(self._tokens_file, "w", zipfile.ZIP_DEFLATED))
             if options.hoarder_mode:
                 self._at(".segments").mkdir()
             self._resources = stack.pop_all()
@@ -194,9 +213,10 @@ class ClipFiles:
     def add(self, segment: FinishedSegment) -> None:
         """Write the next segment."""
         with errors_naming(self._path):
-            self._sound.write(segment.sound)
+            self._write_sound(segment)
+            self._subtitles.add(segment)
             if self._tokens is not None:
-                _add_tokens(self._tokens, segment.index, segment.generation.voice)
+                _add_tokens(self._tokens, segment)
             if self._options.hoarder_mode and not segment.generation.silent:
                 self._hoard_sound(segment)
 
@@ -204,15 +224,20 @@ class ClipFiles:
         """Complete all files and move them to free names, all or none. Returns the clip with its audio's path and level."""
         options = self._options
         with errors_naming(self._path):
-            self._sound.close()
+            self._sound.close(chapters_of(clip, clip_title(clip.plan)))
             level = self._sound.level
             clipping = {"peak": round(level.peak, 6), "clipped_samples": level.clipped}
-            manifest = {**self._manifest_of(clip), **clipping}
-            if self._tokens is not None:
+            if self._sound.changes:
+                clip = dataclasses.replace(clip, audio_sha256=self._sound.sha256, notes=tuple(self._sound.notes))
+            timing = {} if (late := clip.lateness) is None else {"timing": late.content()}
+            written = {**self._sound.content(clip.filters), **timing, **self._subtitles.write(self._at)}
+            manifest = {**self._manifest_of(clip), **clipping, **written}
+            if self._tokens is not None and self._tokens_file is not None:
                 self._tokens.close()
-            for file in self._open:
-                to_disk(file)
-                file.close()
+                to_disk(self._tokens_file)
+                self._tokens_file.close()
+            if (cover := self._plan.cover) is not None:
+                write_whole(self._at(cover_suffix(cover)), lambda file: file.write(cover), overwrite=False)
             if options.always_save_speaker and clip.voice:
                 clip.voice.save(self._at(".npz"), overwrite=False)
             if options.hoarder_mode:
@@ -229,11 +254,27 @@ class ClipFiles:
         """The path of one of the clip's files before it gets its final name."""
         return self._journal.work / f"{self._plan.stem}{suffix}"
 
+    def _write_sound(self, segment: FinishedSegment) -> None:
+        """Write the sound of a segment: the gap before it belongs to the chapter of the segment before.
+
+        Where chapters have silence around them, its last part belongs to the chapter that begins.
+        """
+        before, chapter = self._chapters[max(0, segment.index - 1)], self._chapters[segment.index]
+        gap = segment.record.span.start - self._n_joined if segment.index else 0
+        if chapter != before:
+            gap = max(0, gap - self._chapter_head)
+        if gap:
+            self._sound.write(segment.sound[:gap], before)
+        self._sound.write(segment.sound[gap:], chapter)
+        self._n_joined += len(segment.sound)
+
     def _name(self, clip: Clip) -> Path:
         """Move all files to the first free name. Returns the path of the audio."""
-        suffixes = [suffix for suffix in (self._path.suffix, *_BESIDE_AUDIO) if self._at(suffix).exists()]
+        written = (*self._files.suffixes, *_BESIDE_AUDIO)
         for stem in numbered(clip.plan.stem + _statistics_in_name(clip)):
             if not any(os.path.exists(self._folder / f"{stem}{suffix}") for suffix in RESULT_SUFFIXES):
+                self._files.use_name(stem)
+                suffixes = [suffix for suffix in written if self._at(suffix).exists()]
                 with contextlib.suppress(FileExistsError):  # another run has just taken the name
                     self._journal.name([(self._at(suffix), self._folder / f"{stem}{suffix}") for suffix in suffixes])
                     return self._folder / f"{stem}{suffixes[0]}"
@@ -265,11 +306,26 @@ class ClipFiles:
             write_manifest(self._hoard_stem(index).with_suffix(".json"), content)
 
 
-def _add_tokens(archive: zipfile.ZipFile, index: int, voice: Voice) -> None:
-    """Append a segment's tokens to an open `.npz`, as arrays `<array of a voice file>_<segment index>`."""
-    for name, tokens in voice.prompts().items():
-        with archive.open(f"{name}_{index}.npy", "w", force_zip64=True) as member:
-            np.lib.format.write_array(member, tokens, allow_pickle=False)
+def open_clip_sound(plan: ClipPlan, path: Path, base: Path, options: Options, longest_seconds: float) -> SoundFiles:
+    """Open the files for the sound of a clip. `path`: the final path; `base`: the path until then, without suffix."""
+    texts = clip_tags(plan, options)
+    has_chapters = any(segment.chapter is not None for segment in plan.segments)
+    titles = chapter_titles(plan, clip_title(plan)) if has_chapters or options.chapter_files else ()
+    encoding = encoding_of(options)
+    around = Joining.from_options(options).most_silence_around(plan)
+    longest = round((longest_seconds + around) * encoding.sample_rate)
+    return open_sound(
+        base, SoundPlan(path, encoding, Tags(texts, plan.cover, tuple(titles)), longest), options.chapter_files
+    )
+
+
+def _add_tokens(archive: zipfile.ZipFile, segment: FinishedSegment) -> None:
+    """Append the tokens of a segment and of its other takes to an open `.npz`; `member_name` has the arrays' names."""
+    takes: list[tuple[int | None, Voice]] = [(None, segment.generation.voice), *segment.other_takes.items()]
+    for take, voice in takes:
+        for name, tokens in voice.prompts().items():
+            with archive.open(member_name(name, segment.index, take), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, tokens, allow_pickle=False)
 
 
 def _statistics_in_name(clip: Clip) -> str:
@@ -297,15 +353,22 @@ def _manifest(options: Options, engine: Engine, clip: Clip) -> dict[str, object]
         "take": clip.plan.take,
         "settings": recorded_settings(options),
         "audio_format": options.output_format,
-        "sample_rate": engine.spec.sample_rate,
+        "sample_rate": options.sample_rate,
         "seconds": round(clip.seconds, 6),
         "seconds_taken": round(clip.seconds_taken, 3),
         **_script_of_clip(clip, folder),
+        **described_book(clip),
         "segments": [_segment(*pair, folder) for pair in zip(clip.plan.segments, clip.segments, strict=True)],
         "audio_sha256": clip.audio_sha256,
         "versions": versions(),
         "machine": machine(),
     }
+
+
+def described_book(clip: Clip) -> Mapping[str, object]:
+    """What a manifest has of the book and the chapters of a clip."""
+    chapters, book = recorded_chapters(chapters_of(clip, clip_title(clip.plan))), book_content(clip.plan)
+    return ({"book": book} if book else {}) | ({"chapters": chapters} if chapters else {})
 
 
 def _describe_voice(name: str | None, voice: Voice | None) -> Mapping[str, str | None] | None:
@@ -317,20 +380,31 @@ def _segment(plan: SegmentPlan, record: SegmentRecord, folder: Path) -> Mapping[
     """The entry of a segment in the manifest, which lies in `folder`."""
     return {
         "text": plan.text,
-        "seeds": record.kept.seeds.given(),
-        **({} if record.kept.faults is None else {"faults": dict(record.kept.faults)}),
+        **take_content(record),
         **({"tries": [one.content() for one in record.tries]} if len(record.tries) > 1 else {}),
         "start": seconds(record.span.start),
         "end": seconds(record.span.stop),
         "pause": plan.pause.content(folder),
         **_own_settings(plan),
         **{name: value for name, value in _script_of(plan).items() if value},
+        **({} if plan.start_at is None else {"start_at": plan.start_at}),
         "semantic_tokens": record.semantic_tokens,
         "frames": record.frames,
         "ids_cut": record.cut_ids,
         **({} if record.statistics is None else dataclasses.asdict(record.statistics)),
         "history": record.history_sizes._asdict(),
         "seconds_taken": {stage: round(taken, 3) for stage, taken in record.seconds_taken.items()},
+    }
+
+
+def take_content(record: SegmentRecord) -> Mapping[str, object]:
+    """What the entry of a segment in the manifest tells of the take that is in the clip."""
+    kept = record.kept
+    return {
+        "seeds": kept.seeds.given(),
+        **({"take": record.chosen + 1} if len(record.tries) > 1 else {}),
+        **({} if kept.faults is None else {"faults": dict(kept.faults)}),
+        **kept.hearing_content(),
     }
 
 

@@ -9,13 +9,17 @@ import os
 import re
 
 from ..options.flag import Flag
+from ..options.recognizer_name import WHISPER, is_public_recognizer
 from ..options.table import Options, flags
+from ..run.planning import ClipPlan
 from ..voices.library import HUB_PRESETS
 
 SOFTWARE = "Bark Infinity"
+_AUDIOBOOK = "Audiobook"  # the genre, by which players know one
 _TITLE_CHARACTERS = 80
 _TAG_BYTES = 1500  # libsndfile cannot read a WAV tag of 2 KB
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_RECOGNIZER = "recognizer"
 _CLONED_FROM = "audio_file_as_history_prompt"
 
 
@@ -28,13 +32,30 @@ def one_line_title(text: str) -> str:
     return f"{start.rpartition(' ')[0] or start}…"
 
 
-def clip_tags(text: str, seed: int, options: Options) -> dict[str, str]:
-    """Tags of the audio: title, software, and a comment with the seed and the changed settings; paths without folders."""
+def clip_title(plan: ClipPlan) -> str:
+    """The title of a clip: that of its book, or the first words of its text."""
+    return plan.book.title or one_line_title(plan.text)
+
+
+def clip_tags(plan: ClipPlan, options: Options) -> dict[str, str]:
+    """Tags of the audio: what is known of the book, software, and a comment with the seed and the changed settings.
+
+    Paths are without folders.
+    """
     table = {line.name: line for line in flags() if line.sound or line.name == _CLONED_FROM}
     changed = {name: value for name, value in options.changed().items() if name in table}
     words = [f"--{name} {_without_folder(table[name], value)}" for name, value in changed.items()]
-    comment = f"seed {seed}; {' '.join(words)}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
-    return {"title": one_line_title(text), "software": SOFTWARE, "comment": comment}
+    comment = f"seed {plan.seed}; {' '.join(words)}".encode(errors="replace")[:_TAG_BYTES].decode(errors="ignore")
+    book = plan.book
+    of_book = {
+        "artist": book.author,
+        "album": book.title,
+        "narrator": book.narrator,
+        "language": book.language,
+        "genre": _AUDIOBOOK if options.output_format == "m4b" or book.title or book.author else None,
+    }
+    tags = {"title": clip_title(plan), "software": SOFTWARE, "comment": comment}
+    return tags | {name: text for name, text in of_book.items() if text}
 
 
 def recorded_settings(options: Options) -> dict[str, object]:
@@ -42,8 +63,12 @@ def recorded_settings(options: Options) -> dict[str, object]:
     table = {line.name: line for line in flags()}
     changed = options.changed()
     kept = {name: value for name, value in changed.items() if table[name].sound or not table[name].path}
-    if _CLONED_FROM in changed:  # as information; the cloned voice itself is saved
-        kept[_CLONED_FROM] = _without_folder(table[_CLONED_FROM], changed[_CLONED_FROM])
+    for name in (
+        _CLONED_FROM,
+        _RECOGNIZER,
+    ):  # as information: the cloned voice is saved, and a manifest loads no folder
+        if name in changed:
+            kept[name] = _without_folder(table[name], changed[name])
     return kept
 
 
@@ -58,6 +83,8 @@ def _without_folder(line: Flag, value: object) -> object:
     """A setting that may be shared: a path is reduced to its file name; presets and hub repositories stay whole."""
     if not line.path or not isinstance(value, str):
         return value
+    if line.name == _RECOGNIZER:
+        return value if is_public_recognizer(value) else f"{WHISPER}:{bare_name(value.removeprefix(f'{WHISPER}:'))}"
     if line.name == "model" and _REPOSITORY.fullmatch(value) and not os.path.exists(value):
         return value
     return bare_name(value)

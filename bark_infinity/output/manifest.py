@@ -14,15 +14,17 @@ from .. import __version__
 from .. import constants as c
 from ..errors import TextError, UsageError
 from ..files import read_bounded, write_whole
-from ..options.resolve import check_coarse_input, resolve
+from ..options.recognizer_name import is_public_recognizer
+from ..options.resolve import NEEDS_RECOGNIZER, check_coarse_input, resolve
 from ..options.table import Options, flags
 from ..run.pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind
 from ..run.script_cutting import ScriptPart
+from ..run.trimming import Trim
 from ..seeds import MAX_SEED, Seeds
-from ..text.events import Script
+from ..text.events import BookTags, Script
 from ..text.script import parse_script, script_kind
 from ..text.script_settings import read_speaker_setting
-from ..text.tags import MAX_PAUSE
+from ..text.tags import MAX_PAUSE, MAX_START
 
 FORMAT_VERSION = 1
 _T = TypeVar("_T")
@@ -32,6 +34,7 @@ _MAX_BYTES = 100_000_000  # most that is read of a manifest; a week of speech ha
 _ENVIRONMENT = ("stages", "versions", "machine")  # what the audio depends on besides settings
 RUNS_CODE = "custom_audio_processing_function"
 READS_FILE = "audio_file_as_history_prompt"
+_RECOGNIZER = "recognizer"  # which a manifest does not name by its folder or hub repository
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")  # compared by their tokens, not by their names
 
 
@@ -80,6 +83,9 @@ class Manifest:
     script: Script | None  # None: the text has no markup
     settings: Mapping[str, object]
     own_settings: tuple[Mapping[str, object] | None, ...]  # of each segment; None: the clip's
+    book: BookTags
+    cover_sha256: str | None
+    trims: tuple[Trim | None, ...]  # where each segment was cut
     content: Mapping[str, Any]  # parsed JSON from an untrusted file; only what the other fields hold is checked
 
     @cached_property
@@ -108,6 +114,8 @@ def read_manifest(name: str) -> Manifest:
             _script(content),
             _sound_settings(_typed(content, "settings", dict)),
             tuple(_own_settings(s) for s in content["segments"]),
+            *_book(content),
+            tuple(map(_trim, content["segments"])),
             content,
         )
     except UsageError as error:
@@ -135,6 +143,8 @@ def _sound_settings(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings that the audio depends on, checked; without folders to write in and code to run."""
     table = {line.name: line for line in flags() if line.sound and line.name != RUNS_CODE}
     known = {name: table[name].read(value) for name, value in settings.items() if name in table}
+    if not is_public_recognizer(str(known.get(_RECOGNIZER, Options.recognizer))):
+        known = {name: value for name, value in known.items() if name not in (_RECOGNIZER, *NEEDS_RECOGNIZER)}
     for name, value in known.items():
         table[name].check(value)
     return known
@@ -199,14 +209,30 @@ def _script(content: Mapping[str, Any]) -> Script | None:
         raise ValueError(f"its script: {error}") from None
 
 
+def _book(content: Mapping[str, Any]) -> tuple[BookTags, str | None]:
+    """What is recorded of the book, and the digest of its cover."""
+    book = _typed(content, "book", dict) if "book" in content else {}
+    names = ("title", "author", "narrator", "language")
+    tags = BookTags(**{name: _typed(book, name, str) for name in names if name in book})
+    return tags, _typed(book, "cover_sha256", str) if "cover_sha256" in book else None
+
+
 def _part(segment: Mapping[str, Any]) -> ScriptPart:
     """What the script says of a segment."""
     texts = {name: _typed(segment, name, str) for name in ("speaker", "written", "chapter") if name in segment}
     own = _typed(segment, "own_settings", dict) if "own_settings" in segment else {}
+    start = _start(segment["start_at"]) if "start_at" in segment else None
     settings = dict(read_speaker_setting(name, value) for name, value in own.items())
     # Manifests of earlier versions have no pauses, which means the shortest.
     pause = _pause(segment["pause"]) if "pause" in segment else Pause()
-    return ScriptPart(_typed(segment, "text", str), pause, own=settings, **texts)
+    return ScriptPart(_typed(segment, "text", str), pause, own=settings, start_at=start, **texts)
+
+
+def _start(seconds: Any) -> float:
+    """The time at which a segment begins. Raises ValueError for anything else."""
+    if type(seconds) not in (int, float) or not 0 <= seconds <= MAX_START:
+        raise ValueError(f"{_shown(seconds)} is no time at which a segment begins")
+    return float(seconds)
 
 
 def _pause(content: object) -> Pause:
@@ -236,8 +262,15 @@ def _seeds(segment: Mapping[str, Any]) -> Seeds:
     return Seeds(**{name: _number(seed) for name, seed in _typed(segment, "seeds", dict).items()})
 
 
+def _trim(segment: Mapping[str, Any]) -> Trim | None:
+    if "trimmed" not in segment:
+        return None
+    trimmed = _typed(segment, "trimmed", dict)
+    return Trim(_number(trimmed["frames"]), _number(trimmed["of_frames"]))
+
+
 def _number(value: object) -> int:
-    """A seed, or the index of a prompt or take. Raises ValueError for anything else."""
+    """A seed, the index of a prompt or take, or a number of frames. Raises ValueError for anything else."""
     if type(value) is not int or not 0 <= value <= MAX_SEED:
         raise ValueError(f"{_shown(value)} is not a number from 0 to {MAX_SEED}")
     return value

@@ -111,6 +111,7 @@ def mend(
             seeds=manifest.segments[before][1],
             settled=True,
             settings=None if own is None else own_settings_again(own, manifest, options),
+            trim=manifest.trims[before],
         )
     return Mended(dataclasses.replace(plan, segments=tuple(segments)), manifest, unchanged)
 

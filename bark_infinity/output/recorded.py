@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ..audio.formats import FORMATS, KNOWN_ENDINGS
 from ..errors import TextError, UsageError, VoiceError
 from ..files import safe_stem
+from ..options.table import Options
 from ..run.pauses import GapSound, Pause
 from ..run.script_source import NamedVoice, voices_in
 from ..run.sounds import digest_of_sound, measure_sound
@@ -30,15 +31,17 @@ _VOICES = {
 
 
 def place_of_clip(path: str, manifest: Manifest) -> dict[str, object]:
-    """Settings that put a clip made again beside the original: the same folder, name and audio format."""
+    """Settings that put a clip made again beside the original: the same folder, name and kind of audio files."""
     stem = Path(path).stem.lstrip("~") or "bark"
     name, _, ending = stem.rpartition(".")
     recorded = manifest.content.get("audio_format")
+    in_chapters = manifest.content["settings"].get("chapter_files") is True
     existing = (ending for ending in FORMATS if Path(path).with_suffix(f".{ending}").exists())
     return {
         "output_dir": str(Path(path).parent),
         "output_filename": name if ending.lower() in KNOWN_ENDINGS else stem,
         "output_format": recorded if recorded in FORMATS else next(existing, None),
+        **({"chapter_files": True} if in_chapters else {}),
     }
 
 
@@ -51,7 +54,8 @@ def usable_voices(
     saved when it was cloned. Raises UsageError for a path outside the allowed folders, unless one of these has a file
     with that digest.
     """
-    folders = (*voice_folders(str(settings.get("output_dir", "."))), Path(path).parent)
+    places = (str(settings.get("output_dir", ".")), str(settings.get("voice_dir", Options.voice_dir)))
+    folders = (*voice_folders(*places), Path(path).parent)
     found: dict[str, str] = {}
     for setting, part in _VOICES.items():
         name = settings.get(setting)
@@ -73,12 +77,14 @@ def usable_voices(
     return found
 
 
-def usable_cast(path: str, manifest: Manifest, given: Container[str], output_dir: str) -> dict[str, NamedVoice]:
+def usable_cast(
+    path: str, manifest: Manifest, given: Container[str], usual_folders: Sequence[Path]
+) -> dict[str, NamedVoice]:
     """The voices of the speakers of a manifest's script that the user has not `given`, as `usable_voices` finds them.
 
     Raises UsageError.
     """
-    folders = (*voice_folders(output_dir), Path(path).parent)
+    folders = (*usual_folders, Path(path).parent)
     cast = manifest.content.get("cast")
     digests = {speaker: _digest_of_entry(entry) for speaker, entry in cast.items()} if isinstance(cast, dict) else {}
     found: dict[str, NamedVoice] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,44 @@ if TYPE_CHECKING:  # planning is done without torch
 _SPOKEN_VOICE = (
     "bark_speaker_as_the_prompt"  # compared through the clip's text instead, because its file may have moved
 )
+_TAKE = re.compile(r"\s*(\d{1,9})\s*=\s*(\d{1,9})\s*")
 
 
 def chosen_segments(text: str, n_segments: int) -> set[int]:
     """Indexes of the segments that --regenerate names: `3,7-9` -> {2, 6, 7, 8}. Raises UsageError, also for missing ones."""
     return chosen_numbers(text, n_segments, "regenerate", "segment", "clip")
+
+
+def chosen_takes(text: str, n_segments: int) -> dict[int, int]:
+    """The takes that --take names, by segment, all counted from 0: `7=2,9=1` -> {6: 1, 8: 0}. Raises UsageError."""
+    chosen: dict[int, int] = {}
+    for part in text.split(","):
+        match = _TAKE.fullmatch(part)
+        if not match or int(match[2]) < 1:
+            raise UsageError(f"--take says which take of a segment is put in, as in 7=2,9=1, not {text!r}")
+        if not 1 <= int(match[1]) <= n_segments:
+            raise UsageError(f"--take {text}: the clip has the segments 1 to {n_segments}, and not {int(match[1])}")
+        chosen[int(match[1]) - 1] = int(match[2]) - 1
+    return chosen
+
+
+def takes_of_kept(text: str, n_segments: int, kept: Mapping[int, int]) -> dict[int, int]:
+    """The takes that --take names, by the segment of the manifest. `kept`: which of its segments a kept one is.
+
+    Raises UsageError for a segment that is made again.
+    """
+    chosen = chosen_takes(text, n_segments)
+    if made := sorted(chosen.keys() - kept.keys()):
+        raise UsageError(f"--take {text}: segment {made[0] + 1} is made again, so it has no other takes; leave it out")
+    return {kept[k]: take for k, take in chosen.items()}
+
+
+def describe_chosen_takes(chosen: Mapping[int, int], again: Collection[int]) -> str:
+    """A sentence about the takes that are put in. `again`: them, and all segments whose history depends on them."""
+    takes = ", ".join(f"take {take + 1} of segment {k + 1}" for k, take in sorted(chosen.items()))
+    if not (depend := set(again) - chosen.keys()):
+        return f"put in: {takes}"
+    return f"put in: {takes}; {in_words(depend)} went on from other takes and stay as they are (--regenerate makes them anew)"
 
 
 def plan_regenerated(manifest: Manifest, options: Options, drawn_seed: int, own_stems: Container[str] = ()) -> ClipPlan:
@@ -68,7 +102,7 @@ def with_new_seeds(plan: ClipPlan, manifest: Manifest, options: Options, drawn_s
     assert options.regenerate is not None  # checked by the caller
     for k in chosen_segments(options.regenerate, len(segments)):
         seeds = Seeds(derive_seed(new, "regenerate", k + 1))
-        segments[k] = dataclasses.replace(segments[k], seeds=seeds, settled=False)
+        segments[k] = dataclasses.replace(segments[k], seeds=seeds, settled=False, trim=None)
     return dataclasses.replace(plan, segments=tuple(segments))
 
 
@@ -177,8 +211,10 @@ def _segments_of(manifest: Manifest, options: Options) -> tuple[SegmentPlan, ...
             own=part.own,
             written=part.written,
             chapter=part.chapter,
+            start_at=part.start_at,
+            trim=trim,
         )
-        for (_, seeds), part, own in zip(manifest.segments, manifest.parts, settings, strict=True)
+        for (_, seeds), part, own, trim in zip(manifest.segments, manifest.parts, settings, manifest.trims, strict=True)
     )
 
 

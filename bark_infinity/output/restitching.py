@@ -10,14 +10,16 @@ from pathlib import Path
 from ..options.flag import SHAPE_TOKENS, Shapes
 from ..options.resolve import resolve
 from ..options.table import Options, flags
-from ..run.clips import Clip, HistorySizes
+from ..run.clips import Clip, HistorySizes, SegmentRecord
+from ..run.joining import Joining
 from ..run.journal import RunJournal
 from ..run.planning import ClipPlan
 from ..run.scheduler import generation_of
 from ..run.stitching import Stitcher
-from ..run.takes import Try
+from ..run.takes import Outcome
 from ..voices.rendering import Decode
-from .clip_files import ClipFiles
+from .book import RunBook
+from .clip_files import TAKE_CONTENT, ClipFiles, described_book, take_content
 from .clip_tokens import ClipTokens
 from .descriptions import recorded_settings
 from .manifest import Manifest, read_manifest, seconds
@@ -29,16 +31,18 @@ def restitch_clip(
 ) -> Clip:
     """Decode a clip's tokens and write its files. Raises OutputError, UsageError for damaged tokens, TextError for silence."""
     longest = tokens.seconds + plan.gap_seconds
-    stitcher = Stitcher(plan, options.gain_db)
+    stitcher = Stitcher(plan, Joining.from_options(options))
     journal = RunJournal.start(folder, lambda _: "", plan.seed)
     try:
         files = ClipFiles(plan, folder, options, longest, journal.clip(plan), partial(_manifest, manifest, options))
         try:
-            for k, kept in tokens.items():
+            for kept in tokens.values():
                 # `_manifest` takes the rest of a segment's entry from the old manifest
                 generation = generation_of(kept, decode)
-                assert generation is not None  # its numbers were checked when the manifest was read
-                files.add(stitcher.place(generation, (Try(plan.segments[k].seeds, None),), HistorySizes()))
+                assert generation is not None and kept.takes is not None  # they were checked when the manifest was read
+                tries, chosen, others = kept.takes
+                outcome = Outcome(generation, tries, chosen, True, others if options.keep_takes else {})
+                files.add(stitcher.place(outcome, HistorySizes()))
             return files.finish(stitcher.to_clip())
         finally:
             files.discard()
@@ -66,7 +70,7 @@ def restitch_file(path: Path, decode: Decode, destination: Path, files: Options)
         }
     )
     options = resolve(asked)
-    plan = plan_restitched(manifest, options)
+    plan = RunBook.find(options, None, manifest, lambda _: None).of(plan_restitched(manifest, options))
     with contextlib.closing(ClipTokens(name, manifest)) as tokens:
         clip = restitch_clip(manifest, plan, tokens, decode, Path(options.output_dir), options)
     assert clip.path is not None
@@ -82,19 +86,29 @@ def _settings(manifest: Manifest, options: Options) -> dict[str, object]:
 
 def _manifest(manifest: Manifest, options: Options, clip: Clip) -> Mapping[str, object]:
     """The old manifest, updated with the new audio, pauses and settings."""
-    spans = [
-        {
+    segments = []
+    for old, segment, record in zip(manifest.content["segments"], clip.plan.segments, clip.segments, strict=True):
+        span = {
             "start": seconds(record.span.start),
             "end": seconds(record.span.stop),
             "pause": segment.pause.content(Path(options.output_dir)),
         }
-        for segment, record in zip(clip.plan.segments, clip.segments, strict=True)
-    ]
-    content = {name: value for name, value in manifest.content.items() if name != "format"}
+        segments.append((_with_take(old, record) if options.take is not None else old) | span)
+    anew = ("format", "book", "chapters", "mastering", "subtitles", "timing")
+    content = {name: value for name, value in manifest.content.items() if name not in anew}
     return content | {
         "settings": _settings(manifest, options),
         "audio_format": options.output_format,
+        "sample_rate": options.sample_rate,
         "seconds": round(clip.seconds, 6),
-        "segments": [old | span for old, span in zip(content["segments"], spans, strict=True)],
+        "segments": segments,
         "audio_sha256": clip.audio_sha256,
+        **described_book(clip),
     }
+
+
+def _with_take(old: Mapping[str, object], record: SegmentRecord) -> dict[str, object]:
+    """The entry of a segment in the old manifest, with what it tells of the take that is in the clip now."""
+    others = {name: value for name, value in old.items() if name not in TAKE_CONTENT}
+    counts = {"semantic_tokens": record.semantic_tokens, "frames": record.frames}
+    return others | dict(take_content(record)) | counts

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from ..audio.images import image_kind
 from ..errors import OutputError
 from ..files import write_whole
-from ..readers.book import IMAGE_ENDINGS
 from ..text.events import Script
 from ..text.script import format_script
 
@@ -27,7 +27,7 @@ def export_script(path: Path, script: Script, cover: bytes | None) -> None:
 
 def _cover_path(script: Path, cover: bytes) -> Path:
     """A path beside a script that is free, or already has this image."""
-    ending = next(ending for signature, ending in IMAGE_ENDINGS.items() if cover.startswith(signature))
+    ending = ".png" if image_kind(cover) == "png" else ".jpg"
     number = 0
     while True:
         path = script.with_name(f"{script.stem}{f'_{number}' if number else ''}{ending}")

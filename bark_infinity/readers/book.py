@@ -7,7 +7,6 @@ from typing import Literal
 
 BlockKind = Literal["paragraph", "heading", "scene_break"]
 Footnotes = Literal["skip", "inline"]
-IMAGE_ENDINGS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}  # by the first bytes of covers
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,3 @@ class Book:
     author: str | None = None
     language: str | None = None  # as in BCP 47
     cover: bytes | None = field(default=None, repr=False)
-
-
-def is_cover(data: bytes) -> bool:
-    """Whether data is an image that can be a cover."""
-    return data.startswith(tuple(IMAGE_ENDINGS))

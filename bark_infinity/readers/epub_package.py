@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..audio.images import image_kind
 from ..errors import TextError
 from .archive import MAX_FILES, Archive
-from .book import is_cover
 from .footnotes import Place, resolve
 from .markup import Element, decode_markup, parse_markup
 
@@ -124,7 +124,7 @@ class Package:
     def cover(self) -> bytes | None:
         """The image of the cover, if it is a JPEG or a PNG."""
         for path in self._cover_paths():
-            if path in self._archive and is_cover(image := self._archive.read(path)):
+            if path in self._archive and image_kind(image := self._archive.read(path)):
                 return image
         return None
 

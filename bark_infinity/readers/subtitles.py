@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from ..errors import TextError
+from ..text.tags import MAX_PAUSE, format_start
 
 SubtitleKind = Literal["srt", "vtt", "ass"]
 
@@ -20,6 +21,7 @@ _LINE_BREAK = re.compile(r"<br\s*/?>|\\[Nn]", re.IGNORECASE)
 _RUBY = re.compile(r"<rt\b[^<>]*>.*?(?:</rt>|(?=</ruby>|$))", re.IGNORECASE | re.DOTALL)  # annotations of pronunciation
 _FORMATTING = re.compile(r"</?[a-zA-Z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}|\{/?[bisuBISU]\}")  # <i>, <00:01.0>, {\an8}, {b}
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|\w{1,32});")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+(?P<name>[^<>]+)>", re.IGNORECASE)  # of WebVTT: <v Anna>
 _NEW_SPEAKER = re.compile(r"^\s*(?:-\s*)?>>+")  # ">>", as broadcasters mark a change of speaker
 _IS_VTT = re.compile(r"\s*WEBVTT(?=[ \t\n]|$)")
 _IS_SRT = re.compile(rf"\s*(?:\d+[ \t]*\n+[ \t]*)?{_TIME_LINE.pattern}")
@@ -29,11 +31,12 @@ _ROLLING_SHARE = 0.3  # least share of cues that show earlier lines again in a f
 
 
 class Cue(NamedTuple):
-    """Lines of text that are shown from `start` to `end`, in seconds."""
+    """Lines of text that are shown from `start` to `end`, in seconds. `speaker`: whose they are, if the file says it."""
 
     start: float
     end: float
     lines: tuple[str, ...]
+    speaker: str | None = None
 
 
 def subtitles_by_name(name: str) -> SubtitleKind | None:
@@ -50,11 +53,30 @@ def subtitles_by_content(text: str) -> SubtitleKind | None:
     return "srt" if _IS_SRT.match(text) else None
 
 
-def subtitle_text(text: str) -> str:
+def subtitle_text(text: str, cast: Container[str] = ()) -> str:
     """The text of all cues in order, one line per cue. Lines that rolling captions repeat appear once.
 
-    Raises TextError if there is no cue.
+    `cast`: names of speakers, who are named before their cues. Raises TextError if there is no cue.
     """
+    return "\n".join(_line(cue, cast) for cue in read_cues(text))
+
+
+def timed_script(text: str, cast: Container[str] = ()) -> str:
+    """As `subtitle_text`, as a script where each cue begins at its time. Raises TextError for too long a silence, too."""
+    before, lines = 0.0, []
+    for cue in sorted(read_cues(text), key=lambda cue: cue.start):
+        if cue.start - before > MAX_PAUSE:
+            raise TextError(
+                f"the cue {_line(cue, ())[:40]!r} begins {cue.start - before:.0f} s after the one before it, and a silence "
+                f"has at most {MAX_PAUSE:.0f} s; shift the times"
+            )
+        lines += [format_start(round(cue.start, 6)), _line(cue, cast)]
+        before = cue.start
+    return "\n".join(lines)
+
+
+def read_cues(text: str) -> list[Cue]:
+    """The cues of a subtitle file that have a text, without what rolling captions repeat. Raises TextError if there is none."""
     text = text.replace("\ufeff", "")
     read = {"vtt": _read_vtt, "ass": _read_ass}.get(subtitles_by_content(text) or "srt", _read_srt)
     cues = read(text.splitlines())
@@ -63,7 +85,13 @@ def subtitle_text(text: str) -> str:
             "this is no subtitle file, having no line like 00:00:01,000 --> 00:00:04,000; rename it to .txt to have it "
             "spoken as it is"
         )
-    return "\n".join(filter(None, (" ".join(lines) for lines in _without_repeats(cues))))
+    return [cue for cue in _without_repeats(cues) if any(cue.lines)]
+
+
+def _line(cue: Cue, cast: Container[str]) -> str:
+    """The text of a cue in one line, behind its speaker's name if he is in the cast."""
+    line = " ".join(filter(None, cue.lines))
+    return f"{cue.speaker}: {line}" if cue.speaker is not None and cue.speaker in cast else line
 
 
 # ---- formats ---------------------------------------------------------------------------------------------------------
@@ -138,14 +166,17 @@ def _read_ass(lines: Sequence[str]) -> list[Cue]:
             if not re.search(r"\{[^{}]*\\p[1-9]", text):  # not a drawing
                 parts = re.split(r"\\[Nn]", re.sub(r"\{[^{}]*\}", "", text).replace("\\h", " "))
                 start, end = (_seconds(values.get(name, "")) for name in ("start", "end"))
-                cues.append(Cue(start, end, tuple(filter(None, (" ".join(part.split()) for part in parts)))))
+                lines = tuple(filter(None, (" ".join(part.split()) for part in parts)))
+                cues.append(Cue(start, end, lines, values.get("name", "").strip() or None))
     return sorted(cues, key=lambda cue: cue.start)
 
 
 def _cue(times: re.Match[str], lines: Sequence[str]) -> Cue:
     shown = _RUBY.sub("", "\n".join(lines))
     spoken = (_spoken(line) for line in _LINE_BREAK.sub("\n", shown).split("\n"))
-    return Cue(_seconds(times["start"]), _seconds(times["end"]), tuple(filter(None, spoken)))
+    voices = {" ".join(html.unescape(match["name"]).split()) for match in _VOICE.finditer(shown)}
+    speaker = voices.pop() if len(voices) == 1 else None  # a cue of several speakers is not cut up
+    return Cue(_seconds(times["start"]), _seconds(times["end"]), tuple(filter(None, spoken)), speaker)
 
 
 def _seconds(time: str) -> float:
@@ -167,8 +198,8 @@ def _spoken(line: str) -> str:
 # ---- rolling captions ------------------------------------------------------------------------------------------------
 
 
-def _without_repeats(cues: Sequence[Cue]) -> Iterator[Sequence[str]]:
-    """Yield the lines of each cue without those that it repeats from the cue before.
+def _without_repeats(cues: Sequence[Cue]) -> Iterator[Cue]:
+    """Yield each cue without the lines that it repeats from the cue before.
 
     Lines are repeated if the cue begins while the one before is still shown. In rolling captions, where many cues repeat
     lines, they are repeated also if it follows at once; elsewhere "No!" twice is spoken twice.
@@ -178,7 +209,7 @@ def _without_repeats(cues: Sequence[Cue]) -> Iterator[Sequence[str]]:
     rolling = sum(map(bool, shown_again)) >= max(2, _ROLLING_SHARE * len(cues))
     for k, cue in enumerate(cues):
         overlaps = k > 0 and cue.start < cues[k - 1].end
-        yield _without_words(cue.lines, shown_again[k]) if rolling or overlaps else cue.lines
+        yield cue._replace(lines=_without_words(cue.lines, shown_again[k])) if rolling or overlaps else cue
 
 
 def _words_shown_again(before: Cue, cue: Cue) -> int:
@@ -197,5 +228,5 @@ def _words(lines: Sequence[str]) -> list[str]:
     return " ".join(lines).casefold().split()
 
 
-def _without_words(lines: Sequence[str], n_words: int) -> list[str]:
-    return [" ".join(" ".join(lines).split()[n_words:])]
+def _without_words(lines: Sequence[str], n_words: int) -> tuple[str, ...]:
+    return (" ".join(" ".join(lines).split()[n_words:]),)

@@ -103,7 +103,7 @@ class SegmentChecks:
 
     def _faults_of_length(self, seconds: float, text: str, ended: bool) -> dict[str, float]:
         found = {} if ended else {"no_end_s": seconds}
-        estimate = estimate_seconds(_UNTIMED.sub(" ", text))
+        estimate = _estimate(text)
         if self.longest_s is not None:
             estimate = min(estimate, self.longest_s)
         if not estimate or abs(seconds - estimate) <= _SLACK_S:
@@ -114,6 +114,18 @@ class SegmentChecks:
         if ratio < self.min_length_ratio and ended:
             found["too_short_ratio"] = ratio
         return found
+
+
+def pace_of(seconds: float, text: str) -> float | None:
+    """The length of a segment as a multiple of that estimated from its text; None where that cannot be estimated."""
+    if not (estimate := _estimate(text)) or _UNTIMED.search(text):
+        return None
+    return round(seconds / estimate, 4)
+
+
+def _estimate(text: str) -> float:
+    """The estimated seconds of a text, without its cues."""
+    return estimate_seconds(_UNTIMED.sub(" ", text))
 
 
 def _share_of_longest_run(tokens: np.ndarray) -> float:

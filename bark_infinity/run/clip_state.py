@@ -7,38 +7,43 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
 
 from ..bark import Generation, Segment
 from ..voices.custom_history import HistoryContext, ask
 from ..voices.history import History, Weights
 from ..voices.voice import Voice
 from .clips import Clip, ClipWriter, FinishedSegment, HistorySizes
+from .judging import judge_take, language_to_hear
 from .lineage import Lineage
 from .planning import ClipPlan
 from .recipe import Recipe
+from .recognition import Heard
 from .stitching import Stitcher
-from .takes import Try, best_of, next_seeds
+from .takes import Outcome, RecordedTakes, Try, best_of, depends_on_its_seed, seeds_of_take
 
 _MOST_WAITING = 1000  # finished segments kept in memory until an earlier one is finished: at 15 s each 1.4 GB
 
 
 class SegmentStatus(Enum):
-    """The status of a segment; it passes through these in order. READY and RETRYING segments can be given to the engine."""
+    """The status of a segment; it passes through these in order.
+
+    READY and RETRYING segments can be given to the engine while they have takes that are to be made.
+    """
 
     WAITING = auto()  # its history depends on a segment that is not finished
     READY = auto()  # its history can be built
-    RETRYING = auto()  # its last try had faults; it is tried again with other seeds
+    RETRYING = auto()  # none of its takes so far passed; a further one is to be made
     DONE = auto()
     SILENT = auto()  # done, without any audio
 
 
-class Outcome(NamedTuple):
-    """The best generation of a segment and all of its tries."""
+@dataclass(frozen=True, slots=True)
+class _Take:
+    """A take that is judged."""
 
     generation: Generation
-    tries: tuple[Try, ...]
-    recalled: bool = False  # whether an earlier run generated it
+    known: Try
+    recalled: bool  # whether an earlier run made it
 
 
 @dataclass(slots=True)
@@ -46,10 +51,13 @@ class _SegmentState:
     """The state of one segment of an unfinished clip. Fields are set to None when they are no longer needed."""
 
     status: SegmentStatus = SegmentStatus.WAITING
-    segment: Segment | None = None  # the input of the engine, once prepared
-    outcome: Outcome | None = (
-        None  # RETRYING: of the tries so far; DONE or SILENT: until all segments before it are finished
-    )
+    segment: Segment | None = None  # the input of the engine for its first take, once prepared
+    asked: int = 0  # takes that are to be made before one is chosen
+    pending: list[int] = dataclasses.field(
+        default_factory=list
+    )  # those of them that the engine has not made, ascending
+    takes: dict[int, _Take] = dataclasses.field(default_factory=dict)  # those that are judged, until one is chosen
+    outcome: Outcome | None = None  # DONE or SILENT: until all segments before it are finished
     history_sizes: HistorySizes | None = None  # of a finished segment, as long as `outcome`
     voice: Voice | None = None  # of a DONE segment, while an unfinished segment may have it in its history
 
@@ -61,9 +69,9 @@ class _SegmentState:
 class ClipState:
     """The state of an unfinished clip, driven by the scheduler.
 
-    For each segment: `ready` lists it, `prepare` gives the engine's input, `judge` checks each try, `finish` records the
-    outcome, and `take_finished` returns the finished segments in order. The work per segment does not grow with the
-    number of segments.
+    For each segment: `ready` lists it and `pending` its takes that are to be made, `prepare` gives the engine's input for
+    one, `made` and `judge` get each take and choose among them, `finish` records the outcome, and `take_finished` returns
+    the finished segments in order. The work per segment does not grow with the number of segments.
     """
 
     def __init__(self, plan: ClipPlan, recipe: Recipe):
@@ -77,7 +85,7 @@ class ClipState:
         self._lineage = Lineage(
             plan.segments, recipe.rule, lambda name: recipe.voice_of(name) is not None, recipe.function is not None
         )
-        self._stitcher = Stitcher(plan, recipe.gain_db)
+        self._stitcher = Stitcher(plan, recipe.joining)
         self._update(range(len(plan.segments)))
 
     @property
@@ -93,64 +101,103 @@ class ClipState:
     # ---- segments for the engine ----
 
     def ready(self, most: int) -> list[int]:
-        """Indexes of at most `most` segments that are READY or RETRYING, ascending.
+        """Indexes of at most `most` segments that have takes to be made, ascending.
 
         Only the first of them while `_MOST_WAITING` finished segments wait for an earlier one, to bound memory.
         """
         waiting = self._n_finished - self._first_open
         return self._ready[: most if waiting < _MOST_WAITING else 1]
 
-    def prepare(self, index: int) -> Segment:
-        """The engine's input for a ready segment, with its history; built once, so a user's function is called once.
+    def pending(self, index: int) -> tuple[int, ...]:
+        """The takes of a segment that the engine has yet to make, ascending."""
+        return tuple(self._states[index].pending)
+
+    def prepare(self, index: int, take: int = 0) -> Segment:
+        """The engine's input for a take of a ready segment. Its history is built once, so a user's function is called once.
 
         Raises BarkError if that function fails, or if the history has tokens that the engine's model does not have.
         """
         state = self._states[index]
         if state.segment is None:
-            plan, recipe = self.plan.segments[index], self.recipe
             history = self._history(index)
-            recipe.engine.check_history(history)
-            semantic = recipe.spoken.semantic if recipe.spoken and plan.text else None
-            state.segment = Segment(plan.text or None, history, plan.seeds, semantic, plan.settings)
+            self.recipe.engine.check_history(history)
+            state.segment = dataclasses.replace(self._without_history(index), history=history)
             self._forget_voice(self._lineage.previous(index))
-        return state.segment
+        if take == 0:
+            return state.segment
+        return dataclasses.replace(state.segment, seeds=seeds_of_take(state.segment.seeds, take))
 
-    def first_try(self, index: int) -> Segment:
-        """The engine's input for the first try of a segment: with the seeds of its plan."""
-        return dataclasses.replace(self.prepare(index), seeds=self.plan.segments[index].seeds)
-
-    def is_retried(self, index: int) -> bool:
-        """Whether the segment is RETRYING: generated before, with faults."""
-        return self._states[index].status is SegmentStatus.RETRYING
+    def share_of_segment(self, index: int) -> float:
+        """The part of a segment that one of its takes is: 1 / its number of takes so far."""
+        return 1 / self._states[index].asked
 
     # ---- generations from the engine ----
 
-    def judge(self, index: int, generation: Generation) -> Outcome | None:
-        """Check the latest try of a segment. Returns the outcome, or None if it is to be tried again with other seeds."""
-        state, segment = self._states[index], self.prepare(index)
-        earlier = state.outcome
-        latest = Try(segment.seeds, self._faults(segment, generation))
-        tries = (*(earlier.tries if earlier else ()), latest)
-        if earlier:
-            taken_before = earlier.generation.seconds_taken
-            taken = {stage: s + taken_before.get(stage, 0.0) for stage, s in generation.seconds_taken.items()}
-            best = generation if best_of(tries) == len(earlier.tries) else earlier.generation
-            generation = dataclasses.replace(best, seconds_taken=taken)  # of all tries
-        outcome = Outcome(generation, tries)
-        first, settings = self.first_try(index), self.recipe.settings_of(segment)
-        if seeds := next_seeds(first, tries, settings, self._retries(index)):
-            state.outcome, state.status = outcome, SegmentStatus.RETRYING
-            state.segment = dataclasses.replace(segment, seeds=seeds)
+    def made(self, index: int, take: int) -> str | None:
+        """Note that the engine has made a take. Returns the language in which the recogniser is to listen to it, if it is.
+
+        The segment is not ready any more once all of its takes are made, and waits for `judge` to get all of them.
+        """
+        state = self._states[index]
+        state.pending.remove(take)
+        if not state.pending:
+            del self._ready[bisect_left(self._ready, index)]
+        return language_to_hear(self.plan, self.plan.segments[index], self.recipe)
+
+    def judge(
+        self, index: int, take: int, generation: Generation, heard: Heard | None = None, recalled: bool = False
+    ) -> Outcome | None:
+        """Judge a take. Returns the outcome once all takes are judged and one is chosen; None while takes are missing.
+
+        `heard`: what the recogniser heard in it. `recalled`: an earlier run made it.
+        """
+        state, segment = self._states[index], self.prepare(index, take)
+        state.takes[take] = _Take(
+            *judge_take(self.recipe, self.plan.segments[index], segment, generation, heard), recalled
+        )
+        if len(state.takes) < state.asked:
             return None
-        return outcome
+        takes = [state.takes[number] for number in range(state.asked)]
+        tries = tuple(take.known for take in takes)
+        if self._tries_again(index, tries):
+            state.status = SegmentStatus.RETRYING
+            state.pending.append(state.asked)
+            state.asked += 1
+            insort(self._ready, index)
+            return None
+        chosen = best_of(tries)
+        stages = takes[chosen].generation.seconds_taken
+        taken = {stage: sum(take.generation.seconds_taken.get(stage, 0.0) for take in takes) for stage in stages}
+        others = {
+            k: take.generation.voice for k, take in enumerate(takes) if k != chosen and not take.generation.silent
+        }
+        return Outcome(
+            dataclasses.replace(takes[chosen].generation, seconds_taken=taken),
+            tries,
+            chosen,
+            all(take.recalled for take in takes),
+            others if self.recipe.takes.keep else {},
+        )
+
+    def keep(self, index: int, generation: Generation, recorded: RecordedTakes) -> Outcome:
+        """The outcome of a segment that keeps its tokens from a finished clip. Only its faults are found anew."""
+        for take in self.pending(index):
+            self.made(index, take)
+        _, known = judge_take(self.recipe, self.plan.segments[index], self.prepare(index), generation, None)
+        tries = list(recorded.tries)
+        tries[recorded.chosen] = dataclasses.replace(
+            tries[recorded.chosen], faults=known.faults, seconds=known.seconds, pace=known.pace
+        )
+        others = recorded.others if self.recipe.takes.keep else {}
+        return Outcome(generation, tuple(tries), recorded.chosen, True, others)
 
     def finish(self, index: int, outcome: Outcome) -> None:
         """Record the outcome of a prepared segment, and make the segments READY whose history is known now."""
         state, silent = self._states[index], outcome.generation.silent
         state.history_sizes = HistorySizes.of(self.prepare(index).history)
         state.segment, state.outcome = None, outcome
+        state.takes.clear()
         state.status = SegmentStatus.SILENT if silent else SegmentStatus.DONE
-        del self._ready[bisect_left(self._ready, index)]
         self._n_finished += 1
         while self._first_open < len(self._states) and self._states[self._first_open].finished:
             self._first_open += 1
@@ -165,34 +212,46 @@ class ClipState:
         """Yield the finished segments that come next in the clip, none or several, and release their audio."""
         while not self.complete and (state := self._states[self._stitcher.n_placed]).finished:
             assert state.outcome is not None and state.history_sizes is not None
-            (generation, tries, recalled), history_sizes = state.outcome, state.history_sizes
+            outcome, history_sizes = state.outcome, state.history_sizes
             state.outcome = state.history_sizes = None
-            yield self._stitcher.place(generation, tries, history_sizes, recalled)
+            yield self._stitcher.place(outcome, history_sizes)
 
     def to_clip(self) -> Clip:
         """The clip, once it is complete. Raises TextError if all of its segments are silent."""
         return self._stitcher.to_clip(self.recipe.voice, self.recipe.spoken, self.recipe.voices)
 
-    def _faults(self, segment: Segment, generation: Generation) -> dict[str, float] | None:
-        checks, given = self.recipe.checks, segment.semantic is not None
-        if checks is None:
-            return None
-        if segment.settings is not None:
-            own = segment.settings.semantic
-            checks = checks.with_settings(own.allow_early_stop, own.max_gen_duration_s)
-        return checks.faults(generation.audio, generation.voice, segment.text, generation.ended, given)
+    def _candidates(self, index: int) -> int:
+        """The number of takes that are made of a segment at first."""
+        return self.recipe.takes.candidates if self._may_vary(index) else 1
 
-    def _retries(self, index: int) -> int:
-        checks = self.recipe.checks
-        return 0 if checks is None or self.plan.segments[index].settled else checks.retries
+    def _tries_again(self, index: int, tries: tuple[Try, ...]) -> bool:
+        """Whether a further take of a segment is to be made, because none of its takes passes."""
+        checks, rules = self.recipe.checks, self.recipe.takes
+        if checks is None or any(rules.passes(take) for take in tries):
+            return False
+        return len(tries) < self._candidates(index) + checks.retries and self._may_vary(index)
+
+    def _may_vary(self, index: int) -> bool:
+        """Whether other takes of a segment may be made, and would differ."""
+        segment = self._without_history(index)
+        settled = self.plan.segments[index].settled
+        return not settled and depends_on_its_seed(segment, self.recipe.settings_of(segment))
+
+    def _without_history(self, index: int) -> Segment:
+        """The engine's input for the first take of a segment, but for its history."""
+        plan, spoken = self.plan.segments[index], self.recipe.spoken
+        semantic = spoken.semantic if spoken and plan.text else None
+        return Segment(plan.text or None, seeds=plan.seeds, semantic=semantic, settings=plan.settings)
 
     # ---- the history of a segment ----
 
     def _update(self, indexes: Iterable[int]) -> None:
         """Of these segments, make the WAITING ones READY whose history is known now."""
         for index in indexes:
-            if self._states[index].status is SegmentStatus.WAITING and self._lineage.is_known(index):
-                self._states[index].status = SegmentStatus.READY
+            state = self._states[index]
+            if state.status is SegmentStatus.WAITING and self._lineage.is_known(index):
+                state.status, state.asked = SegmentStatus.READY, self._candidates(index)
+                state.pending = list(range(state.asked))
                 insort(self._ready, index)
 
     def _starting(self, index: int) -> Voice | None:

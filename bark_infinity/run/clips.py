@@ -16,9 +16,10 @@ from ..errors import BarkError
 from ..stages.semantic import Statistics
 from ..voices.history import History
 from ..voices.voice import Voice
+from .lateness import Lateness, lateness_of
 from .pauses import Pause
 from .planning import ClipPlan
-from .takes import Try, best_of
+from .takes import Try
 
 
 class HistorySizes(NamedTuple):
@@ -46,11 +47,12 @@ class SegmentRecord:
     statistics: Statistics | None
     tries: tuple[Try, ...]
     recalled: bool = False  # whether an earlier run generated it, and took `seconds_taken`
+    chosen: int = 0  # index of the take whose audio is in the clip
 
     @property
     def kept(self) -> Try:
-        """The best try, whose audio is in the clip."""
-        return self.tries[best_of(self.tries)]
+        """The chosen take, whose audio is in the clip."""
+        return self.tries[self.chosen]
 
     @property
     def seconds(self) -> float:
@@ -67,7 +69,9 @@ class FinishedSegment:
     generation: Generation
     sound: np.ndarray  # (samples,) what it adds to the clip: the gap before it and its audio, with the gain applied
     record: SegmentRecord
-    n_after: int = 0  # samples of `sound` behind its audio: those with which the script ends, of the last segment
+    audio: np.ndarray
+    """The audio without the gap before it, float32 (samples,) at 24 kHz, before it is faded into its neighbours."""
+    other_takes: Mapping[int, Voice] = field(default_factory=dict)  # tokens of takes that are not in the clip, if kept
 
     @property
     def text(self) -> str:
@@ -88,12 +92,6 @@ class FinishedSegment:
     def gap(self) -> Pause:
         """The silence, and the sounds, between it and the next segment."""
         return self.plan.segments[self.index].pause
-
-    @property
-    def audio(self) -> np.ndarray:
-        """The audio without the gap before it, float32 (samples,) at 24 kHz."""
-        stop = len(self.sound) - self.n_after
-        return self.sound[stop - (self.record.span.stop - self.record.span.start) : stop]
 
     @property
     def voice(self) -> Voice:
@@ -131,13 +129,21 @@ class Clip:
     starting_voice: Voice | None  # the given one
     spoken_voice: Voice | None  # whose semantic tokens it speaks in place of a text
     voices: Mapping[str, Voice] = field(default_factory=dict)  # the given starting voices of other speakers
+    filters: tuple[Mapping[str, object], ...] = ()  # what was done to the sound of the segments, as a manifest tells it
     path: Path | None = None  # of the audio file; None if none was written
     level: Level | None = None  # loudness of that file
+    notes: tuple[str, ...] = ()  # sentences for the user about what could not be done to its sound
 
     @property
     def seconds(self) -> float:
         """Length of the clip in seconds."""
         return self.samples / c.SAMPLE_RATE
+
+    @property
+    def lateness(self) -> Lateness | None:
+        """How late its segments begin; None if none of them has a time of its own."""
+        starts = {k: record.span.start / c.SAMPLE_RATE for k, record in enumerate(self.segments) if record.seconds}
+        return lateness_of(self.plan, starts)
 
     @property
     def seconds_taken(self) -> float:

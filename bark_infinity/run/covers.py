@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from ..audio.images import MAX_COVER_BYTES, image_fault
 from ..errors import TextError
 from ..files import read_bounded
 from ..options.table import Options
-from ..readers.book import is_cover
 from ..text.events import Script
 from .script_source import script_folder
 
-MAX_BYTES = 20_000_000  # of an image
 
-
-def read_cover(script: Script | None, options: Options) -> bytes | None:
+def read_cover(script: Script, options: Options) -> bytes | None:
     """The cover of the script of --prompt_file; None if it has none. Raises TextError.
 
     Other texts may come from strangers, who name no files of this machine.
     """
-    if script is None or script.book.cover is None or options.prompt_file is None:
+    if script.book.cover is None or options.prompt_file is None:
         return None
     path = script_folder(options) / script.book.cover
     where = f"--prompt_file {options.prompt_file}: the cover {script.book.cover} in [book]"
     try:
-        image = read_bounded(path, MAX_BYTES)
+        image = read_bounded(path, MAX_COVER_BYTES)
     except OSError as error:
         raise TextError(
             f"{where} cannot be read ({error.strerror}); put it beside the script, or leave it out"
         ) from None
-    if not is_cover(image):
-        raise TextError(f"{where} is neither a JPEG nor a PNG; convert it, or leave it out")
+    if (fault := image_fault(image)) is not None:
+        raise TextError(f"{where} {fault}, or leave it out")
     return image

@@ -43,6 +43,7 @@ from ..voices.voice import Voice
 from .locks import open_locked
 from .naming import numbered
 from .planning import ClipPlan
+from .takes import RecordedTakes
 
 FORMAT_VERSION = 1
 _RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
@@ -51,15 +52,20 @@ _MAX_BYTES = 100_000_000  # most that is read of a run's file: a million clips
 _PLAN, _LOCK = "plan.json", "lock"
 _MARKER = b"bark_infinity: the tokens of a clip that is not finished\n"  # in the lock file of a clip's folder
 _HIDDEN_NAME = re.compile(rf"\.bark-infinity-[0-9a-f]{{16}}{re.escape(PARTIAL_SUFFIX)}")  # being created or removed
+_FIRST_TAKE = re.compile(r"[^-]*\.npz")  # of a segment; the names of the files of further ones have their numbers
 _ABOUT = "about"  # the array in a segment's file that holds JSON
 
 
 @dataclass(frozen=True, eq=False)
 class KeptSegment:
-    """A segment saved in the journal: its tokens, and `about`: counts, tries and seconds by name."""
+    """A take of a segment saved in the journal, or the chosen one of a finished clip.
+
+    `about`: counts and seconds by name, and what was heard. `takes`: all takes of a finished clip's segment.
+    """
 
     voice: Voice
     about: Mapping[str, Any]  # parsed JSON, which may come from a damaged file
+    takes: RecordedTakes | None = None
 
 
 class ClipJournal:
@@ -105,21 +111,21 @@ class ClipJournal:
         return _read_json(self.folder / _PLAN)
 
     def kept(self) -> int:
-        """The number of saved segments, including damaged ones."""
+        """The number of segments with a saved take, including damaged ones."""
         with contextlib.suppress(OSError):
-            return sum(name.endswith(".npz") for name in os.listdir(self._segments))
+            return sum(_FIRST_TAKE.fullmatch(name) is not None for name in os.listdir(self._segments))
         return 0
 
-    def keep(self, key: str, segment: KeptSegment) -> None:
-        """Save a finished segment under `key`; it is on the disk when this returns."""
+    def keep(self, key: str, segment: KeptSegment, take: int = 0) -> None:
+        """Save a take of a segment under the segment's `key`; it is on the disk when this returns."""
         about = np.frombuffer(json.dumps(segment.about).encode(), np.uint8)
         # Any, because mypy takes one of these keywords for `savez_compressed`'s own bool argument
         arrays: dict[str, Any] = segment.voice.prompts() | {_ABOUT: about}
-        write_whole(self._segments / f"{key}.npz", lambda file: np.savez_compressed(file, **arrays))
+        write_whole(self._path_of(key, take), lambda file: np.savez_compressed(file, **arrays))
 
-    def recall(self, key: str) -> KeptSegment | None:
-        """The segment saved under `key`; None if there is none or it is damaged."""
-        path = self._segments / f"{key}.npz"
+    def recall(self, key: str, take: int = 0) -> KeptSegment | None:
+        """The take of a segment saved under `key`; None if there is none or it is damaged."""
+        path = self._path_of(key, take)
         if not path.exists():
             return None
         try:
@@ -153,6 +159,9 @@ class ClipJournal:
         with contextlib.suppress(OSError):
             name_together(open_moves)
         return moves[0][1]
+
+    def _path_of(self, key: str, take: int) -> Path:
+        return self._segments / (f"{key}-{take}.npz" if take else f"{key}.npz")
 
     def remove(self) -> None:
         """Delete the folder and release its lock."""

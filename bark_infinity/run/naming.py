@@ -11,8 +11,14 @@ from ..audio.formats import FORMATS
 from ..files import MAX_STEM_BYTES, portable_stem, safe_stem
 from ..options.table import Options
 from ..text.events import Script
+from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 
-RESULT_SUFFIXES = (*(f".{name}" for name in FORMATS), ".npz", ".json", ".segments.npz", ".segments")
+PLAYLIST_SUFFIX, FOLDER_SUFFIX = ".m3u8", ".chapters"  # of --chapter_files
+COVER_SUFFIXES = (".cover.jpg", ".cover.png")
+RESULT_SUFFIXES = (
+    *(f".{name}" for name in FORMATS), *SUBTITLE_SUFFIXES.values(), ".npz", ".json", ".segments.npz", ".segments",
+    PLAYLIST_SUFFIX, FOLDER_SUFFIX, *COVER_SUFFIXES,
+)  # fmt: skip
 _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40
 
@@ -23,27 +29,38 @@ def text_for_name(text: str, script: Script | None) -> str:
 
 
 def clip_stems(
-    clips: Sequence[tuple[str, int, int, int]], n_prompts: int, options: Options, own: Container[str] = ()
+    clips: Sequence[tuple[str, int, int, int]],
+    n_prompts: int,
+    options: Options,
+    own: Container[str] = (),
+    voices: Sequence[str] = (),
 ) -> list[str]:
     """A free file name, without suffix, for each clip of a run.
 
     `clips`: text, index of the prompt, index of the take and seed of each. `own`: names in the folder that belong to
     clips of this run, and so count as free. Names sort in the order of the clips: with several prompts they begin with
-    the prompt's number.
+    the prompt's number. `voices`: those of --audition; `clips` has the prompts 0 to `n_prompts` - 1 in the first voice,
+    then as many in the next one.
     """
     free = _FreeNames(Path(options.output_dir), own)
-    bases = [_base(text, prompt, n_prompts, take, seed, options) for text, prompt, take, seed in clips]
+    bases = [
+        _base(text, prompt % n_prompts, n_prompts, take, seed, options, voices[prompt // n_prompts] if voices else None)
+        for text, prompt, take, seed in clips
+    ]
     n_clips = Counter(bases)
     return [free.take(base, len(str(n_clips[base] - 1))) for base in bases]
 
 
-def _base(text: str, prompt: int, n_prompts: int, take: int, seed: int, options: Options) -> str:
-    voice = options.history_prompt or options.audio_file_as_history_prompt or "random"
-    name = voice if options.history_prompt and not voice.endswith(".npz") else Path(voice).stem
+def _base(
+    text: str, prompt: int, n_prompts: int, take: int, seed: int, options: Options, auditioned: str | None
+) -> str:
+    given = auditioned or options.history_prompt
+    voice = given or options.audio_file_as_history_prompt or "random"
+    name = voice if given and not voice.endswith(".npz") else Path(voice).stem
     ending = f"-SPK-{safe_stem(name, _VOICE_BYTES_IN_NAME)}"
     to_name: Callable[[str, int], str]
     if options.output_filename is not None:
-        to_name, text, ending = portable_stem, options.output_filename, ""
+        to_name, text, ending = portable_stem, options.output_filename, ending if auditioned else ""
     else:
         to_name, text = safe_stem, _beginning(text)
         if n_prompts > 1:
@@ -88,6 +105,11 @@ def taken_stems(folder: Path) -> Iterator[str]:
         for suffix in RESULT_SUFFIXES:
             if name.endswith(suffix):
                 yield name.removesuffix(suffix)
+
+
+def audio_suffix(options: Options) -> str:
+    """What is added to the name of a clip for the file that a user opens."""
+    return PLAYLIST_SUFFIX if options.chapter_files else f".{options.audio_format}"
 
 
 def numbered(stem: str, digits: int = 1) -> Iterator[str]:

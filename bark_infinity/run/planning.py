@@ -13,7 +13,7 @@ from ..errors import TextError, UsageError
 from ..options.table import Options
 from ..seeds import Seeds, derive_seed
 from ..text.breaks import TextSegment
-from ..text.events import Script
+from ..text.events import BookTags, Script
 from ..text.pronunciation import Pronunciation
 from ..text.splitting import estimate_seconds, split_with_breaks, within_ids
 from ..voices.history import HistoryPlan, StageWeights
@@ -23,6 +23,7 @@ from .pauses import NO_GAP, Pause
 from .prompts import cut_segments
 from .script_cutting import CutScript, ScriptPart, cut_script, is_plain, script_of, text_of
 from .sounds import FindSound, SoundFiles
+from .trimming import Trim
 
 if TYPE_CHECKING:  # planning is done without torch
     from ..bark import Settings
@@ -46,6 +47,8 @@ class SegmentPlan:
     `own`: the settings that the script gives it, by flag name; `settings` are made of them before the segment is generated.
     `written`: the text as it is written, where it is spoken otherwise.
     `chapter`: the title of the chapter that it belongs to.
+    `start_at`: seconds from the beginning of the clip; the segment begins then, or later if what is before it takes longer.
+    `trim`: where a manifest says that it was cut; None: it was not.
     """
 
     text: str
@@ -57,6 +60,8 @@ class SegmentPlan:
     own: Mapping[str, object] = field(default_factory=dict)
     written: str | None = None
     chapter: str | None = None
+    start_at: float | None = None
+    trim: Trim | None = None
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the segment in seconds."""
@@ -72,7 +77,7 @@ class ClipPlan:
 
     `text`: what is said, without markup. `stem`: its file name without suffix, unless that is taken when it is finished.
     `lead`: the gap before the first segment. `script`: the prompt with its markup; None: it has none.
-    `cover`: the image of a book that has its own.
+    `book`: what its files say of the book; `cover`: the image of one, a JPEG or a PNG.
     """
 
     text: str
@@ -83,18 +88,35 @@ class ClipPlan:
     stem: str
     lead: Pause = NO_GAP
     script: Script | None = None
+    book: BookTags = BookTags()
     cover: bytes | None = field(default=None, repr=False, compare=False)
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the clip in seconds."""
-        return sum(segment.seconds(options) for segment in self.segments) + self.gap_seconds
+        last = self.segments[-1]
+        return (
+            self.starts(options)[-1]
+            + last.seconds(options)
+            + (last.pause.total_seconds if last.pause.ends_clip else 0.0)
+        )
+
+    def starts(self, options: Options) -> list[float]:
+        """The estimated time at which each segment begins, in seconds."""
+        starts: list[float] = []
+        now = self.lead.total_seconds
+        for segment in self.segments:
+            now = max(now, segment.start_at or 0.0)
+            starts.append(now)
+            now += segment.seconds(options) + segment.pause.total_seconds
+        return starts
 
     @property
     def gap_seconds(self) -> float:
-        """The length of all silences and sounds in seconds. Behind the last segment are only those that the script has."""
+        """The most seconds of silences and sounds. Behind the last segment are only those that the script has."""
         last = self.segments[-1].pause
         between = sum(segment.pause.total_seconds for segment in self.segments[:-1])
-        return self.lead.total_seconds + between + (last.total_seconds if last.ends_clip else 0.0)
+        waiting = max(segment.start_at or 0.0 for segment in self.segments)
+        return self.lead.total_seconds + between + (last.total_seconds if last.ends_clip else 0.0) + waiting
 
 
 @dataclass(frozen=True)
@@ -112,20 +134,23 @@ def plan_clips(
     count_ids: CountIds | None = None,
     own_stems: Container[str] = (),
     cutter: SegmentCutter | None = None,
+    voices: Sequence[str] = (),
 ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
     """All clips of these prompts, in order, and the prompts that cannot be spoken. A str is a text without markup.
 
     `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of clips
     that this run has already finished. `cutter`: reuses the segments of an earlier plan.
+    `voices`: those of --audition, if the prompts are all texts in the first one, all texts in the second one, and so on.
     Raises TextError if no prompt can be spoken.
     """
     cutter = cutter or SegmentCutter(options)
     scripts = [script_of(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
+    n_texts = len(scripts) // max(1, len(voices))
     cut_takes: list[tuple[int, int, int, CutScript]] = []  # prompt, take, seed, parts of the script
     failed = []
     for prompt, script in enumerate(scripts):
         for take in range(options.output_iterations):
-            seed = clip_seed(options, drawn_seed, prompt, take)
+            seed = clip_seed(options, drawn_seed, prompt % n_texts, take)
             try:
                 cut_takes.append((prompt, take, seed, cutter.cut(script, seed, count_ids)))
             except TextError as error:
@@ -135,7 +160,7 @@ def plan_clips(
         raise failed[0].error
     names = [text_for_name(text_of(script), script) for script in scripts]
     named = [(names[prompt], prompt, take, seed) for prompt, take, seed, _ in cut_takes]
-    stems = clip_stems(named, len(prompts), options, own_stems)
+    stems = clip_stems(named, n_texts, options, own_stems, voices)
     clips = [
         clip_of_script(scripts[prompt], cut, options, seed, prompt, take, stem)
         for (prompt, take, seed, cut), stem in zip(cut_takes, stems, strict=True)
@@ -165,6 +190,7 @@ def seeded_segments(parts: Sequence[ScriptPart], options: Options, seed: int) ->
             own=part.own,
             written=part.written,
             chapter=part.chapter,
+            start_at=part.start_at,
         )
         for k, part in enumerate([*parts, *[wordless] * (options.extra_confused_travolta_mode or 0)])
     )

@@ -13,9 +13,10 @@ from ..readers.book import Book, Footnotes
 from ..readers.books import MAX_TEXT_BYTES, book_kind, kind_by_name, max_bytes, read_book
 from ..readers.encodings import check_encoding, decode_text
 from ..readers.plain import join_hyphens
-from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name
+from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name, timed_script
 from ..text.blocks import segments_of_spans, texts_of_spans
 from ..text.breaks import TextSegment
+from ..text.front_matter import parse_cast
 from ..text.splitting import normalize_text
 from ..text.units import PATTERN_UNITS, Span, split_spans
 
@@ -139,7 +140,9 @@ def _cut(
 
 
 def _read_file(name: str, options: Options, notify: Notify) -> str | Book:
-    """The text of --prompt_file (`-`: standard input), or the book in it; of subtitles, only the spoken text."""
+    """The text of --prompt_file (`-`: standard input), or the book in it; of subtitles, only the spoken text, with times for
+    --fit_subtitles.
+    """
     where, wanted_encoding = f"--prompt_file {name}", options.text_encoding
     check_encoding(wanted_encoding)
     try:
@@ -155,11 +158,14 @@ def _read_file(name: str, options: Options, notify: Notify) -> str | Book:
             notify(f"{where} is read as {encoding}{left_out}; if that is wrong, give its --text_encoding")
         text = normalize_text(text)
         kind = subtitles_by_name(name) or subtitles_by_content(text)
+        if kind is None and options.fit_subtitles:
+            raise TextError("this is no subtitle file; --fit_subtitles takes .srt, .vtt, .ass and .ssa")
         if kind is None:
             return join_hyphens(text)
         if subtitles_by_name(name) is None:
             notify(f"{where} is read as subtitles; only what is said in them is spoken")
-        return subtitle_text(text)
+        cast = parse_cast(options.cast) if options.cast is not None and options.script != "plain" else {}
+        return timed_script(text, cast) if options.fit_subtitles else subtitle_text(text, cast)
     except TextError as error:
         raise TextError(f"{where}: {error}") from None
 

@@ -12,10 +12,14 @@ from ..bark import Segment, Settings
 from ..options.table import Options
 from ..voices.custom_history import HistoryFunction
 from ..voices.history import HistoryPlan
+from ..voices.library import language_of_voice
 from ..voices.voice import Voice
 from .checks import SegmentChecks
 from .engine import Engine
+from .joining import Joining
 from .planning import history_plan
+from .recognition import Recognizer
+from .takes import TakeRules
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,11 @@ class Recipe:
     function: HistoryFunction | None = None  # decides each segment's history in place of the rule
     settings: Settings = field(default_factory=Settings)
     checks: SegmentChecks | None = None  # applied to every finished segment; None: no checks
-    gain_db: float = 0.0
+    joining: Joining = Joining()  # how segments become the sound of a clip
     voices: Mapping[str, Voice] = field(default_factory=dict)  # the starting voices of other speakers, likewise
+    takes: TakeRules = TakeRules()
+    recognizer: Recognizer | None = None  # listens to every take
+    language: str | None = None  # of the narrator's voice, by its name
 
     @classmethod
     def from_options(
@@ -41,8 +48,9 @@ class Recipe:
         spoken: Voice | None = None,
         function: HistoryFunction | None = None,
         voices: Mapping[str, Voice] | None = None,
+        recognizer: Recognizer | None = None,
     ) -> Recipe:
-        """The recipe that resolved options describe; voices and function are already loaded."""
+        """The recipe that resolved options describe; voices, function and recogniser are already loaded."""
         return cls(
             engine,
             history_plan(options),
@@ -51,8 +59,11 @@ class Recipe:
             function,
             Settings.from_options(options),
             SegmentChecks.from_options(options),
-            options.gain_db,
+            Joining.from_options(options),
             voices or {},
+            TakeRules.from_options(options),
+            recognizer,
+            options.history_prompt and language_of_voice(options.history_prompt),
         )
 
     def voice_of(self, speaker: str | None) -> Voice | None:

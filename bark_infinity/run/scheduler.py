@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,16 +16,32 @@ from ..bark import Generation
 from ..errors import BarkError, DeviceError, OutputError
 from ..model.devices import is_out_of_memory
 from ..stages.semantic import Statistics
-from .clip_state import ClipState, Outcome
+from .clip_state import ClipState
 from .clips import Clip, ClipWriter, FailedClip, FinishedSegment
 from .journal import KeptSegment, RunJournal
 from .planning import ClipPlan
 from .recipe import Recipe
-from .takes import Try
+from .recognition import Heard, Listener
+from .takes import Outcome
 
 Result = FinishedSegment | Clip | FailedClip
-Place = tuple[ClipState, int]
-"""A segment of a clip: the clip's state and the segment's index."""
+
+
+class Place(NamedTuple):
+    """A take of a segment: the clip's state, the segment's index, and the take's number."""
+
+    clip: ClipState
+    segment: int
+    take: int
+
+
+class _MadeTake(NamedTuple):
+    """A take that a recogniser listens to."""
+
+    place: Place
+    generation: Generation
+    recalled: bool  # whether an earlier run made it
+
 
 _TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
 # Segments of a pass per row of the batch, so that rows that end early are refilled. Not more, because segments that depend
@@ -38,10 +55,10 @@ _LONG_RUN = 8
 
 @dataclass(frozen=True)
 class RunProgress:
-    """The progress of a run: a pass over `rows` segments is at `stage`, with `tokens` of at most `tokens_total` generated.
+    """The progress of a run: a pass over `rows` takes is at `stage`, with `tokens` of at most `tokens_total` generated.
 
     `segments_done`: finished segments of the run; `segments_recalled` of them come from an earlier run, `rows_done` from
-    the current pass.
+    the current pass. `segments`: of which the pass makes takes, in parts where it does not make all takes of one.
     """
 
     segments_done: int
@@ -51,6 +68,7 @@ class RunProgress:
     tokens: int
     tokens_total: int
     rows_done: int
+    segments: float
 
 
 class Scheduler:
@@ -78,18 +96,23 @@ class Scheduler:
         self._clips: list[ClipState] = []  # started and not complete
         self._done = self._recalled = 0  # finished segments of the run; those of them from an earlier run
         self._short_first_pass = False  # whether the next pass has only one segment per row
+        self._rows_done = 0  # segments that were finished in the current pass
         self._is_resumable = False  # whether a clip failed that the same command may finish later
+        self._listener: Listener[_MadeTake] | None = None if recipe.recognizer is None else Listener(recipe.recognizer)
 
     def run(self, plans: Iterable[ClipPlan]) -> Generator[Result, None, None]:
         """Generate all clips. Plans are taken when a pass has room for their segments. Closing the generator ends the run."""
         complete = False
         rows = self._rows or self._rows_that_fit(plans)
         if isinstance(plans, Sequence):
-            self._short_first_pass = sum(len(plan.segments) for plan in plans) >= _LONG_RUN * rows
+            n_takes = sum(len(plan.segments) for plan in plans) * self._recipe.takes.candidates
+            self._short_first_pass = n_takes >= _LONG_RUN * rows
         try:
             yield from self._run(iter(plans), rows)
             complete = not self._is_resumable
         finally:
+            if self._listener is not None:
+                self._listener.close()
             for clip in self._clips:
                 _discard(clip)
             if self._journal is not None:
@@ -105,19 +128,21 @@ class Scheduler:
     def _run(self, waiting: Iterator[ClipPlan], rows: int) -> Iterator[Result]:
         while True:
             at_most = rows if rows == 1 or self._short_first_pass else _SEGMENTS_PER_ROW * rows
-            # 1. Take plans until their ready segments fill a pass.
+            # 1. Take plans until the takes of their ready segments fill a pass.
             yield from self._take_plans(waiting, at_most)
-            places = list(islice(((clip, k) for clip in self._clips for k in clip.ready(at_most)), at_most))
+            places = list(islice((place for clip in self._clips for place in _takes_to_make(clip, at_most)), at_most))
+            if len(places) < rows and self._is_listening:  # what is heard in others may fill the batch
+                yield from self._hear(wait_for_one=True)
+                continue
             if not places:
                 return
             # 2. Build their histories; give up clips for which that fails.
             if failures := list(self._prepare(places)):
                 yield from failures
                 continue
-            # 3. Yield segments that an earlier run has saved; this may make other segments ready.
-            recalled_before = self._recalled
+            # 3. Take what an earlier run has saved; this may make other segments ready.
             yield from self._recall(places)
-            if self._recalled > recalled_before:
+            if any(clip.failed or take not in clip.pending(index) for clip, index, take in places):
                 continue
             self._short_first_pass &= len(places) < rows
             # 4. Generate the rest; halve the batch if memory does not suffice.
@@ -129,11 +154,11 @@ class Scheduler:
                 rows = min(rows, len(places)) // 2
                 if not rows:  # not even one segment fits; the next clip may have shorter ones
                     rows = 1
-                    yield self._give_up(places[0][0], DeviceError(_TOO_LITTLE_MEMORY))
+                    yield self._give_up(places[0].clip, DeviceError(_TOO_LITTLE_MEMORY))
 
     def _take_plans(self, waiting: Iterator[ClipPlan], at_most: int) -> Iterator[FailedClip]:
-        """Start clips until their ready segments fill a pass; yield those that cannot be started."""
-        ready = sum(len(clip.ready(at_most)) for clip in self._clips)
+        """Start clips until the takes of their ready segments fill a pass; yield those that cannot be started."""
+        ready = sum(len(list(_takes_to_make(clip, at_most))) for clip in self._clips)
         while ready < at_most and (plan := next(waiting, None)):
             try:
                 if self._recipe.spoken is None:
@@ -147,11 +172,11 @@ class Scheduler:
                 yield FailedClip(plan, error)
                 continue
             self._clips.append(ClipState(plan, self._recipe))
-            ready += len(self._clips[-1].ready(at_most))
+            ready += len(list(_takes_to_make(self._clips[-1], at_most)))
 
     def _prepare(self, places: Sequence[Place]) -> Iterator[FailedClip]:
         """Build the histories of these segments; yield the clips for which that failed."""
-        for clip, index in places:
+        for clip, index, _ in places:
             try:
                 if not clip.failed:
                     clip.prepare(index)
@@ -159,62 +184,93 @@ class Scheduler:
                 yield self._give_up(clip, error)
 
     def _recall(self, places: Sequence[Place]) -> Iterator[Result]:
-        """Finish those of these segments that are `known` or saved in the journal."""
-        for clip, index in places:
-            if clip.failed or clip.is_retried(index):
+        """Take those of these takes that are saved in the journal; finish segments that are `known`."""
+        for place in places:
+            clip, index, take = place
+            if clip.failed or take not in clip.pending(index):
                 continue
-            kept = self._known.get(index)
-            if kept is None and self._journal is not None:
-                kept = self._journal.clip(clip.plan).recall(self._recipe.fingerprint(clip.first_try(index)))
-            if kept and (outcome := self._outcome_of(kept, clip, index)):
-                self._recalled += 1
-                yield from self._finish(clip, index, outcome._replace(recalled=True))
+            if (known := self._known.get(index)) is not None and known.takes is not None:
+                if (generation := self._generation_of(known)) is not None:
+                    yield from self._finish(clip, index, clip.keep(index, generation, known.takes))
+            elif self._journal is not None:
+                kept = self._journal.clip(clip.plan).recall(self._key(clip, index), take)
+                if kept is not None and (generation := self._generation_of(kept)) is not None:
+                    yield from self._receive(_MadeTake(place, generation, recalled=True), _heard_in(kept))
 
-    def _outcome_of(self, kept: KeptSegment, clip: ClipState, index: int) -> Outcome | None:
-        """The outcome of a saved segment; None if it is damaged, or if other checks than now chose among its tries."""
-        generation = generation_of(kept, lambda codes: self._engine.decode([codes])[0])
-        try:
-            tries = tuple(Try.of(content) for content in kept.about["tries"])
-            if generation is None or not tries:
-                return None
-            if len(tries) == 1:
-                return clip.judge(index, generation)
-            return Outcome(generation, tries) if kept.about["checks"] == self._checks else None
-        except (KeyError, TypeError, ValueError):
-            return None
+    def _generation_of(self, kept: KeptSegment) -> Generation | None:
+        return generation_of(kept, lambda codes: self._engine.decode([codes])[0])
 
     def _pass(self, places: Sequence[Place], rows: int) -> Iterator[Result]:
-        """Run prepared segments through the engine; save and yield each as soon as it is finished.
+        """Run prepared segments through the engine; save each take as soon as it is made, and yield finished segments.
 
-        Segments that are to be retried are left for a later pass.
+        Segments of which further takes are needed are left for a later pass.
         """
-        segments = [clip.prepare(index) for clip, index in places]
-        rows_done = 0
+        segments = [clip.prepare(index, take) for clip, index, take in places]
+        total = sum(clip.share_of_segment(index) for clip, index, _ in places)
+        self._rows_done = 0
 
-        def report(stage: str, tokens: int, total: int) -> None:
-            self._progress(RunProgress(self._done, self._recalled, len(places), stage, tokens, total, rows_done))
+        def report(stage: str, tokens: int, tokens_total: int) -> None:
+            self._progress(
+                RunProgress(
+                    self._done, self._recalled, len(places), stage, tokens, tokens_total, self._rows_done, total
+                )
+            )
 
         with closing(self._engine.stream(segments, self._recipe.settings, report, rows)) as stream:
-            for place, generation in stream:
-                clip, index = places[place]
-                if clip.failed:  # in the meantime, because of another segment
-                    continue
-                if outcome := clip.judge(index, generation):
-                    rows_done += 1
-                    yield from self._finish(clip, index, outcome, keep=True)
-                if all(other.failed for other, _ in places):  # the rest is not needed
+            for number, generation in stream:
+                made = _MadeTake(places[number], generation, recalled=False)
+                if not made.place.clip.failed:  # in the meantime, because of another segment
+                    yield from self._keep(made)
+                    yield from self._receive(made)
+                yield from self._hear()
+                if all(other.failed for other, _, _ in places):  # the rest is not needed
                     return
 
-    def _finish(self, clip: ClipState, index: int, outcome: Outcome, keep: bool = False) -> Iterator[Result]:
-        """Record a finished segment. Yields the segments of the clip that come next, and the clip if it is complete.
+    def _receive(self, made: _MadeTake, heard: Heard | None = None) -> Iterator[Result]:
+        """Have the recogniser listen to a take, or judge it at once where that is not to be, or has been done (`heard`)."""
+        clip, index, take = made.place
+        if clip.failed:
+            return
+        language = clip.made(index, take)
+        recognizer = self._recipe.recognizer
+        is_heard = heard is not None and recognizer is not None and heard.recognizer == recognizer.name
+        if self._listener is None or language is None:
+            yield from self._judge(made, None)
+        elif is_heard:
+            yield from self._judge(made, heard)
+        else:
+            self._listener.submit(made, made.generation.audio, language)
 
-        `keep`: save the segment in the journal first.
-        """
+    @property
+    def _is_listening(self) -> bool:
+        """Whether takes wait for what the recogniser hears in them."""
+        return self._listener is not None and len(self._listener) > 0
+
+    def _hear(self, wait_for_one: bool = False) -> Iterator[Result]:
+        """Judge the takes to which the recogniser has listened meanwhile."""
+        if self._listener is None:
+            return
+        for made, heard in self._listener.results(wait_for_one):
+            if not made.place.clip.failed:
+                if heard is not None:
+                    yield from self._keep(made, heard)
+                yield from self._judge(made, heard)
+
+    def _judge(self, made: _MadeTake, heard: Heard | None) -> Iterator[Result]:
+        """Judge a take, and finish its segment if that was the last one that is needed."""
+        clip, index, take = made.place
+        if clip.failed:
+            return
+        if outcome := clip.judge(index, take, made.generation, heard, made.recalled):
+            yield from self._finish(clip, index, outcome)
+
+    def _finish(self, clip: ClipState, index: int, outcome: Outcome) -> Iterator[Result]:
+        """Record a finished segment. Yields the segments of the clip that come next, and the clip if it is complete."""
         try:
-            if keep:
-                self._keep(clip, index, outcome)
             clip.finish(index, outcome)
             self._done += 1
+            self._recalled += outcome.recalled
+            self._rows_done += not outcome.recalled
             for segment in clip.take_finished():
                 self._write(clip, segment)
                 yield segment
@@ -223,21 +279,30 @@ class Scheduler:
         except BarkError as error:
             yield self._give_up(clip, error)
 
-    def _keep(self, clip: ClipState, index: int, outcome: Outcome) -> None:
-        """Save a finished segment in the journal, under the fingerprint of its first try. Raises OutputError."""
+    def _keep(self, made: _MadeTake, heard: Heard | None = None) -> Iterator[FailedClip]:
+        """Save a take in the journal, under the fingerprint of its segment, with what was heard in it.
+
+        If that fails, the clip is given up.
+        """
         if self._journal is None:
             return
-        generation = outcome.generation
+        (clip, index, take), generation = made.place, made.generation
         about = {
             "cut_ids": generation.cut_ids,
             "seconds_taken": generation.seconds_taken,
             "statistics": generation.statistics and dataclasses.asdict(generation.statistics),
             "ended": generation.ended,
-            "tries": [one.content() for one in outcome.tries],
-            "checks": self._checks,
+            **({} if heard is None else {"heard": heard.content()}),
         }
-        key = self._recipe.fingerprint(clip.first_try(index))
-        self._journal.clip(clip.plan).keep(key, KeptSegment(generation.voice, about))
+        try:
+            journal = self._journal.clip(clip.plan)
+            journal.keep(self._key(clip, index), KeptSegment(generation.voice, about), take)
+        except BarkError as error:
+            yield self._give_up(clip, error)
+
+    def _key(self, clip: ClipState, index: int) -> str:
+        """The fingerprint of a segment, under which the journal has its takes."""
+        return self._recipe.fingerprint(clip.prepare(index))
 
     def _write(self, clip: ClipState, segment: FinishedSegment) -> None:
         if self._open_writer is not None:
@@ -267,10 +332,20 @@ class Scheduler:
             self._journal.given_up(clip.plan, for_good=not is_resumable)
         return FailedClip(clip.plan, error)
 
-    @property
-    def _checks(self) -> dict[str, object] | None:
-        checks = self._recipe.checks
-        return None if checks is None else dataclasses.asdict(checks)
+
+def _takes_to_make(clip: ClipState, most: int) -> Iterator[Place]:
+    """Yield the takes of a clip that can be given to the engine, of at most `most` segments."""
+    for index in clip.ready(most):
+        for take in clip.pending(index):
+            yield Place(clip, index, take)
+
+
+def _heard_in(kept: KeptSegment) -> Heard | None:
+    """What was heard in a saved take, if anybody listened."""
+    try:
+        return Heard.of(kept.about["heard"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def longest_seconds(plan: ClipPlan, recipe: Recipe) -> float:
@@ -287,6 +362,10 @@ def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray])
     """
     voice, about = kept.voice, kept.about
     try:
+        if (
+            len(about.get("tries", ())) > 1
+        ):  # of an earlier version, which saved the best of several under the first's key
+            return None
         taken = {str(stage): float(seconds) for stage, seconds in about["seconds_taken"].items()}
         measured = {name: float(value) for name, value in (about["statistics"] or {}).items()}
         statistics = Statistics(**measured) if measured else None

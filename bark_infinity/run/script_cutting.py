@@ -12,9 +12,10 @@ from ..errors import ScriptError, TextError
 from ..options.layers import layered
 from ..options.table import Options
 from ..text.breaks import TextSegment
-from ..text.events import Chapter, Place, Script, Sound, Speech, script_error
+from ..text.events import Chapter, Place, Script, Sound, Speech, StartAt, script_error
 from ..text.events import Pause as AskedPause
 from ..text.pronunciation import Pronunciation, SpokenText
+from ..text.tags import MAX_PAUSE
 from .pauses import NO_GAP, PAUSE_KINDS, GapSound, Pause, PauseKind, kind_of_break
 from .sounds import FindSound
 
@@ -32,6 +33,7 @@ class ScriptPart:
     own: Mapping[str, object] = field(default_factory=dict)
     written: str | None = None
     chapter: str | None = None
+    start_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,16 @@ def cut_script(script: Script, cut: CutText, find_sound: FindSound, options: Opt
     gap = _Gap(options)  # since the last part
     lead = NO_GAP
     chapter: str | None = None
+    timer = _Timer()
     for event in script.events:
         match event:
             case AskedPause(seconds):
                 gap.ask(seconds)
             case Sound(file, place):
                 gap.play(_found(file, place, find_sound))
+            case StartAt(seconds, place):
+                gap.ask(0.0)
+                timer.set(seconds, place)
             case Chapter(title):
                 chapter = title
                 gap.begin_chapter()
@@ -96,7 +102,7 @@ def cut_script(script: Script, cut: CutText, find_sound: FindSound, options: Opt
                 written = _written_texts(texts, event.text, spoken)
                 for (text, end), as_written in zip(texts, written, strict=True):
                     pause = Pause.of(kind_of_break(end), options)
-                    parts.append(ScriptPart(text, pause, speaker, own, as_written, chapter))
+                    parts.append(ScriptPart(text, pause, speaker, own, as_written, chapter, timer.take()))
                 gap = _Gap(options, parts[-1].pause.kind)
     if parts and not gap.is_empty:
         parts[-1] = dataclasses.replace(parts[-1], pause=gap.close())
@@ -116,6 +122,28 @@ def _own_settings(speech: Speech, script: Script) -> Mapping[str, object]:
     if cast is None or not cast.settings:
         return speech.settings
     return layered(speech.settings, cast.settings) if speech.settings else cast.settings
+
+
+class _Timer:
+    """The time at which the next part begins, if the script says it."""
+
+    def __init__(self) -> None:
+        self._next: float | None = None
+        self._last = 0.0
+
+    def set(self, seconds: float, place: Place) -> None:
+        """Raise ScriptError where that asks for a silence that is too long."""
+        if seconds - self._last > MAX_PAUSE:
+            raise script_error(
+                place,
+                f"{seconds:g} s is more than {MAX_PAUSE:.0f} s after what is before it, too long a silence; shift the times",
+            )
+        self._next = self._last = seconds
+
+    def take(self) -> float | None:
+        """The time for this part, which is not that of the parts behind it."""
+        seconds, self._next = self._next, None
+        return seconds
 
 
 class _Gap:

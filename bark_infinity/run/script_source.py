@@ -13,11 +13,11 @@ from ..options.table import Options
 from ..options.toml import read_toml_text
 from ..readers.book import Book
 from ..readers.plain_book import read_plain_book
-from ..text.events import Pause, Script, Speaker, Speech
+from ..text.events import Pause, Script, Speaker, Speech, StartAt
 from ..text.front_matter import declares_cast, parse_cast, read_front_matter, split_front_matter
 from ..text.pronunciation import Pronunciations, parse_pronunciations
 from ..text.script import ScriptKind, format_script, parse_script, script_kind
-from ..text.tags import MAX_PAUSE
+from ..text.tags import MAX_PAUSE, MAX_START
 from .book_source import (
     ScriptChapter,
     chapters_of_book,
@@ -110,6 +110,8 @@ class ScriptSource:
         """A script that a program made. Raises UsageError for one that cannot be spoken or written down."""
         if any(isinstance(event, Pause) and not 0 <= event.seconds <= MAX_PAUSE for event in script.events):
             raise UsageError(f"the script has a pause that is not from 0 to {MAX_PAUSE:.0f} s; change its seconds")
+        if any(isinstance(event, StartAt) and not 0 <= event.seconds <= MAX_START for event in script.events):
+            raise UsageError(f"the script has a time that is not from 0 to {MAX_START:.0f} s; change its seconds")
         try:
             format_script(script)  # as the manifest keeps it
         except ValueError as error:
@@ -158,7 +160,7 @@ def check_flags_of_books(options: Options, name: str) -> None:
 
 def _may_be_book(kind: ScriptKind, front_matter: str, options: Options) -> bool:
     """Whether chapters are looked for in a text: in a file without markup of its own, of which one clip is made."""
-    is_plain = kind == "plain" and options.script == "auto" and not front_matter
+    is_plain = kind == "plain" and options.script == "auto" and not front_matter and not options.fit_subtitles
     return is_plain and options.prompt_file is not None and options.split_input_into_separate_prompts_by is None
 
 

@@ -47,9 +47,7 @@ SYLLABLE = re.compile(rf"[{SPACELESS}가-힣]")
 _DIGIT = re.compile(r"\d")
 _CLOSERS = "[\"'”’»)\\]]*(?: »(?!\\S))?"
 _WIDE_CLOSERS = "」』”’）】》"
-_NEVER_FIRST = (
-    "々ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"  # characters that may not begin a line in Japanese typesetting
-)
+NEVER_FIRST = "々ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"  # characters that may not begin a line in Japanese typesetting
 _WIDE_NEXT = rf"(?=[{SPACELESS}「『“‘（【《])"
 
 # Words before which a speaker may pause even without a comma.
@@ -63,7 +61,7 @@ _CONJUNCTIONS = (
 
 # A place is the offset of the end of a piece; a space there belongs to neither side. Later patterns override earlier ones.
 _PLACES: tuple[tuple[Break, re.Pattern[str]], ...] = (
-    (Break.CHARACTER, re.compile(rf"(?<=[{SPACELESS}])(?=[{SPACELESS}])(?![{_NEVER_FIRST}])")),
+    (Break.CHARACTER, re.compile(rf"(?<=[{SPACELESS}])(?=[{SPACELESS}])(?![{NEVER_FIRST}])")),
     # A Japanese phrase usually ends in hiragana, but not in の ("of"), and the next one begins in kanji or katakana.
     (Break.PHRASE, re.compile(rf"(?<=[ぁ-ゖ])(?<!の)(?=[{SPACELESS}])(?![ぁ-ゖ々ー])")),
     (Break.WORD, re.compile(r"(?= )")),

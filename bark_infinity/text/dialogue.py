@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from ..constants import SPEAKER_NAMES
 from .breaks import SPOKEN
-from .events import Chapter, Event, Pause, Place, Sound, script_error
+from .events import Chapter, Event, Pause, Place, Sound, StartAt, script_error
 from .speeches import NARRATOR, NO_SETTINGS, EventList, Reading, is_spoken
-from .tags import BRACKETS, PauseTag, SoundTag, Tag, TagError, TagReader, TurnTag, VoiceEndTag, VoiceTag
+from .tags import BRACKETS, PauseTag, SoundTag, StartTag, Tag, TagError, TagReader, TurnTag, VoiceEndTag, VoiceTag
 
 MAX_NAME_LENGTH = 60  # characters of a speaker's name
 MAX_NAME_WORDS = 3  # of what looks like the name of a speaker who is not declared
@@ -85,6 +85,7 @@ class TextReader:
         self._spans: list[tuple[Reading, Place]] = []  # of [voice:...] that are open
         self._turn: _Turn | None = None
         self._n_turns = 0
+        self._title = ""  # of the chapter
 
     def read(self, text: str, first_line: int) -> tuple[Event, ...]:
         """The events of a whole text. `first_line`: its number in the source. Raises ScriptError."""
@@ -105,6 +106,7 @@ class TextReader:
             self._read_parts(line, escape + 1, number, line[:escape])
         elif (title := chapter_title(line)) is not None:
             self._turn = None
+            self._title = title
             self._events.add_event(Chapter(title, Place(number, 1)))
         else:
             self._read_parts(line, self._read_name(line, number), number)
@@ -118,7 +120,7 @@ class TextReader:
         if name in self._names:
             self._begin_turn(name, NO_SETTINGS, line, end)
             return end
-        if _looks_like_speaker(name):
+        if _looks_like_speaker(name) and line.strip() != self._title:  # which may be said again
             self.look_alikes.setdefault(name, Place(number, line_start(line) + 1))
         return 0
 
@@ -163,6 +165,8 @@ class TextReader:
                 self._events.add_event(Pause(seconds, place))
             case SoundTag(file):
                 self._events.add_event(Sound(file, place))
+            case StartTag(seconds):
+                self._events.add_event(StartAt(seconds, place))
             case TurnTag(speaker, settings):
                 self._begin_turn(speaker, settings, line, end)
             case VoiceTag(speaker, voice):

@@ -1,4 +1,4 @@
-"""The events of a script: speech, pauses, sounds and chapters, each with its place in the source."""
+"""The events of a script: speech, pauses, sounds, times and chapters, each with its place in the source."""
 
 from __future__ import annotations
 
@@ -62,6 +62,14 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class StartAt:
+    """The next speech begins so many seconds after the clip does, or later if what is before it takes longer."""
+
+    seconds: float
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True)
 class Chapter:
     """The beginning of a chapter."""
 
@@ -69,7 +77,7 @@ class Chapter:
     place: Place = field(compare=False)
 
 
-Event = Speech | Pause | Sound | Chapter
+Event = Speech | Pause | Sound | StartAt | Chapter
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Literal
 
 from .blocks import is_ornament
 from .dialogue import TextReader, has_markup_at_start, line_start, without_backslashes
-from .events import Chapter, Event, Pause, Place, Script, Sound, Speaker, Speech, script_error
+from .events import Chapter, Event, Pause, Place, Script, Sound, Speaker, Speech, StartAt, script_error
 from .front_matter import FrontMatter, declares_cast, format_front_matter, read_front_matter, split_front_matter
 from .ssml import looks_like_ssml, read_ssml
-from .tags import BRACKETS, TagReader, format_pause, format_turn
+from .tags import BRACKETS, TagReader, format_pause, format_start, format_turn
 
 ScriptKind = Literal["plain", "dialogue", "ssml"]
 
@@ -105,6 +105,8 @@ class _Writer:
                 return f"{format_pause(seconds)}\n"
             case Sound(file):
                 return f"[sound: {file}]\n"
+            case StartAt(seconds):
+                return f"{format_start(seconds)}\n"
             case Chapter(title):
                 return f"# {' '.join(title.splitlines())}\n"
             case Speech(text, _, speaker, voice, settings):

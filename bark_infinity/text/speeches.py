@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from .blocks import is_ornament
 from .breaks import SPOKEN
-from .events import Chapter, Event, Pause, Place, Sound, Speech
+from .events import Chapter, Event, Pause, Place, Sound, Speech, StartAt
+
+_Silent = Pause | Sound | StartAt | Chapter
 
 NO_SETTINGS: Mapping[str, object] = {}
 
@@ -52,13 +54,13 @@ class EventList:
     """
 
     def __init__(self) -> None:
-        self._events: list[_OpenSpeech | Pause | Sound | Chapter] = []
+        self._events: list[_OpenSpeech | _Silent] = []
         self._last: _OpenSpeech | None = None  # the last speech
         self._space: list[str] = []  # since the last text
         self._blank_line = False  # whether there was one since the last text, up to the last markup
         self._space_read = 0  # how much of `_space` is before the last markup
 
-    def add_event(self, event: Pause | Sound | Chapter) -> None:
+    def add_event(self, event: _Silent) -> None:
         self.note_markup()
         self._events.append(event)
 

@@ -17,6 +17,7 @@ from .spelling import Spelling
 BRACKETS = re.compile(r"\[(?P<content>[^][\n]*)\]")
 DEFAULT_PAUSE = 1.0  # seconds
 MAX_PAUSE = 3600.0  # seconds, as for the flags of silences
+MAX_START = 86_400.0  # seconds from the beginning of a clip: a day
 MAX_TAG_LENGTH = 1000  # characters; longer text in brackets is no tag
 
 _TAG = re.compile(r"(?P<word>[^\W\d_]+)(?P<sign>\s*[:=：]\s*|\s+|(?=[\d.,-])|$)(?P<argument>.*)")
@@ -24,6 +25,9 @@ _END = re.compile(r"[/\\]\s*(?P<word>.+)")
 _SETTING = re.compile(r"(?P<key>[\w-]+)\s*(?P<sign>[:=：])\s*(?P<value>.*)")
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>ms|s|)", re.IGNORECASE)
 _ANY_DURATION = re.compile(r"(?P<number>\d{1,6}(?:[.,]\d{1,6})?)\s*(?P<unit>[^\W\d_]*)")
+_TIME = re.compile(
+    r"(?:(?:(?P<hours>\d{1,2}):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:[.,]\d*)?)\s*s?", re.IGNORECASE
+)
 _SIGNS = (":", "=", "：")  # between a word and its argument; the first one is right
 _FILE = re.compile(r".*\.\w{2,4}")
 
@@ -40,6 +44,13 @@ class SoundTag:
     """[sound: file]"""
 
     file: str
+
+
+@dataclass(frozen=True)
+class StartTag:
+    """[at:83.5s] or [at:1:23.5]: what follows begins at this time of the clip."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class TurnTag:
     settings: Mapping[str, object]
 
 
-Tag = PauseTag | SoundTag | VoiceTag | VoiceEndTag | TurnTag
+Tag = PauseTag | SoundTag | StartTag | VoiceTag | VoiceEndTag | TurnTag
 
 
 class TagError(ValueError):
@@ -90,6 +101,8 @@ class TagReader:
             return tag
         word, argument = match["word"].lower(), match["argument"]
         sign = " " if match["sign"].isspace() else match["sign"].strip()
+        if word == "at" and argument[:1].isdigit():
+            return _start(content, sign, argument)
         meant = word if word in ("pause", "sound", "voice") else self._known_tags.nearest(word)
         if meant == "pause":
             return _pause(content, word, sign, argument)
@@ -154,7 +167,17 @@ class TagReader:
 
 def format_pause(seconds: float) -> str:
     """The tag of a pause."""
-    return f"[pause:{format(Decimal(repr(seconds)).normalize(), 'f')}s]"
+    return f"[pause:{_in_decimals(seconds)}s]"
+
+
+def _in_decimals(number: float) -> str:
+    """A number without an exponent."""
+    return format(Decimal(repr(number)).normalize(), "f")
+
+
+def format_start(seconds: float) -> str:
+    """The tag of a time."""
+    return f"[at:{_in_decimals(seconds)}s]"
 
 
 def format_turn(name: str, settings: Mapping[str, object]) -> str:
@@ -180,6 +203,19 @@ def _pause(content: str, word: str, sign: str, argument: str) -> Tag | None:
     if word != "pause" and argument and sign not in _SIGNS and not argument[0].isdigit():
         return None  # [pauses briefly]
     raise _wrong(content, _nearest_pause(argument))
+
+
+def _start(content: str, sign: str, argument: str) -> Tag | None:
+    match = _TIME.fullmatch(argument)
+    if sign not in _SIGNS:
+        return None  # [at 5 o'clock]
+    if match is None or sign != ":":
+        raise _wrong(content, "[at:83.5s] or [at:1:23.5]")
+    hours, minutes = (int(match[part] or 0) for part in ("hours", "minutes"))
+    seconds = 3600 * hours + 60 * minutes + float(match["seconds"].replace(",", "."))
+    if seconds > MAX_START:
+        raise TagError(f"[{_shown(content)}] is later than {MAX_START:.0f} s; a clip is not longer than a day")
+    return StartTag(seconds)
 
 
 def _nearest_pause(argument: str) -> str:

@@ -13,7 +13,7 @@ from .. import constants as c
 from ..audio.reading import resample
 from ..errors import VoiceError
 from .compatibility import SEMANTIC_VOCAB_SIZES
-from .recording import choose_part, read_recording
+from .recording import FLAG, Recording, choose_part, read_recording
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,11 @@ def check_recording(recording: Path, model: str, seconds: float = SECONDS) -> No
     Models in folders and repositories are checked when they are read, in `clone_voice`.
     """
     choose_part(read_recording(recording), recording, seconds)
+    check_clones(model)
+
+
+def check_clones(model: str) -> None:
+    """Raise VoiceError for a model (as --model) whose semantic tokens cannot be made from sound."""
     _check_vocabulary(SEMANTIC_VOCAB_SIZES.get(model, c.SEMANTIC_VOCAB_SIZE), f"the model {model}")
 
 
@@ -56,8 +61,20 @@ def clone_voice(recording: Path, model: str, hub: Hub, device: torch.device, sec
 
     Raises VoiceError for an unusable recording, before anything is downloaded, and CheckpointError.
     """
-    source = read_recording(recording)
-    part, warnings = choose_part(source, recording, seconds)
+    return clone_recording(read_recording(recording), recording, model, hub, device, seconds)
+
+
+def clone_recording(
+    source: Recording,
+    path: Path,
+    model: str,
+    hub: Hub,
+    device: torch.device,
+    seconds: float = SECONDS,
+    of: str = FLAG,
+) -> Cloned:
+    """As `clone_voice`, of a recording that has been read. `of`, `path`: what messages begin with."""
+    part, warnings = choose_part(source, path, seconds, of)
     samples = source.samples[part.start : part.stop]
 
     from ..checkpoints.finding import find_checkpoints

@@ -17,6 +17,7 @@ from .. import constants as c
 from ..audio.formats import FORMATS, UNSUPPORTED_FORMATS
 from ..errors import VoiceError
 from ..files import PARTIAL_SUFFIX, read_bounded
+from ..options.table import Options
 from .compatibility import PUBLISHED_MODELS, models_of
 from .npz import BoundedFile, open_member, open_voice_file, read_npy_header
 
@@ -30,14 +31,32 @@ HUB_PRESETS = ("announcer",) + tuple(
 )
 
 
-def voice_folders(output_dir: str | Path) -> tuple[Path, ...]:
+def voice_folders(output_dir: str | Path, voice_dir: str | Path = Options.voice_dir) -> tuple[Path, ...]:
     """The folders where voices are looked up by name, in order."""
-    return Path("prompts"), Path("custom_speakers"), Path(output_dir), DEMO_VOICES
+    return Path(voice_dir), Path("prompts"), Path("custom_speakers"), Path(output_dir), DEMO_VOICES
 
 
 def is_recording(name: str) -> bool:
     """True for a name with the ending of an audio file."""
     return Path(name).suffix.lower().removeprefix(".") in (*FORMATS, *UNSUPPORTED_FORMATS)
+
+
+def recordings_in(folder: Path) -> tuple[Path, ...]:
+    """The audio files directly in a folder, in the order of their names; none if there is no such folder."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (OSError, ValueError):  # no folder, or no possible name of one
+        return ()
+    return tuple(folder / name for name in names if not name.startswith(".") and is_recording(name))
+
+
+def voice_in(folder: Path) -> Path | None:
+    """The voice of a folder `NAME`, as in --voice_dir: `NAME.npz`, or the only voice file where there is no recording."""
+    own = folder / f"{folder.name}.npz"
+    if own.is_file():
+        return own
+    others = [path for path in folder.glob("*.npz") if not path.name.endswith(".segments.npz")]
+    return others[0] if len(others) == 1 and not recordings_in(folder) else None
 
 
 def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
@@ -54,8 +73,16 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
         with contextlib.suppress(OSError, ValueError):  # the name is not possible as a file's
             if candidate.is_file():
                 return candidate
+            if name and candidate.is_dir() and (own := voice_in(candidate)):
+                return own
     if name.removesuffix(".npz") in HUB_PRESETS:
         return None
+    for folder in folders:
+        if name and recordings_in(folder / name):
+            raise VoiceError(
+                f"the voice {name} has recordings in {folder / name} that are not cloned yet; speak with it once on the "
+                "command line or by narrate, which clone it"
+            )
     if wanted.is_absolute() or (wanted.parent != Path(".") and wanted.suffix == ".npz"):
         raise VoiceError(f"there is no voice file {name}; give a path that exists or a name of --list_speakers")
     known = sorted({*HUB_PRESETS, *(v.name for v in list_voices(folders))})
@@ -67,23 +94,30 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
 
 @dataclass(frozen=True)
 class FoundVoice:
-    """One line of --list_speakers; `seconds` is None for a file that is no voice.
+    """One line of --list_speakers; `seconds` is None for a file that is no voice, and before a recording is cloned.
 
     `models`: names of the models that it suits, empty where neither its tokens nor a manifest beside it show it.
+    `cloned`: False for recordings in --voice_dir that would be cloned when the voice is used; `path` is their folder.
     """
 
     name: str
     path: Path
     seconds: float | None
     models: str = ""
+    cloned: bool = True
 
     @property
     def language(self) -> str:
         """Language code from the usual form of the name (`v2/en_speaker_6`), or an empty string."""
         if self.path.parent == DEMO_VOICES:
             return "en"
-        code = Path(self.name).name.split("_")[0]
-        return code if code in c.LANGUAGES else ""
+        return language_of_voice(self.name) or ""
+
+
+def language_of_voice(name: str) -> str | None:
+    """The language code in the usual form of a voice's name or path (`v2/en_speaker_6`)."""
+    code = Path(name).name.split("_")[0]
+    return code if code in c.LANGUAGES else None
 
 
 def voice_files(folder: Path) -> list[Path]:
@@ -97,14 +131,21 @@ def _is_skipped(name: str) -> bool:
     return name.startswith(".") or name.endswith(PARTIAL_SUFFIX)
 
 
-def list_voices(folders: Sequence[Path]) -> list[FoundVoice]:
-    """All voices below these folders, sorted by language and name; only the start of each file is read."""
+def list_voices(folders: Sequence[Path], voice_dir: Path | None = None) -> list[FoundVoice]:
+    """All voices below these folders, sorted by language and name; only the start of each file is read.
+
+    `voice_dir`: that among the folders whose recordings are listed as well.
+    """
     found: dict[str, FoundVoice] = {}
     for folder in folders:
         for path in voice_files(folder):
-            name = path.relative_to(folder).with_suffix("").as_posix()
+            below = path.relative_to(folder).with_suffix("")
+            name = (below.parent if below.name == below.parent.name else below).as_posix()
             if name not in found:
                 found[name] = FoundVoice(name, path, *_seconds_and_models(path))
+        if folder == voice_dir:
+            for own in sorted(path for path in folder.glob("[!.]*") if recordings_in(path)):
+                found.setdefault(own.name, FoundVoice(own.name, own, None, PUBLISHED_MODELS, cloned=False))
     return sorted(found.values(), key=lambda voice: (voice.language, voice.name))
 
 
@@ -118,7 +159,7 @@ def _seconds_and_models(path: Path) -> tuple[float | None, str]:
                 _, dtype = read_npy_header(file)
                 data = file.read(_SHOWN_IDS * dtype.itemsize)
         ids = np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
-        return shape[1] / c.FRAME_RATE_HZ, models_of(ids) or _models_of_manifest(path)
+        return shape[-1] / c.FRAME_RATE_HZ, models_of(ids) or _models_of_manifest(path)
     except Exception:  # as in `read_npz`
         return None, ""
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..audio.reading import AudioError, read_audio
+from ..audio.reading import AudioError, read_audio, resample
 from ..errors import VoiceError
 
-_FLAG = "--audio_file_as_history_prompt"
+FLAG = "--audio_file_as_history_prompt "  # begins messages about its recording
 _MAX_SECONDS = 600  # of a recording that are looked at
 _MIN_SECONDS = 2.0
 
 _FRAME_SECONDS = 0.02  # a level is measured over
 _PAUSE_FRAMES = 10
 _MARGIN_FRAMES = 5  # kept around speech
+_JOINING_SECONDS = 0.25  # of silence between joined recordings, so that a voice may end there
 _SILENCE_DB, _QUIET_DB = (
     -70.0,
     -45.0,
@@ -43,16 +45,19 @@ class Part:
     stop: int
 
 
-def read_recording(path: Path) -> Recording:
-    """Read a recording in any format that libsndfile reads, or ffmpeg if it is on the PATH. Raises VoiceError."""
+def read_recording(path: Path, of: str = FLAG) -> Recording:
+    """Read a recording in any format that libsndfile or FFmpeg's libraries read. Raises VoiceError.
+
+    `of`: what messages begin with, before the path.
+    """
     if not path.is_file():
-        raise VoiceError(f"{_FLAG} {path} is no file; give a recording of the voice")
+        raise VoiceError(f"{of}{path} is no file; give a recording of the voice")
     if path.suffix.lower() == ".npz":
-        raise VoiceError(f"{_FLAG} {path} is a voice file and no recording; give it as --history_prompt {path}")
+        raise VoiceError(f"{of}{path} is a voice file and no recording; give it as --history_prompt {path}")
     try:
         samples, rate, channels, whole = read_audio(path, _MAX_SECONDS)
     except AudioError as error:
-        raise VoiceError(f"{_FLAG} {path} {error}") from None
+        raise VoiceError(f"{of}{path} {error}") from None
     notes, warnings = [], []
     if channels > 1:
         notes.append(f"its {channels} channels were mixed into one")
@@ -67,7 +72,7 @@ def read_recording(path: Path) -> Recording:
     return Recording(samples, rate, tuple(notes), tuple(warnings))
 
 
-def choose_part(recording: Recording, path: Path, seconds: float) -> tuple[Part, tuple[str, ...]]:
+def choose_part(recording: Recording, path: Path, seconds: float, of: str = FLAG) -> tuple[Part, tuple[str, ...]]:
     """The part of at most `seconds` that holds the most speech and ends at a pause, and warnings about its sound.
 
     Raises VoiceError, naming `path`, for silence and for less than 2 s.
@@ -75,14 +80,14 @@ def choose_part(recording: Recording, path: Path, seconds: float) -> tuple[Part,
     levels, length = _levels(recording)
     loud, floor = (float(level) for level in np.percentile(levels, (95, 10))) if len(levels) else (-np.inf, -np.inf)
     if loud < _SILENCE_DB:
-        raise VoiceError(f"{_FLAG} {path} is silent; give a recording of somebody speaking")
+        raise VoiceError(f"{of}{path} is silent; give a recording of somebody speaking")
     speech = levels > np.clip(floor + 6, loud - 30, loud - 15)
     start, stop = _window(speech, round(seconds / _FRAME_SECONDS))
     part = Part(start * length, min(stop * length, len(recording.samples)))
     found = (part.stop - part.start) / recording.rate
     if found < _MIN_SECONDS:
         raise VoiceError(
-            f"{_FLAG} {path} holds {found:.1f} s of sound, too little for a voice; give {_MIN_SECONDS:g} s or more, best 8"
+            f"{of}{path} holds {found:.1f} s of sound, too little for a voice; give {_MIN_SECONDS:g} s or more, best 8"
         )
     warnings = []
     if loud < _QUIET_DB:
@@ -91,6 +96,16 @@ def choose_part(recording: Recording, path: Path, seconds: float) -> tuple[Part,
     if np.mean(full[1:] & full[:-1]) > _CLIPPED_SHARE:
         warnings.append("it is clipped (recorded too loud), which the voice will keep")
     return part, tuple(warnings)
+
+
+def join_recordings(recordings: Sequence[Recording]) -> Recording:
+    """Recordings one after the other, at the highest of their rates, with a pause between them."""
+    rate = max(recording.rate for recording in recordings)
+    pause = np.zeros(round(_JOINING_SECONDS * rate), np.float32)
+    pieces = [piece for r in recordings for piece in (resample(r.samples, r.rate, rate), pause)]
+    notes = dict.fromkeys(note for recording in recordings for note in recording.notes)
+    warnings = dict.fromkeys(warning for recording in recordings for warning in recording.warnings)
+    return Recording(np.concatenate(pieces[:-1]), rate, tuple(notes), tuple(warnings))
 
 
 # ---- which part -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Shapes: n semantic tokens, m acoustic frames, m / n = 1.503.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from .. import constants as c
 from ..errors import VoiceError
 from ..files import write_whole
 from ..options.python_words import python_words
+from .mending import aligned_lengths, is_aligned, mend_prompts
 from .npz import VOICE_ARRAYS, read_npz
-
-_RATIO = c.FRAME_RATE_HZ / c.SEMANTIC_RATE_HZ  # frames for each semantic token
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +54,29 @@ class Voice:
         return hashlib.sha256(b"".join(np.asarray(t, "<i8").tobytes() for t in tokens)).hexdigest()
 
     @classmethod
-    def from_prompts(cls, prompts: Mapping[str, np.ndarray], source: str) -> Voice:
+    def from_prompts(
+        cls, prompts: Mapping[str, np.ndarray], source: str, on_mended: Callable[[str], object] = lambda _: None
+    ) -> Voice:
         """A voice from the arrays of a voice file or of the original's dict.
 
-        Raises VoiceError, naming `source`, for arrays that are missing, misshaped or out of range.
+        Arrays that are a little off are mended, and `on_mended` is called with a sentence that says how. Raises
+        VoiceError, naming `source`, for arrays that are missing, misshaped or out of range.
         """
-        faults = list(_faults(prompts))
+        mended, notes = mend_prompts(prompts)
+        faults = list(_faults(mended))
         if faults:
             raise VoiceError(f"{source} is no usable voice: {'; '.join(faults)}; make it again or choose another")
-        return cls(*(np.asarray(prompts[name]).astype(np.int64) for name in VOICE_ARRAYS))
+        if notes:
+            on_mended(f"{source} is a little off and was mended for this run: {'; '.join(notes)}")
+        return cls(*(np.asarray(mended[name]).astype(np.int64) for name in VOICE_ARRAYS))
 
     @classmethod
-    def load(cls, path: str | Path) -> Voice:
-        """Read an `.npz` voice file. Nothing is unpickled, and arrays of more than 7 hours are refused. Raises VoiceError."""
-        return cls.from_prompts(read_npz(Path(path)), str(path))
+    def load(cls, path: str | Path, on_mended: Callable[[str], object] = lambda _: None) -> Voice:
+        """Read an `.npz` voice file, as `from_prompts` takes its arrays.
+
+        Nothing is unpickled, and arrays of more than 7 hours are refused. Raises VoiceError.
+        """
+        return cls.from_prompts(read_npz(Path(path)), str(path), on_mended)
 
     @classmethod
     def clone(
@@ -103,10 +111,9 @@ class Voice:
         Generations of a few tokens miss the ratio by rounding, and other programs refuse such files. None if nothing
         is left.
         """
-        if len(self.semantic) and round(self.fine.shape[1] / len(self.semantic), 1) == 1.5:
+        if len(self.semantic) and is_aligned(len(self.semantic), self.fine.shape[1]):
             return self
-        pairs = min(len(self.semantic) // 2, int(self.fine.shape[1] / (2 * _RATIO)))
-        n, m = 2 * pairs, int(2 * pairs * _RATIO)
+        n, m = aligned_lengths(len(self.semantic), self.fine.shape[1])
         return Voice(self.semantic[-n:], self.coarse[:, -m:], self.fine[:, -m:]) if n else None
 
     @classmethod
@@ -143,5 +150,5 @@ def _faults(prompts: Mapping[str, np.ndarray]) -> Iterator[str]:
     n, m = np.size(prompts["semantic_prompt"]), np.shape(prompts["fine_prompt"])[1]
     if np.shape(prompts["coarse_prompt"])[1] != m:
         yield f"'coarse_prompt' has {np.shape(prompts['coarse_prompt'])[1]} frames and 'fine_prompt' {m}"
-    if round(m / n, 1) != 1.5:
+    if not is_aligned(n, m):
         yield f"{m} frames to {n} semantic tokens is {m / n:.2f} to 1 instead of 1.5"

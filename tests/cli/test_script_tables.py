@@ -88,3 +88,16 @@ def test_mended_clip_is_told_beforehand(shown):
     status, error = shown(*again)
     assert status == 0 and diff in error and Path("bark_samples/play_1.wav").exists()
     assert "bit for bit" not in error and "differs" not in error
+
+
+def test_dry_run_shows_times_and_what_may_be_late(shown):
+    Path("film.vtt").write_text(
+        "WEBVTT\n\n00:01.500 --> 00:02.000\n<v Anna>Hello there.\n\n00:59:01.600 --> 00:59:03.000\nIt was the door.\n"
+    )
+    status, error = shown("--prompt_file", "film.vtt", "--fit_subtitles", "--cast", "Anna=anna", "--dry_run")
+    assert status == 0 and "1 0:00:01.500 Anna Hello there." in error
+    assert "2 0:59:01.600 narrator It was the door." in error
+    assert "by estimate, all of 2 cues begin at their times" in error and "about 59:0" in error
+    Path("late.vtt").write_text(Path("film.vtt").read_text().replace("00:59:01.600", "00:00:01.600"))
+    status, error = shown("--prompt_file", "late.vtt", "--fit_subtitles", "--dry_run")
+    assert status == 0 and "by estimate, 1 of 2 cues begin late, the worst by" in error

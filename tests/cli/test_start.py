@@ -100,10 +100,13 @@ def test_deleted_current_folder_gives_a_one_line_error(arguments):
 
 # ---- signals --------------------------------------------------------------------------------------------------------
 
+# A signal that comes between the line "ready" and the program's first statement waits for that.
 READY = f"""
-import os, sys
+import os, signal, sys
 sys.path[0] = {str(ROOT)!r}
-program = compile(open({str(START)!r}).read(), {str(START)!r}, "exec")
+begin = "try:\\n        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])\\n"
+program = compile(open({str(START)!r}).read().replace("try:\\n", begin), {str(START)!r}, "exec")
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 os.write(1, b"ready\\n")
 exec(program)
 """

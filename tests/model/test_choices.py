@@ -12,7 +12,7 @@ import torch
 from bark_infinity.model import choices, threads
 from bark_infinity.model.attention import Attention, CompiledAttention, CompiledPrefix, TorchAttention, TorchPrefix
 from bark_infinity.model.choices import Choices, choices_file, choose_dtype, fastest_attention
-from bark_infinity.model.gpt import GPTConfig
+from bark_infinity.model.gpt import CausalGPT, GPTConfig
 
 LARGE = GPTConfig(24, 16, 1024, 1024, 1, 1)
 
@@ -125,6 +125,7 @@ def test_a_narrow_model_is_not_measured(monkeypatch):
 
 
 NARROWEST = GPTConfig(1, 8, 512, 1024, 1, 1)
+SMALL = {"block_size": 8, "input_vocab_size": 4, "output_vocab_size": 4}
 
 
 @pytest.mark.parametrize("fastest", ["compiled", "oneDNN"])
@@ -143,6 +144,28 @@ def test_int8_steps_go_the_way_that_was_measured_fastest(monkeypatch, fastest, n
         assert choices.steps_are_compiled(NARROWEST, torch.int8, attention, kept) is (fastest == "compiled")
     assert len(measured) == 2, "once, both ways"
     assert not choices.steps_are_compiled(GPTConfig(1, 4, 256, 1024, 1, 1), torch.int8, attention, kept)
+
+
+def test_narrow_steps_are_compiled_where_weights_are_bfloat16_numbers(monkeypatch, needs_int8_loops):
+    if not threads.load_loops().HAS_WIDE:
+        pytest.skip("this processor has no AVX512")
+
+    def narrow(**sizes: int) -> CausalGPT:
+        model = CausalGPT(GPTConfig(**{"n_layer": 1, "n_head": 1, "width": 64} | sizes, **SMALL)).requires_grad_(False)
+        for parameter in model.parameters():
+            parameter.data = torch.full_like(parameter, 0.5)
+        return model
+
+    wanted = choices.narrow_steps_are_compiled
+    assert wanted(narrow(), torch.float32)
+    assert not wanted(narrow(), torch.bfloat16), "which has its own rule"
+    assert not wanted(narrow(n_head=2), torch.float32), "heads of 32"
+    assert not wanted(narrow(n_head=8, width=512), torch.float32), "not narrow"
+    exact = narrow()
+    exact.head.weight.data[0, 0] = 0.1
+    assert not wanted(exact, torch.float32), "a weight that would be rounded"
+    monkeypatch.setattr(threads.importlib, "import_module", lambda *_: 1 / 0)
+    assert not wanted(narrow(), torch.float32), "without Numba"
 
 
 def test_int8_steps_are_oneDNNs_where_nothing_can_be_compiled(monkeypatch):

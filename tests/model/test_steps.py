@@ -16,12 +16,10 @@ from bark_infinity.model.threads import load_loops
 PREFIXES = (20, 2, 33, 1, 7, 8, 9, 30, 11)  # lengths, of nine rows
 
 
-@pytest.fixture(params=[torch.int8, torch.bfloat16], ids=["int8", "bfloat16"])
+@pytest.fixture(params=[torch.int8, torch.bfloat16, torch.float32], ids=["int8", "bfloat16", "float32"])
 def make_model(request, needs_int8_loops):
-    if request.param == torch.bfloat16 and not (
-        load_loops().HAS_WIDE and packed_layer(torch.ones(32, 32), torch.bfloat16)
-    ):
-        pytest.skip("this processor has no AVX512, or torch cannot pack bfloat16 for it")
+    if request.param != torch.int8 and not (load_loops().HAS_WIDE and packed_layer(torch.ones(32, 32), request.param)):
+        pytest.skip("this processor has no AVX512, or torch cannot pack weights for it")
 
     def make(bias: bool = True) -> CausalGPT:
         torch.manual_seed(1)
@@ -29,8 +27,9 @@ def make_model(request, needs_int8_loops):
         for name, parameter in model.named_parameters():
             torch.nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.1)
             if "norm" not in name:
-                parameter.data = parameter.data.to(working_type(request.param))
-        model.chosen_attention = Attention(CompiledAttention(torch.bfloat16), TorchPrefix(torch.float32))
+                parameter.data = parameter.data.to(torch.bfloat16).to(working_type(request.param))
+        kept = torch.float32 if request.param == torch.float32 else torch.bfloat16
+        model.chosen_attention = Attention(CompiledAttention(kept), TorchPrefix(torch.float32))
         pack(model, request.param, compiled_steps=True)
         return model
 
@@ -59,6 +58,20 @@ def test_a_compiled_step_equals_its_layers_called_one_at_a_time(make_model, monk
     assert len(ran) == 5
     # norms round differently, which moves an input to the next of 127 levels now and then
     assert (compiled - one_at_a_time).norm() < 0.01 * one_at_a_time.norm()
+
+
+def test_float32_steps_with_bfloat16_numbers_as_weights_lose_nothing(make_model, request):
+    model = make_model()
+    if model.working_type != torch.float32:
+        pytest.skip("for float32 alone")
+    compiled = hidden_states(model, range(9))
+    torch.manual_seed(1)
+    plain = CausalGPT(model.config).eval().requires_grad_(False)
+    for name, parameter in plain.named_parameters():
+        torch.nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.1)
+        if "norm" not in name:
+            parameter.data = parameter.data.to(torch.bfloat16).float()
+    assert torch.allclose(compiled, hidden_states(plain, range(9)), atol=2e-5)
 
 
 def test_a_rows_bits_do_not_depend_on_its_neighbours_or_on_threads(make_model):

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 import soundfile
 import torch
+from audio_files import cover, png, tags
 from babbler import FINE_HISTORY as FINE
 from babbler import Babbler
+from fakes import Listening
 
 from bark_infinity.bark import Bark
 from bark_infinity.checkpoints import loading
@@ -175,6 +178,8 @@ def _make_inputs(make_voice) -> None:
         "play.txt": "# One\nAnna: One dog.\nTwo cats.\n# Two\nThree mice [pause:2s] run.\n",
         "book.html": "<h1>One</h1><p>A dog<a class=noteref href=#n>1</a> ran.</p><aside id=n class=footnote>1. a big one</aside>"
         "<h1>Index</h1><p>A dog, 3.</p>",
+        "two.srt": "1\n00:00:01,500 --> 00:00:02,000\nOne dog.\n\n2\n00:00:04,250 --> 00:00:05,000\nTwo cats.\n",
+        "late.srt": "1\n00:00:00,000 --> 00:00:02,000\nOne dog.\n\n2\n00:00:00,010 --> 00:00:05,000\nTwo cats.\n",
         "words.toml": '[words]\n"dog" = "hound"\n',
         "three.txt": "One dog.\nTwo cats.\nThree mice.\n",
         "story.txt": " ".join(STORY),
@@ -185,6 +190,7 @@ def _make_inputs(make_voice) -> None:
     }
     for name, text in texts.items():
         Path(name).write_text(text, encoding="utf-8")
+    Path("cover.png").write_bytes(png())
     Path("old.txt").write_bytes("Да".encode("cp1251"))  # what --text_encoding auto detects
     make_voice(8.0).save("someone.npz")
     make_voice(0.5, seed=1).save("short.npz")
@@ -247,9 +253,29 @@ def differs(part: Callable[[CommandResult], object], then: object) -> Expect:
     return lambda plain, with_flag: part(plain) != then and part(with_flag) == then
 
 
+def filters_of(result: CommandResult) -> list[dict]:
+    """The filters that the first clip's sound went through."""
+    return result.manifests[0].get("mastering", {}).get("filters", [])
+
+
 def stderr_contains(words: str) -> Expect:
     """stderr contains `words` only with the flag."""
     return lambda plain, with_flag: words not in plain.error and words in with_flag.error
+
+
+def book_has(name: str, text: str) -> Expect:
+    """The manifest says this of the book only with the flag."""
+    return differs(lambda result: result.manifests[0].get("book", {}).get(name), text)
+
+
+def tag_is(name: str, text: str) -> Callable[[Run, CommandResult], bool]:
+    """With the flag the audio file has this tag, as players read it."""
+    return lambda run, with_flag: tags(Path(with_flag.out[0])).get(name) == text
+
+
+def rate_of(path: str) -> int:
+    with av.open(path) as container:
+        return container.streams.audio[0].rate
 
 
 def fails_with(words: str) -> Expect:
@@ -343,6 +369,12 @@ def with_clipped_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bark, "decode", clip)
 
 
+def with_a_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pocketsphinx hears the text in the first eighth of every sound, and seven other words behind it."""
+    heard = Listening(lambda audio: "Hello and so on it goes for ever")
+    monkeypatch.setattr("bark_infinity.run.recognizer_pocketsphinx.Pocketsphinx", lambda: heard)
+
+
 def with_quick_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in reports.REPORTS:
         monkeypatch.setitem(reports.REPORTS, name, lambda name=name: f"the report {name}")
@@ -382,6 +414,17 @@ def faults(result: CommandResult) -> set[str] | None:
     return None if found is None else set(found)
 
 
+def other_take_is_put_in(run: Run, _: CommandResult) -> bool:
+    first = run(f"{HELLO} --candidates 2 --keep_takes --output_filename first")
+    other = 3 - first.segment()["take"]
+    again = run(f"--model demo --device cpu --from_manifest bark_samples/first.json --take 1={other}")
+    return again.segment()["take"] == other and not np.array_equal(again.audio[0], first.audio[0])
+
+
+def has_all_tokens(result: CommandResult) -> bool:
+    return any(name.endswith(".segments.npz") for name in result.files)
+
+
 def only_the_third_segment_differs(plain: CommandResult, with_flag: CommandResult) -> bool:
     pairs = list(zip(plain.tokens[0], with_flag.tokens[0], strict=True))
     return [first_stage_that_differs([a], [b]) is None for a, b in pairs] == [True, True, False]
@@ -408,6 +451,11 @@ def restitched_with_the_same_tokens(run: Run, _: CommandResult) -> bool:
     return softer and not again.batches and again.semantic_tokens(0, 1) == first.semantic_tokens(0, 1)
 
 
+def voice_is_reported(run: Run, _: CommandResult) -> bool:
+    run(f"{TWO} --output_filename first")
+    return "segment by segment" in run("--voice_report bark_samples/first.json --dry_run").error
+
+
 def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
     """Every run resumes one that was interrupted after its first segment."""
     perform, stream = commands.speak, Bark.stream
@@ -426,12 +474,6 @@ def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(commands, "speak", perform_again)
 
 
-def ffmpeg_case() -> Case:
-    if shutil.which("ffmpeg") is None:
-        return Case(HELLO, "-b:a 64k", fails_with("through ffmpeg"))
-    return Case(f"{HELLO} --output_format m4a", "-nonsense 1", stderr_contains("ffmpeg cannot write"))
-
-
 # ---- the table ------------------------------------------------------------------------------------------------------
 
 UNSEEDED = TWO.replace(" --seed 3", "")
@@ -448,6 +490,7 @@ QUARTER += "--fine_history_future_weight 0.25"
 NO_DOWNLOADS = "--model small --model_dir nowhere --text_prompt Hello"
 
 SHY = f"{HELLO} --check_min_loudness_db 0"  # a threshold that no segment reaches
+HEARD = f"{DEMO} --fine_temp 0 --text_prompt Hello --semantic_max_gen_duration_s 1 --recognizer pocketsphinx"
 LONG = f"{DEMO} --fine_temp 0 --text_prompt Hi --semantic_max_gen_duration_s 4 "
 LONG += "--semantic_token_repeat_penalty 1e9"  # one sound for 4 s
 BRIEF = f"{DEMO} --fine_temp 0 --semantic_min_eos_p 0.0001 --text_prompt '{' '.join(STORY)}'"
@@ -470,6 +513,12 @@ ALIVE: dict[str, Case] = {
     "split_input_into_separate_prompts_by": Case("--dry_run --prompt_file two.txt", "line", stderr_contains("2 clips")),
     "split_input_into_separate_prompts_by_value": Case(
         "--dry_run --prompt_file three.txt --split_input_into_separate_prompts_by line", "2", stderr_contains("2 clips")
+    ),
+    "fit_subtitles": Case(
+        f"{SHORT} --prompt_file two.srt",
+        "",
+        differs(lambda result: [segment["start"] for segment in result.manifests[0]["segments"]], [1.5, 4.25]),
+        lambda run, _: "late" in run(f"{SHORT} --prompt_file late.srt --fit_subtitles").error,
     ),
     "script": Case(
         "--text_splits_only --prompt_file play.txt",
@@ -508,6 +557,15 @@ ALIVE: dict[str, Case] = {
             with_flag.semantic_tokens() == Voice.load("short.npz").semantic.tolist() != plain.semantic_tokens()
         ),
     ),
+    "voice_dir": Case(
+        f"{ASKS} --history_prompt mine", "voices", lambda plain, with_flag: (plain.status, with_flag.status) == (2, 0)
+    ),
+    "audition": Case(
+        f"{HELLO} --output_filename x",
+        "someone.npz,voices/mine.npz",
+        stdout_is("bark_samples/x-SPK-someone.wav", "bark_samples/x-SPK-mine.wav", "bark_samples/audition.html"),
+        lambda _, with_flag: [clip["segments"][0]["speaker"] for clip in with_flag.manifests] == ["someone", "mine"],
+    ),
     "list_speakers": Case(f"{ASKS} --output_dir voices", "", stdout_is("mine", "demo_female", "demo_male")),
     "dry_run": Case(
         HELLO, "", lambda plain, with_flag: bool(plain.files) and (with_flag.out, with_flag.files) == ([], [])
@@ -524,7 +582,31 @@ ALIVE: dict[str, Case] = {
         stdout_is("bark_samples/Hello-SPK-random.flac"),
         lambda _, g: soundfile.info(g.out[0]).format == "FLAC",
     ),
-    "output_format_ffmpeg_parameters": ffmpeg_case(),
+    "output_format_ffmpeg_parameters": Case(
+        f"{HELLO} --output_format m4a",
+        "-ar 44100",
+        lambda plain, with_flag: plain.manifests[0]["settings"] != with_flag.manifests[0]["settings"],
+        lambda run, with_flag: rate_of(with_flag.out[0]) == 44_100,
+    ),
+    "chapter_files": Case(
+        f"{PLAY} --script dialogue",
+        "",
+        lambda plain, with_flag: (
+            [Path(name).suffix for name in (*plain.out, *with_flag.out)] == [".wav", ".m3u8"]
+            and {"01 One.wav", "02 Two.wav"} <= {Path(name).name for name in with_flag.files}
+        ),
+    ),
+    "cover": Case(
+        f"{HELLO} --output_format mp3",
+        "cover.png",
+        lambda plain, with_flag: set(with_flag.files) - set(plain.files) == {"bark_samples/Hello-SPK-random.cover.png"},
+        lambda run, with_flag: cover(Path(with_flag.out[0])) == Path("cover.png").read_bytes(),
+    ),
+    "book_title": Case(HELLO, "Tales", book_has("title", "Tales"), tag_is("title", "Tales")),
+    "book_author": Case(HELLO, "Ann Author", book_has("author", "Ann Author"), tag_is("artist", "Ann Author")),
+    "book_narrator": Case(
+        f"{HELLO} --output_format m4b", "Bob", book_has("narrator", "Bob"), tag_is("composer", "Bob")
+    ),
     "always_save_speaker": Case(
         HELLO,
         "false",
@@ -546,6 +628,20 @@ ALIVE: dict[str, Case] = {
     "extra_stats": Case(
         HELLO, "", lambda plain, with_flag: "entropy" in with_flag.out[0] and "entropy" not in plain.out[0]
     ),
+    "subtitles": Case(
+        HELLO,
+        "srt,vtt",
+        lambda plain, with_flag: (
+            set(with_flag.files) - set(plain.files)
+            == {f"bark_samples/Hello-SPK-random.{ending}" for ending in ("srt", "vtt")}
+        ),
+    ),
+    "subtitles_by": Case(
+        f"{TWO} --subtitles srt --output_filename two",
+        "word",
+        differs(lambda result: result.manifests[0]["subtitles"]["by"], "word"),
+        lambda *_: Path("bark_samples/two.srt").read_text().count("-->") == 4,
+    ),
     "resume": Case(
         f"{TWO} --batch_size 1",
         "false",
@@ -561,6 +657,9 @@ ALIVE: dict[str, Case] = {
         prepare=with_a_terminal,
     ),
     "render_npz_samples": Case(SHORT, "voices", stdout_is("voices/mine.wav")),
+    "voice_report": Case(
+        "--model demo --dry_run", "before.json", fails_with("does not say where its segments are"), voice_is_reported
+    ),
     # Model
     "model": Case("--model_dir nowhere --offline --text_prompt Hello", "small", fails_with("suno/bark-small")),
     "model_dir": Case(NO_DOWNLOADS, "downloads", fails_with("downloads"), prepare=with_a_broken_download),
@@ -724,6 +823,34 @@ ALIVE: dict[str, Case] = {
     "add_silence_between_speakers": Case(f"{PLAY} --cast Anna=someone.npz", "1.35", longer_by(1.0)),
     "add_silence_between_chapters": Case(f"{PLAY} --script dialogue", "2.5", longer_by(0.5)),
     "add_silence_at_scene_breaks": Case(CHAPTER, "2.5", longer_by(1.0)),
+    "trim_silence": Case(
+        HELLO, "", differs(lambda result: [one["filter"] for one in filters_of(result)], ["trim_silence"])
+    ),
+    "crossfade_ms": Case(
+        f"{TWO} --add_silence_between_segments 0",
+        "20",
+        differs(lambda result: round(result.segment(0)["end"] - result.segment(1)["start"], 6), 0.02),
+    ),
+    "loudness": Case(
+        HELLO,
+        "audiobook",
+        lambda plain, with_flag: (
+            len(with_flag.audio[0]) > len(plain.audio[0]) + 2 * 24_000
+            and abs(with_flag.manifests[0]["mastering"]["after"]["true_peak_dbtp"]) >= 3.5
+        ),
+    ),
+    "sample_rate": Case(
+        HELLO,
+        "48000",
+        lambda plain, with_flag: (
+            len(with_flag.audio[0]) == 2 * len(plain.audio[0]) and with_flag.manifests[0]["sample_rate"] == 48_000
+        ),
+    ),
+    "check_delivery": Case(
+        HELLO,
+        "acx",
+        lambda plain, with_flag: (plain.status, with_flag.status) == (0, 1) and "fails ACX's check" in with_flag.error,
+    ),
     "gain_db": Case(
         HELLO, "-20", lambda plain, with_flag: np.allclose(with_flag.audio[0], plain.audio[0] / 10, atol=1e-4)
     ),
@@ -736,6 +863,20 @@ ALIVE: dict[str, Case] = {
     "check_max_repeat_s": Case(HELLO, "0.01", differs(faults, {"repeated_s"})),
     "check_max_length_ratio": Case(LONG, "40", differs(lambda result: "too_long_ratio" in faults(result), False)),
     "check_min_length_ratio": Case(BRIEF, "0", differs(faults, set())),
+    # Takes
+    "candidates": Case(HELLO, "3", differs(n_tries, 3)),
+    "recognizer": Case(
+        HELLO, "pocketsphinx", differs(lambda result: "word_errors" in result.segment(), True), prepare=with_a_listener
+    ),
+    "max_word_errors": Case(f"{HEARD} --check_segments retry", "0.1", differs(n_tries, 3), prepare=with_a_listener),
+    "trim_babble": Case(
+        HEARD, "", differs(lambda result: "trimmed" in result.segment(), True), prepare=with_a_listener
+    ),
+    "keep_takes": Case(f"{HELLO} --candidates 2", "", differs(has_all_tokens, True)),
+    "take": Case(
+        f"{DEMO} --from_manifest before.json", "1=2", fails_with("keeps the clip's tokens"), other_take_is_put_in
+    ),
+    "show_takes": Case(HELLO, "", stderr_contains("takes of Hello")),
     # More
     "config": Case("--text_splits_only", "settings.toml", stdout_is("From a file.")),
     "print_config": Case(

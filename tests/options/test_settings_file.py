@@ -25,6 +25,8 @@ def values(line: Flag) -> st.SearchStrategy:
     """A strategy for the values of a flag."""
     if line.choices:
         return st.sampled_from(line.choices)
+    if line.words:
+        return st.sampled_from(line.words) | st.floats(line.low, line.high).map(str)
     if line.kind is float:
         return st.floats(line.low, line.high, allow_nan=False, allow_infinity=False)
     texts = TEXTS.filter(lambda text: text.lower() != line.unset)  # the word for none at all

@@ -17,7 +17,7 @@ from audio_files import any_format, decoded
 from fakes import VOICE, Changed, Recorder, plan
 
 from bark_infinity import Voice
-from bark_infinity.audio.formats import FFMPEG_FORMATS
+from bark_infinity.audio.formats import AV_FORMATS
 from bark_infinity.audio.writing import write_audio
 from bark_infinity.bark import Generation
 from bark_infinity.errors import OutputError
@@ -99,7 +99,7 @@ def test_file_written_segment_by_segment_equals_the_whole_audio(format):
     assert content(saved.path)["audio_sha256"] == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()
     write_audio(Path(f"whole.{format}"), whole, {}, format)
     samples = [
-        decoded(path) if format in FFMPEG_FORMATS else soundfile.read(path)[0]
+        decoded(path) if format in AV_FORMATS else soundfile.read(path)[0]
         for path in (saved.path, Path(f"whole.{format}"))
     ]
     np.testing.assert_array_equal(*samples)
@@ -257,15 +257,15 @@ def test_clipped_samples_are_counted_in_the_manifest(format):
 @pytest.mark.parametrize("broken", ["write_manifest", "_add_tokens", "write_sound", "name_together", "to_disk"])
 @pytest.mark.parametrize("failure", [OutputError("no space left"), OSError(28, "no space left"), KeyboardInterrupt()])
 def test_clip_is_saved_whole_or_not_at_all(monkeypatch, broken, failure, format):
-    from bark_infinity.output import clip_files as results
+    from bark_infinity.output import clip_files, sound_files
     from bark_infinity.run import journal
 
-    module = journal if broken == "name_together" else results
+    module = {"name_together": journal, "to_disk": sound_files}.get(broken, clip_files)
     works, calls = getattr(module, broken), []
 
     def fails_late(*arguments):
         calls.append(arguments)
-        if len(calls) == (1 if broken == "name_together" else 2):
+        if len(calls) == (1 if broken in ("name_together", "to_disk") else 2):
             raise failure
         return works(*arguments)
 

@@ -14,9 +14,11 @@ from bark_infinity.cli.main import main
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options, flags
 from bark_infinity.output.descriptions import clip_tags, one_line_title, recorded_settings
+from bark_infinity.run.planning import ClipPlan
 
 LONG = "It was a bright cold day in April,\nand the clocks were striking thirteen; and then\r\n\tthey went on striking."
 SECRET = "/home/alice/secret"
+HELLO = ClipPlan("Hello", (), 5, 0, 0, "hello")
 
 
 def test_title_is_one_line_cut_after_a_word():
@@ -33,12 +35,12 @@ def test_titles_have_at_most_80_characters_and_no_line_break(text):
 def with_paths() -> Options:
     """Every flag that may hold a path (even those that exclude each other), and settings that are not secret."""
     paths = {line.name: f"{SECRET}/{line.name}.npz" for line in flags() if line.path}
-    assert len(paths) == 15
+    assert len(paths) == 16
     return Options(**paths, text_temp=0.3, separate_prompts=True)
 
 
 def test_tags_contain_no_folders():
-    comment = clip_tags("Hello", 5, with_paths())["comment"]
+    comment = clip_tags(HELLO, with_paths())["comment"]
     assert SECRET not in comment and "output_dir" not in comment and "config" not in comment
     assert comment.startswith("seed 5; --history_prompt history_prompt ")
     assert "--text_temp 0.3" in comment and "--separate_prompts True" in comment
@@ -52,6 +54,8 @@ def test_tags_contain_no_folders():
         ("history_prompt", r"C:\Users\alice\bob.npz", "bob"),
         ("audio_file_as_history_prompt", f"{SECRET}/me.wav", "me.wav"),
         ("custom_audio_processing_function", f"{SECRET}/how.py:rule", "how.py:rule"),
+        ("recognizer", f"whisper:{SECRET}/tiny", "whisper:tiny"),
+        ("recognizer", "whisper:large-v3", "whisper:large-v3"),
         ("model", "suno/bark-small", "suno/bark-small"),
         ("model", "here/bark", "bark"),
         ("model", f"{SECRET}/bark/", "bark"),
@@ -59,7 +63,7 @@ def test_tags_contain_no_folders():
 )
 def test_paths_are_shortened_to_names_in_the_tags(name, value, shown):
     Path("here/bark").mkdir(parents=True)
-    assert f"--{name} {shown}" in clip_tags("Hello", 5, Options(**{name: value}))["comment"].split("; ")[1]
+    assert f"--{name} {shown}" in clip_tags(HELLO, Options(**{name: value}))["comment"].split("; ")[1]
 
 
 def test_manifest_keeps_only_the_paths_needed_to_reproduce_the_audio():

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bark_infinity.errors import TextError
-from bark_infinity.readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name
+from bark_infinity.readers.subtitles import (
+    read_cues,
+    subtitle_text,
+    subtitles_by_content,
+    subtitles_by_name,
+    timed_script,
+)
 
 TIME = "00:00:01,000 --> 00:00:04,000"
 
@@ -184,7 +190,7 @@ def test_subtitle_format_is_recognised_by_file_name():
 
 def srt(*cues: tuple[float, float, str]) -> str:
     def time(seconds: float) -> str:
-        return f"00:00:{int(seconds):02},{round(seconds % 1 * 1000):03}"
+        return f"00:{int(seconds) // 60:02}:{int(seconds) % 60:02},{round(seconds % 1 * 1000):03}"
 
     return "\n".join(f"{n}\n{time(start)} --> {time(end)}\n{text}\n" for n, (start, end, text) in enumerate(cues, 1))
 
@@ -237,3 +243,57 @@ bake a loaf
 
 def test_automatic_captions_are_read_without_repetition():
     assert subtitle_text(YOUTUBE).split("\n") == ["so today we", "bake a loaf", "and that's it"]
+
+
+# ---- times and speakers ---------------------------------------------------------------------------------------------
+
+
+def test_cues_have_their_times_and_speakers():
+    first, second, third = read_cues(VTT)
+    assert (first.start, first.end, first.speaker) == (1.0, 3.0, "Anna Bell")
+    assert (second.start, second.end, second.speaker) == (4.0, 6.0, None)
+    assert third.start == 3604.0
+    assert [(cue.start, cue.speaker) for cue in read_cues(ASS)] == [(1.0, "Anna"), (5.0, None)]
+
+
+def test_speakers_are_named_if_they_are_in_the_cast():
+    assert subtitle_text(VTT, {"Anna Bell"}).splitlines()[0] == "Anna Bell: Hello there, my friend. Come in!"
+    assert subtitle_text(ASS, {"Anna"}).splitlines()[0] == "Anna: First one."
+    assert subtitle_text(ASS, {"Bob"}).splitlines()[0] == "First one."
+    several = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Hi.</v>\n<v Bob>Ho.</v>\n"
+    assert subtitle_text(several, {"Anna", "Bob"}) == "Hi. Ho."
+
+
+def test_each_cue_of_a_timed_script_begins_at_its_time():
+    assert timed_script(ASS, {"Anna"}).splitlines() == [
+        "[at:1s]",
+        "Anna: First one.",
+        "[at:5s]",
+        "Second, with a comma. and a line",
+    ]
+    assert timed_script(srt((0, 1, "One."), (62.345, 63, "Two."), (61.5, 62, "Three."))).splitlines() == [
+        "[at:0s]",
+        "One.",
+        "[at:61.5s]",
+        "Three.",
+        "[at:62.345s]",
+        "Two.",
+    ]
+
+
+def test_rolling_captions_begin_when_new_words_are_shown():
+    assert timed_script(YOUTUBE).splitlines() == [
+        "[at:0.16s]",
+        "so today we",
+        "[at:2.399s]",
+        "bake a loaf",
+        "[at:4.399s]",
+        "and that's it",
+    ]
+
+
+def test_a_silence_of_more_than_an_hour_is_refused():
+    with pytest.raises(TextError, match="'Two.' begins 3601 s after the one before it"):
+        timed_script("00:00:01 --> 00:00:02\nOne.\n\n01:00:02 --> 01:00:03\nTwo.")
+    with pytest.raises(TextError, match="begins 36000 s"):
+        timed_script("10:00:00 --> 10:00:01\nAs broadcasters count.")

@@ -31,7 +31,7 @@ from bark_infinity.run.clips import FinishedSegment
 from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.recipe import Recipe
 from bark_infinity.run.scheduler import Scheduler
-from bark_infinity.run.takes import Try, best_of, describe_faults
+from bark_infinity.run.takes import TakeRules, Try, best_of, describe_take
 from bark_infinity.seeds import Seeds, derive_seed
 from bark_infinity.stages.fine import FineSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings, generate_semantic
@@ -237,9 +237,10 @@ def test_every_fault_has_a_description():
         words = Try(Seeds(1), faults).describe()
         assert words.count(", ") >= len(faults) - 1 and "{" not in words
     quiet, good = Try(Seeds(1), {"quiet_dbfs": -71.2}), Try(Seeds(2), {})
-    assert describe_faults([good]) is describe_faults([Try(Seeds(1), None)]) is None
-    assert "-71 dBFS" in describe_faults([quiet]) and "try 2 has no fault" in describe_faults([quiet, good])
-    assert "try 1, the best of 2" in describe_faults([quiet, Try(Seeds(2), {"empty_s": 0.0})])
+    assert describe_take([good], 0) is describe_take([Try(Seeds(1), None)], 0) is None
+    assert "-71 dBFS" in describe_take([quiet], 0) and "take 2 has no fault" in describe_take([quiet, good], 1)
+    assert "take 1, the best of 2" in describe_take([quiet, Try(Seeds(2), {"empty_s": 0.0})], 0)
+    assert describe_take([quiet, good], 1, TakeRules(candidates=2)) is None  # both were asked for
 
 
 # ---- engines with deliberate faults ---------------------------------------------------------------------------------
@@ -420,7 +421,11 @@ def test_manifest_records_faults_and_tries():
     assert [segment["seeds"] for segment in segments] == [seeds[1], seeds[0], seeds[1], seeds[0]]
     assert [set(segment["faults"]) for segment in segments] == [set(), set(), {"too_long_ratio"}, set()]
     assert ["tries" in segment for segment in segments] == [True, False, True, False]
-    assert segments[0]["tries"] == [{"seeds": seeds[0], "faults": {"empty_s": 0.0}}, {"seeds": seeds[1], "faults": {}}]
+    assert [(one["seeds"], one["faults"]) for one in segments[0]["tries"]] == [
+        (seeds[0], {"empty_s": 0.0}),
+        (seeds[1], {}),
+    ]
+    assert [one["seconds"] for one in segments[0]["tries"]] == [0.0, 8.0] and segments[0]["take"] == 2
     assert [set(one["faults"]) for one in segments[2]["tries"]] == [
         {"quiet_dbfs"}, {"too_long_ratio"}, {"clipped_percent", "no_end_s"}
     ]  # fmt: skip
@@ -453,7 +458,7 @@ def test_resumed_run_gives_the_same_clip_without_repeating_segments(interval):
         assert resumed["audio_sha256"] == whole["audio_sha256"]
         for one, other in zip(resumed["segments"], whole["segments"], strict=True):
             assert {**one, "seconds_taken": 0} == {**other, "seconds_taken": 0}
-        assert len({text for text, _ in bark.tried[before:]}) == 4 - finished
+        assert len(bark.tried) == len(set(bark.tried)) and len(bark.tried) - before == 7 - finished  # of all tries
 
 
 @pytest.mark.parametrize(
@@ -556,11 +561,11 @@ def test_report_is_limited_to_some_faulty_segments_and_counts_all(perform, monke
 @pytest.mark.parametrize("checks", ["warn", "off"])
 def test_silent_segment_is_reported_once_whatever_the_checks(checks):
     shown = Console(file=io.StringIO(), width=500)
-    report = FaultReport(shown, 20, retried=False)
+    report = FaultReport(shown, 20, retried=False, rules=TakeRules())
     options = resolve(Options(**HOW | {"check_segments": checks}))
     recipe = Recipe.from_options(options, FaultyEngine({TEXTS[0]: ["empty_s"]}))
     for placed in Scheduler(recipe).run(plan_clips(["\n".join(TEXTS[:2])], options, 0)[0]):
         if isinstance(placed, FinishedSegment):
             speak._warn_of(placed, "here", shown)
-            report.add("here", placed.record.tries)
+            report.add("here", placed.record)
     assert shown.file.getvalue().count("ended the speech at once") == 1

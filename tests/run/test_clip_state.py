@@ -9,11 +9,12 @@ import weakref
 import pytest
 from fakes import VOICE, Recorder, dialogue, plan, recipe_of, voice_of
 
-from bark_infinity.bark import Settings
+from bark_infinity.bark import Generation, Settings
 from bark_infinity.errors import TextError
 from bark_infinity.run import clip_state
 from bark_infinity.run.checks import SegmentChecks
 from bark_infinity.run.clip_state import ClipState
+from bark_infinity.run.takes import Outcome
 from bark_infinity.stages.semantic import SemanticSettings
 from bark_infinity.voices.history import Weights
 
@@ -40,10 +41,17 @@ def new_state(n: int = 4, voice=VOICE, checks: Checks | None = None, function=No
 def finish(state: ClipState, index: int, silent: bool = False) -> None:
     text = f"s{index}"
     generation = Recorder(silent=frozenset([text] if silent else [])).say(text)
-    state.prepare(index)
-    outcome = state.judge(index, generation)
+    outcome = make(state, index, generation)
     assert outcome is not None
     state.finish(index, outcome)
+
+
+def make(state: ClipState, index: int, generation: Generation) -> Outcome | None:
+    """Give the state the next take of a segment."""
+    take = state.pending(index)[0]
+    state.prepare(index, take)
+    assert state.made(index, take) is None  # nobody listens
+    return state.judge(index, take, generation)
 
 
 def sources(state: ClipState, index: int) -> set[int]:
@@ -109,21 +117,21 @@ def test_histories_follow_the_interval():
 def test_faulty_try_is_repeated_with_other_seeds_until_one_has_no_fault():
     state = new_state(2, checks=Checks({"clipped_percent": 9.0}, {}))
     first = state.prepare(0)
-    assert state.judge(0, Recorder().say("s0")) is None
-    assert state.is_retried(0) and not state.is_retried(1) and state.ready(ALL) == [0, 1]
-    assert state.prepare(0).seeds != first.seeds and state.first_try(0).seeds == first.seeds
-    outcome = state.judge(0, Recorder().say("s0"))
+    assert make(state, 0, Recorder().say("s0")) is None
+    assert state.pending(0) == (1,) and state.pending(1) == (0,) and state.ready(ALL) == [0, 1]
+    assert state.prepare(0, 1).seeds != first.seeds and state.prepare(0).seeds == first.seeds
+    outcome = make(state, 0, Recorder().say("s0"))
     assert outcome is not None and [dict(own.faults or {}) for own in outcome.tries] == [{"clipped_percent": 9.0}, {}]
     assert outcome.generation.seconds_taken == {"semantic": 0.2}  # of both tries
     state.finish(0, outcome)
-    assert not state.is_retried(0) and state.ready(ALL) == [1]
+    assert state.pending(0) == () and state.ready(ALL) == [1]
 
 
 def test_best_try_is_kept_when_no_more_are_allowed():
     state = new_state(1, checks=Checks({"clipped_percent": 5.0}, {"clipped_percent": 9.0}, retries=1))
     better, worse = Recorder().say("s0"), Recorder().say("s0")
-    assert state.judge(0, better) is None
-    outcome = state.judge(0, worse)
+    assert make(state, 0, better) is None
+    outcome = make(state, 0, worse)
     assert outcome is not None and outcome.generation.voice is better.voice and len(outcome.tries) == 2
 
 
@@ -131,7 +139,7 @@ def test_settled_segment_is_not_retried():
     state = new_state(1, checks=Checks({"clipped_percent": 5.0}))
     segments = [dataclasses.replace(segment, settled=True) for segment in state.plan.segments]
     state = ClipState(dataclasses.replace(state.plan, segments=tuple(segments)), state.recipe)
-    assert state.judge(0, Recorder().say("s0")) is not None
+    assert make(state, 0, Recorder().say("s0")) is not None
 
 
 def test_finished_segments_are_taken_in_the_order_of_the_text():
@@ -182,7 +190,7 @@ def test_checks_follow_the_settings_of_a_segment():
         recipe = dataclasses.replace(state.recipe, checks=checks)
         state = ClipState(dataclasses.replace(state.plan, segments=segments), recipe)
         generation = dataclasses.replace(Recorder().say("s1"), ended=own is None)
-        outcome = state.judge(0, generation)
+        outcome = make(state, 0, generation)
         assert outcome is not None
         faults.append(set(outcome.tries[0].faults or {}))
     assert faults == [{"too_short_ratio"}, set(), {"no_end_s"}]

@@ -23,7 +23,7 @@ def test_the_cover_of_a_script_lies_beside_it():
     with pytest.raises(TextError, match=r"--prompt_file books/play.txt: the cover c.png in \[book\] cannot be read"):
         source("--prompt_file", "books/play.txt")
     Path("books/c.png").write_text("no image")
-    with pytest.raises(TextError, match="neither a JPEG nor a PNG"):
+    with pytest.raises(TextError, match="neither a JPEG nor a PNG; convert it, or leave it out"):
         source("--prompt_file", "books/play.txt")
     Path("books/c.png").write_bytes(PNG)
     (plan,), _ = source("--prompt_file", "books/play.txt").plan()

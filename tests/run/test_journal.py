@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audio_files import png
 from fakes import VOICE, Counting, Hashing, dialogue, recipe_of, voice_of
 
 from bark_infinity.cli.signals import Stopped, stopping
@@ -183,22 +184,6 @@ def test_run_killed_repeatedly_is_finished_in_the_end(demo):
     assert sounds() == sounds(Path("whole"))
 
 
-FAKE_FFMPEG = f"""#!{sys.executable} -S
-import shutil, sys
-with open(sys.argv[-1], "wb") as file:
-    shutil.copyfileobj(sys.stdin.buffer, file)
-"""
-
-
-@pytest.fixture
-def fake_ffmpeg(monkeypatch):
-    """An `ffmpeg` on the PATH that writes its input unchanged."""
-    Path("bin").mkdir()
-    Path("bin/ffmpeg").write_text(FAKE_FFMPEG)
-    Path("bin/ffmpeg").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
-
-
 def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bool:
     """A run that receives the signal at the given change of the file system while naming its files; False if it ended before."""
 
@@ -223,12 +208,16 @@ def killed_while_naming(moment: int, how: signal.Signals, bark, **options) -> bo
 
 
 @forks
-@pytest.mark.parametrize(("how", "format", "hoarder"), [(signal.SIGKILL, "m4a", True), (signal.SIGTERM, "wav", True)])
-def test_run_killed_while_naming_files_does_not_generate_again(demo, fake_ffmpeg, how, format, hoarder):
-    options = {"output_format": format, "hoarder_mode": hoarder, "output_filename": "x", "text": "A line.\nAnother."}
+@pytest.mark.parametrize(("how", "format", "chapters"), [(signal.SIGKILL, "m4a", True), (signal.SIGTERM, "wav", False)])
+def test_run_killed_while_naming_files_does_not_generate_again(demo, how, format, chapters):
+    options = {"output_format": format, "hoarder_mode": True, "output_filename": "x", "text": "A line.\nAnother."}
+    if chapters:
+        Path("cover.png").write_bytes(png())
+        options |= {"text": "# One\nA line.\n# Two\nAnother.", "script": "dialogue", "chapter_files": True}
+        options |= {"cover": "cover.png"}
     run(demo, folder=Path("whole"), **options)
     names = sorted(path.name for path in Path("whole").iterdir())
-    assert len(names) == 4 + hoarder
+    assert len(names) == (7 if chapters else 5)
     moment = 1
     while killed_while_naming(moment, how, demo, folder=Path(f"at_{moment}"), **options):
         folder = Path(f"at_{moment}")

@@ -74,7 +74,7 @@ def test_extension_that_contradicts_the_format_is_refused(name):
         resolve(Options(output_filename=name, output_format="mp3"))
 
 
-@pytest.mark.parametrize("ending", ["m4b", "AAC", "aiff", "wave", "webm", "docx", "TXT", "mp3.txt", "npz"])
+@pytest.mark.parametrize("ending", ["m4r", "AAC", "aiff", "wave", "webm", "docx", "TXT", "mp3.txt", "npz"])
 def test_unsupported_format_is_refused_listing_supported_ones(ending):
     with pytest.raises(
         UsageError, match=f"^--output_filename x.{ending} ends in .*; choose one of {', '.join(FORMATS)}$"

@@ -197,13 +197,36 @@ def test_wrong_text_encoding_is_refused(encoding, error, message):
 def test_subtitles_are_recognised_by_content(monkeypatch):
     srt = "1\n00:00:01,000 --> 00:00:02,000\nÉté\nthere.\n"
     vtt = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Été there.\n"
-    for text in (srt, vtt):
+    ass = "[Script Info]\n[Events]\nDialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,Été\\Nthere.\n"
+    for text in (srt, vtt, ass):
         for encoding in ("utf-8", "utf-16", "cp1252"):
             Path("film.txt").write_bytes(text.encode(encoding))
             found, notes = notes_of("film.txt")
             assert found == ["Été there."] and "is read as subtitles" in notes[-1]
             monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode(encoding))))
             assert prompts(prompt_file="-") == ["Été there."]
+            monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode(encoding))))
+            assert prompts(prompt_file="-", fit_subtitles=True) == ["[at:1s]\nÉté there."]
+
+
+def test_only_subtitles_have_times():
+    Path("story.txt").write_text("Just text.")
+    with pytest.raises(TextError, match="story.txt: this is no subtitle file; --fit_subtitles takes .srt"):
+        prompts(prompt_file="story.txt", fit_subtitles=True)
+
+
+@pytest.mark.parametrize("ending", ["srt", "vtt", "ass", "ssa"])
+def test_speakers_of_subtitles_are_those_of_the_cast(ending):
+    cues = {
+        "srt": "1\n00:00:01,000 --> 00:00:02,000\nAnna: Hello.\n",
+        "vtt": "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Hello.\n",
+        "ass": "[Script Info]\n[Events]\nDialogue: 0,0:00:01.00,0:00:02.00,Default,Anna,0,0,0,,Hello.\n",
+    }
+    Path(f"film.{ending}").write_text(cues.get(ending, cues["ass"]))
+    for fit in (False, True):
+        source = ClipSource(resolve(Options(prompt_file=f"film.{ending}", cast="Anna=someone.npz", fit_subtitles=fit)))
+        ((segment,),) = (plan.segments for plan in source.plan()[0])
+        assert (segment.speaker, segment.text, segment.start_at) == ("Anna", "Hello.", 1.0 if fit else None)
 
 
 def test_hyphenated_words_are_joined():

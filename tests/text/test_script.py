@@ -54,6 +54,8 @@ SNIPPETS = (
     "[/voice]",
     "[pause]",
     "[pause:2]",
+    "[at:61.5s]",
+    "\n[at:1:02]\n",
     "[sound: a.wav]",
     "# One\n",
     "#",

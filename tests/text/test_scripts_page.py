@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bark_infinity.errors import ScriptError
-from bark_infinity.text.events import Chapter, Event, Pause, Place, Script, Sound, Speaker, Speech
+from bark_infinity.text.events import Chapter, Event, Pause, Place, Script, Sound, Speaker, Speech, StartAt
 from bark_infinity.text.pronunciation import parse_pronunciations
 from bark_infinity.text.script import format_script, parse_script, script_kind
 
@@ -27,6 +27,8 @@ def shown(event: Event) -> str:
             return f"pause {seconds:g}"
         case Sound(file):
             return f"sound {file}"
+        case StartAt(seconds):
+            return f"at {seconds:g}"
         case Chapter(title):
             return f"chapter {title}"
         case Speech(text, _, speaker, voice, settings):

@@ -14,12 +14,14 @@ from bark_infinity.text.tags import (
     MAX_TAG_LENGTH,
     PauseTag,
     SoundTag,
+    StartTag,
     TagError,
     TagReader,
     TurnTag,
     VoiceEndTag,
     VoiceTag,
     format_pause,
+    format_start,
     format_turn,
 )
 
@@ -42,6 +44,10 @@ PLAIN = TagReader((), plain=True)
         ("pause:3600", PauseTag(3600.0)),
         ("sound: a door.wav", SoundTag("a door.wav")),
         ("sound:C:/x=1.wav", SoundTag("C:/x=1.wav")),
+        ("at:83.5s", StartTag(83.5)),
+        ("At: 1:23.5", StartTag(83.5)),
+        ("at:1:00:00,5", StartTag(3600.5)),
+        ("at:0", StartTag(0.0)),
         ("voice:Old Tom", VoiceTag("Old Tom", None)),
         ("Voice: v2/en_speaker_6", VoiceTag(None, "v2/en_speaker_6")),
         ("voice:Dan", VoiceTag(None, "Dan")),  # like Ann, but too short to be a misspelling of Anna
@@ -56,7 +62,7 @@ PLAIN = TagReader((), plain=True)
 def test_our_tags(content, tag):
     assert DIALOGUE.read(content) == tag
     assert DIALOGUE.is_meant(content)
-    assert PLAIN.read(content) == (tag if isinstance(tag, PauseTag | SoundTag) else None)
+    assert PLAIN.read(content) == (tag if isinstance(tag, PauseTag | SoundTag | StartTag) else None)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +71,7 @@ def test_our_tags(content, tag):
         *("laughs", "sighs", "music", "gasps", "clears throat", "MAN", "OLD MAN 2", "applause", "noise", "15", "", "...", "♪"),
         *("sound", "sound of rain", "sounds", "voice", "VOICE", "voice breaking", "voices of children", "long pause", "pauses briefly"),
         *("Carl", "Carl|loudly", "a|b|c", "anna", "Anna and Bob", "chorus: all", "/", "/laughs", "\\", "x" * (MAX_TAG_LENGTH + 1)),
+        *("at", "at: home", "at 5 o'clock", "at dawn"),
         f"pause:{'1' * MAX_TAG_LENGTH}",
     ],
 )  # fmt: skip
@@ -90,6 +97,8 @@ def test_what_is_barks(content):
         ("pause:", "[pause]"),
         ("pause:-1", "[pause:1s]"),
         ("pause:long", "[pause:1.5s]"),
+        ("at=83", "[at:83.5s] or [at:1:23.5]"),
+        ("at:5 min", "[at:83.5s] or [at:1:23.5]"),
         ("sound=door.wav", "[sound: door.wav]"),
         ("sound door.wav", "[sound: door.wav]"),
         ("soud: door.wav", "[sound: door.wav]"),
@@ -171,3 +180,14 @@ def test_settings_are_written_exactly(data, names):
             values = numbers(line.low, line.high if line.high is not None else 2**40)
         settings[name] = data.draw(values | st.none() if line.default is None else values)
     assert DIALOGUE.read(format_turn("Anna", settings)[1:-1]) == TurnTag("Anna", settings)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 1 / 3, 61.5, 86_400.0, 1e-7])
+def test_times_are_written_as_they_are_read(seconds):
+    tag = format_start(seconds)
+    assert PLAIN.read(tag[1:-1]) == StartTag(seconds)
+
+
+def test_a_time_is_within_a_day():
+    with pytest.raises(TagError, match=re.escape("[at:24:00:01] is later than 86400 s")):
+        PLAIN.read("at:24:00:01")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,15 +70,6 @@ def test_file_extension_is_ignored():
     assert len(read_recording(Path("take.raw")).samples) == 2 * RATE
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not on the PATH")
-def test_formats_unknown_to_libsndfile_are_read_by_ffmpeg():
-    from bark_infinity.audio.writing import write_audio
-
-    write_audio(Path("take.m4a"), sine(2, 24_000), {}, "m4a")
-    read = read_recording(Path("take.m4a"))
-    assert read.rate == 24_000 and abs(len(read.samples) - 48_000) < 5_000 and np.abs(read.samples).max() > 0.3
-
-
 def test_channels_are_mixed_down():
     read = read_recording(write(np.stack([sine(2), silence(2), sine(2)], axis=1)))
     np.testing.assert_allclose(read.samples, sine(2) * 2 / 3, atol=1e-3)
@@ -100,15 +90,11 @@ def test_only_the_first_minutes_of_a_long_recording_are_read(monkeypatch):
     assert not read_recording(write(sine(60))).notes
 
 
-@pytest.mark.parametrize("ffmpeg", [True, False])
-def test_files_that_are_not_audio_are_refused(monkeypatch, ffmpeg):
-    if not ffmpeg:
-        monkeypatch.setattr(shutil, "which", lambda _: None)
+def test_files_that_are_not_audio_are_refused():
     Path("text.wav").write_text("Dear diary, today I recorded nothing.\n" * 50)
     Path("empty.mp3").touch()
     for name in ("text.wav", "empty.mp3"):
-        message = error_message(Path(name))
-        assert ("ffmpeg can read" if shutil.which("ffmpeg") else "install the program ffmpeg") in message
+        assert "cannot be read as a recording" in error_message(Path(name))
     Path("folder").mkdir()
     assert "is no file" in error_message(Path("folder"))
     assert "is no file" in error_message(Path("missing.wav"))
