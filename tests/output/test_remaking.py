@@ -138,6 +138,7 @@ def manifest_of(made: WholeClip) -> Manifest:
         None,
         {},
         tuple(None for _ in segments),
+        tuple(None for _ in segments),
         {"segments": recorded},
     )
 
