@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bark_infinity.run.dispatch import SEGMENTS_PER_ROW, Batch, Dispatcher  # noqa: E402
+from bark_infinity.run.dispatch import SEGMENTS_PER_ROW, Batch, Dispatcher
 
 POLL_S = 1.0  # how often the driver looks for late batches
 
@@ -77,7 +77,7 @@ class Outcome:
 
 
 class Simulation:
-    """A run of segments that do not wait for each other. The driver takes `driver_s` for each result, and polls between them."""
+    """A run of segments that do not wait for each other. The driver takes `driver_s` for each result."""
 
     def __init__(
         self, machines: list[Machine], segments: int, driver_s: float = 0.0, faults: Faults = Faults(), seed: int = 0
@@ -160,7 +160,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--batch_s", type=float, default=120.0, help="seconds of a full batch")
     parser.add_argument("--fixed_share", type=float, default=0.5, help="share of them that a batch of one takes too")
-    parser.add_argument("--driver_ms", type=float, default=10.0, help="for each segment: to journal, check and write it")
+    parser.add_argument(
+        "--driver_ms", type=float, default=10.0, help="for each segment: to journal, check and write it"
+    )
     parser.add_argument("--deaths_per_hour", type=float, default=0.2)
     parser.add_argument("--stragglers", type=float, default=0.002, help="share of batches that take five times as long")
     args = parser.parse_args()

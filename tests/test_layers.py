@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "bark_infinity"
 LAYERS = (  # from the lowest to the highest; a module imports from its own layer or from one below
-    {"constants", "errors", "files", "seeds"},
+    {"constants", "errors", "extras", "files", "seeds"},
     {"model", "text", "readers", "audio", "options"},
     {"stages", "checkpoints", "voices"},
     {"bark", "drop_in", "api", "generation"},
@@ -21,6 +21,7 @@ LAYERS = (  # from the lowest to the highest; a module imports from its own laye
 TORCH_FREE = {
     "constants",
     "errors",
+    "extras",
     "files",
     "seeds",
     "text",

@@ -11,6 +11,7 @@ from .. import constants as c
 from ..errors import UsageError
 from .flag import Flag
 from .output_name import OutputName
+from .shard import Shard
 from .table import Options, flags
 
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
@@ -54,10 +55,11 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
     "negative_text_prompt_divergence_scale": ("negative_text_prompt",),
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
+    "workers": ("cluster",),
 }
 _UNREAD = {  # flag: flags that have no effect beside it
-    "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
-    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by"),
+    "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations", "cluster"),
+    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by", "shard"),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
         "split_each_text_prompt_by",
@@ -197,6 +199,14 @@ def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
             f"--split_character_goal_length {options.split_character_goal_length} is over "
             f"--split_character_max_length {options.split_character_max_length}; lower it or raise the other",
         )
+    if options.shard is not None:
+        Shard.read(options.shard)
+        seeded = options.seed is not None or options.single_starting_seed is not None
+        if options.split_input_into_separate_prompts_by == "random" and not seeded:
+            yield Conflict(
+                ("shard", "split_input_into_separate_prompts_by"),
+                "--shard needs --seed where the input is cut at random, so that every shard cuts it alike",
+            )
     if (message := _coarse_input_over(options)) is not None:
         yield Conflict(("coarse_max_coarse_history", "coarse_sliding_window_len"), message)
 
@@ -219,7 +229,7 @@ def _coarse_input_over(options: Options) -> str | None:
 def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
     """Yield settings that have no effect, because another one is missing or given."""
     for name, needed in _NEEDED.items():
-        if name in changed and not any(_is_given(getattr(options, n)) for n in needed):
+        if name in changed and not any(n in changed or _is_given(getattr(options, n)) for n in needed):
             mend = "give that too or leave it out"
             yield Conflict((name,), f"--{name} does nothing without --{needed[0]}; {mend}", lacking=True)
     for name, unread in _UNREAD.items():

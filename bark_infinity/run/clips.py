@@ -46,6 +46,7 @@ class SegmentRecord:
     statistics: Statistics | None
     tries: tuple[Try, ...]
     recalled: bool = False  # whether an earlier run generated it, and took `seconds_taken`
+    worker: str | None = None  # the worker of a cluster that generated it; None: this process
 
     @property
     def kept(self) -> Try:

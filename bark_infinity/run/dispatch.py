@@ -80,8 +80,8 @@ class Dispatcher:
     # ---- state ----
 
     @property
-    def workers(self) -> Sequence[str]:
-        return list(self._workers)
+    def n_workers(self) -> int:
+        return len(self._workers)
 
     @property
     def n_busy(self) -> int:
@@ -347,7 +347,9 @@ class Dispatcher:
         """Segments that each worker can finish by the time at which all that are queued are finished."""
         available = {name: worker for name, worker in self._workers.items() if not worker.late}
         lines = np.array([self._line(worker, now) for worker in available.values()])
-        free, each, most = lines.T  # seconds until a batch could begin to be filled; of a segment; segments of a full batch
+        free, each, most = (
+            lines.T
+        )  # seconds until a batch could begin to be filled; of a segment; segments of a full batch
 
         def segments(horizon: float) -> np.ndarray:
             return np.clip((horizon - free) / each, 0.0, most)
@@ -359,7 +361,7 @@ class Dispatcher:
         return dict(zip(available, map(math.ceil, segments(high)), strict=True))
 
     def _line(self, worker: _Worker, now: float) -> tuple[float, float, int]:
-        """For `_segments_within`: seconds until the worker is free and its batch's fixed part over, seconds of a segment, capacity."""
+        """For `_segments_within`: seconds until a batch's fixed part would be over, seconds of a segment, capacity."""
         pace = worker.pace if worker.pace.known else self._slowest_pace()
         busy = self._rest(worker, worker.batch, now) if worker.batch is not None else 0.0
         return busy + pace.fixed, max(pace.per_segment, 1e-9), worker.capacity

@@ -17,6 +17,7 @@ from ..model.devices import is_out_of_memory
 from ..stages.semantic import Statistics
 from .clip_state import ClipState, Outcome
 from .clips import Clip, ClipWriter, FailedClip, FinishedSegment
+from .engine import FleetProgress
 from .journal import KeptSegment, RunJournal
 from .planning import ClipPlan
 from .recipe import Recipe
@@ -41,7 +42,7 @@ class RunProgress:
     """The progress of a run: a pass over `rows` segments is at `stage`, with `tokens` of at most `tokens_total` generated.
 
     `segments_done`: finished segments of the run; `segments_recalled` of them come from an earlier run, `rows_done` from
-    the current pass.
+    the current pass. `fleet`: set for an engine of many workers, which has no common pass.
     """
 
     segments_done: int
@@ -51,6 +52,7 @@ class RunProgress:
     tokens: int
     tokens_total: int
     rows_done: int
+    fleet: FleetProgress | None = None
 
 
 class Scheduler:
@@ -235,6 +237,7 @@ class Scheduler:
             "ended": generation.ended,
             "tries": [one.content() for one in outcome.tries],
             "checks": self._checks,
+            **({} if generation.worker is None else {"worker": generation.worker}),
         }
         key = self._recipe.fingerprint(clip.first_try(index))
         self._journal.clip(clip.plan).keep(key, KeptSegment(generation.voice, about))
@@ -291,12 +294,13 @@ def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray])
         measured = {name: float(value) for name, value in (about["statistics"] or {}).items()}
         statistics = Statistics(**measured) if measured else None
         cut_ids, ended = int(about["cut_ids"]), bool(about["ended"])
+        worker = None if about.get("worker") is None else str(about["worker"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     if not all(map(math.isfinite, [*taken.values(), *measured.values()])):
         return None
     sound = decode(voice.fine) if voice.fine.size else np.zeros(0, np.float32)
-    return Generation(voice, sound, cut_ids, taken, statistics, ended)
+    return Generation(voice, sound, cut_ids, taken, statistics, ended, worker)
 
 
 def _discard(clip: ClipState) -> None:

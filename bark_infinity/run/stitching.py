@@ -65,6 +65,7 @@ class Stitcher:
             generation.statistics,
             tries,
             recalled,
+            generation.worker,
         )
         self._records.append(record)
         if not generation.silent:
