@@ -335,7 +335,7 @@ class Dispatcher:
         the same time, those that are busy now and slower ones with fewer.
         """
         full = {name: self._workers[name].capacity for name in idle}
-        if self._n_queued >= self.capacity / 2:
+        if self._n_queued >= self.capacity:
             return full
         if not any(worker.pace.known for worker in self._workers.values()):
             share = math.ceil(self._n_queued / len(self._workers))
