@@ -76,6 +76,7 @@ class Cluster:
         self._rows, self._notify, self._clock = rows, notify, clock
         self._codec: Codec | None = None
         self._dispatcher = Dispatcher()
+        self._n_submitted = 0  # segments
         self._segments: dict[int, tuple[Segment, Settings]] = {}  # not finished, by number
         self._batches: dict[int, Batch] = {}
         self._results: deque[tuple[int, Generation | BarkError]] = deque()
@@ -122,18 +123,17 @@ class Cluster:
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
     ) -> Generator[tuple[int, Generation], None, None]:
         """As `Engine.stream`; `rows` is of no meaning to workers that differ. Raises DeviceError for a segment that fails."""
-        for place, segment in enumerate(segments):
-            self.submit(place, segment, settings)
+        places = {self.submit(segment, settings): place for place, segment in enumerate(segments)}
         try:
             for done in range(len(segments)):
                 progress("fine", done, len(segments))
-                place, result = self.next_finished(lambda _: None)
+                number, result = self.next_finished(lambda _: None)
                 if isinstance(result, BarkError):
                     raise result
-                yield place, result
+                yield places[number], result
         finally:
-            for place in range(len(segments)):
-                self.withdraw(place)
+            for number in places:
+                self.withdraw(number)
             self._results.clear()
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -147,9 +147,12 @@ class Cluster:
     def room(self) -> int:
         return max(_LEAST_QUEUED, round(_QUEUED * self._dispatcher.capacity)) - self._dispatcher.n_queued
 
-    def submit(self, number: int, segment: Segment, settings: Settings) -> None:
+    def submit(self, segment: Segment, settings: Settings) -> int:
+        number = self._n_submitted
+        self._n_submitted += 1
         self._segments[number] = segment, segment.settings or settings
         self._dispatcher.submit(number)
+        return number
 
     def withdraw(self, number: int) -> None:
         self._dispatcher.withdraw(number)

@@ -73,8 +73,8 @@ class Fleet(Engine, Protocol):
     def room(self) -> int:
         """How many further segments should be submitted now, so that no worker will have to wait; 0 or less for none."""
 
-    def submit(self, number: int, segment: Segment, settings: Settings) -> None:
-        """Queue a segment under a number that has not been used. `settings` apply unless it has its own."""
+    def submit(self, segment: Segment, settings: Settings) -> int:
+        """Queue a segment. Returns the number under which it comes back. `settings` apply unless it has its own."""
 
     def withdraw(self, number: int) -> None:
         """The segment is not needed any more; it may or may not come back."""

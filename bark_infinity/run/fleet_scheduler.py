@@ -35,7 +35,6 @@ class FleetScheduler(Scheduler):
         fleet = self._recipe.engine
         assert isinstance(fleet, Fleet)
         self._fleet = fleet
-        self._numbers = itertools.count()
         self._places: dict[int, Place] = {}  # submitted segments, by number
         self._submitted: dict[ClipState, dict[int, int]] = {}  # of each clip: their numbers, by index
         self._all_started = False  # whether no plan is left
@@ -105,10 +104,9 @@ class FleetScheduler(Scheduler):
 
     def _submit(self, place: Place) -> None:
         clip, index = place
-        number = next(self._numbers)
+        number = self._fleet.submit(clip.prepare(index), self._recipe.settings)
         self._places[number] = place
         self._submitted[clip][index] = number
-        self._fleet.submit(number, clip.prepare(index), self._recipe.settings)
 
     def _forget(self, clip: ClipState) -> None:
         """Withdraw the segments of a clip that has failed or is complete."""
