@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .. import __version__
-from ..bark import Bark, Generation, Segment, Settings
+from ..bark import Bark, Segment, Settings
 from ..checkpoints.loading import ModelChoice, load_models
 from ..errors import BarkError
 from ..model.devices import is_out_of_memory, use_physical_cores
-from .workers import WorkerDescription
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The generations of a batch, or why there are none."""
-
-    generations: Sequence[Generation] = ()
-    error: str | None = None
-    out_of_memory: bool = False
+from .workers import Reply, WorkerDescription
 
 
 def own_versions() -> Mapping[str, str]:

@@ -17,8 +17,8 @@ from ..bark import Segment, Settings
 from ..checkpoints.loading import ModelChoice
 from ..errors import UsageError
 from ..extras import missing_extra
-from .cluster_worker import ClusterWorker, Reply
-from .workers import BatchDone, BatchFailed, WorkerDescription, WorkerEvent, WorkerLost, WorkerReady
+from .cluster_worker import ClusterWorker
+from .workers import BatchDone, BatchFailed, Reply, WorkerDescription, WorkerEvent, WorkerLost, WorkerReady
 
 _CORES = 8  # of a worker without a GPU
 _DEFAULT_PORT = 6379  # of `ray start --head`

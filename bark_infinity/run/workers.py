@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ..bark import Generation, Segment, Settings
-from ..model.spec import BarkSpec
+if TYPE_CHECKING:  # a message needs no torch
+    from ..bark import Generation, Segment, Settings
+    from ..model.spec import BarkSpec
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,15 @@ class WorkerDescription:
     stages: Mapping[str, Mapping[str, str]]  # as `Engine.describe_stages`
     rows: int  # segments that fit into its memory side by side
     device: str  # for people
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A worker's answer to a batch: its generations, or why there are none."""
+
+    generations: Sequence[Generation] = ()
+    error: str | None = None
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True)
