@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from pool import VERSIONS, FakePool, cluster_of, described
 
 from bark_infinity.bark import Segment, Settings
 from bark_infinity.errors import DeviceError, TextError, VoiceError
+from bark_infinity.options.resolve import resolve
+from bark_infinity.options.table import Options
+from bark_infinity.output.clip_files import save_clips
 from bark_infinity.run.clips import Clip, FailedClip, FinishedSegment
 from bark_infinity.run.dispatch import MAX_TRIES
 from bark_infinity.run.engine import Fleet
@@ -110,6 +114,16 @@ def test_every_finished_segment_names_its_worker():
     assert sum(total.segments for total in cluster.totals.values()) == 16
     local = list(Scheduler(recipe_of(engine)).run(clips(1)))
     assert all(r.record.worker is None for r in local if isinstance(r, FinishedSegment))
+
+
+def test_manifest_names_the_worker_of_each_segment(tmp_path):
+    engine = Hashing()
+    for name, own in {"far": cluster_of(FakePool(engine, THREE), engine)[0], "here": engine}.items():
+        options = resolve(Options(output_dir=str(tmp_path / name), seed=1))
+        list(save_clips(recipe_of(own), clips(1), tmp_path / name, options))
+    far, here = (json.loads(next((tmp_path / name).glob("*.json")).read_text())["segments"] for name in ("far", "here"))
+    assert {segment["worker"] for segment in far} <= set(THREE)
+    assert not any("worker" in segment for segment in here)
 
 
 def test_poisoned_segment_fails_its_clip_alone():
