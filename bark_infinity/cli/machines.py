@@ -51,6 +51,11 @@ def open_cluster(options: Options, choice: ModelChoice, console: Console) -> Clu
     view.say(console, f"connecting to the cluster {options.cluster}; what Ray logs is in {log}")
     ray_pool.connect(options.cluster)
     pool = ray_pool.RayPool(choice, Settings.from_options(options), options.workers)
+    if options.workers is not None and pool.n_starting < options.workers:
+        view.warn(
+            console,
+            f"--workers {options.workers}: there is place for {pool.n_starting} now, and for more with more machines",
+        )
     try:
         return Cluster(
             options.model,

@@ -25,7 +25,7 @@ _DEFAULT_PORT = 6379  # of `ray start --head`
 _PORT_S = 5.0  # within which a cluster must answer
 _LOOK_EVERY_S = 5.0  # for machines that have joined or left
 _MOST_LOSSES = 5  # of workers in one place, one after the other without a finished batch, before it is left alone
-_LONGEST_REASON = 200  # characters
+_LONGEST_REASON, _LONGEST_MESSAGE = 200, 400  # characters
 
 
 # ---- connecting -----------------------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def connect(cluster: str) -> None:
         ray.init(address=address or "local", log_to_driver=False, configure_logging=False, **own)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UsageError(
-            f"--cluster {cluster} cannot be used ({_in_short(error)}); see docs/cluster.md, or leave the flag out"
+            f"--cluster {cluster} cannot be used ({_in_a_line(error)}); see docs/cluster.md, or leave the flag out"
         ) from None
     finally:
         if threading.current_thread() is threading.main_thread():
@@ -82,6 +82,11 @@ def _silence_of(address: str) -> str | None:
             return None
     except (OSError, ValueError, OverflowError) as error:
         return getattr(error, "strerror", None) or str(error)
+
+
+def _in_a_line(error: BaseException) -> str:
+    """The message of an exception without its line breaks; Ray names versions that differ in lines of their own."""
+    return " ".join(str(error).split())[:_LONGEST_MESSAGE] or type(error).__name__
 
 
 def _in_short(error: BaseException) -> str:

@@ -76,7 +76,8 @@ def test_workers_are_ended_when_none_can_be_used(monkeypatch):
     pools: list[FakePool] = []
     monkeypatch.setattr(ray_pool, "connect", lambda cluster: None)
     monkeypatch.setattr(ray_pool, "RayPool", Empty)
-    options = resolve(Options(model="demo", cluster="local"))
+    options, console = resolve(Options(model="demo", cluster="local", workers=3)), Console(file=io.StringIO())
     with pytest.raises(DeviceError, match="none could be started"):
-        machines.open_cluster(options, ModelChoice("demo"), Console(file=io.StringIO()))
+        machines.open_cluster(options, ModelChoice("demo"), console)
     assert pools[0].closed
+    assert "--workers 3: there is place for 0 now" in " ".join(console.file.getvalue().split())
