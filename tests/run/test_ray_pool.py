@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,6 @@ ray = pytest.importorskip("ray")
 
 from ray.cluster_utils import Cluster as RayCluster  # noqa: E402
 
-from bark_infinity.bark import Settings  # noqa: E402
-from bark_infinity.checkpoints.loading import ModelChoice  # noqa: E402
 from bark_infinity.cli.main import main  # noqa: E402
 from bark_infinity.errors import UsageError  # noqa: E402
 from bark_infinity.run import ray_pool  # noqa: E402
@@ -29,13 +28,22 @@ from bark_infinity.run.workers import BatchDone, BatchFailed, WorkerEvent, Worke
 
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster, in one process
 ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0  # on a busy machine
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Stands for a ModelChoice, which would import torch in every worker."""
+
+    model: str
+    device: str = "auto"
+    model_dir: str | None = None
 
 
 class Parrot:
     """A worker without a model: answers with the process id and what it was given."""
 
-    def __init__(self, choice: ModelChoice, settings: object):
+    def __init__(self, choice: Choice, settings: None):
         if choice.model == "broken":
             raise OSError("no such disk")
         self._model = choice.model
@@ -95,19 +103,19 @@ def until(pool: RayPool, kind: type, n: int = 1) -> list[WorkerEvent]:
 
 def test_workers_die_fail_leave_and_join(connected):
     handler = signal.getsignal(signal.SIGTERM)
-    pool = RayPool(ModelChoice("fine"), Settings())
+    pool = RayPool(Choice("fine"), None)
     (ready,) = until(pool, WorkerReady)
     assert isinstance(ready, WorkerReady) and pool.n_starting == 0
     first = ready.worker
 
-    pool.begin(7, first, ["a", "b"], Settings(), 1, False)
+    pool.begin(7, first, ["a", "b"], None, 1, False)
     (done,) = until(pool, BatchDone)
     assert done == BatchDone(7, ["a", "b"])
-    pool.begin(8, first, ["fail"], Settings(), 1, False)
+    pool.begin(8, first, ["fail"], None, 1, False)
     (failed,) = until(pool, BatchFailed)
     assert failed == BatchFailed(8, "ValueError: poison")
 
-    pool.begin(9, first, ["die"], Settings(), 1, False)
+    pool.begin(9, first, ["die"], None, 1, False)
     lost, ready = until(pool, WorkerReady)  # another one takes its place
     assert isinstance(lost, WorkerLost) and lost.worker == first
     assert isinstance(ready, WorkerReady) and ready.worker == f"{first}.2"
@@ -115,29 +123,28 @@ def test_workers_die_fail_leave_and_join(connected):
     node = connected.add_node(num_cpus=1)
     (joined,) = until(pool, WorkerReady)
     assert isinstance(joined, WorkerReady) and joined.worker not in (first, ready.worker)
-    pool.begin(10, joined.worker, ["sleep"], Settings(), 1, False)
+    pool.begin(10, joined.worker, ["sleep"], None, 1, False)
     pool.wait(0.5)
     connected.remove_node(node, allow_graceful=False)
     (lost,) = until(pool, WorkerLost)
     assert isinstance(lost, WorkerLost) and lost.worker == joined.worker
 
-    pool.begin(11, ready.worker, ["still here"], Settings(), 1, True)
+    pool.begin(11, ready.worker, ["still here"], None, 1, True)
     assert until(pool, BatchDone) == [BatchDone(11, ["still here"])]
     pool.refuse(ready.worker)
-    pool.wait(0.5)
-    assert pool.n_starting == 0
+    assert not any(isinstance(event, WorkerReady) for _ in range(4) for event in pool.wait(0.5))
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_worker_that_cannot_start_is_not_tried_for_ever(connected):
-    pool = RayPool(ModelChoice("broken"), Settings())
+    pool = RayPool(Choice("broken"), None)
     events = until(pool, WorkerLost, ray_pool._MOST_LOSSES)
     assert all("no such disk" in event.reason for event in events)
     assert not pool.wait(1.0) and pool.n_starting == 0
 
 
 def test_worker_without_the_model_is_lost_with_its_reason_and_not_tried_again(connected):
-    pool = RayPool(ModelChoice("absent"), Settings())
+    pool = RayPool(Choice("absent"), None)
     (lost,) = until(pool, WorkerLost)
     assert isinstance(lost, WorkerLost) and lost.reason == "the model absent is not here; copy it"
     assert not pool.wait(1.0) and pool.n_starting == 0
@@ -145,7 +152,7 @@ def test_worker_without_the_model_is_lost_with_its_reason_and_not_tried_again(co
 
 def test_cluster_without_gpus_is_told_at_once(connected):
     with pytest.raises(UsageError, match="no machine of the cluster has a GPU"):
-        RayPool(ModelChoice("fine", device="cuda"), Settings())
+        RayPool(Choice("fine", device="cuda"), None)
 
 
 DRIVER = """
@@ -157,9 +164,9 @@ from bark_infinity.run import ray_pool
 ray.cloudpickle.register_pickle_by_value(own)
 ray_pool.ClusterWorker = own.Parrot
 ray_pool.connect({address!r})
-pool = ray_pool.RayPool(own.ModelChoice("fine"), own.Settings())
+pool = ray_pool.RayPool(own.Choice("fine"), None)
 (ready,) = own.until(pool, own.WorkerReady)
-pool.begin(0, ready.worker, ["sleep"], own.Settings(), 1, False)
+pool.begin(0, ready.worker, ["sleep"], None, 1, False)
 print(ready.description.identity, flush=True)
 pool.wait(1000)
 """
