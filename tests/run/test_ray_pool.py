@@ -139,7 +139,7 @@ def test_workers_die_fail_leave_and_join(connected):
 def test_worker_that_cannot_start_is_not_tried_for_ever(connected):
     pool = RayPool(Choice("broken"), None)
     events = until(pool, WorkerLost, ray_pool._MOST_LOSSES)
-    assert all("no such disk" in event.reason for event in events)
+    assert any("no such disk" in event.reason for event in events), events
     assert not pool.wait(1.0) and pool.n_starting == 0
 
 
