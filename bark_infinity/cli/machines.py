@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -26,8 +27,6 @@ if TYPE_CHECKING:  # these import torch
 _ENVIRONMENT = {  # of Ray, unless the user has set it
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of what it will do in a later version
-    "GLOG_minloglevel": "3",  # what its C++ part writes to stderr
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
@@ -72,20 +71,25 @@ def open_cluster(options: Options, choice: ModelChoice, console: Console) -> Clu
 
 
 def log_to_file() -> Path | str:
-    """Let Ray's logger write to a file in the user's cache folder and not to the terminal. Returns its path."""
+    """Let Ray write its messages to a file in the user's cache folder and not to the terminal. Returns its path."""
     path = cache_home() / "bark_infinity" / "cluster.log"
-    logger = logging.getLogger("ray")
-    logger.propagate = False
+    shown: Path | str = path
     try:
         with errors_naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handler: logging.Handler = logging.FileHandler(path, encoding="utf-8", delay=False)
+            handler: logging.Handler = logging.FileHandler(path, encoding="utf-8")
     except OutputError:  # a folder that cannot be written to
-        logger.addHandler(logging.NullHandler())
-        return os.devnull
+        handler, shown = logging.NullHandler(), os.devnull
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.addHandler(handler)
-    return path
+    logger = logging.getLogger("ray")
+    with contextlib.suppress(ImportError):  # connecting will report that
+        import ray._private.worker  # which gives its logger a handler for stderr
+
+        # Errors of the cluster are printed on stdout, which is for paths, and no setting of Ray's prevents it.
+        ray._private.worker.print_to_stdstream = lambda data, *_, **__: logger.warning("\n".join(data["lines"]))
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    return shown
 
 
 def show_workers(console: Console, cluster: Cluster, seconds: float) -> None:

@@ -41,6 +41,17 @@ def test_rays_messages_go_to_a_file_and_not_to_the_terminal(capfd):
     assert "noise" not in "".join(capfd.readouterr())
 
 
+def test_errors_that_ray_prints_on_stdout_go_there_too(monkeypatch, capfd):
+    worker = pytest.importorskip("ray._private.worker")
+    monkeypatch.setattr(worker, "print_to_stdstream", worker.print_to_stdstream)  # restored afterwards
+    path = machines.log_to_file()
+    worker.print_to_stdstream(
+        {"lines": ["Raylet is terminated"], "pid": "raylet", "is_err": False}, ignore_prefix=False
+    )
+    assert isinstance(path, Path) and "Raylet is terminated" in path.read_text()
+    assert "".join(capfd.readouterr()) == ""
+
+
 def test_log_file_that_cannot_be_written_is_no_obstacle(monkeypatch):
     Path("file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", "file")

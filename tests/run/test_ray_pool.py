@@ -86,7 +86,9 @@ def cluster(tmp_path_factory) -> Iterator[RayCluster]:
 def connected(cluster, monkeypatch) -> Iterator[RayCluster]:
     monkeypatch.setattr(ray_pool, "ClusterWorker", Parrot)
     monkeypatch.setattr(ray_pool, "_LOOK_EVERY_S", 0.2)
+    handler = signal.getsignal(signal.SIGTERM)
     ray_pool.connect(cluster.address)
+    assert signal.getsignal(signal.SIGTERM) is handler
     yield cluster
     ray.shutdown()
 
@@ -102,7 +104,6 @@ def until(pool: RayPool, kind: type, n: int = 1) -> list[WorkerEvent]:
 
 
 def test_workers_die_fail_leave_and_join(connected):
-    handler = signal.getsignal(signal.SIGTERM)
     pool = RayPool(Choice("fine"), None)
     (ready,) = until(pool, WorkerReady)
     assert isinstance(ready, WorkerReady) and pool.n_starting == 0
@@ -133,7 +134,6 @@ def test_workers_die_fail_leave_and_join(connected):
     assert until(pool, BatchDone) == [BatchDone(11, ["still here"])]
     pool.refuse(ready.worker)
     assert not any(isinstance(event, WorkerReady) for _ in range(4) for event in pool.wait(0.5))
-    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_worker_that_cannot_start_is_not_tried_for_ever(connected):
