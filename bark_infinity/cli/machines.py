@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # these import torch
 _ENVIRONMENT = {  # of Ray, unless the user has set it
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of what it will do in a later version
+    "RAY_worker_niceness": "0",  # of workers that this command starts; by default any other program goes before them
 }
 
 

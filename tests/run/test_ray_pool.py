@@ -73,6 +73,7 @@ def cluster(tmp_path_factory) -> Iterator[RayCluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("PYTHONPATH", str(ROOT))
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         made = RayCluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
