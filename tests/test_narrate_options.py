@@ -342,7 +342,7 @@ def voices_looked_up(given: Bark, monkeypatch, options) -> tuple[bool, str | Non
 
     used = []
 
-    def load_voice(voice, hub, folders):
+    def load_voice(voice, hub, folders, on_mended):
         used.append((hub._offline, hub._cache))
         return None
 

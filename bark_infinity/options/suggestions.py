@@ -51,7 +51,7 @@ _ELSEWHERE = {  # flag: its names in Coqui TTS, Piper, eSpeak, OpenAI's API, oth
     "stable_mode_interval": "stable_mode stable",
     "extra_confused_travolta_mode": "keep_generating",
     "add_silence_between_segments": "sentence_silence silence pause pauses gap word_gap wordgap",
-    "gain_db": "gain volume amplitude loudness",
+    "gain_db": "gain volume amplitude",
     "config": "config_file settings settings_file",
     "loglevel": "log_level verbose verbosity debug",
 }

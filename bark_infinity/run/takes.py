@@ -6,17 +6,18 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import constants as c
-from ..bark import Generation, Segment, Settings
-from ..checkpoints.reading import STAGES
 from ..options.table import Options
 from ..seeds import Seeds, derive_seed
 from ..text.word_errors import WordErrors
 from ..voices.voice import Voice
 from .checks import FAULTS, LESS_IS_WORSE
 from .trimming import Trim
+
+if TYPE_CHECKING:  # finished clips are looked at without torch
+    from ..bark import Generation, Segment, Settings
 
 _SERIOUSNESS = {name: -rank for rank, name in enumerate(FAULTS)}
 _LEAST_PACE = 0.01  # so that a silent take is infinitely far from no pace
@@ -215,7 +216,7 @@ def seeds_of_take(first: Seeds, take: int) -> Seeds:
 
 def depends_on_its_seed(segment: Segment, settings: Settings) -> bool:
     """Whether any stage draws tokens from the segment's seed: is not greedy, has no seed of its own and no given tokens."""
-    drawn = [stage for stage in STAGES if stage != "semantic" or segment.semantic is None]
+    drawn = ["coarse", "fine", *(["semantic"] if segment.semantic is None else [])]
     return any(
         getattr(segment.seeds, stage) is None and getattr(settings, stage).temperature >= c.GREEDY_BELOW
         for stage in drawn

@@ -271,7 +271,7 @@ BAD = [
     (["--output_filename", "-x"], "--output_filename=-value"),
     (["--output_dir", "latin.txt/x"], "--output_dir"),
     (["--output_filename", "./latin.txt/y.wav"], "--output_filename"),
-    (["--output_filename", "y.m4b"], "choose one of wav"),
+    (["--output_filename", "y.aac"], "choose one of wav"),
     (["--output_filename", "y.ogg", "--output_format", "mp3"], "contradict each other"),
     (["--output_dir", "x" * 300], "--output_dir"),
     (["--prompt_file", "~nobody_here/x"], "does not exist"),

@@ -26,6 +26,7 @@ from bark_infinity.run.pauses import NO_GAP
 from bark_infinity.run.planning import ClipPlan
 from bark_infinity.run.script_cutting import ScriptPart
 from bark_infinity.seeds import Seeds
+from bark_infinity.text.events import BookTags
 
 TEXT = "\n".join(f"This is line {k}." for k in range(1, 7))
 CUT = ["--split_each_text_prompt_by", "line", "--semantic_max_gen_duration_s", "0.3"]
@@ -137,6 +138,9 @@ def manifest_of(made: WholeClip) -> Manifest:
         NO_GAP,
         None,
         {},
+        tuple(None for _ in segments),
+        BookTags(),
+        None,
         tuple(None for _ in segments),
         {"segments": recorded},
     )

@@ -92,7 +92,7 @@ def test_script_may_begin_and_end_with_gaps():
     ("text", "message"),
     [
         ("One.\n Two [sound: absent.wav] three.", "line 2, column 6: there is no sound absent.wav; put the file there"),
-        ("One [sound: text.wav] three.", "line 1, column 5: the sound text.wav cannot be read as wav"),
+        ("One [sound: text.wav] three.", "line 1, column 5: the sound text.wav cannot be read as a recording"),
         ("[sound: empty.wav] three.", "line 1, column 1: the sound empty.wav is empty"),
     ],
 )
