@@ -19,6 +19,7 @@ SEGMENTS_PER_ROW = 2  # of a full batch, so that rows that end early are refille
 MAX_TRIES = 3  # failures after which a segment is given up; the last try is its own batch, so no other can be to blame
 _LATE_AFTER_S, _LATE_FACTOR = 60.0, 3.0  # a batch is late after a minute beyond so many times its expected seconds
 _STRANGER_FACTOR = 3.0  # how much slower than all known workers a new one may be
+_OVERDUE_FACTOR = 3.0  # how many times as long as it is overdue a batch may still take
 _WORTHWHILE = 0.8  # share of the rest of a batch's time within which a duplicate must be finished
 _LOOK_EVERY_S = 1.0  # for late and for slow batches
 _HORIZON_STEPS = 30  # of a bisection
@@ -223,9 +224,9 @@ class Dispatcher:
         idle = sorted(self._idle, key=lambda name: self._expected(self._workers[name], self._workers[name].capacity))
         sizes = self._sizes(idle, now) if idle and self._n_queued else {}
         started = []
-        for name in idle:
+        for place, name in enumerate(idle):
             tickets = self._take_failed(name) or self._take(sizes.get(name, 0))
-            if tickets or (looks and (tickets := self._take_slow(name, now))):
+            if tickets or (looks and (tickets := self._take_slow(name, now, len(idle) - place))):
                 started.append(self._start(name, tickets, now))
         return started
 
@@ -301,30 +302,36 @@ class Dispatcher:
         ticket.queued = False
         self._n_queued -= 1
 
-    def _take_slow(self, name: str, now: float) -> list[int]:
-        """With nothing queued: the segments of the batch that would end last, if this worker can end well before it."""
+    def _take_slow(self, name: str, now: float, n_idle: int) -> list[int]:
+        """With nothing queued: segments of the batch that would end last, if this worker can end well before it.
+
+        They are divided among the `n_idle` workers that are idle.
+        """
         worker = self._workers[name]
         if self._n_queued or not worker.pace.known:
             return []
         best: tuple[float, list[int]] = (0.0, [])
         for rest, tickets in self._single_copies(now):
-            tickets = [ticket for ticket in tickets if name not in self._tickets[ticket].failed_on][: worker.capacity]
+            size = min(worker.capacity, math.ceil(len(tickets) / n_idle))
+            tickets = [ticket for ticket in tickets if name not in self._tickets[ticket].failed_on][:size]
             if tickets and worker.pace.seconds(len(tickets)) < _WORTHWHILE * rest and rest > best[0]:
                 best = rest, tickets
         return best[1]
 
     def _single_copies(self, now: float) -> Iterator[tuple[float, list[int]]]:
-        """Running batches that no other worker shares: expected seconds left, and open segments."""
+        """For each running batch the expected seconds left, and its segments that no other worker has too."""
         for batch in self._running.values():
             worker = self._workers[batch.worker]
-            tickets = [ticket for ticket in batch.tickets if ticket in self._tickets]
-            if not worker.late and all(self._tickets[ticket].copies == 1 for ticket in tickets):
+            open_tickets = ((ticket, self._tickets.get(ticket)) for ticket in batch.tickets)
+            tickets = [ticket for ticket, own in open_tickets if own is not None and own.copies == 1]
+            if tickets and not worker.late:
                 yield self._rest(worker, batch, now), tickets
 
     def _rest(self, worker: _Worker, batch: Batch, now: float) -> float:
-        """Expected seconds until a batch ends. One that should have ended may take as long again as it is overdue."""
+        """Expected seconds until a batch ends. One that is overdue may take several times as long again as it is overdue."""
         expected = self._expected(worker, len(batch.tickets))
-        return math.inf if math.isinf(expected) else abs(batch.start + expected - now)
+        rest = batch.start + expected - now
+        return rest if rest >= 0.0 else -_OVERDUE_FACTOR * rest
 
     # ---- sizes of batches ----
 
