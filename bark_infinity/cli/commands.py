@@ -76,6 +76,9 @@ def run(options: Options, console: Console) -> int:
         if missing and not options.dry_run:  # which shows which of the cast are there
             raise next(iter(missing.values()))
     plans, failed = source.plan()
+    if options.shard is not None and not plans and not failed:
+        view.say(console, f"shard {options.shard} has no clip: there are fewer clips than shards")
+        return 0
     if not options.text_splits_only and not options.dry_run:
         return restitch(options, source, console) if options.restitch else speak(options, source, console)
     for prompt in failed:

@@ -19,7 +19,7 @@ from ..audio.targets import LOUDNESS_NAMES, MAX_LUFS, MIN_LUFS
 from ..seeds import MAX_SEED
 from ..text.subtitle_formats import SUBTITLES_BY
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
-from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag
+from .flag import INPUT, LONG_CLIPS, MACHINES, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag
 
 
 @dataclass(frozen=True)
@@ -839,6 +839,28 @@ class Options:
         TAKES,
         "Show a table of all takes: faults, word errors and seconds; beside --from_manifest and --dry_run, that clip's.",
         shapes=Shapes.NOTHING,
+    )
+
+    cluster: str | None = flag(
+        None,
+        MACHINES,
+        "Let the workers of a Ray cluster generate segments (docs/cluster.md): host:port of its head; auto: one that is "
+        "there, else this machine; local: this machine's GPUs.",
+        metavar="auto|local|HOST:PORT",
+    )
+    workers: int | None = flag(
+        None,
+        MACHINES,
+        "With --cluster: at most so many workers. Unset: one for each GPU, or for every 8 CPU cores.",
+        low=1,
+        high=100_000,
+        metavar="N",
+    )
+    shard: str | None = flag(
+        None,
+        MACHINES,
+        "Make only every 20th clip from the 3rd on, as in 3/20: for jobs beside each other that share an output folder.",
+        metavar="K/N",
     )
 
     config: str | None = flag(

@@ -54,6 +54,9 @@ COMMAND_LINE: Mapping[str, str] = {  # flags that narrate refuses: what a progra
     "print_completion": _COMMAND,
     **dict.fromkeys((*REPORTS, "show_all_reports"), _COMMAND),
     "loglevel": "set it with the module logging",
+    "cluster": _COMMAND,
+    "workers": _COMMAND,
+    "shard": _ONE_CLIP,
 }
 
 

@@ -27,11 +27,12 @@ from bark_infinity.checkpoints import loading
 from bark_infinity.checkpoints.loading import ModelChoice
 from bark_infinity.cli import commands
 from bark_infinity.cli.main import main
-from bark_infinity.errors import CheckpointError
+from bark_infinity.errors import CheckpointError, UsageError
 from bark_infinity.model.devices import Placement
 from bark_infinity.options.resolve import REPORTS
 from bark_infinity.options.table import flags
 from bark_infinity.reports import catalogue as reports
+from bark_infinity.run import ray_pool
 from bark_infinity.stages import slots
 from bark_infinity.voices.voice import Voice
 
@@ -474,6 +475,16 @@ def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(commands, "speak", perform_again)
 
 
+def with_a_pool_that_says_its_size(patch: pytest.MonkeyPatch) -> None:
+    """Ray is not started, and there is no worker."""
+
+    def pool(choice, settings, workers):
+        raise UsageError(f"asked for at most {workers} workers")
+
+    patch.setattr(ray_pool, "connect", lambda cluster: None)
+    patch.setattr(ray_pool, "RayPool", pool)
+
+
 # ---- the table ------------------------------------------------------------------------------------------------------
 
 UNSEEDED = TWO.replace(" --seed 3", "")
@@ -895,6 +906,21 @@ ALIVE: dict[str, Case] = {
         prepare=with_quick_reports,
     ),
     "loglevel": Case("--dry_run --text_prompt=", "DEBUG", stderr_contains("Traceback")),
+    # Many machines
+    "cluster": Case(
+        HELLO, "127.0.0.1:1", fails_with("--cluster")
+    ),  # with Ray: nothing answers there; without: pip's line
+    "workers": Case(
+        f"{HELLO} --cluster local",
+        "2",
+        fails_with("asked for at most 2 workers"),
+        prepare=with_a_pool_that_says_its_size,
+    ),
+    "shard": Case(
+        "--text_splits_only --prompt_file two.txt --split_input_into_separate_prompts_by line",
+        "2/2",
+        stdout_is("Two cats."),
+    ),
 }
 
 
