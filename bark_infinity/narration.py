@@ -95,7 +95,6 @@ class ClipSource:
         self.mended: Mended | None = None
         """The plan, once it is made, of a manifest's clip with a changed script."""
         self._source = ScriptSource(None, "plain", None)
-        self._cover: bytes | None = None
         self._prompts: Sequence[Script] = ()
         self._auditioned: Mapping[str, str] = {}
         self._cutter = SegmentCutter(options)
@@ -104,8 +103,7 @@ class ClipSource:
             self._read(notify, script)
         else:
             self._read_manifest(options.from_manifest, notify)
-        if self.script is not None:
-            self._cover = self._source.cover or read_cover(self.script, self.options)
+        self._cover = self._own_cover()
         of_script = None if self.script is None else self.script.book
         self._book = RunBook.find(self.options, of_script, self.manifest, notify)
 
@@ -166,6 +164,10 @@ class ClipSource:
         self.voices = {speaker: found.get(speaker, named) for speaker, named in voices.items()}
         folders = (*usual, Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
+
+    def _own_cover(self) -> bytes | None:
+        """The image of the book or script that is read."""
+        return None if self.script is None else self._source.cover or read_cover(self.script, self.options)
 
     @property
     def cover(self) -> bytes | None:
