@@ -30,6 +30,7 @@ from .model.gpt import CausalGPT
 from .model.sampling import RowRandom
 from .model.spec import BarkSpec
 from .model.threads import threads_for_steps
+from .model.tokenizer import Tokenizer
 from .options.python_words import python_words
 from .options.resolve import resolve
 from .options.table import Options
@@ -160,6 +161,7 @@ class Generation:
     seconds_taken: dict[str, float]  # per stage, the segment's share of its batch
     statistics: Statistics | None = None  # of the semantic stage, if they were asked for
     ended: bool = True  # False: the semantic window was full before the end of the speech
+    worker: str | None = None  # the worker of a cluster that generated it; None: this process
 
     def __repr__(self) -> str:
         ended = "" if self.ended else ", without an end"
@@ -250,6 +252,13 @@ class Bark:
     def codec(self) -> Codec:
         """The codec; waits while it is still being loaded."""
         return self._codec.result()
+
+    @property
+    def token_limits(self) -> dict[str, int]:
+        """The vocabulary of each part of a history."""
+        coarse, fine = self.stages["coarse"].spec, self.stages["fine"].spec
+        limits = {"semantic": self.spec.semantic_vocab_size, "coarse_semantic": coarse.semantic_vocab_size}
+        return limits | {"coarse": coarse.codebook_size, "fine": fine.codebook_size}
 
     def rows_at_once(self, settings: Settings = Settings()) -> int:
         """How many segments fit side by side into half of the free memory of every stage's device: 1 to 16, on CUDA to 64."""
@@ -410,9 +419,7 @@ class Bark:
 
     def encode(self, text: str) -> list[int]:
         """WordPiece ids of a text. Raises TextError if there are none, CheckpointError for ids that the model lacks."""
-        ids = self.tokenizer.encode(text)
-        if not ids:
-            raise TextError(f"the text {text[:200]!r} has nothing to say; give it words")
+        ids = word_ids(self.tokenizer, text)
         if max(ids) + self.spec.text_encoding_offset >= self.stages["semantic"].model.config.input_vocab_size:
             raise CheckpointError(
                 f"the tokenizer has more words than the semantic stage in {self.stages['semantic'].source} knows; "
@@ -452,18 +459,26 @@ class Bark:
 
     def check_history(self, history: History) -> None:
         """Raise VoiceError for tokens beyond this model's vocabularies, as the voice of another model may have them."""
-        limits = {
-            "semantic": self.spec.semantic_vocab_size,
-            "coarse_semantic": self.stages["coarse"].spec.semantic_vocab_size,
-        }
-        limits |= {"coarse": self.stages["coarse"].spec.codebook_size, "fine": self.stages["fine"].spec.codebook_size}
-        for name, limit in limits.items():
-            tokens = getattr(history, name)
-            if tokens.size and tokens.max() >= limit:
-                raise VoiceError(
-                    f"the voice was made for another model: its {name} token {tokens.max()} is beyond the {limit} that "
-                    f"{self.name} knows; voices that suit {self.name}: {suitable_voices(self.spec.semantic_vocab_size)}"
-                )
+        check_tokens(history, self.token_limits, self.name)
+
+
+def check_tokens(history: History, limits: Mapping[str, int], model: str) -> None:
+    """Raise VoiceError for tokens of a history beyond the vocabularies (`Bark.token_limits`) of the model of this name."""
+    for name, limit in limits.items():
+        tokens = getattr(history, name)
+        if tokens.size and tokens.max() >= limit:
+            raise VoiceError(
+                f"the voice was made for another model: its {name} token {tokens.max()} is beyond the {limit} that "
+                f"{model} knows; voices that suit {model}: {suitable_voices(limits['semantic'])}"
+            )
+
+
+def word_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """WordPiece ids of a text. Raises TextError if there are none."""
+    ids = tokenizer.encode(text)
+    if not ids:
+        raise TextError(f"the text {text[:200]!r} has nothing to say; give it words")
+    return ids
 
 
 def load_voice(

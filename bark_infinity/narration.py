@@ -7,6 +7,7 @@ and writes them to a folder; the same job, started again after an interruption, 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -21,6 +22,7 @@ from .errors import TextError, UsageError, VoiceError
 from .options.layers import with_script_settings
 from .options.python_words import python_words
 from .options.resolve import resolve
+from .options.shard import Shard
 from .options.table import Options
 from .output.book import RunBook
 from .output.manifest import Manifest, check_unasked, read_manifest
@@ -39,7 +41,6 @@ from .output.remaking import (
 )
 from .run.audition import auditioned_voices, in_voices
 from .run.book_source import ScriptChapter
-from .run.covers import read_cover
 from .run.planning import (
     ClipPlan,
     CountIds,
@@ -103,9 +104,9 @@ class ClipSource:
             self._read(notify, script)
         else:
             self._read_manifest(options.from_manifest, notify)
-        self._cover = self._own_cover()
         of_script = None if self.script is None else self.script.book
-        self._book = RunBook.find(self.options, of_script, self.manifest, notify)
+        self.book = RunBook.find(self.options, of_script, self.manifest, notify, self._source.cover)
+        """What is said of the book that is spoken, and its cover."""
 
     def _read_manifest(self, path: str, notify: Notify) -> None:
         options = self.options
@@ -165,15 +166,6 @@ class ClipSource:
         folders = (*usual, Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
 
-    def _own_cover(self) -> bytes | None:
-        """The image of the book or script that is read."""
-        return None if self.script is None else self._source.cover or read_cover(self.script, self.options)
-
-    @property
-    def cover(self) -> bytes | None:
-        """The image of the book: that of --cover, else its own."""
-        return self._book.cover if self._book.chosen else self._cover or self._book.cover
-
     def chapters(self) -> list[tuple[ScriptChapter, float]]:
         """All chapters of a book or script, also those that are not spoken, with their estimated seconds."""
         return [(chapter, self._seconds_of(chapter)) for chapter in self._source.chapters]
@@ -195,15 +187,15 @@ class ClipSource:
     def plan(
         self, count_ids: CountIds | None = None, own_stems: Container[str] = ()
     ) -> tuple[list[ClipPlan], list[FailedPrompt]]:
-        """The plans of all clips, and the prompts that cannot be spoken. Raises TextError if no prompt can be spoken.
+        """The plans of all clips (of those of --shard), and the prompts that cannot be spoken.
+
+        Raises TextError if no prompt can be spoken.
 
         `count_ids` counts token ids with the model's tokenizer; without it they are estimated. `own_stems`: names of
         clips that this run has already finished.
         """
         plans, failed = self._plans(count_ids, own_stems)
-        if self._cover is not None:
-            plans = [dataclasses.replace(plan, cover=self._cover) for plan in plans]
-        return [self._book.of(plan) for plan in plans], failed
+        return [self.book.of(plan) for plan in plans], failed
 
     def _plans(
         self, count_ids: CountIds | None, own_stems: Container[str]
@@ -217,7 +209,13 @@ class ClipSource:
         if self.manifest is not None:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
         voices = list(self._auditioned.values())
-        return plan_clips(self._prompts, self._naming, self.drawn_seed, count_ids, own_stems, self._cutter, voices)
+        plans, failed = plan_clips(
+            self._prompts, self._naming, self.drawn_seed, count_ids, own_stems, self._cutter, voices
+        )
+        if self.options.shard is None:
+            return plans, failed
+        shard = Shard.read(self.options.shard)
+        return shard.own(plans), shard.own(failed)
 
     @property
     def _naming(self) -> Options:
@@ -296,6 +294,8 @@ class Job:
         """Plans, prompts that cannot be spoken, and the journal: of an unfinished run with the same plans, or a new one."""
         from .run.journal import RunJournal
 
+        if self._options.shard is not None:
+            return self._start_or_resume_shard(source, Shard.read(self._options.shard))
         drawn, engine = source.drawn_seed, self._recipe.engine
         for journal in RunJournal.unfinished(self._folder, self._key):
             source.use_drawn_seed(journal.seed)
@@ -308,6 +308,29 @@ class Job:
         source.use_drawn_seed(drawn)
         plans, failed = _plan(source, engine)
         return plans, failed, RunJournal.start(self._folder, self._key, drawn)
+
+    def _start_or_resume_shard(
+        self, source: ClipSource, shard: Shard
+    ) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
+        """The same for a shard, whose journal stays when it is complete: a job that is started again makes no clip twice.
+
+        Raises UsageError if another process works on this shard.
+        """
+        from .run.journal import RunJournal
+
+        drawn, engine = source.drawn_seed, self._recipe.engine
+        source.use_drawn_seed(0)  # what the shard is called must not depend on the one that is drawn
+        content = hashlib.sha256("".join(map(self._key, _plan(source, engine)[0])).encode()).hexdigest()
+        name = f"{shard.number}-of-{shard.of}-{content[:16]}"
+        journal = RunJournal.of_shard(self._folder, name, self._key, drawn, self._options.resume)
+        if journal is None:
+            raise UsageError(
+                f"--shard {self._options.shard}: another process works on this shard in {self._folder}; wait for its end"
+            )
+        source.use_drawn_seed(journal.seed)
+        plans, failed = _plan(source, engine, journal.own_stems)
+        self.resumed = any(journal.done(plan) or journal.kept(plan) for plan in plans)
+        return plans, failed, journal
 
     def _kept_segments(self, manifest: Manifest) -> dict[int, int]:
         """The segments that keep their tokens; with --regenerate alone, sets `regenerated`."""

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
+from audio_files import jpeg, png
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"".join(  # of one grey pixel
-    (
-        _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
-        _chunk(b"IDAT", zlib.compress(b"\0\x80")),
-        _chunk(b"IEND", b""),
-    )
-)
-JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
+PNG, JPEG = png(), jpeg()
 CONTAINER = '<container><rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles></container>'
 FONTS = "http://www.idpf.org/2008/embedding"
 

@@ -173,14 +173,23 @@ def load_codec(choice: ModelChoice) -> Codec:
     Where a published model is not on this machine yet, only its codec is downloaded, a fiftieth of it.
     """
     device = codec_device(choice)
+    checkpoint = _checkpoint_beside_weights(choice, "fine")
+    return Codec(checkpoint.codec(), device, checkpoint.name)
+
+
+def load_tokenizer(choice: ModelChoice) -> Tokenizer:
+    """Load only the tokenizer of the chosen model. Raises CheckpointError."""
+    return _checkpoint_beside_weights(choice, "semantic").tokenizer()
+
+
+def _checkpoint_beside_weights(choice: ModelChoice, stage: str) -> Checkpoint:
+    """The checkpoint of a stage of which only what is beside its weights is read: these are not downloaded for it."""
     hub = Hub(choice.model_dir, choice.offline, choice.force_reload)
-    model = choice.model_of("fine")
+    model = choice.model_of(stage)
     repo = PUBLISHED.get(model)
     if repo and not any(hub.cached(repo, name) for name in WEIGHT_FILES):
-        checkpoint: Checkpoint = SunoCheckpoint(original_cache(), hub)
-    else:
-        checkpoint = find_checkpoints({"fine": model}, hub)["fine"]
-    return Codec(checkpoint.codec(), device, checkpoint.name)
+        return SunoCheckpoint(original_cache(), hub)
+    return find_checkpoints({stage: model}, hub)[stage]
 
 
 def codec_device(choice: ModelChoice) -> torch.device:

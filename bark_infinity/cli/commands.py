@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -75,6 +76,9 @@ def run(options: Options, console: Console) -> int:
         if missing and not options.dry_run:  # which shows which of the cast are there
             raise next(iter(missing.values()))
     plans, failed = source.plan()
+    if options.shard is not None and not plans and not failed:
+        view.say(console, f"shard {options.shard} has no clip: there are fewer clips than shards")
+        return 0
     if not options.text_splits_only and not options.dry_run:
         return restitch(options, source, console) if options.restitch else speak(options, source, console)
     for prompt in failed:
@@ -95,7 +99,7 @@ def run(options: Options, console: Console) -> int:
 def export(path: Path, source: ClipSource, console: Console) -> int:
     """--export_script: write what would be spoken as a script. Returns the exit status."""
     assert source.script is not None  # the flag needs a text
-    export_script(path, source.script, source.cover)
+    export_script(path, replace(source.script, book=source.book.tags), source.book.cover)
     view.print_result(path)
     view.say(console, f"edit it, and speak it with --prompt_file {shlex.quote(str(path))}")
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from ..voices.voice import Voice
 from . import console as view
 from . import tables
 from .delivery_report import passes_delivery, warn_of_delivery
+from .machines import open_cluster, show_workers
 from .script_tables import show_mended
 from .signals import import_torch
 from .tables import ClipRow
@@ -36,6 +37,8 @@ if TYPE_CHECKING:  # these import torch
     from ..checkpoints.hub import Hub
     from ..checkpoints.loading import ModelChoice
     from ..run.clips import Clip, FinishedSegment
+    from ..run.cluster import Cluster
+    from ..run.engine import Engine
     from ..run.recipe import Recipe
 
 _MOST_FAULTY_SHOWN = 20  # segments; more lines would hide the others
@@ -48,6 +51,27 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     recipe = load(options, source, console)
     if options.history_prompt == RANDOM:
         view.say(console, "making a new voice")
+    with closing_engine(recipe.engine):
+        status = make(options, source, recipe, console, start)
+    return status
+
+
+@contextmanager
+def closing_engine(engine: Engine) -> Iterator[None]:
+    """End the workers of a cluster at the end of a block."""
+    from ..run.cluster import Cluster
+
+    try:
+        yield
+    finally:
+        if isinstance(engine, Cluster):
+            engine.close()
+
+
+def make(options: Options, source: ClipSource, recipe: Recipe, console: Console, start: float) -> int:
+    """Generate all clips with a loaded model. `start`: of the command, in seconds. Returns the exit status."""
+    from ..run.cluster import Cluster
+
     job = Job(options, source, recipe)
     if job.new_voice is not None:
         name = job.new_voice.stem
@@ -72,6 +96,8 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     finally:  # interrupted or not
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
+        if isinstance(recipe.engine, Cluster):
+            show_workers(console, recipe.engine, time.monotonic() - start)
     if source.manifest is not None and options.regenerate is None and job.mended is None and finished:
         compare(source.manifest, finished[0], options, console)
     delivered = passes_delivery(job.finished_clips, options, console)
@@ -81,9 +107,9 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
 def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     """Load the model, voices and function. Raises UsageError, VoiceError, CheckpointError, OutputError."""
     import_torch()
-    from ..bark import Bark, load_voice
+    from ..bark import load_voice
     from ..checkpoints.hub import Hub
-    from ..checkpoints.loading import ModelChoice, load_models
+    from ..checkpoints.loading import ModelChoice
     from ..model.devices import use_physical_cores
     from ..output.clip_files import check_output_folder
     from ..run.recipe import Recipe
@@ -101,9 +127,7 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     voice = load_voice(named, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     voices = load_cast(source.voices, lambda name: load_voice(name, hub, folders), voice)
-    bark = Bark(load_models(choice))
-    if bark.advice is not None:
-        view.say(console, bark.advice)
+    bark = load_engine(options, choice, console)
     for given, name in ((voice, options.history_prompt), (spoken, options.bark_speaker_as_the_prompt)):
         bark.check_voice(given, f"the voice {name or options.audio_file_as_history_prompt}")
     for speaker, own in voices.items():
@@ -115,6 +139,19 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
         gc.enable()
     recognizer = load_recognizer(options, hub, lambda message: view.warn(console, message))
     return Recipe.from_options(options, bark, voice, spoken, function, voices, recognizer)
+
+
+def load_engine(options: Options, choice: ModelChoice, console: Console) -> Bark | Cluster:
+    """Load the model, here or on the workers of --cluster."""
+    from ..bark import Bark
+    from ..checkpoints.loading import load_models
+
+    if options.cluster is not None:
+        return open_cluster(options, choice, console)
+    bark = Bark(load_models(choice))
+    if bark.advice is not None:
+        view.say(console, bark.advice)
+    return bark
 
 
 def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console: Console) -> Voice | None:
@@ -135,7 +172,7 @@ def clone(options: Options, choice: ModelChoice, hub: Hub, folder: Path, console
     return voice
 
 
-def _ids_over(text: str | None, bark: Bark) -> int:
+def _ids_over(text: str | None, bark: Bark | Cluster) -> int:
     """By how many WordPiece ids a text exceeds what the model reads; negative or 0 if it fits."""
     return 0 if text is None else len(bark.encode(text)) - bark.spec.max_text_ids
 

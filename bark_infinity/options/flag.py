@@ -13,6 +13,7 @@ from ..errors import UsageError
 
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
 SAMPLING, SEEDS, LONG_CLIPS, TAKES, MORE = "Sampling", "Seeds", "Long clips", "Takes", "More"
+MACHINES = "Many machines"
 
 
 class Shapes(enum.Enum):
@@ -31,6 +32,7 @@ SHAPE_TOKENS = (Shapes.TEXT, Shapes.SEGMENTS, Shapes.TOKENS)  # such flags have 
 _OF_THE_SOUND = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.COMPUTING, Shapes.SOUND)
 _OF_GROUPS = {INPUT: Shapes.TEXT, OUTPUT: Shapes.FILES, MODEL: Shapes.COMPUTING, SEEDS: Shapes.SEGMENTS}
 _OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, TAKES: Shapes.TOKENS, MORE: Shapes.NOTHING}
+_OF_GROUPS[MACHINES] = Shapes.NOTHING
 
 
 @dataclass(frozen=True)

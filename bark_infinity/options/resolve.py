@@ -14,6 +14,7 @@ from ..text.subtitle_formats import read_formats
 from .flag import Flag
 from .output_name import OutputName
 from .recognizer_name import read_recognizer_name
+from .shard import Shard
 from .table import Options, flags
 
 _GOAL_LENGTH = 110  # characters of a segment, about 8 s of speech
@@ -56,13 +57,13 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "group_text_by_counting": _SPLITTERS,
     "split_type_string": _SPLITTERS,
     "text_encoding": ("prompt_file",),
+    "fit_subtitles": ("prompt_file",),
+    "subtitles_by": ("subtitles",),
     "list_chapters": ("prompt_file", "text_prompt"),
     "chapters": ("prompt_file", "text_prompt"),
     "footnotes": ("prompt_file",),
     "speak_titles": ("prompt_file",),
     "export_script": ("prompt_file", "text_prompt"),
-    "fit_subtitles": ("prompt_file",),
-    "subtitles_by": ("subtitles",),
     "regenerate": ("from_manifest",),
     "restitch": ("from_manifest",),
     "negative_text_prompt_logits_scale": ("negative_text_prompt",),
@@ -70,13 +71,14 @@ _NEEDED = {  # flag: flags of which one must be given for it to have an effect
     "semantic_mirostat_learning_rate": ("semantic_mirostat_tau",),
     "take": ("from_manifest",),
     **dict.fromkeys(NEEDS_RECOGNIZER, ("recognizer",)),
+    "workers": ("cluster",),
 }
 _UNREAD = {  # flag: flags that have no effect beside it
-    "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations"),
+    "restitch": ("text_prompt", "prompt_file", "cast", "pronunciations", "cluster"),
+    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by", "audition", "shard"),
+    "fit_subtitles": ("split_input_into_separate_prompts_by",),
     "chapters": ("split_input_into_separate_prompts_by",),
     "export_script": ("split_input_into_separate_prompts_by",),
-    "from_manifest": ("output_iterations", "split_input_into_separate_prompts_by", "audition"),
-    "fit_subtitles": ("split_input_into_separate_prompts_by",),
     "bark_speaker_as_the_prompt": (
         "split_input_into_separate_prompts_by",
         "split_each_text_prompt_by",
@@ -242,6 +244,14 @@ def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
         )
     if (message := sample_rate_problem(options.sample_rate, options.audio_format)) is not None:
         yield Conflict(("sample_rate", "output_format"), message)
+    if options.shard is not None:
+        Shard.read(options.shard)
+        seeded = options.seed is not None or options.single_starting_seed is not None
+        if options.split_input_into_separate_prompts_by == "random" and not seeded:
+            yield Conflict(
+                ("shard", "split_input_into_separate_prompts_by"),
+                "--shard needs --seed where the input is cut at random, so that every shard cuts it alike",
+            )
     if (message := _coarse_input_over(options)) is not None:
         yield Conflict(("coarse_max_coarse_history", "coarse_sliding_window_len"), message)
 
@@ -264,7 +274,7 @@ def _coarse_input_over(options: Options) -> str | None:
 def _idle(options: Options, changed: Container[str]) -> Iterator[Conflict]:
     """Yield settings that have no effect, because another one is missing or given."""
     for name, needed in _NEEDED.items():
-        if name in changed and not any(_is_given(getattr(options, n)) for n in needed):
+        if name in changed and not any(n in changed or _is_given(getattr(options, n)) for n in needed):
             mend = "give that too or leave it out"
             yield Conflict((name,), f"--{name} does nothing without --{needed[0]}; {mend}", lacking=True)
     for name, unread in _UNREAD.items():

@@ -19,7 +19,7 @@ from ..audio.targets import LOUDNESS_NAMES, MAX_LUFS, MIN_LUFS
 from ..seeds import MAX_SEED
 from ..text.subtitle_formats import SUBTITLES_BY
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
-from .flag import INPUT, LONG_CLIPS, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag
+from .flag import INPUT, LONG_CLIPS, MACHINES, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,22 @@ class Options:
         "Encoding of --prompt_file: auto finds UTF-8, UTF-16 and the likeliest older one, and says which it took.",
         metavar="NAME",
     )
+    voice_dir: str = flag(
+        "bark_voices",
+        INPUT,
+        "Folder of voices: NAME/*.wav (mp3, flac, ogg, m4a) is cloned when NAME is first spoken with, NAME.npz is a voice.",
+        path=True,
+        metavar="DIR",
+        shapes=Shapes.NOTHING,
+    )
+    audition: str | None = flag(
+        None,
+        INPUT,
+        "Speak the text in each of these voices, one clip each, and write a page to hear them side by side; all: every voice "
+        "found that suits the model.",
+        path=True,
+        metavar="VOICE,VOICE",
+    )
     list_chapters: bool = flag(
         False,
         INPUT,
@@ -146,22 +162,6 @@ class Options:
         path=True,
         metavar="FILE",
         shapes=Shapes.NOTHING,
-    )
-    voice_dir: str = flag(
-        "bark_voices",
-        INPUT,
-        "Folder of voices: NAME/*.wav (mp3, flac, ogg, m4a) is cloned when NAME is first spoken with, NAME.npz is a voice.",
-        path=True,
-        metavar="DIR",
-        shapes=Shapes.NOTHING,
-    )
-    audition: str | None = flag(
-        None,
-        INPUT,
-        "Speak the text in each of these voices, one clip each, and write a page to hear them side by side; all: every voice "
-        "found that suits the model.",
-        path=True,
-        metavar="VOICE,VOICE",
     )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
     dry_run: bool = flag(
@@ -839,6 +839,28 @@ class Options:
         TAKES,
         "Show a table of all takes: faults, word errors and seconds; beside --from_manifest and --dry_run, that clip's.",
         shapes=Shapes.NOTHING,
+    )
+
+    cluster: str | None = flag(
+        None,
+        MACHINES,
+        "Let the workers of a Ray cluster generate segments (docs/cluster.md): host:port of its head; auto: one that is "
+        "there, else this machine; local: this machine's GPUs.",
+        metavar="auto|local|HOST:PORT",
+    )
+    workers: int | None = flag(
+        None,
+        MACHINES,
+        "With --cluster: at most so many workers. Unset: one for each GPU, or for every 8 CPU cores.",
+        low=1,
+        high=100_000,
+        metavar="N",
+    )
+    shard: str | None = flag(
+        None,
+        MACHINES,
+        "Make only every 20th clip from the 3rd on, as in 3/20: for jobs beside each other that share an output folder.",
+        metavar="K/N",
     )
 
     config: str | None = flag(

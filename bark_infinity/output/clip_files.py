@@ -27,12 +27,13 @@ from ..options.table import Options, flags
 from ..run.chapters import chapters_of_segments
 from ..run.clips import Clip, FinishedSegment, SegmentRecord
 from ..run.engine import Engine
+from ..run.fleet_scheduler import make_scheduler
 from ..run.joining import Joining
 from ..run.journal import ClipJournal, KeptSegment, RunJournal
 from ..run.naming import COVER_SUFFIXES, RESULT_SUFFIXES, audio_suffix, clip_stems, numbered, text_for_name
 from ..run.planning import ClipPlan, SegmentPlan
 from ..run.recipe import Recipe
-from ..run.scheduler import Result, RunProgress, Scheduler, longest_seconds
+from ..run.scheduler import Result, RunProgress, longest_seconds
 from ..run.script_source import voices_in
 from ..text.script import format_script
 from ..text.subtitle_formats import SUBTITLE_SUFFIXES
@@ -147,7 +148,7 @@ def save_clips(
         longest = longest_seconds(plan, recipe)
         return ClipFiles(plan, folder, options, longest, run.clip(plan), partial(_manifest, options, recipe.engine))
 
-    yield from Scheduler(recipe, options.batch_size, run, known, open_writer, progress).run(plans)
+    yield from make_scheduler(recipe, options.batch_size, run, known, open_writer, progress).run(plans)
 
 
 def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, options: Options) -> Path:
@@ -394,6 +395,7 @@ def _segment(plan: SegmentPlan, record: SegmentRecord, folder: Path) -> Mapping[
         **({} if record.statistics is None else dataclasses.asdict(record.statistics)),
         "history": record.history_sizes._asdict(),
         "seconds_taken": {stage: round(taken, 3) for stage, taken in record.seconds_taken.items()},
+        **({} if record.worker is None else {"worker": record.worker}),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..audio.images import image_kind
+from ..audio.images import image_suffix
 from ..errors import OutputError
 from ..files import write_whole
 from ..text.events import Script
@@ -27,10 +27,9 @@ def export_script(path: Path, script: Script, cover: bytes | None) -> None:
 
 def _cover_path(script: Path, cover: bytes) -> Path:
     """A path beside a script that is free, or already has this image."""
-    ending = ".png" if image_kind(cover) == "png" else ".jpg"
     number = 0
     while True:
-        path = script.with_name(f"{script.stem}{f'_{number}' if number else ''}{ending}")
+        path = script.with_name(f"{script.stem}{f'_{number}' if number else ''}{image_suffix(cover)}")
         if not path.exists() or (path.is_file() and path.read_bytes() == cover):
             return path
         number += 1

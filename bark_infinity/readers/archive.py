@@ -34,7 +34,7 @@ class Archive:
             self._zip = zipfile.ZipFile(BytesIO(data))
         except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, struct.error):
             raise TextError(_DAMAGED) from None
-        self._files = {info.filename.replace("\\", "/"): info for info in self._zip.infolist() if not _is_folder(info)}
+        self._files = {info.filename.replace("\\", "/"): info for info in self._zip.infolist() if not info.is_dir()}
         self._in_any_case = {path.casefold(): path for path in self._files}
 
     @property
@@ -62,10 +62,6 @@ class Archive:
             )
         self._left -= len(content)
         return content
-
-
-def _is_folder(info: zipfile.ZipInfo) -> bool:
-    return not info.filename or info.is_dir()
 
 
 def is_zip(data: bytes) -> bool:

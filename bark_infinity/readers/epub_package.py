@@ -124,7 +124,7 @@ class Package:
     def cover(self) -> bytes | None:
         """The image of the cover, if it is a JPEG or a PNG."""
         for path in self._cover_paths():
-            if path in self._archive and image_kind(image := self._archive.read(path)):
+            if path in self._archive and image_kind(image := self._archive.read(path)) is not None:
                 return image
         return None
 

@@ -48,6 +48,7 @@ class SegmentRecord:
     tries: tuple[Try, ...]
     recalled: bool = False  # whether an earlier run generated it, and took `seconds_taken`
     chosen: int = 0  # index of the take whose audio is in the clip
+    worker: str | None = None  # the worker of a cluster that generated it; None: this process
 
     @property
     def kept(self) -> Try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ..bark import Generation, Segment, Settings, StageProgress
+from ..errors import BarkError
 from ..model.spec import BarkSpec
 from ..voices.history import History
 
@@ -50,3 +52,38 @@ class Engine(Protocol):
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Decode the codes (8, frames) of each segment to float32 samples (frames * 320,) at 24 kHz."""
+
+
+@dataclass(frozen=True)
+class FleetProgress:
+    """What the workers of a fleet are doing."""
+
+    workers: int
+    busy: int
+    queued: int  # segments that no worker has
+    running: int  # segments that a worker has
+    segments_per_s: float  # 0.0 before the first is finished
+
+
+@runtime_checkable
+class Fleet(Engine, Protocol):
+    """An engine of many workers. Segments are submitted one by one, and come back in any order."""
+
+    @property
+    def room(self) -> int:
+        """How many further segments should be submitted now, so that no worker will have to wait; 0 or less for none."""
+
+    def submit(self, segment: Segment, settings: Settings) -> int:
+        """Queue a segment. Returns the number under which it comes back. `settings` apply unless it has its own."""
+
+    def withdraw(self, number: int) -> None:
+        """The segment is not needed any more; it may or may not come back."""
+
+    def next_finished(
+        self, report: Callable[[FleetProgress], None], until: Callable[[], bool] = lambda: False
+    ) -> tuple[int, Generation | BarkError] | None:
+        """Wait for any submitted segment: its number, and its generation, or why it could not be generated.
+
+        `report` and `until` are called while it waits; once `until` is true, it returns None. Raises DeviceError if no
+        worker is left.
+        """

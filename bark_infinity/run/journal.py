@@ -48,6 +48,7 @@ from .takes import RecordedTakes
 FORMAT_VERSION = 1
 _RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
 _RUN_NAME = re.compile(r"\.run-[0-9a-f]{16}\.jsonl")
+_SHARD_PREFIX = ".shard-"
 _MAX_BYTES = 100_000_000  # most that is read of a run's file: a million clips
 _PLAN, _LOCK = "plan.json", "lock"
 _MARKER = b"bark_infinity: the tokens of a clip that is not finished\n"  # in the lock file of a clip's folder
@@ -220,6 +221,7 @@ class RunJournal:
     def __init__(self, path: Path, file: BinaryIO | None, key: Callable[[ClipPlan], str], seed: int = 0):
         """`key`: digests everything that the files of a clip depend on. `seed`: the drawn seed of the run."""
         self._path, self._file, self._key, self.seed = path, file, key, seed
+        self._stays = False  # whether the file stays when the run is complete
         self._open: dict[tuple[int, int], ClipJournal] = {}  # clips in progress, by prompt and take
         self._left: dict[
             tuple[int, int], ClipJournal
@@ -250,6 +252,42 @@ class RunJournal:
                         file.close()
                         raise
                     yield journal
+
+    @classmethod
+    def of_shard(
+        cls, folder: Path, name: str, key: Callable[[ClipPlan], str], seed: int, resume: bool
+    ) -> RunJournal | None:
+        """The journal of a shard, new or of an earlier process; None if another process works on it.
+
+        Unlike that of a run it has a fixed name, so that of two processes only one gets it, and it stays when the shard is
+        complete. `resume`: whether what an earlier process has finished counts.
+        """
+        _sweep(folder)
+        make_folder(folder)
+        path = folder / f"{_SHARD_PREFIX}{name}{_RUN_SUFFIX}"
+        with errors_naming(path):
+            file = open_locked(path)
+        if file is None:
+            return None
+        journal = cls(path, file, key, seed)
+        try:
+            journal._read(file)
+        except (ValueError, TypeError, KeyError, RecursionError):  # new, or damaged
+            journal._begin()
+        if not resume:
+            for clip in journal._left.values():
+                clip.remove()
+            journal = cls(path, file, key, seed)
+            journal._begin()
+        journal._stays = True
+        return journal
+
+    def _begin(self) -> None:
+        """Write the first line of an empty file."""
+        assert self._file is not None
+        with errors_naming(self._path):
+            self._file.truncate(0)
+        self._add({"format": FORMAT_VERSION, "seed": self.seed})
 
     @property
     def own_stems(self) -> set[str]:
@@ -301,7 +339,7 @@ class RunJournal:
         clips = [*self._open.values(), *self._left.values()]
         for clip in clips:
             clip.remove() if complete else clip.leave()
-        if complete or not (self._done or any(folder.exists() for folder in self._folders)):
+        if (complete and not self._stays) or not (self._done or any(folder.exists() for folder in self._folders)):
             with contextlib.suppress(OSError):
                 self._path.unlink()
         if self._file is not None:
@@ -311,7 +349,7 @@ class RunJournal:
         make_folder(self._path.parent)
         with errors_naming(self._path):
             self._file = open_locked(self._path)
-        self._add({"format": FORMAT_VERSION, "seed": self.seed})
+        self._begin()
 
     def _note_done(self, key: str, path: Path) -> None:
         self._add({"clip": key, "path": path.name})

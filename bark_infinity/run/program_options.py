@@ -35,9 +35,9 @@ COMMAND_LINE: Mapping[str, str] = {  # flags that narrate refuses: what a progra
     "split_input_into_separate_prompts_by_value": _ONE_CLIP,
     "output_iterations": _ONE_CLIP,
     "audio_file_as_history_prompt": "pass voice=Voice.clone(path)",
+    "audition": _ONE_CLIP,
     "list_chapters": _COMMAND,
     "export_script": _COMMAND,
-    "audition": _ONE_CLIP,
     "list_speakers": _COMMAND,
     "dry_run": "look at narration.plan: nothing is made before the narration is iterated, waited for or saved",
     "text_splits_only": "look at narration.plan.segments: nothing is made before the narration is iterated",
@@ -54,6 +54,9 @@ COMMAND_LINE: Mapping[str, str] = {  # flags that narrate refuses: what a progra
     "print_completion": _COMMAND,
     **dict.fromkeys((*REPORTS, "show_all_reports"), _COMMAND),
     "loglevel": "set it with the module logging",
+    "cluster": _COMMAND,
+    "workers": _COMMAND,
+    "shard": _ONE_CLIP,
 }
 
 

@@ -23,6 +23,7 @@ from ..text.units import PATTERN_UNITS, Span, split_spans
 Notify = Callable[[str], None]
 
 _MAX_DIGITS = 9  # of a group size
+_NO_SUBTITLES = "this is no subtitle file; --fit_subtitles takes .srt, .vtt, .ass and .ssa"
 SAMPLE_PROMPTS = (
     "Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
     "♪ The rain came down on the tin roof tonight, and it played us a song till the morning light ♪",
@@ -140,8 +141,9 @@ def _cut(
 
 
 def _read_file(name: str, options: Options, notify: Notify) -> str | Book:
-    """The text of --prompt_file (`-`: standard input), or the book in it; of subtitles, only the spoken text, with times for
-    --fit_subtitles.
+    """The text of --prompt_file (`-`: standard input), or the book in it.
+
+    Of subtitles, only the spoken text, with times for --fit_subtitles.
     """
     where, wanted_encoding = f"--prompt_file {name}", options.text_encoding
     check_encoding(wanted_encoding)
@@ -149,6 +151,8 @@ def _read_file(name: str, options: Options, notify: Notify) -> str | Book:
         data = _read_bytes(name, notify)
         footnotes: Footnotes = "inline" if options.footnotes == "inline" else "skip"
         if (book := read_book(data, name, footnotes, wanted_encoding)) is not None:
+            if options.fit_subtitles:
+                raise TextError(_NO_SUBTITLES)
             if kind_by_name(name) is None:
                 notify(f"{where} is read as a book ({book_kind(data, name)})")
             return book
@@ -159,7 +163,7 @@ def _read_file(name: str, options: Options, notify: Notify) -> str | Book:
         text = normalize_text(text)
         kind = subtitles_by_name(name) or subtitles_by_content(text)
         if kind is None and options.fit_subtitles:
-            raise TextError("this is no subtitle file; --fit_subtitles takes .srt, .vtt, .ass and .ssa")
+            raise TextError(_NO_SUBTITLES)
         if kind is None:
             return join_hyphens(text)
         if subtitles_by_name(name) is None:

@@ -92,6 +92,11 @@ class Listener(Generic[_T]):
         """The number of takes whose results have not been collected."""
         return len(self._waiting)
 
+    @property
+    def has_result(self) -> bool:
+        """Whether `results` would yield something without waiting."""
+        return bool(self._waiting) and self._waiting[0][1].done()
+
     def submit(self, take: _T, audio: np.ndarray, language: str) -> None:
         """Listen to samples (n,) at 24 kHz; `results` gives `take` back with what was heard."""
         self._waiting.append((take, self._thread.submit(self._hear, audio, language)))

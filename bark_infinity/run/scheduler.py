@@ -18,6 +18,7 @@ from ..model.devices import is_out_of_memory
 from ..stages.semantic import Statistics
 from .clip_state import ClipState
 from .clips import Clip, ClipWriter, FailedClip, FinishedSegment
+from .engine import FleetProgress
 from .journal import KeptSegment, RunJournal
 from .planning import ClipPlan
 from .recipe import Recipe
@@ -34,9 +35,14 @@ class Place(NamedTuple):
     segment: int
     take: int
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether the engine has yet to make it."""
+        return not self.clip.failed and self.take in self.clip.pending(self.segment)
 
-class _MadeTake(NamedTuple):
-    """A take that a recogniser listens to."""
+
+class MadeTake(NamedTuple):
+    """A take that is to be judged."""
 
     place: Place
     generation: Generation
@@ -58,7 +64,8 @@ class RunProgress:
     """The progress of a run: a pass over `rows` takes is at `stage`, with `tokens` of at most `tokens_total` generated.
 
     `segments_done`: finished segments of the run; `segments_recalled` of them come from an earlier run, `rows_done` from
-    the current pass. `segments`: of which the pass makes takes, in parts where it does not make all takes of one.
+    the current pass. `segments`: of which the pass makes takes, in parts where it does not make all takes of one;
+    None: as many as takes. `fleet`: set for an engine of many workers, which has no passes: `rows` are all that it has.
     """
 
     segments_done: int
@@ -68,7 +75,8 @@ class RunProgress:
     tokens: int
     tokens_total: int
     rows_done: int
-    segments: float
+    segments: float | None = None
+    fleet: FleetProgress | None = None
 
 
 class Scheduler:
@@ -98,7 +106,7 @@ class Scheduler:
         self._short_first_pass = False  # whether the next pass has only one segment per row
         self._rows_done = 0  # segments that were finished in the current pass
         self._is_resumable = False  # whether a clip failed that the same command may finish later
-        self._listener: Listener[_MadeTake] | None = None if recipe.recognizer is None else Listener(recipe.recognizer)
+        self._listener: Listener[MadeTake] | None = None if recipe.recognizer is None else Listener(recipe.recognizer)
 
     def run(self, plans: Iterable[ClipPlan]) -> Generator[Result, None, None]:
         """Generate all clips. Plans are taken when a pass has room for their segments. Closing the generator ends the run."""
@@ -130,7 +138,7 @@ class Scheduler:
             at_most = rows if rows == 1 or self._short_first_pass else _SEGMENTS_PER_ROW * rows
             # 1. Take plans until the takes of their ready segments fill a pass.
             yield from self._take_plans(waiting, at_most)
-            places = list(islice((place for clip in self._clips for place in _takes_to_make(clip, at_most)), at_most))
+            places = list(islice((place for clip in self._clips for place in takes_to_make(clip, at_most)), at_most))
             if len(places) < rows and self._is_listening:  # what is heard in others may fill the batch
                 yield from self._hear(wait_for_one=True)
                 continue
@@ -142,7 +150,7 @@ class Scheduler:
                 continue
             # 3. Take what an earlier run has saved; this may make other segments ready.
             yield from self._recall(places)
-            if any(clip.failed or take not in clip.pending(index) for clip, index, take in places):
+            if not all(place.is_pending for place in places):
                 continue
             self._short_first_pass &= len(places) < rows
             # 4. Generate the rest; halve the batch if memory does not suffice.
@@ -158,7 +166,7 @@ class Scheduler:
 
     def _take_plans(self, waiting: Iterator[ClipPlan], at_most: int) -> Iterator[FailedClip]:
         """Start clips until the takes of their ready segments fill a pass; yield those that cannot be started."""
-        ready = sum(len(list(_takes_to_make(clip, at_most))) for clip in self._clips)
+        ready = sum(len(list(takes_to_make(clip, at_most))) for clip in self._clips)
         while ready < at_most and (plan := next(waiting, None)):
             try:
                 if self._recipe.spoken is None:
@@ -172,7 +180,7 @@ class Scheduler:
                 yield FailedClip(plan, error)
                 continue
             self._clips.append(ClipState(plan, self._recipe))
-            ready += len(list(_takes_to_make(self._clips[-1], at_most)))
+            ready += len(list(takes_to_make(self._clips[-1], at_most)))
 
     def _prepare(self, places: Sequence[Place]) -> Iterator[FailedClip]:
         """Build the histories of these segments; yield the clips for which that failed."""
@@ -187,7 +195,7 @@ class Scheduler:
         """Take those of these takes that are saved in the journal; finish segments that are `known`."""
         for place in places:
             clip, index, take = place
-            if clip.failed or take not in clip.pending(index):
+            if not place.is_pending:
                 continue
             if (known := self._known.get(index)) is not None and known.takes is not None:
                 if (generation := self._generation_of(known)) is not None:
@@ -195,7 +203,7 @@ class Scheduler:
             elif self._journal is not None:
                 kept = self._journal.clip(clip.plan).recall(self._key(clip, index), take)
                 if kept is not None and (generation := self._generation_of(kept)) is not None:
-                    yield from self._receive(_MadeTake(place, generation, recalled=True), _heard_in(kept))
+                    yield from self._receive(MadeTake(place, generation, recalled=True), _heard_in(kept))
 
     def _generation_of(self, kept: KeptSegment) -> Generation | None:
         return generation_of(kept, lambda codes: self._engine.decode([codes])[0])
@@ -218,15 +226,18 @@ class Scheduler:
 
         with closing(self._engine.stream(segments, self._recipe.settings, report, rows)) as stream:
             for number, generation in stream:
-                made = _MadeTake(places[number], generation, recalled=False)
-                if not made.place.clip.failed:  # in the meantime, because of another segment
-                    yield from self._keep(made)
-                    yield from self._receive(made)
+                yield from self._accept(MadeTake(places[number], generation, recalled=False))
                 yield from self._hear()
                 if all(other.failed for other, _, _ in places):  # the rest is not needed
                     return
 
-    def _receive(self, made: _MadeTake, heard: Heard | None = None) -> Iterator[Result]:
+    def _accept(self, made: MadeTake) -> Iterator[Result]:
+        """Save a take that the engine has made, and have it judged."""
+        if not made.place.clip.failed:  # in the meantime, because of another segment
+            yield from self._keep(made)
+            yield from self._receive(made)
+
+    def _receive(self, made: MadeTake, heard: Heard | None = None) -> Iterator[Result]:
         """Have the recogniser listen to a take, or judge it at once where that is not to be, or has been done (`heard`)."""
         clip, index, take = made.place
         if clip.failed:
@@ -256,7 +267,7 @@ class Scheduler:
                     yield from self._keep(made, heard)
                 yield from self._judge(made, heard)
 
-    def _judge(self, made: _MadeTake, heard: Heard | None) -> Iterator[Result]:
+    def _judge(self, made: MadeTake, heard: Heard | None) -> Iterator[Result]:
         """Judge a take, and finish its segment if that was the last one that is needed."""
         clip, index, take = made.place
         if clip.failed:
@@ -279,7 +290,7 @@ class Scheduler:
         except BarkError as error:
             yield self._give_up(clip, error)
 
-    def _keep(self, made: _MadeTake, heard: Heard | None = None) -> Iterator[FailedClip]:
+    def _keep(self, made: MadeTake, heard: Heard | None = None) -> Iterator[FailedClip]:
         """Save a take in the journal, under the fingerprint of its segment, with what was heard in it.
 
         If that fails, the clip is given up.
@@ -292,6 +303,7 @@ class Scheduler:
             "seconds_taken": generation.seconds_taken,
             "statistics": generation.statistics and dataclasses.asdict(generation.statistics),
             "ended": generation.ended,
+            **({} if generation.worker is None else {"worker": generation.worker}),
             **({} if heard is None else {"heard": heard.content()}),
         }
         try:
@@ -333,7 +345,7 @@ class Scheduler:
         return FailedClip(clip.plan, error)
 
 
-def _takes_to_make(clip: ClipState, most: int) -> Iterator[Place]:
+def takes_to_make(clip: ClipState, most: int) -> Iterator[Place]:
     """Yield the takes of a clip that can be given to the engine, of at most `most` segments."""
     for index in clip.ready(most):
         for take in clip.pending(index):
@@ -370,12 +382,13 @@ def generation_of(kept: KeptSegment, decode: Callable[[np.ndarray], np.ndarray])
         measured = {name: float(value) for name, value in (about["statistics"] or {}).items()}
         statistics = Statistics(**measured) if measured else None
         cut_ids, ended = int(about["cut_ids"]), bool(about["ended"])
+        worker = None if about.get("worker") is None else str(about["worker"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     if not all(map(math.isfinite, [*taken.values(), *measured.values()])):
         return None
     sound = decode(voice.fine) if voice.fine.size else np.zeros(0, np.float32)
-    return Generation(voice, sound, cut_ids, taken, statistics, ended)
+    return Generation(voice, sound, cut_ids, taken, statistics, ended, worker)
 
 
 def _discard(clip: ClipState) -> None:

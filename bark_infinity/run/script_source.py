@@ -160,7 +160,7 @@ def check_flags_of_books(options: Options, name: str) -> None:
 
 def _may_be_book(kind: ScriptKind, front_matter: str, options: Options) -> bool:
     """Whether chapters are looked for in a text: in a file without markup of its own, of which one clip is made."""
-    is_plain = kind == "plain" and options.script == "auto" and not front_matter and not options.fit_subtitles
+    is_plain = kind == "plain" and options.script == "auto" and not front_matter
     return is_plain and options.prompt_file is not None and options.split_input_into_separate_prompts_by is None
 
 

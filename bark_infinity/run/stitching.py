@@ -77,6 +77,7 @@ class Stitcher:
             outcome.tries,
             outcome.recalled,
             outcome.chosen,
+            generation.worker,
         )
         self._records.append(record)
         if not generation.silent:

@@ -85,7 +85,6 @@ class TextReader:
         self._spans: list[tuple[Reading, Place]] = []  # of [voice:...] that are open
         self._turn: _Turn | None = None
         self._n_turns = 0
-        self._title = ""  # of the chapter
 
     def read(self, text: str, first_line: int) -> tuple[Event, ...]:
         """The events of a whole text. `first_line`: its number in the source. Raises ScriptError."""
@@ -106,7 +105,6 @@ class TextReader:
             self._read_parts(line, escape + 1, number, line[:escape])
         elif (title := chapter_title(line)) is not None:
             self._turn = None
-            self._title = title
             self._events.add_event(Chapter(title, Place(number, 1)))
         else:
             self._read_parts(line, self._read_name(line, number), number)
@@ -120,7 +118,7 @@ class TextReader:
         if name in self._names:
             self._begin_turn(name, NO_SETTINGS, line, end)
             return end
-        if _looks_like_speaker(name) and line.strip() != self._title:  # which may be said again
+        if _looks_like_speaker(name):
             self.look_alikes.setdefault(name, Place(number, line_start(line) + 1))
         return 0
 

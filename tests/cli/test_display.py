@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from bark_infinity.cli.console import RunDisplay
+from bark_infinity.run.engine import FleetProgress
 from bark_infinity.run.scheduler import RunProgress
 
 
@@ -35,7 +36,7 @@ def screen(monkeypatch) -> Screen:
 
 
 def progress(stage: str, tokens: int, total: int, done: int = 0, rows: int = 32) -> RunProgress:
-    return RunProgress(done, 0, rows, stage, tokens, total, done)
+    return RunProgress(done, 0, rows, stage, tokens, total, done, rows)
 
 
 def test_first_token_moves_the_bar(screen):
@@ -71,5 +72,21 @@ def test_finished_segments_are_counted_while_others_are_in_progress(screen):
 def test_retried_segments_do_not_move_the_bar_back(screen):
     screen.display.update(progress("fine", 10_000, 10_000, done=30))
     before = screen.bar()
-    screen.display.update(RunProgress(30, 0, 10, "semantic", 1, 7_680, 0))
+    screen.display.update(RunProgress(30, 0, 10, "semantic", 1, 7_680, 0, 10))
     assert screen.bar() == before and "semantic, 10 segments" in screen.lines()[1]
+
+
+def test_takes_are_parts_of_segments(screen):
+    screen.display.update(RunProgress(0, 0, 30, "fine", 10_000, 10_000, 0, 10))  # three takes of ten segments
+    assert screen.bar() == pytest.approx(10) and "fine, 30 takes" in screen.lines()[1]
+
+
+def test_workers_are_shown_with_their_rate_and_what_is_queued(screen):
+    screen.display.update(RunProgress(0, 0, 0, "", 0, 0, 0, fleet=FleetProgress(3, 2, 20, 16, 0.0)))
+    first, second = screen.lines()
+    assert "0/40 segments" in first and "left" not in first and "2 of 3 workers busy" in second
+    screen.now += 30.0
+    screen.display.update(RunProgress(15, 5, 0, "", 0, 0, 0, fleet=FleetProgress(3, 3, 9, 16, 1 / 3)))
+    first, second = screen.lines()
+    assert "15/40 segments" in first and "1:15 left" in first and screen.bar() == 15  # 10 of the run in 30 s, 25 to go
+    assert "3 of 3 workers busy" in second and "16 segments at work, 9 queued" in second

@@ -27,11 +27,12 @@ from bark_infinity.checkpoints import loading
 from bark_infinity.checkpoints.loading import ModelChoice
 from bark_infinity.cli import commands
 from bark_infinity.cli.main import main
-from bark_infinity.errors import CheckpointError
+from bark_infinity.errors import CheckpointError, UsageError
 from bark_infinity.model.devices import Placement
 from bark_infinity.options.resolve import REPORTS
 from bark_infinity.options.table import flags
 from bark_infinity.reports import catalogue as reports
+from bark_infinity.run import ray_pool
 from bark_infinity.stages import slots
 from bark_infinity.voices.voice import Voice
 
@@ -176,10 +177,10 @@ def _make_inputs(make_voice) -> None:
         "two.txt": "One dog.\nTwo cats.\n",
         "chapter.txt": "One dog is here.\n\nTwo cats are there.\n\n***\n\nThree birds are away.\n",
         "play.txt": "# One\nAnna: One dog.\nTwo cats.\n# Two\nThree mice [pause:2s] run.\n",
-        "book.html": "<h1>One</h1><p>A dog<a class=noteref href=#n>1</a> ran.</p><aside id=n class=footnote>1. a big one</aside>"
-        "<h1>Index</h1><p>A dog, 3.</p>",
         "two.srt": "1\n00:00:01,500 --> 00:00:02,000\nOne dog.\n\n2\n00:00:04,250 --> 00:00:05,000\nTwo cats.\n",
         "late.srt": "1\n00:00:00,000 --> 00:00:02,000\nOne dog.\n\n2\n00:00:00,010 --> 00:00:05,000\nTwo cats.\n",
+        "book.html": "<h1>One</h1><p>A dog<a class=noteref href=#n>1</a> ran.</p><aside id=n class=footnote>1. a big one</aside>"
+        "<h1>Index</h1><p>A dog, 3.</p>",
         "words.toml": '[words]\n"dog" = "hound"\n',
         "three.txt": "One dog.\nTwo cats.\nThree mice.\n",
         "story.txt": " ".join(STORY),
@@ -472,6 +473,16 @@ def with_an_unfinished_run(patch: pytest.MonkeyPatch) -> None:
         return perform(options, *more)
 
     patch.setattr(commands, "speak", perform_again)
+
+
+def with_a_pool_that_says_its_size(patch: pytest.MonkeyPatch) -> None:
+    """Ray is not started, and there is no worker."""
+
+    def pool(choice, settings, workers):
+        raise UsageError(f"asked for at most {workers} workers")
+
+    patch.setattr(ray_pool, "connect", lambda cluster: None)
+    patch.setattr(ray_pool, "RayPool", pool)
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
@@ -895,6 +906,21 @@ ALIVE: dict[str, Case] = {
         prepare=with_quick_reports,
     ),
     "loglevel": Case("--dry_run --text_prompt=", "DEBUG", stderr_contains("Traceback")),
+    # Many machines
+    "cluster": Case(
+        HELLO, "127.0.0.1:1", fails_with("--cluster")
+    ),  # with Ray: nothing answers there; without: pip's line
+    "workers": Case(
+        f"{HELLO} --cluster local",
+        "2",
+        fails_with("asked for at most 2 workers"),
+        prepare=with_a_pool_that_says_its_size,
+    ),
+    "shard": Case(
+        "--text_splits_only --prompt_file two.txt --split_input_into_separate_prompts_by line",
+        "2/2",
+        stdout_is("Two cats."),
+    ),
 }
 
 

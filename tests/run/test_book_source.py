@@ -18,8 +18,7 @@ from bark_infinity.readers.book import Block, Book, BookChapter
 from bark_infinity.run.book_source import chapters_of_book, chosen_chapters, events_of
 from bark_infinity.run.planning import plan_clips
 from bark_infinity.run.script_source import ScriptSource
-from bark_infinity.text.events import Chapter, Script, Speech
-from bark_infinity.text.script import format_script, parse_script
+from bark_infinity.text.events import Chapter, Speech
 
 OPTIONS = resolve(parse(["--prompt_file", "book.epub", "--single_starting_seed", "1"]))
 BREAK = Block("", "scene_break")
@@ -291,12 +290,6 @@ def test_a_text_with_lines_that_begin_chapters_is_a_book():
         assert source(*arguments).plan()[0][0].segments[1].chapter is None
     by_line = ["--split_input_into_separate_prompts_by", "line"]
     assert len(source("--prompt_file", "novel.txt", *by_line).plan()[0]) > 4
-
-
-def test_titles_in_an_exported_script_do_not_look_like_speakers():
-    script = Script(events_of(chapters_of_book(Book((chapter("Chapter 1: Arrival", "Later: a note."), OTHER)), True)))
-    names = [name for name, _ in parse_script(format_script(script), "dialogue").look_alikes]
-    assert names == ["Later"]
 
 
 @pytest.mark.parametrize("name", ["book.md", "book.markdown"])
