@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from books import PNG, Epub
+from books import JPEG, PNG, Epub
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -169,7 +169,7 @@ def test_an_exported_script_gives_the_same_plan(book, number):
     options = resolve(parse(["--prompt_file", "script.txt", "--single_starting_seed", "1"]))
     again = ClipSource(options)
     (plan,), failed = again.plan()
-    assert not failed and again.cover == book.cover
+    assert not failed and again.book.cover == book.cover
     assert [(s.text, s.pause, s.chapter, s.seeds) for s in plan.segments] == [
         (s.text, s.pause, s.chapter, s.seeds) for s in plans[0].segments
     ]
@@ -221,6 +221,8 @@ def test_a_book_is_one_clip_with_its_chapters_and_cover(epub):
         ("Bee", None),
     ]
     assert all(seconds > 0 for _, seconds in chapters)
+    Path("another.jpg").write_bytes(JPEG)
+    assert source("--prompt_file", "book.epub", "--cover", "another.jpg").plan()[0][0].cover == JPEG
 
 
 def test_a_book_is_known_by_its_content(epub, monkeypatch):
@@ -242,6 +244,7 @@ def test_a_book_is_known_by_its_content(epub, monkeypatch):
     [
         (["--prompt_file", "book.epub", "--chapters", "4"], "the book has the chapters 1 to 3, and not 4"),
         (["--prompt_file", "book.epub", "--cast", "A=b"], "--cast does nothing for a book"),
+        (["--prompt_file", "book.epub", "--fit_subtitles"], "book.epub: this is no subtitle file"),
         (["--prompt_file", "book.epub", "--split_input_into_separate_prompts_by", "line"], "does nothing for a book"),
         (["--prompt_file", "book.epub", "--script", "ssml"], "--script ssml does nothing for a book"),
         (["--prompt_file", "book.epub", "--text_encoding", "cp1252"], "--text_encoding does nothing for epub"),
