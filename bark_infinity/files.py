@@ -31,8 +31,15 @@ _WRITER_SECONDS = 5.0  # how long to wait for a writer of a named pipe
 _SECONDS_BEFORE_NOTICE = 1.0  # of waiting for a pipe, before a notice is shown
 
 
-def read_bounded(path: str | Path, max_bytes: int, on_wait: Callable[[], None] | None = None) -> bytes:
+def read_bounded(
+    path: str | Path,
+    max_bytes: int,
+    on_wait: Callable[[], None] | None = None,
+    max_bytes_of: Callable[[bytes], int] | None = None,
+) -> bytes:
     """The content of a file, device or pipe. Raises OSError, also if it has more than `max_bytes`.
+
+    `max_bytes_of`: as for `read_stream`.
 
     A named pipe is read to its end. With `on_wait`, this waits for a writer as long as it takes, as `cat` does, and
     calls `on_wait` after a second; without it, OSError is raised if nobody writes to the pipe for some seconds.
@@ -42,12 +49,18 @@ def read_bounded(path: str | Path, max_bytes: int, on_wait: Callable[[], None] |
     except ValueError:  # a NUL character
         raise OSError(errno.EINVAL, "no file can have that name") from None
     with opened as file:
-        return read_stream(file, max_bytes)
+        return read_stream(file, max_bytes, max_bytes_of)
 
 
-def read_stream(file: BinaryIO, max_bytes: int) -> bytes:
-    """The rest of an open file. Raises OSError if that is more than `max_bytes`."""
+def read_stream(file: BinaryIO, max_bytes: int, max_bytes_of: Callable[[bytes], int] | None = None) -> bytes:
+    """The rest of an open file. Raises OSError if that is more than `max_bytes`.
+
+    `max_bytes_of`: how long a file that is longer may be, by its beginning.
+    """
     data = file.read(max_bytes + 1)
+    if len(data) > max_bytes and max_bytes_of is not None and (larger := max_bytes_of(data)) > max_bytes:
+        max_bytes = larger
+        data += file.read(max_bytes + 1 - len(data))
     if len(data) > max_bytes:
         raise OSError(errno.EFBIG, f"it has more than the {max_bytes / 1e6:,.1f} MB that such a file may have")
     return data

@@ -40,7 +40,16 @@ from .output.remaking import (
     with_new_seeds,
 )
 from .run.audition import auditioned_voices, in_voices
-from .run.planning import ClipPlan, CountIds, FailedPrompt, SegmentCutter, plan_clips, with_sampling_settings
+from .run.book_source import ScriptChapter
+from .run.planning import (
+    ClipPlan,
+    CountIds,
+    FailedPrompt,
+    SegmentCutter,
+    clip_of_script,
+    plan_clips,
+    with_sampling_settings,
+)
 from .run.prompts import Notify, read_source
 from .run.random_voice import RANDOM, make_voice, planned_file, seed_of_voice
 from .run.script_source import NamedVoice, ScriptSource, script_folder, voices_in
@@ -86,6 +95,7 @@ class ClipSource:
         """The voices of all speakers but the narrator."""
         self.mended: Mended | None = None
         """The plan, once it is made, of a manifest's clip with a changed script."""
+        self._source = ScriptSource(None, "plain", None)
         self._prompts: Sequence[Script] = ()
         self._auditioned: Mapping[str, str] = {}
         self._cutter = SegmentCutter(options)
@@ -95,7 +105,8 @@ class ClipSource:
         else:
             self._read_manifest(options.from_manifest, notify)
         of_script = None if self.script is None else self.script.book
-        self._book = RunBook.find(self.options, of_script, self.manifest, notify)
+        self.book = RunBook.find(self.options, of_script, self.manifest, notify, self._source.cover)
+        """What is said of the book that is spoken, and its cover."""
 
     def _read_manifest(self, path: str, notify: Notify) -> None:
         options = self.options
@@ -155,6 +166,19 @@ class ClipSource:
         folders = (*usual, Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
 
+    def chapters(self) -> list[tuple[ScriptChapter, float]]:
+        """All chapters of a book or script, also those that are not spoken, with their estimated seconds."""
+        return [(chapter, self._seconds_of(chapter)) for chapter in self._source.chapters]
+
+    def _seconds_of(self, chapter: ScriptChapter) -> float:
+        assert self.script is not None
+        script = dataclasses.replace(self.script, events=chapter.events)
+        try:
+            cut = self._cutter.cut(script)
+        except TextError:
+            return 0.0  # there is nothing to say
+        return clip_of_script(script, cut, self.options, 0, 0, 0, "").seconds(self.options)
+
     @property
     def used_pronunciations(self) -> frozenset[Pronunciation]:
         """The entries that have changed a text, once it is planned."""
@@ -171,7 +195,7 @@ class ClipSource:
         clips that this run has already finished.
         """
         plans, failed = self._plans(count_ids, own_stems)
-        return [self._book.of(plan) for plan in plans], failed
+        return [self.book.of(plan) for plan in plans], failed
 
     def _plans(
         self, count_ids: CountIds | None, own_stems: Container[str]
@@ -424,7 +448,7 @@ def _count_ids(engine: Engine, text: str) -> int:
 
 def narrate(
     bark: Bark,
-    text: str | Script | None,
+    text: str | Path | Script | None,
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
     *,
     seed: int | None = None,
@@ -443,7 +467,8 @@ def narrate(
             play(segment.audio)                       # float32 samples at 24 kHz
         narration.save("chapter.flac")                # with its voice (.npz) and manifest (.json)
 
-    `text` may have markup (docs/scripts.md), or is a Script of events; it may be None where `options` have a
+    `text` may have markup (docs/scripts.md), or is a Script of events; a Path is that of a text, subtitles or a book, as
+    --prompt_file takes it (docs/books.md), of which `options` may choose `chapters`; it may be None where `options` have a
     `bark_speaker_as_the_prompt`, whose tokens are spoken. `voice`: of the run, and so the narrator's: a Voice
     (`Voice.clone("me.wav")` clones one from a recording), a path, a name as in --list_speakers, or the original's dict;
     None: a random one, set by the first segment. `seed`: the seed of every segment; None: drawn for each.
@@ -465,7 +490,9 @@ def narrate(
             raise UsageError(f"options have {name}, and narrate is given another one; leave one of them out")
     script = text if isinstance(text, Script) else None
     given: dict[str, object] = {"seed": seed, "output_dir": None if folder is None else str(folder)}
-    if script is None:
+    if isinstance(text, Path):
+        given["prompt_file"] = str(text)
+    elif script is None:
         given["text_prompt"] = text
     if isinstance(voice, str | Path):
         given["history_prompt"] = str(voice)

@@ -46,7 +46,9 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "dry_run",
     "text_splits_only",
     "render_npz_samples",
+    "voice_report",
     "convert_model",
+    "audition",  # as many clips as voices, which test_audition.py has
     "regenerate",  # of a finished clip with its tokens
     "restitch",
     "take",
@@ -54,6 +56,11 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "cast",
     "chapter_files",
     "pronunciations",
+    "list_chapters",  # of books, which run/test_book_source.py and cli/test_chapter_table.py have
+    "chapters",
+    "footnotes",
+    "speak_titles",
+    "export_script",
     "audio_file_as_history_prompt",  # needs a second model
     "device",  # the CPU in every run
     "suno_use_directml",
@@ -87,6 +94,7 @@ FACTORS: list[list[Value]] = [
         {"split_input_into_separate_prompts_by": "word", "split_input_into_separate_prompts_by_value": "2"},
     ],
     *each("history_prompt", values=["someone", "short.npz"]),
+    *each("voice_dir", values=["voices"]),
     # Output
     *each("output_dir", values=["new/folder"]),
     *each("output_filename", values=["take", "clip.flac"]),

@@ -27,6 +27,9 @@ SCRIPTS = {  # texts in which some options have an effect
     "add_silence_between_chapters": f"{CAST}Anna: One, two.\n# Two\nThree.",
     "script": "<speak>One, two.</speak>",
     "cast": "Two: One, two.",
+    "chapters": Path("book.html"),
+    "footnotes": Path("book.html"),
+    "speak_titles": Path("book.html"),
 }
 BRIEF = {"semantic_max_gen_duration_s": 0.3, "fine_temp": 0.0}
 BY_WORD = {"split_each_text_prompt_by": "word", "split_each_text_prompt_by_value": "5"}
@@ -94,6 +97,9 @@ VALUES = {  # options that change the plan or the recipe: others that they need,
     "add_silence_between_speakers": ({}, 4.0),
     "add_silence_between_chapters": ({}, 4.0),
     "script": ({}, "plain"),
+    "chapters": ({}, "2"),
+    "footnotes": ({}, "inline"),
+    "speak_titles": ({}, False),
     "cast": ({}, "Two=someone.npz"),
     "pronunciations": ({}, "words.toml"),
     "gain_db": ({}, 3.0),
@@ -135,6 +141,10 @@ FILES = {
 @pytest.fixture(autouse=True)
 def inputs(make_voice):
     make_voice(2.0).save("someone.npz")
+    Path("book.html").write_text(
+        "<h1>One</h1><p>A dog<a class=noteref href=#n>1</a> ran.</p><aside id=n class=footnote>a big one</aside>"
+        "<h1>Two</h1><p>A cat.</p>"
+    )
     Path("words.toml").write_text('"sentence" = "phrase"')
     Path("mix.py").write_text("def less(context):\n    return context.weights\n")
 

@@ -16,6 +16,11 @@ def image_kind(data: bytes) -> Literal["jpeg", "png"] | None:
     return "jpeg" if data.startswith(_JPEG) else "png" if data.startswith(_PNG) else None
 
 
+def image_suffix(data: bytes) -> str:
+    """The ending of the names of files with a JPEG or a PNG."""
+    return ".png" if image_kind(data) == "png" else ".jpg"
+
+
 def image_fault(data: bytes) -> str | None:
     """Why an image cannot be a cover, as the end of a sentence that begins with its name; None if it can."""
     kind = image_kind(data)

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from ..options.resolve import REPORTS
 from ..options.table import Options
 from ..output.clip_tokens import ClipTokens
 from ..output.remaking import chosen_segments, chosen_takes, describe_regenerated, with_dependents
+from ..output.script_file import export_script
 from ..reports.tables import count
 from ..run.planning import ClipPlan
 from ..run.random_voice import RANDOM, planned_file
@@ -26,6 +28,7 @@ from ..voices.library import list_voices, voice_folders
 from ..voices.rendering import Skipped, render_voices, voices_to_render
 from . import console as view
 from . import tables
+from .chapter_table import show_chapters
 from .delivery_report import passes_delivery, warn_of_delivery
 from .first_steps import advice_without_text, models_of, samples_need_download
 from .script_tables import show_mended, show_script
@@ -59,6 +62,11 @@ def run(options: Options, console: Console) -> int:
         view.print_text(console, Text(advice_without_text(options)))
         return EXIT_USAGE
     source = ClipSource(options, lambda message: view.say(console, message))
+    if options.list_chapters:
+        show_chapters(console, source, options)
+        return 0
+    if options.export_script is not None:
+        return export(Path(options.export_script), source, console)
     options = source.options
     missing: dict[str, VoiceError] = {}
     if not options.restitch:  # restitching uses the clip's tokens and needs neither voices nor a function
@@ -85,6 +93,15 @@ def run(options: Options, console: Console) -> int:
         show_script(console, source, plans, missing)
         if missing:
             raise next(iter(missing.values()))
+    return 0
+
+
+def export(path: Path, source: ClipSource, console: Console) -> int:
+    """--export_script: write what would be spoken as a script. Returns the exit status."""
+    assert source.script is not None  # the flag needs a text
+    export_script(path, replace(source.script, book=source.book.tags), source.book.cover)
+    view.print_result(path)
+    view.say(console, f"edit it, and speak it with --prompt_file {shlex.quote(str(path))}")
     return 0
 
 

@@ -72,6 +72,7 @@ def start_logging(console: Console, level: str) -> None:
     handler = RichHandler(console=console, show_path=False, rich_tracebacks=True)
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     logging.getLogger("bark_infinity").setLevel(level)
+    logging.getLogger("pypdf").setLevel("ERROR")  # its warnings are about faults of a PDF that the reader gets over
 
 
 def warn(console: Console, message: str) -> None:

@@ -32,7 +32,8 @@ class Options:
     prompt_file: str | None = flag(
         None,
         INPUT,
-        "Text file or subtitles (`.srt`, `.vtt`, `.ass`; also known by their content) to speak; `-` reads standard input.",
+        "File to speak: text, subtitles (`.srt`, `.vtt`, `.ass`) or a book (`.epub`, `.html`, `.md`, `.docx`, `.pdf`), most of "
+        "them also known by their content; `-` reads standard input.",
         path=True,
         metavar="FILE",
     )
@@ -134,6 +135,33 @@ class Options:
         "found that suits the model.",
         path=True,
         metavar="VOICE,VOICE",
+    )
+    list_chapters: bool = flag(
+        False,
+        INPUT,
+        "List the chapters of a book or script, with words, times, and why some are skipped, and stop.",
+        shapes=Shapes.NOTHING,
+    )
+    chapters: str | None = flag(
+        None,
+        INPUT,
+        "Speak only these chapters, by their numbers in --list_chapters, also skipped ones.",
+        metavar="1,3-7",
+    )
+    footnotes: str = flag(
+        "skip",
+        INPUT,
+        "Footnotes of a book: leave them out, or speak each where its mark is.",
+        choices=("skip", "inline"),
+    )
+    speak_titles: bool = flag(True, INPUT, "Speak the titles of a book's chapters.")
+    export_script: str | None = flag(
+        None,
+        INPUT,
+        "Write what would be spoken as a script to edit (docs/scripts.md), a book's cover beside it, and stop.",
+        path=True,
+        metavar="FILE",
+        shapes=Shapes.NOTHING,
     )
     list_speakers: bool = flag(False, INPUT, "List the voices found, by language, and stop.", shapes=Shapes.NOTHING)
     dry_run: bool = flag(

@@ -6,73 +6,78 @@ import hashlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from ..audio.images import MAX_COVER_BYTES, image_fault, image_kind
+from ..audio.images import MAX_COVER_BYTES, image_fault, image_suffix
 from ..errors import UsageError
 from ..files import read_bounded
 from ..options.table import Options
 from ..run.naming import COVER_SUFFIXES
 from ..run.planning import ClipPlan
 from ..run.prompts import Notify
+from ..run.script_source import script_folder
 from ..text.events import BookTags
 from .manifest import Manifest
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunBook:
     """The book that a run speaks: what the flags say, else the script, else the manifest of the clip that is made again."""
 
     tags: BookTags = BookTags()
     cover: bytes | None = None
-    chosen: bool = False  # whether the cover is the user's own choice, over that of a plan
-    notify: Notify = lambda _: None
-    _told: bool = False  # that the cover of a plan cannot be used
 
     @classmethod
-    def find(cls, options: Options, script: BookTags | None, manifest: Manifest | None, notify: Notify) -> RunBook:
-        """`script`: what a newly read one says. Raises UsageError for a cover that cannot be used."""
+    def find(
+        cls,
+        options: Options,
+        script: BookTags | None,
+        manifest: Manifest | None,
+        notify: Notify,
+        inside: bytes | None = None,
+    ) -> RunBook:
+        """`script`: what a newly read one says; `inside`: the cover in the file of the book itself.
+
+        A cover that only the text of --text_prompt names is not read, for that may come from a stranger, who names no
+        files of this machine. Raises UsageError for a cover that the user names and that cannot be used.
+        """
         given = BookTags(options.book_title, options.book_author, options.book_narrator)
         recorded = None if manifest is None else manifest.book
         tags = _merged(_merged(given, script or BookTags()), recorded or BookTags())
         if options.cover is not None:
-            return cls(tags, read_cover(options.cover), chosen=True)
+            return cls(tags, read_cover("--cover", Path(options.cover)))
+        if inside is not None:
+            if (fault := image_fault(inside)) is None:
+                return cls(tags, inside)
+            notify(f"the cover in {options.prompt_file} {fault}, or give another one as --cover; it is left out")
+        if script is not None and script.cover is not None and options.prompt_file is not None:
+            path = script_folder(options) / Path(script.cover).expanduser()
+            return cls(tags, read_cover(f"--prompt_file {options.prompt_file}: the cover", path))
         if manifest is None or manifest.cover_sha256 is None:
-            return cls(tags, notify=notify)
+            return cls(tags)
         assert options.from_manifest is not None
         cover = _recorded_cover(Path(options.from_manifest), manifest.cover_sha256)
         if cover is None:
             notify(f"the cover of {options.from_manifest} is not beside it any more; give it as --cover to have one")
-        return cls(tags, cover, notify=notify)
+        return cls(tags, cover)
 
     def of(self, plan: ClipPlan) -> ClipPlan:
-        """The plan of a clip of this book. A usable cover that the plan has already stays, unless the user gave one."""
-        return replace(plan, book=self.tags, cover=self._own_cover(plan) or self.cover)
-
-    def _own_cover(self, plan: ClipPlan) -> bytes | None:
-        """The cover of a plan; None if it has none, if it is damaged, which is told, or if the user gave another one."""
-        if plan.cover is None or self.chosen:
-            return None
-        if (fault := image_fault(plan.cover)) is None:
-            return plan.cover
-        if not self._told:
-            self.notify(f"the cover of the book {fault}, or give another one as --cover; it is left out")
-        self._told = True
-        return None
+        """The plan of a clip of this book."""
+        return replace(plan, book=self.tags, cover=self.cover)
 
 
-def read_cover(path: str) -> bytes:
-    """The image of --cover. Raises UsageError."""
+def read_cover(what: str, path: Path) -> bytes:
+    """A JPEG or a PNG. `what`: the flag, for messages. Raises UsageError."""
     try:
         data = read_bounded(path, MAX_COVER_BYTES)
     except OSError as error:
-        raise UsageError(f"--cover {path} cannot be read ({error.strerror}); give a JPEG or a PNG") from None
+        raise UsageError(f"{what} {path} cannot be read ({error.strerror}); give a JPEG or a PNG") from None
     if (fault := image_fault(data)) is not None:
-        raise UsageError(f"--cover {path} {fault}")
+        raise UsageError(f"{what} {path} {fault}")
     return data
 
 
 def cover_suffix(cover: bytes) -> str:
     """What is added to the name of a clip for its cover."""
-    return COVER_SUFFIXES[("jpeg", "png").index(image_kind(cover) or "jpeg")]
+    return f".cover{image_suffix(cover)}"
 
 
 def book_content(plan: ClipPlan) -> dict[str, object]:

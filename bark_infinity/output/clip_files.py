@@ -30,7 +30,7 @@ from ..run.engine import Engine
 from ..run.fleet_scheduler import make_scheduler
 from ..run.joining import Joining
 from ..run.journal import ClipJournal, KeptSegment, RunJournal
-from ..run.naming import COVER_SUFFIXES, RESULT_SUFFIXES, audio_suffix, clip_stems, numbered
+from ..run.naming import COVER_SUFFIXES, RESULT_SUFFIXES, audio_suffix, clip_stems, numbered, text_for_name
 from ..run.planning import ClipPlan, SegmentPlan
 from ..run.recipe import Recipe
 from ..run.scheduler import Result, RunProgress, longest_seconds
@@ -157,7 +157,7 @@ def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, 
     `options`: resolved ones, which name the files. Raises OutputError.
     """
     folder = check_output_folder(options.output_dir)
-    (stem,) = clip_stems([(clip.plan.text, 0, 0, clip.plan.seed)], 1, options)
+    (stem,) = clip_stems([(text_for_name(clip.plan.text, clip.plan.script), 0, 0, clip.plan.seed)], 1, options)
     plan = dataclasses.replace(clip.plan, stem=stem)
     journal = RunJournal.start(folder, lambda _: "", plan.seed)
     try:

@@ -11,7 +11,7 @@ from itertools import chain
 
 from ..options.table import Options
 from ..run.lineage import Lineage
-from ..run.naming import clip_stems
+from ..run.naming import clip_stems, text_for_name
 from ..run.planning import ClipPlan, CountIds, SegmentCutter, clip_of_script, history_plan
 from ..run.script_cutting import text_of
 from ..text.events import Script
@@ -96,7 +96,7 @@ def mend(
     """
     seed = clip_seed_again(manifest, options)
     cut = cutter.cut(script, seed, count_ids)
-    (stem,) = clip_stems([(text_of(script), 0, 0, seed)], 1, options, own_stems)
+    (stem,) = clip_stems([(text_for_name(text_of(script), script), 0, 0, seed)], 1, options, own_stems)
     plan = clip_of_script(script, cut, options, seed, manifest.prompt, manifest.take, stem)
     recorded = [_key(part.speaker, part.text, part.own) for part in manifest.parts]
     planned = [_key(segment.speaker, segment.text, segment.own) for segment in plan.segments]

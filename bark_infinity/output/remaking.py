@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..options.flag import SHAPE_TOKENS, Shapes
+from ..options.numbers import chosen_numbers
 from ..options.table import Options, flags
 from ..run.lineage import Lineage
-from ..run.naming import clip_stems
+from ..run.naming import clip_stems, text_for_name
 from ..run.pauses import GapSound, Pause
 from ..run.planning import (
     SEEDS,
@@ -37,23 +38,11 @@ _SPOKEN_VOICE = (
     "bark_speaker_as_the_prompt"  # compared through the clip's text instead, because its file may have moved
 )
 _TAKE = re.compile(r"\s*(\d{1,9})\s*=\s*(\d{1,9})\s*")
-_NUMBERS = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
 
 
 def chosen_segments(text: str, n_segments: int) -> set[int]:
     """Indexes of the segments that --regenerate names: `3,7-9` -> {2, 6, 7, 8}. Raises UsageError, also for missing ones."""
-    chosen: set[int] = set()
-    for part in text.split(","):
-        match = _NUMBERS.fullmatch(part)
-        if not match:
-            raise UsageError(f"--regenerate takes numbers of segments as in 3,7-9, not {text!r}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 1 <= first <= last <= n_segments:
-            raise UsageError(
-                f"--regenerate {text}: the clip has the segments 1 to {n_segments}, and not {part.strip()}"
-            )
-        chosen.update(range(first - 1, last))
-    return chosen
+    return chosen_numbers(text, n_segments, "regenerate", "segment", "clip")
 
 
 def chosen_takes(text: str, n_segments: int) -> dict[int, int]:
@@ -190,7 +179,7 @@ def plan_restitched(manifest: Manifest, options: Options, own_stems: Container[s
             f"--restitch keeps the clip's tokens, which --{name} would change; "
             f"leave out --{name}, or leave out --restitch to make the clip again"
         )
-    (stem,) = clip_stems([(manifest.text, 0, 0, manifest.seed)], 1, options, own_stems)
+    (stem,) = clip_stems([(text_for_name(manifest.text, manifest.script), 0, 0, manifest.seed)], 1, options, own_stems)
     segments = _segments_of(manifest, options)
     return _clip_again(manifest, segments, options, stem)
 
@@ -274,7 +263,7 @@ def plan_again(
     same = text == manifest.text and all(getattr(options, name) == getattr(before, name) for name in deciding)
     if not same:
         seed = clip_seed_again(manifest, options)
-    (stem,) = clip_stems([(text, 0, 0, seed)], 1, options, own_stems)
+    (stem,) = clip_stems([(text_for_name(text, manifest.script), 0, 0, seed)], 1, options, own_stems)
     if same:
         return _clip_again(manifest, _segments_of(manifest, options), options, stem)
     script = recorded_script(manifest) if text == manifest.text else script_of(text)

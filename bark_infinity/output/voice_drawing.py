@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def draw_report(path: Path, title: str, segments: Sequence[SegmentVoice]) -> Non
         low, high = panel.get_ylim()
         margin = max(0.0, least_range - (high - low)) / 2
         panel.set_ylim(low - margin, high + margin)
-    axes[0].set_title(title, loc="left")
+    axes[0].set_title(title, loc="left", parse_math=False)
     axes[-1].set_xlabel("seconds")
     if len(speakers) > 1:
         axes[0].legend(loc="upper right", fontsize="small")
@@ -56,7 +57,7 @@ def _draw_points(
     times = [(segment.start + segment.end) / 2 for segment, _ in points]
     values = [value for _, value in points]
     panel.plot(times, values, ".-", color=color, linewidth=0.6, label=_plain(speaker or "narrator"))
-    panel.axhline(sorted(values)[len(values) // 2], color=color, linewidth=0.8, linestyle="--")
+    panel.axhline(statistics.median(values), color=color, linewidth=0.8, linestyle="--")
     for (segment, value), time in zip(points, times, strict=True):
         if feature in segment.outliers:
             panel.plot(time, value, "o", markersize=11, fillstyle="none", color=_OUTLIER_COLOR)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 BlockKind = Literal["paragraph", "heading", "scene_break"]
+Footnotes = Literal["skip", "inline"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..audio.formats import FORMATS
 from ..files import MAX_STEM_BYTES, portable_stem, safe_stem
 from ..options.table import Options
+from ..text.events import Script
 from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 
 PLAYLIST_SUFFIX, FOLDER_SUFFIX = ".m3u8", ".chapters"  # of --chapter_files
@@ -20,6 +21,11 @@ RESULT_SUFFIXES = (
 )  # fmt: skip
 _TEXT_CHARACTERS_IN_NAME = 60
 _VOICE_BYTES_IN_NAME = 40
+
+
+def text_for_name(text: str, script: Script | None) -> str:
+    """What a clip is named after: the title of the book that it is, else its text."""
+    return (script.book.title if script is not None else None) or text
 
 
 def clip_stems(

@@ -17,7 +17,7 @@ from ..text.events import BookTags, Script
 from ..text.pronunciation import Pronunciation
 from ..text.splitting import estimate_seconds, split_with_breaks, within_ids
 from ..voices.history import HistoryPlan, StageWeights
-from .naming import clip_stems
+from .naming import clip_stems, text_for_name
 from .own_settings import check_own_settings, options_of_segment
 from .pauses import NO_GAP, Pause
 from .prompts import cut_segments
@@ -158,8 +158,8 @@ def plan_clips(
                 break
     if failed and not cut_takes:
         raise failed[0].error
-    texts = [text_of(script) for script in scripts]
-    named = [(texts[prompt], prompt, take, seed) for prompt, take, seed, _ in cut_takes]
+    names = [text_for_name(text_of(script), script) for script in scripts]
+    named = [(names[prompt], prompt, take, seed) for prompt, take, seed, _ in cut_takes]
     stems = clip_stems(named, n_texts, options, own_stems, voices)
     clips = [
         clip_of_script(scripts[prompt], cut, options, seed, prompt, take, stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 
@@ -35,6 +36,8 @@ COMMAND_LINE: Mapping[str, str] = {  # flags that narrate refuses: what a progra
     "output_iterations": _ONE_CLIP,
     "audio_file_as_history_prompt": "pass voice=Voice.clone(path)",
     "audition": _ONE_CLIP,
+    "list_chapters": _COMMAND,
+    "export_script": _COMMAND,
     "list_speakers": _COMMAND,
     "dry_run": "look at narration.plan: nothing is made before the narration is iterated, waited for or saved",
     "text_splits_only": "look at narration.plan.segments: nothing is made before the narration is iterated",
@@ -80,9 +83,9 @@ def check_program_options(options: Options, bark: Bark, in_memory: bool) -> None
 def check_text(text: object, options: Options) -> None:
     """Raise UsageError or TextError for what `narrate` cannot speak: a text without words, or beside a voice to speak."""
     spoken = options.bark_speaker_as_the_prompt
-    if (text is None and spoken is not None) or (isinstance(text, Script) and spoken is None):
+    if (text is None and spoken is not None) or (isinstance(text, Script | Path) and spoken is None):
         return
-    if not isinstance(text, str | Script):
+    if not isinstance(text, str | Script | Path):
         raise UsageError(f"narrate speaks a text (a str), not {'None' if text is None else type(text).__name__}")
     if spoken is not None:
         raise UsageError(

@@ -9,6 +9,8 @@ from pathlib import Path
 from ..errors import TextError, UsageError
 from ..files import read_bounded, read_stream
 from ..options.table import Options
+from ..readers.book import Book, Footnotes
+from ..readers.books import MAX_TEXT_BYTES, book_kind, kind_by_name, max_bytes, read_book
 from ..readers.encodings import check_encoding, decode_text
 from ..readers.plain import join_hyphens
 from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name, timed_script
@@ -21,7 +23,7 @@ from ..text.units import PATTERN_UNITS, Span, split_spans
 Notify = Callable[[str], None]
 
 _MAX_DIGITS = 9  # of a group size
-_MAX_BYTES = 20_000_000  # of a text: 400 hours of speech, four times the Bible
+_NO_SUBTITLES = "this is no subtitle file; --fit_subtitles takes .srt, .vtt, .ass and .ssa"
 SAMPLE_PROMPTS = (
     "Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
     "♪ The rain came down on the tin roof tonight, and it played us a song till the morning light ♪",
@@ -30,21 +32,22 @@ SAMPLE_PROMPTS = (
 
 def read_prompts(options: Options, drawn_seed: int = 0, notify: Notify = lambda _: None) -> list[str]:
     """The texts to speak, one per clip; `drawn_seed` seeds cuts at random places. Raises UsageError or TextError."""
-    return cut_source(read_source(options, notify), options, drawn_seed)
+    text = read_source(options, notify)
+    assert not isinstance(text, Book)  # which is not cut into prompts
+    return cut_source(text, options, drawn_seed)
 
 
-def read_source(options: Options, notify: Notify = lambda _: None) -> str | None:
-    """The whole text of --text_prompt or --prompt_file; None if neither is given.
+def read_source(options: Options, notify: Notify = lambda _: None) -> str | Book | None:
+    """The whole text of --text_prompt or --prompt_file, or the book in that file; None if neither is given.
 
     `notify` is called with sentences for the user about how the file was read. Raises UsageError or TextError.
     """
     if options.bark_speaker_as_the_prompt is not None:
         return None
     if options.prompt_file is not None:
-        where, text = (
-            f"--prompt_file {options.prompt_file}",
-            _read_file(options.prompt_file, options, notify),
-        )
+        where, text = f"--prompt_file {options.prompt_file}", _read_file(options.prompt_file, options, notify)
+        if isinstance(text, Book):
+            return text
     elif options.text_prompt is not None:
         where, text = "--text_prompt", join_hyphens(normalize_text(options.text_prompt))
     else:
@@ -137,19 +140,30 @@ def _cut(
     return split_spans(text, unit, int(size), pattern=string, count_by=count_by, seed=seed, offline=offline)
 
 
-def _read_file(name: str, options: Options, notify: Notify) -> str:
-    """The text of --prompt_file (`-`: standard input); of subtitles, only the spoken text, with times for --fit_subtitles."""
+def _read_file(name: str, options: Options, notify: Notify) -> str | Book:
+    """The text of --prompt_file (`-`: standard input), or the book in it.
+
+    Of subtitles, only the spoken text, with times for --fit_subtitles.
+    """
     where, wanted_encoding = f"--prompt_file {name}", options.text_encoding
     check_encoding(wanted_encoding)
     try:
-        text, encoding, damaged = decode_text(_read_bytes(name, notify), wanted_encoding)
+        data = _read_bytes(name, notify)
+        footnotes: Footnotes = "inline" if options.footnotes == "inline" else "skip"
+        if (book := read_book(data, name, footnotes, wanted_encoding)) is not None:
+            if options.fit_subtitles:
+                raise TextError(_NO_SUBTITLES)
+            if kind_by_name(name) is None:
+                notify(f"{where} is read as a book ({book_kind(data, name)})")
+            return book
+        text, encoding, damaged = decode_text(data, wanted_encoding)
         if wanted_encoding == "auto" and (encoding != "utf-8" or damaged):
             left_out = f", {damaged} damaged places left out" if damaged else ""
             notify(f"{where} is read as {encoding}{left_out}; if that is wrong, give its --text_encoding")
         text = normalize_text(text)
         kind = subtitles_by_name(name) or subtitles_by_content(text)
         if kind is None and options.fit_subtitles:
-            raise TextError("this is no subtitle file; --fit_subtitles takes .srt, .vtt, .ass and .ssa")
+            raise TextError(_NO_SUBTITLES)
         if kind is None:
             return join_hyphens(text)
         if subtitles_by_name(name) is None:
@@ -163,10 +177,11 @@ def _read_file(name: str, options: Options, notify: Notify) -> str:
 def _read_bytes(name: str, notify: Notify) -> bytes:
     try:
         if name != "-":
-            return read_bounded(name, _MAX_BYTES, lambda: notify(f"waiting for a program that writes to {name}"))
+            waiting = f"waiting for a program that writes to {name}"
+            return read_bounded(name, MAX_TEXT_BYTES, lambda: notify(waiting), max_bytes)
         if sys.stdin is None:
             raise UsageError("--prompt_file - has no standard input to read; give the path of a text file")
-        return read_stream(sys.stdin.buffer, _MAX_BYTES)
+        return read_stream(sys.stdin.buffer, MAX_TEXT_BYTES, max_bytes)
     except FileNotFoundError:
         raise UsageError(f"--prompt_file {name} does not exist; give the path of a text file") from None
     except OSError as error:

@@ -75,7 +75,10 @@ def _folder(model: str, hub: Hub) -> Path:
             )
         return given
     repo = WHISPER_MODELS.get(model, model)
-    for name in _OPTIONAL:
+    here = [hub.cached(repo, name) for name in _NEEDED]
+    if all(here) and here[-1] is not None:
+        return here[-1].parent
+    for name in _OPTIONAL:  # first: a folder with all that is needed counts as complete
         hub.optional_file(repo, name, _MEND)
     return [hub.file(repo, name, _MEND) for name in _NEEDED][-1].parent
 

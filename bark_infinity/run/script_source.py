@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ScriptError, TextError, UsageError
 from ..options.table import Options
 from ..options.toml import read_toml_text
+from ..readers.book import Book
+from ..readers.plain_book import read_plain_book
 from ..text.events import Pause, Script, Speaker, Speech, StartAt
 from ..text.front_matter import declares_cast, parse_cast, read_front_matter, split_front_matter
 from ..text.pronunciation import Pronunciations, parse_pronunciations
 from ..text.script import ScriptKind, format_script, parse_script, script_kind
 from ..text.tags import MAX_PAUSE, MAX_START
+from .book_source import (
+    ScriptChapter,
+    chapters_of_book,
+    chapters_of_script,
+    chosen_chapters,
+    events_of,
+    tags_of,
+)
 from .prompts import cut_source
 from .script_cutting import script_of
 
@@ -24,21 +34,29 @@ _MAX_BYTES = 10_000_000  # of a file with pronunciations
 
 @dataclass(frozen=True)
 class ScriptSource:
-    """What a run speaks. `text`: where it comes from one; `script`: all of it, with cast and pronunciations complete."""
+    """What a run speaks. `text`: where it comes from one; `script`: all of it, with cast and pronunciations complete.
+
+    `chapters`: all that there are, also those that are not spoken. `cover`: the image of a book that has its own.
+    """
 
     text: str | None
     kind: ScriptKind
     script: Script | None  # None: no text is given
     own_cast: bool = False  # whether the text itself declares a cast
+    chapters: Sequence[ScriptChapter] = ()
+    cover: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def read(cls, text: str | None, options: Options, before: Script | None = None) -> ScriptSource:
-        """A text from `read_source`, read as --script says. Raises ScriptError, UsageError, TextError for --pronunciations.
+    def read(cls, text: str | Book | None, options: Options, before: Script | None = None) -> ScriptSource:
+        """What `read_source` gave, read as --script says. Raises ScriptError, UsageError, TextError for --pronunciations.
 
         `before`: the script that the text replaces; its cast and its pronunciations stay where the text declares none.
         """
         if text is None:
             return cls(None, "plain", None)
+        if isinstance(text, Book):
+            check_flags_of_text(options)
+            return cls._of_book(text, options, before)
         given = {} if options.cast is None else parse_cast(options.cast)
         front_matter, _ = split_front_matter(text) or ("", text)
         own_cast = declares_cast(front_matter)
@@ -50,13 +68,33 @@ class ScriptSource:
             raise UsageError("--cast does nothing in plain text; leave it out, or give --script dialogue")
         cast = {} if kind == "plain" else recast(stays, given)
         script = _parsed(text, kind, cast, options)
+        check_flags_of_books(options, "footnotes")
+        if _may_be_book(kind, front_matter, options) and (book := read_plain_book(text)) is not None:
+            return cls._of_book(book, options, before, has_tags=True)
+        check_flags_of_books(options, "speak_titles")
         if own_cast and given and kind == "dialogue":  # what the front matter sets for speakers stays
             cast = recast(read_front_matter(front_matter).cast, given)
             script = dataclasses.replace(script, cast=cast)
-        script = with_pronunciations(script, options)
-        if before is not None and not script.pronunciations.entries and options.pronunciations is None:
-            script = dataclasses.replace(script, pronunciations=before.pronunciations)
-        return cls(text, kind, script, own_cast)
+        script = _with_pronunciations_of(before, with_pronunciations(script, options), options)
+        chapters = chapters_of_script(script)
+        if options.chapters is not None:
+            events = events_of(chosen_chapters(chapters, options.chapters))
+            script = dataclasses.replace(script, events=events)
+        return cls(text, kind, script, own_cast, chapters)
+
+    @classmethod
+    def _of_book(cls, book: Book, options: Options, before: Script | None, has_tags: bool = False) -> ScriptSource:
+        """The chapters of a book that options choose. `has_tags`: it is a text, with tags. Raises UsageError, TextError."""
+        chapters = chapters_of_book(book, options.speak_titles, has_tags)
+        try:
+            chosen = chosen_chapters(chapters, options.chapters)
+        except TextError as error:
+            if not options.list_chapters:
+                raise TextError(f"--prompt_file {options.prompt_file}: {error}") from None
+            chosen = []
+        script = with_pronunciations(Script(events_of(chosen), book=tags_of(book)), options)
+        script = _with_pronunciations_of(before, script, options)
+        return cls(None, "dialogue", script, True, chapters, book.cover)
 
     @classmethod
     def recorded(cls, script: Script, options: Options) -> ScriptSource:
@@ -101,6 +139,36 @@ class ScriptSource:
             except ScriptError as error:
                 raise TextError(f"prompt {number} as it is cut: {error}") from None
             yield dataclasses.replace(prompt, pronunciations=whole.pronunciations)
+
+
+def check_flags_of_text(options: Options) -> None:
+    """Raise UsageError for flags that do nothing for a book, whose text has no markup."""
+    for name in ("cast", "split_input_into_separate_prompts_by"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name} does nothing for a book; leave it out, or apply it to what --export_script writes"
+            )
+    if options.script in ("dialogue", "ssml"):
+        raise UsageError(f"--script {options.script} does nothing for a book, which has no markup; leave it out")
+
+
+def check_flags_of_books(options: Options, name: str) -> None:
+    """Raise UsageError for a flag of the command line that only books know, for what is none."""
+    if name in options.changed() and (options.given is None or name in options.given):
+        raise UsageError(f"--{name} does nothing for a text that is no book; leave it out")
+
+
+def _may_be_book(kind: ScriptKind, front_matter: str, options: Options) -> bool:
+    """Whether chapters are looked for in a text: in a file without markup of its own, of which one clip is made."""
+    is_plain = kind == "plain" and options.script == "auto" and not front_matter
+    return is_plain and options.prompt_file is not None and options.split_input_into_separate_prompts_by is None
+
+
+def _with_pronunciations_of(before: Script | None, script: Script, options: Options) -> Script:
+    """The script with the pronunciations of the one that it replaces, where it has none and none are given."""
+    if before is None or script.pronunciations.entries or options.pronunciations is not None:
+        return script
+    return dataclasses.replace(script, pronunciations=before.pronunciations)
 
 
 def recast(cast: Mapping[str, Speaker], given: Mapping[str, Speaker]) -> dict[str, Speaker]:

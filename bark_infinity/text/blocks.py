@@ -36,7 +36,7 @@ def find_blocks(text: str) -> list[Block]:
     if not SPOKEN.search(text):
         return [Block(text, Break.PARAGRAPH)] if text.strip() else []
     blocks: list[Block] = []
-    parts: list[_Paragraph] = []  # of the block that is not complete yet
+    parts: list[Paragraph] = []  # of the block that is not complete yet
 
     def close(end: Break) -> None:
         own = "\n\n".join(part.text for part in parts)
@@ -48,7 +48,7 @@ def find_blocks(text: str) -> list[Block]:
             return  # it is put before the next paragraph
         parts.clear()
 
-    for paragraph in _mark_headings(_paragraphs(text)):
+    for paragraph in find_paragraphs(text):
         if paragraph.heading:
             close(Break.PARAGRAPH)
         parts.append(paragraph)
@@ -138,19 +138,26 @@ def _break_in(gap: str) -> Break:
 # ---- paragraphs and headings -----------------------------------------------------------------------------------------
 
 
-class _Paragraph(NamedTuple):
+class Paragraph(NamedTuple):
+    """A paragraph or a heading, and the break after it: PARAGRAPH or SCENE."""
+
     text: str  # its lines
     end: Break = Break.PARAGRAPH
     heading: bool = False
 
 
-def _paragraphs(text: str) -> list[_Paragraph]:
+def find_paragraphs(text: str) -> list[Paragraph]:
+    """The paragraphs of a text, without lines of ornaments, with headings marked."""
+    return _mark_headings(_paragraphs(text))
+
+
+def _paragraphs(text: str) -> list[Paragraph]:
     """The paragraphs of a text, separated by blank lines, lines of ornaments and chapter headings."""
-    found: list[_Paragraph] = []
+    found: list[Paragraph] = []
     lines: list[str] = []
 
     def close() -> None:
-        found.extend(_Paragraph("\n".join(own)) for own in _split_lines(lines))
+        found.extend(Paragraph("\n".join(own)) for own in _split_lines(lines))
         lines.clear()
 
     for line in text.split("\n"):
@@ -159,10 +166,10 @@ def _paragraphs(text: str) -> list[_Paragraph]:
         elif not is_ornament(line):
             lines.append(line)
             if len(lines) == 1 and _is_chapter(line):
-                found.append(_Paragraph(line, heading=True))
+                found.append(Paragraph(line, heading=True))
                 lines.clear()
         elif len(lines) == 1 and _UNDERLINE.fullmatch(line.strip()) and _may_be_heading(lines[0]):
-            found.append(_Paragraph(lines.pop(), heading=True))
+            found.append(Paragraph(lines.pop(), heading=True))
         else:
             close()
             if found:
@@ -184,16 +191,16 @@ def _split_lines(lines: Sequence[str]) -> Iterator[Sequence[str]]:
     yield from (lines[start:end] for start, end in pairwise([*starts, len(lines)]) if start < end)
 
 
-def _mark_headings(paragraphs: Sequence[_Paragraph]) -> list[_Paragraph]:
+def _mark_headings(paragraphs: Sequence[Paragraph]) -> list[Paragraph]:
     """The paragraphs with headings marked: short ones without a full stop at the end, followed by another paragraph."""
-    marked: list[_Paragraph] = []
+    marked: list[Paragraph] = []
     n_before = 0  # possible headings in succession; too many of them are a list or a poem
     for k, paragraph in enumerate(paragraphs):
         text = paragraph.text.strip()
         if match := _DECORATED.fullmatch(text):
             text = match["title"]
         heading = paragraph.heading or (k + 1 < len(paragraphs) and _may_be_heading(text))
-        marked.append(_Paragraph(text if heading else paragraph.text, paragraph.end, heading))
+        marked.append(Paragraph(text if heading else paragraph.text, paragraph.end, heading))
         n_before = n_before + 1 if heading and not (_is_chapter(text) or _TITLE.fullmatch(text)) else 0
         if n_before > MAX_HEADINGS:
             for i in range(k - MAX_HEADINGS, k + 1):
@@ -205,22 +212,22 @@ _NUMBER = (
     r"(?:\d+|[IVXLC]+|(?:the )?(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty"
     r"|forty|fifty)(?:[- ]\w+)?|(?:the )?(?:first|second|third|fourth|fifth|last))"
 )
-_PARTS = (
+PART_WORDS = (
     "chapter part book volume act scene section canto kapitel teil buch band akt szene abschnitt chapitre partie livre "
     "tome acte scène capítulo parte libro tomo acto escena capitolo atto scena cena ato livro rozdział część księga tom "
     "глава часть книга том акт сцена bölüm kısım kitap perde अध्याय भाग खंड"
 )
-_PROLOGUES = (
+PROLOGUE_WORDS = (
     "prologue epilogue preface foreword introduction afterword prolog epilog vorwort nachwort prólogo epílogo épilogue "
     "prologo epilogo пролог эпилог önsöz 序章 終章 终章 序 프롤로그 에필로그"
 )
 _CHAPTER = re.compile(  # a heading even without a blank line after it
-    rf"(?:{'|'.join(_PARTS.split())}) {_NUMBER}(?: ?[:.–—-](?: \S.*)?)?"
+    rf"(?:{'|'.join(PART_WORDS.split())}) {_NUMBER}(?: ?[:.–—-](?: \S.*)?)?"
     r"|第 ?[\d〇零一二三四五六七八九十百千]+ ?[章節节回卷話话部幕](?:[ :：].*)?|제 ?\d+ ?[장부화막절](?:[ :：].*)?",
     re.IGNORECASE,
 )
 _TITLE = re.compile(  # a heading whatever it ends with
-    rf"(?:{'|'.join(_PROLOGUES.split())})[.:]?|(?-i:[IVXLC]+)[.)]?|§? ?\d+[.)]?", re.IGNORECASE
+    rf"(?:{'|'.join(PROLOGUE_WORDS.split())})[.:]?|(?-i:[IVXLC]+)[.)]?|§? ?\d+[.)]?", re.IGNORECASE
 )
 _DECORATED = re.compile(r"(?P<marks>[*~#=•·❧☙❦◆★☆_]+|--+)\s+(?P<title>\S(?:.*\S)?)\s+(?:[*~#=•·❧☙❦◆★☆_]+|--+)")
 _STOP = re.compile(r"[.,;:!?…।॥。、，；：！？؟۔\"“”'’»«)\]}♪]$")

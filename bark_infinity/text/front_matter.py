@@ -1,7 +1,8 @@
-"""The front matter of scripts: TOML between two lines of `+++` at the beginning, with cast, settings and pronunciations."""
+"""The front matter of scripts: TOML between two lines of `+++` at the beginning, with cast, settings and so on."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,14 +11,15 @@ from itertools import starmap
 from ..errors import ScriptError, UsageError
 from ..options.toml import TomlError, find_key, format_toml, format_toml_key, parse_toml, show_key
 from .dialogue import MAX_NAME_LENGTH, is_speaker_name
-from .events import Place, Speaker, script_error
+from .events import BookTags, Place, Speaker, script_error
 from .pronunciation import Pronunciation, Pronunciations, read_pronunciations
 from .script_settings import read_script_setting, read_speaker_setting, script_flags
 from .spelling import Spelling
 
 MAX_LENGTH = 1_000_000  # characters; a dictionary of 20,000 words has as many
 
-_TABLES = ("cast", "settings", "pronunciations")
+_TABLES = ("cast", "settings", "pronunciations", "book")
+_BOOK_KEYS = tuple(field.name for field in dataclasses.fields(BookTags))
 _BEGINNING = re.compile(r"\s*^\+\+\+[ \t]*$\n?", re.MULTILINE)
 _END = re.compile(r"^\+\+\+[ \t]*$\n?", re.MULTILINE)
 _TOML = re.compile(r"""(?:\s|\#.*\n)*(?:\[[\w."' -]+\]|[\w."'-]+\s*=)""")  # how a table or a key begins
@@ -35,6 +37,7 @@ class FrontMatter:
     cast: Mapping[str, Speaker] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
     pronunciations: Pronunciations = field(default_factory=Pronunciations)
+    book: BookTags = BookTags()
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def read_front_matter(front_matter: str) -> FrontMatter:
             _table(content, "pronunciations"),
             lambda path, message: source.error(("pronunciations", *path), message),
         ),
+        _book(_table(content, "book"), source),
     )
 
 
@@ -125,6 +129,9 @@ def format_front_matter(front_matter: FrontMatter, with_cast: bool) -> str:
         entries: tuple[Pronunciation, ...] = getattr(front_matter.pronunciations, table)
         if entries:
             lines += [f"[pronunciations.{table}]", *map(_format_pronunciation, entries)]
+    tags = {name: value for name, value in dataclasses.asdict(front_matter.book).items() if value is not None}
+    if tags:
+        lines += ["[book]", *starmap(_format_tag, tags.items())]
     return "\n".join(["+++", *lines, "+++", ""]) if lines else ""
 
 
@@ -156,7 +163,22 @@ def _hint(key: str) -> str:
     nearest = Spelling(_TABLES).nearest(key)
     if nearest is not None:
         return f"did you mean [{nearest}]?"
-    return "write it below [settings]" if key in script_flags() else "there are [cast], [settings] and [pronunciations]"
+    for table, keys in (("settings", script_flags()), ("book", _BOOK_KEYS)):
+        if key in keys:
+            return f"write it below [{table}]"
+    return "there are [cast], [settings], [pronunciations] and [book]"
+
+
+def _book(table: Mapping[str, object], source: _Source) -> BookTags:
+    """What [book] says of the book. Every value is a text."""
+    for key, value in table.items():
+        if key not in _BOOK_KEYS:
+            nearest = Spelling(_BOOK_KEYS).nearest(key)
+            hint = f"did you mean {nearest}?" if nearest is not None else f"there are {', '.join(_BOOK_KEYS)}"
+            raise source.error(("book", key), f"is not known here; {hint}")
+        if not isinstance(value, str) or not value.strip():
+            raise source.error(("book", key), f'must be a text; write {key} = "..."')
+    return BookTags(**{key: str(value) for key, value in table.items()})
 
 
 def _speakers(table: Mapping[str, object], source: _Source) -> Iterator[Speaker]:
@@ -196,6 +218,10 @@ def _format_speaker(speaker: Speaker) -> str:
     if list(details) == ["voice"]:
         return f"{format_toml_key(speaker.name)} = {format_toml(speaker.voice)}"
     return f"{format_toml_key(speaker.name)} = {{{', '.join(starmap(_format_setting, details.items()))}}}"
+
+
+def _format_tag(key: str, value: str) -> str:
+    return f"{key} = {format_toml(value)}"
 
 
 def _format_setting(key: str, value: object) -> str:

@@ -35,7 +35,7 @@ def parse_script(text: str, kind: ScriptKind, cast: Mapping[str, Speaker] | None
     reader = TextReader(speakers, plain=kind == "plain")
     events = reader.read(body, 1 + before.count("\n"))
     look_alikes = tuple(reader.look_alikes.items())
-    return Script(events, speakers, front.settings, front.pronunciations, look_alikes=look_alikes)
+    return Script(events, speakers, front.settings, front.pronunciations, front.book, look_alikes)
 
 
 def script_kind(text: str, file_name: str | None, has_cast: bool) -> ScriptKind:
@@ -71,7 +71,7 @@ def format_script(script: Script) -> str:
     has_chapters = any(isinstance(event, Chapter) for event in script.events)
     like_ssml = bool(speeches) and looks_like_ssml(speeches[0].text)
     plain = not (script.cast or has_voices or has_chapters or like_ssml)
-    declared = FrontMatter(script.cast, script.settings, script.pronunciations)
+    declared = FrontMatter(script.cast, script.settings, script.pronunciations, script.book)
     front_matter = format_front_matter(declared, with_cast=not plain)
     writer = _Writer(script.cast, plain)
     body = "".join(writer.write(event, is_last=k == len(script.events)) for k, event in enumerate(script.events, 1))
@@ -94,7 +94,8 @@ class _Writer:
         self._written = ""  # the last event
 
     def write(self, event: Event, is_last: bool) -> str:
-        new_paragraph = isinstance(event, Speech) and event.new_paragraph and not self._written.endswith("\n\n")
+        begins = isinstance(event, Chapter) or (isinstance(event, Speech) and event.new_paragraph)
+        new_paragraph = begins and bool(self._written) and not self._written.endswith("\n\n")
         self._written = self._write(event, is_last)
         return "\n" * new_paragraph + self._written
 

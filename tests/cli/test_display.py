@@ -36,7 +36,7 @@ def screen(monkeypatch) -> Screen:
 
 
 def progress(stage: str, tokens: int, total: int, done: int = 0, rows: int = 32) -> RunProgress:
-    return RunProgress(done, 0, rows, stage, tokens, total, done)
+    return RunProgress(done, 0, rows, stage, tokens, total, done, rows)
 
 
 def test_first_token_moves_the_bar(screen):
@@ -72,8 +72,13 @@ def test_finished_segments_are_counted_while_others_are_in_progress(screen):
 def test_retried_segments_do_not_move_the_bar_back(screen):
     screen.display.update(progress("fine", 10_000, 10_000, done=30))
     before = screen.bar()
-    screen.display.update(RunProgress(30, 0, 10, "semantic", 1, 7_680, 0))
+    screen.display.update(RunProgress(30, 0, 10, "semantic", 1, 7_680, 0, 10))
     assert screen.bar() == before and "semantic, 10 segments" in screen.lines()[1]
+
+
+def test_takes_are_parts_of_segments(screen):
+    screen.display.update(RunProgress(0, 0, 30, "fine", 10_000, 10_000, 0, 10))  # three takes of ten segments
+    assert screen.bar() == pytest.approx(10) and "fine, 30 takes" in screen.lines()[1]
 
 
 def test_workers_are_shown_with_their_rate_and_what_is_queued(screen):

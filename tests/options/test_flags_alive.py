@@ -179,6 +179,8 @@ def _make_inputs(make_voice) -> None:
         "play.txt": "# One\nAnna: One dog.\nTwo cats.\n# Two\nThree mice [pause:2s] run.\n",
         "two.srt": "1\n00:00:01,500 --> 00:00:02,000\nOne dog.\n\n2\n00:00:04,250 --> 00:00:05,000\nTwo cats.\n",
         "late.srt": "1\n00:00:00,000 --> 00:00:02,000\nOne dog.\n\n2\n00:00:00,010 --> 00:00:05,000\nTwo cats.\n",
+        "book.html": "<h1>One</h1><p>A dog<a class=noteref href=#n>1</a> ran.</p><aside id=n class=footnote>1. a big one</aside>"
+        "<h1>Index</h1><p>A dog, 3.</p>",
         "words.toml": '[words]\n"dog" = "hound"\n',
         "three.txt": "One dog.\nTwo cats.\nThree mice.\n",
         "story.txt": " ".join(STORY),
@@ -539,6 +541,20 @@ ALIVE: dict[str, Case] = {
         "Anna=voices/mine.npz",
         differs(lambda result: [segment.get("speaker") for segment in result.manifests[0]["segments"]][0], "Anna"),
         lambda _, with_flag: with_flag.history(0) != with_flag.history(1) == (256, 315, FINE),
+    ),
+    "list_chapters": Case(
+        "--text_splits_only --prompt_file book.html", "", stdout_is("1\tOne\tkept", "2\tIndex\tskipped: index")
+    ),
+    "chapters": Case("--text_splits_only --prompt_file book.html", "2", stdout_is("Index", "A dog, 3.")),
+    "footnotes": Case(
+        "--text_splits_only --prompt_file book.html", "inline", stdout_is("One", "A dog (a big one) ran.")
+    ),
+    "speak_titles": Case("--text_splits_only --prompt_file book.html", "false", stdout_is("A dog ran.")),
+    "export_script": Case(
+        "--text_splits_only --prompt_file book.html",
+        "written.txt",
+        stdout_is("written.txt"),
+        lambda run, _: run("--text_splits_only --prompt_file written.txt").out == ["One", "A dog ran."],
     ),
     "pronunciations": Case("--text_splits_only --prompt_file two.txt", "words.toml", stdout_is("One hound. Two cats.")),
     "history_prompt": Case(

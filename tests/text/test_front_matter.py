@@ -91,7 +91,11 @@ def test_what_is_front_matter(text, parts):
     ("toml", "line", "column", "message"),
     [
         ("[cats]", 2, 1, "cats is not known here; did you mean [cast]?"),
-        ("title = 'x'", 2, 1, "title is not known here; there are [cast], [settings] and [pronunciations]"),
+        ("rhythm = 'x'", 2, 1, "rhythm is not known here; there are [cast], [settings], [pronunciations] and [book]"),
+        ("title = 'x'", 2, 1, "title is not known here; write it below [book]"),
+        ("[book]\ntitel = 'x'", 3, 1, "book.titel is not known here; did you mean title?"),
+        ("[book]\nisbn = 'x'", 3, 1, "book.isbn is not known here; there are title, author, narrator, language, cover"),
+        ("[book]\ntitle = 3", 3, 1, 'book.title must be a text; write title = "..."'),
         ("seed = 1", 2, 1, "seed is not known here; write it below [settings]"),
         ("cast = 'Anna'", 2, 1, "cast must be a table; begin it with a line [cast]"),
         ("[cast]\n\n  Anna = 3", 4, 3, 'cast.Anna must be a voice; write Anna = "v2/en_speaker_6", say'),
