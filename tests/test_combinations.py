@@ -55,6 +55,9 @@ MODES = {  # these stop before a clip is made, or are not of a run; each has its
     "script",  # of texts with markup, which test_scripts.py has
     "cast",
     "chapter_files",
+    "cluster",  # needs Ray
+    "workers",
+    "shard",  # makes a part of the clips
     "pronunciations",
     "list_chapters",  # of books, which run/test_book_source.py and cli/test_chapter_table.py have
     "chapters",

@@ -88,8 +88,10 @@ def log_to_file() -> Path | str:
 
         # Errors of the cluster are printed on stdout, which is for paths, and no setting of Ray's prevents it.
         ray._private.worker.print_to_stdstream = lambda data, *_, **__: logger.warning("\n".join(data["lines"]))
-    logger.handlers[:] = [handler]
-    logger.propagate = False
+    logger.handlers.clear()
+    # Not a handler of its own, because ray.init removes them: a parent in place of the root, which writes to the terminal.
+    logger.parent, logger.propagate = logging.Logger("the file for Ray"), True
+    logger.parent.addHandler(handler)
     return shown
 
 

@@ -133,8 +133,11 @@ def _own_threads(n_threads: int) -> ThreadPoolExecutor:
 
 @functools.cache
 def _openmp() -> Any:
-    """`GOMP_parallel` of the OpenMP library that torch runs on, which GCC's and LLVM's both have; None without it."""
-    for path in [*sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")), *_loaded_libraries("omp")]:
+    """`GOMP_parallel` of the OpenMP library that torch runs on, which GCC's and LLVM's both have; None without it.
+
+    Other packages bring copies of their own, so it is looked up in torch's library, which is linked to the right one.
+    """
+    for path in (Path(torch.__file__).parent / "lib").glob("*torch_cpu.*"):
         try:
             parallel = ctypes.CDLL(str(path)).GOMP_parallel  # the loaded library itself, not another copy
         except (OSError, AttributeError):
@@ -143,13 +146,3 @@ def _openmp() -> Any:
         parallel.restype = None
         return parallel
     return None
-
-
-def _loaded_libraries(part: str) -> list[Path]:
-    """Libraries of this process with `part` in their names, as Linux lists them; none on other systems."""
-    try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    paths = dict.fromkeys(Path(line.split(maxsplit=5)[5]) for line in lines if line.count("/") > 1)
-    return [path for path in paths if part in path.name and ".so" in path.name]

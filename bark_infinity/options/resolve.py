@@ -252,6 +252,11 @@ def conflicts(options: Options, asked: Options) -> Iterator[Conflict]:
                 ("shard", "split_input_into_separate_prompts_by"),
                 "--shard needs --seed where the input is cut at random, so that every shard cuts it alike",
             )
+        if options.history_prompt == "random" and not seeded:
+            yield Conflict(
+                ("shard", "history_prompt"),
+                "--shard needs --seed beside --history_prompt random, so that every shard speaks in the same voice",
+            )
     if (message := _coarse_input_over(options)) is not None:
         yield Conflict(("coarse_max_coarse_history", "coarse_sliding_window_len"), message)
 

@@ -25,17 +25,15 @@ from bark_infinity.run.cluster import WorkerTotals
 @pytest.fixture(autouse=True)
 def _rays_logger() -> Iterator[None]:
     logger = logging.getLogger("ray")
-    before = logger.propagate, list(logger.handlers)
+    before = logger.parent, logger.propagate, list(logger.handlers)
     yield
-    for handler in logger.handlers:
-        if handler not in before[1]:
-            handler.close()
-    logger.propagate, logger.handlers = before
+    logger.parent, logger.propagate, logger.handlers = before
 
 
 def test_rays_messages_go_to_a_file_and_not_to_the_terminal(capfd):
     path = machines.log_to_file()
     assert isinstance(path, Path) and path.is_relative_to(Path("cache").absolute())
+    logging.getLogger("ray").handlers.clear()  # as ray.init does
     logging.getLogger("ray.some.part").error("noise")
     assert "noise" in path.read_text()
     assert "noise" not in "".join(capfd.readouterr())

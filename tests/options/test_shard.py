@@ -30,8 +30,9 @@ def test_anything_else_is_refused(text):
         resolve(Options(shard=text))
 
 
-def test_random_cuts_need_a_seed():
-    options = {"shard": "1/2", "split_input_into_separate_prompts_by": "random"}
+@pytest.mark.parametrize("name", ["split_input_into_separate_prompts_by", "history_prompt"])
+def test_random_cuts_and_random_voices_need_a_seed(name):
+    options = {"shard": "1/2", name: "random"}
     with pytest.raises(UsageError, match="--shard needs --seed"):
         resolve(Options(**options))
     assert resolve(Options(seed=1, **options)).shard == "1/2"

@@ -140,7 +140,11 @@ def test_workers_die_fail_leave_and_join(connected):
 def test_worker_that_cannot_start_is_not_tried_for_ever(connected):
     pool = RayPool(Choice("broken"), None)
     events = until(pool, WorkerLost, ray_pool._MOST_LOSSES)
-    assert any("no such disk" in event.reason for event in events), events
+    end = time.monotonic() + _PATIENCE_S
+    while pool.n_starting:  # on a machine that an earlier test has removed, say
+        assert time.monotonic() < end
+        events += pool.wait(0.2)
+    assert any(isinstance(event, WorkerLost) and "no such disk" in event.reason for event in events), events
     assert not pool.wait(1.0) and pool.n_starting == 0
 
 
@@ -200,7 +204,7 @@ def test_command_line_gives_the_sound_of_a_local_run(cluster, huggingface_folder
     assert main([*line, "--output_dir", "local"]) == 0
     assert main([*line, "--output_dir", "far", "--cluster", cluster.address]) == 0
     shown = capfd.readouterr().err
-    assert "1 worker on 1 machine" in shown and "Ray" not in shown.replace("what Ray logs", "")
+    assert "1 worker on 1 machine" in shown and "Ray" not in shown.replace("what Ray logs", "") and "INFO" not in shown
     (local,), (far,) = Path("local").glob("*.wav"), Path("far").glob("*.wav")
     assert local.read_bytes() == far.read_bytes()
     assert '"worker": "' in far.with_suffix(".json").read_text()
