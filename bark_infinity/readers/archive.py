@@ -34,7 +34,8 @@ class Archive:
             self._zip = zipfile.ZipFile(BytesIO(data))
         except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, struct.error):
             raise TextError(_DAMAGED) from None
-        self._files = {info.filename.replace("\\", "/"): info for info in self._zip.infolist() if not info.is_dir()}
+        infos = {info.filename.replace("\\", "/"): info for info in self._zip.infolist()}
+        self._files = {path: info for path, info in infos.items() if path and not path.endswith("/")}
         self._in_any_case = {path.casefold(): path for path in self._files}
 
     @property

@@ -322,6 +322,11 @@ def test_what_is_no_epub():
     )
 
 
+def test_a_file_without_a_name_is_passed_over():
+    data = Epub(ONE, TOC, files={"nameless": "?"}).write().replace(b"nameless", b"\0ameless")  # names end at a zero
+    assert read_epub(data, "skip") == read_epub(Epub(ONE, TOC).write(), "skip")
+
+
 def test_zip_bombs_are_not_unpacked(monkeypatch):
     monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 150_000)
     bomb = {"one.xhtml": "<p>" + "a" * 1_000_000}
