@@ -133,7 +133,7 @@ def test_invalid_arguments_raise_before_generating(bark: Bark):
 def test_save_refuses_other_kinds_of_files_before_generating(folder):
     engine = Recorder()
     narration = fake_narration(engine, folder=folder)
-    for ending in ("m4b", "docx", "pdf", "json"):
+    for ending in ("aac", "docx", "pdf", "json"):
         with pytest.raises(UsageError, match=rf"^x/y\.{ending} ends in \.{ending}, .*; choose one of wav, flac"):
             narration.save(f"x/y.{ending}")
     assert not engine.spoken and not Path("x").exists()

@@ -91,13 +91,22 @@ class _Writer:
         self._names = names
         self._plain = plain
         self._tags = TagReader(names, plain)
-        self._written = ""  # the last event
+        self._has_written = self._has_spoken = False
+        self._has_blank_line = False  # since the last speech; one is enough for the next to begin a paragraph
 
     def write(self, event: Event, is_last: bool) -> str:
-        begins = isinstance(event, Chapter) or (isinstance(event, Speech) and event.new_paragraph)
-        new_paragraph = begins and bool(self._written) and not self._written.endswith("\n\n")
-        self._written = self._write(event, is_last)
-        return "\n" * new_paragraph + self._written
+        if isinstance(event, Chapter):
+            begins = self._has_written
+        else:
+            begins = self._has_spoken and isinstance(event, Speech) and event.new_paragraph
+        blank_line = begins and not self._has_blank_line
+        written = self._write(event, is_last)
+        self._has_written = True
+        if isinstance(event, Speech):
+            self._has_spoken, self._has_blank_line = True, written.endswith("\n\n")
+        else:
+            self._has_blank_line |= blank_line
+        return "\n" * blank_line + written
 
     def _write(self, event: Event, is_last: bool) -> str:
         match event:
