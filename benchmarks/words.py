@@ -9,6 +9,8 @@ from functools import cache
 import jiwer
 import pronouncing
 
+from bark_infinity.text.spoken_words import american_spelling
+
 _ONES = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -25,13 +27,6 @@ _SHORT = {
     "gray": "grey", "tire": "tyre", "cheque": "check", "programme": "program", "jewellery": "jewelry",
     "aluminium": "aluminum", "plough": "plow", "kerb": "curb", "mum": "mom",
 }  # fmt: skip
-_AMERICAN = (  # also in words where it means nothing: both sides are treated the same
-    (re.compile(r"(?<=\w{3})our(?=(s|ed|ing|ites?|ful|able|ably|less)?$)"), "or"),
-    (re.compile(r"(?<=\w{2}[iy])s(?=(e|ed|es|er|ers|ing|ation|ations)$)"), "z"),
-    (re.compile(r"(?<=\w{2})tre(?=s?$)"), "ter"),
-    (re.compile(r"(?<=\w{3}l)l(?=(ed|ing|er|ers)$)"), ""),
-    (re.compile(r"(?<=\w{2}og)ue(?=s?$)"), ""),
-)
 
 
 def spoken(text: str) -> list[str]:
@@ -102,9 +97,8 @@ def _time(match: re.Match[str]) -> str:
 @cache
 def sound_of(word: str) -> str:
     """The same for all words that sound alike: a pronunciation where one is known, else the American spelling."""
-    word = american = _SHORT.get(word, word)
-    for british, ending in _AMERICAN:
-        american = british.sub(ending, american)
+    word = _SHORT.get(word, word)
+    american = american_spelling(word)
     for spelling in (word, american):
         if known := pronouncing.phones_for_word(spelling):
             return re.sub(r"\d| #.*", "", known[0]).replace(" ", "-")  # without stress and remarks

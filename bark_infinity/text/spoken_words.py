@@ -20,6 +20,13 @@ _SHORT = {  # English abbreviations and other spellings; sounds of hesitation ar
     "mr": "mister", "mrs": "missus", "dr": "doctor", "vs": "versus", "etc": "et cetera", "ok": "okay", "cannot": "cant",
     "alright": "all right", **dict.fromkeys(("uh", "um", "uhm", "hm", "hmm", "mm", "mmm", "er", "erm"), ""),
 }  # fmt: skip
+_AMERICAN = (  # also in words where it means nothing: both sides are treated the same
+    (regex.compile(r"(?<=\w{3})our(?=(s|ed|ing|ites?|ful|able|ably|less)?$)"), "or"),
+    (regex.compile(r"(?<=\w{2}[iy])s(?=(e|ed|es|er|ers|ing|ation|ations)$)"), "z"),
+    (regex.compile(r"(?<=\w{2})tre(?=s?$)"), "ter"),
+    (regex.compile(r"(?<=\w{3}l)l(?=(ed|ing|er|ers)$)"), ""),
+    (regex.compile(r"(?<=\w{2}og)ue(?=s?$)"), ""),
+)
 _CURRENCIES = {"$": "USD", "£": "GBP", "€": "EUR"}
 _YEARS = range(1100, 2100)  # of four digits without a separator, read as years
 _LANGUAGES_WITH_YEARS = ("en", "de")  # in which a year is read otherwise than the same number
@@ -121,6 +128,13 @@ def plain(text: str) -> str:
     decomposed = unicodedata.normalize("NFD", small)
     kept = (character for character in decomposed if not 0x300 <= ord(character) <= 0x36F and character not in "'’")
     return unicodedata.normalize("NFC", "".join(kept))
+
+
+def american_spelling(word: str) -> str:
+    """A word as Americans would spell it, or at least always the same: also where the British ending means nothing."""
+    for british, ending in _AMERICAN:
+        word = british.sub(ending, word)
+    return word
 
 
 def _is_day(match: regex.Match[str], text: str) -> bool:

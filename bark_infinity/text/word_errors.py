@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from .spoken_words import spoken_words
+from .spoken_words import american_spelling, spoken_words
 
 _MOST_JOINED = 4  # words on one side that may be one word on the other: u s a, USA
 _NEGATED = ("are", "could", "did", "does", "do", "had", "has", "have", "is", "should", "was", "were", "would")
@@ -172,9 +172,12 @@ def _is_joined(one: str, parts: Sequence[str], by_sound: bool) -> bool:
 
 @cache
 def _pronunciations(word: str) -> frozenset[str]:
-    """The pronunciations of an English word without its stress; none for a word that the dictionary lacks."""
+    """The pronunciations of an English word without its stress; its American spelling if the dictionary lacks it."""
     import pronouncing  # late: its dictionary takes a third of a second
 
-    spellings = (word, f"{word[:-1]}'{word[-1:]}", f"{word[:-2]}'{word[-2:]}")  # it's, they're
+    american = american_spelling(word)
+    spellings = (word, american, f"{word[:-1]}'{word[-1:]}", f"{word[:-2]}'{word[-2:]}")  # it's, they're
     known: list[str] = next(filter(None, map(pronouncing.phones_for_word, spellings)), [])
-    return frozenset("".join(sound for sound in phones if not sound.isdigit()) for phones in known)
+    return frozenset("".join(sound for sound in phones if not sound.isdigit()) for phones in known) or frozenset(
+        {american}
+    )
