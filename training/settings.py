@@ -51,7 +51,7 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40, falling=0.45)
+SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40, falling=0.5)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
@@ -64,7 +64,7 @@ SPECTRA_WEIGHT, FEATURES_WEIGHT = 20.0, 1.0
 ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
 
 COARSE = Shape(4, 256, 4)
-COARSE_SCHEDULE = Schedule(7_500, 2.5e-3, falling=0.4)
+COARSE_SCHEDULE = Schedule(7_500, 2.5e-3, falling=0.5)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
