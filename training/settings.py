@@ -7,8 +7,6 @@ from dataclasses import dataclass
 SEED = 20_230_420
 
 N_HELD_OUT = 3_000  # sentences that no stage learns from
-N_CLIPS = 4_400  # that each voice speaks, of one to three sentences
-N_SHORT_CLIPS = 800  # of a few words
 N_HELD_CLIPS = 32  # of each voice, held out for evaluation
 N_NUMBERED = 16_000  # made-up texts with digits
 N_SAID = 16_000  # questions, exclamations, answers and dialogue
@@ -22,9 +20,12 @@ class Voice:
     teacher: str  # one of `teacher.TEACHERS`
     carrier: float  # in the middle of the fundamental's range, in Hz
     window: int  # samples at 24 kHz: a Hann window as long keeps the second harmonic out
+    clips: int  # to speak, of one to three sentences
+    short_clips: int  # of a few words
 
 
-VOICES = (Voice("male", "kokoro", 95.0, 1_200), Voice("female", "hibari", 205.0, 700))
+# Kokoro is 75 times slower than hibari. What a phone sounds like beside which others is learned from both voices.
+VOICES = (Voice("male", "kokoro", 95.0, 1_200, 720, 120), Voice("female", "hibari", 205.0, 700, 4_400, 800))
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,26 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40, falling=0.45)
+SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40, falling=0.5)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
 
 CODEC_FILTERS = 16
-SPECTRAL_SCHEDULE = Schedule(10_000, 2e-3, warm_up=100, falling=0.6)
+SPECTRAL_SCHEDULE = Schedule(9_000, 2e-3, warm_up=100, falling=0.6)
 REFINING_SCHEDULE = Schedule(2_000, 6e-4, warm_up=30, falling=0.6)
 # Beside the discriminators' verdict. With 4 and 2 the spectra got worse from step to step, and DNSMOS with them.
 SPECTRA_WEIGHT, FEATURES_WEIGHT = 20.0, 1.0
 ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
 
-COARSE = Shape(4, 224, 4)
-COARSE_SCHEDULE = Schedule(9_200, 2.5e-3, falling=0.4)
+COARSE = Shape(4, 256, 4)
+COARSE_SCHEDULE = Schedule(7_500, 2.5e-3, falling=0.5)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
 COARSE_MISHEARD = 0.2  # largest share of a window's input codes replaced by neighbours
-PHASE_WEIGHT = 0.3  # beside the bands: much of the phase is chance, and it is not what is understood
+PHASE_WEIGHT = 0.5  # beside the bands: much of the phase is chance, and it is not what is understood
 COARSE_SHARPNESS = 1.2
 
-FINE = Shape(4, 128, 2)
+FINE = Shape(3, 64, 1)
 FINE_SCHEDULE = Schedule(1_500, 3e-3)

@@ -96,13 +96,13 @@ def _in_processes(work: Callable, items: Sequence) -> list:
         return [one for part in pool.imap(work, parts) for one in part]
 
 
-def _clip_texts() -> list[str]:
-    """Of one to three sentences, some of them with digits, questions or dialogue; and of a few words."""
+def _clip_texts() -> list[tuple[str, int]]:
+    """Texts and their voices: of one to three sentences, some with digits, questions or dialogue; and of a few words."""
     rng = random.Random(settings.SEED + 3)
     found = texts.sentences()[settings.N_HELD_OUT :]
-    count = settings.N_CLIPS * len(settings.VOICES)
+    clips, short = _turns([v.clips for v in settings.VOICES]), _turns([v.short_clips for v in settings.VOICES])
     sources = [*map(iter, (texts.plain(found), found[::-1], texts.passages(found)))]  # both orders: few come twice
-    sources += [iter(texts.numbered(4 * count)), iter(texts.said(4 * count))]
+    sources += [iter(texts.numbered(4 * len(clips))), iter(texts.said(4 * len(clips)))]
 
     def one() -> str:
         text = next(rng.choices(sources, _CLIP_SHARES)[0])
@@ -110,7 +110,12 @@ def _clip_texts() -> list[str]:
             text += " " + next(rng.choices(sources, _CLIP_SHARES)[0])
         return text
 
-    return [one() for _ in range(count)] + texts.short(found, settings.N_SHORT_CLIPS * len(settings.VOICES))
+    return [*((one(), voice) for voice in clips), *zip(texts.short(found, len(short)), short, strict=True)]
+
+
+def _turns(counts: Sequence[int]) -> list[int]:
+    """The voices one after the other, each as often as its count says."""
+    return [voice for turn in range(max(counts)) for voice, count in enumerate(counts) if turn < count]
 
 
 def _spoken(part: Sequence[tuple[str, int]]) -> list[tuple[int, Utterance, np.ndarray]]:
@@ -172,6 +177,5 @@ def held_and_learned(clips: list) -> tuple[list, list]:
 
 
 def speak(folder: Path) -> None:
-    """Every clip text in a voice, the voices taking turns. The first clips are held out."""
-    wanted = [(text, i % len(settings.VOICES)) for i, text in enumerate(_clip_texts())]
-    Clips(folder).write(_aligned(_in_processes(_spoken, wanted)))
+    """Every clip text in its voice. The first clips are held out."""
+    Clips(folder).write(_aligned(_in_processes(_spoken, _clip_texts())))
