@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import constants as c
+from .writing import Span
 
 KEPT_SECONDS = 0.05  # of the silence at each end: room for the quiet beginnings and ends of sounds
 _STEP = c.SAMPLE_RATE // 200  # samples between measurements of the level: 5 ms
@@ -27,10 +28,10 @@ def trim(piece: np.ndarray, start: bool = True, stop: bool = True) -> np.ndarray
 
     What counts as silence depends on the segment's own level and noise; a segment without anything else stays whole.
     """
-    first, last = _sound_in(piece)
+    sounding = sounding_span(piece)
     kept = round(KEPT_SECONDS * c.SAMPLE_RATE)
-    begin = max(0, first - kept) if start else 0
-    end = min(len(piece), last + kept) if stop else len(piece)
+    begin = max(0, sounding.start - kept) if start else 0
+    end = min(len(piece), sounding.stop + kept) if stop else len(piece)
     fade = np.linspace(0, 1, round(_FADE_SECONDS * c.SAMPLE_RATE), dtype=np.float32)
     cut = piece[begin:end]
     if begin > 0 or end < len(piece):
@@ -42,11 +43,11 @@ def trim(piece: np.ndarray, start: bool = True, stop: bool = True) -> np.ndarray
     return cut
 
 
-def _sound_in(piece: np.ndarray) -> tuple[int, int]:
-    """The first sample of a segment's sound and the one behind its last; all of it if none of it is silence."""
+def sounding_span(piece: np.ndarray) -> Span:
+    """The part of a segment's samples (n,) without the silence at both ends, to 5 ms; all of it if there is nothing else."""
     steps = len(piece) // _STEP
     if steps < _WINDOW_STEPS:
-        return 0, len(piece)
+        return Span(0, len(piece))
     squares = np.square(np.nan_to_num(piece[: steps * _STEP]).astype(np.float64)).reshape(steps, _STEP).mean(axis=1)
     means = np.convolve(squares, np.ones(_WINDOW_STEPS) / _WINDOW_STEPS, "valid")
     levels = 10 * np.log10(np.maximum(means, 10 ** (_INAUDIBLE_DB / 10)))
@@ -54,7 +55,7 @@ def _sound_in(piece: np.ndarray) -> tuple[int, int]:
     threshold = min(max(loud + _SPEECH_DB, noise + _OVER_NOISE_DB), loud + _LEAST_SPEECH_DB)
     runs = _runs(levels > max(threshold, _INAUDIBLE_DB))
     if not runs:
-        return 0, len(piece)
+        return Span(0, len(piece))
 
     def is_click(run: tuple[int, int]) -> bool:
         first, stop = run
@@ -66,7 +67,7 @@ def _sound_in(piece: np.ndarray) -> tuple[int, int]:
         del runs[-1]
     last = runs[-1][1] - 1 + _WINDOW_STEPS
     # The samples behind the last whole step are not measured.
-    return runs[0][0] * _STEP, len(piece) if last == steps else last * _STEP
+    return Span(runs[0][0] * _STEP, len(piece) if last == steps else last * _STEP)
 
 
 def _runs(sounding: np.ndarray) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from ..audio.alignment import Aligner, aligner_is_there, the_aligner
 from ..errors import UsageError
 from ..files import write_whole
 from ..options.table import Options
+from ..run.chapters import chapters_of_segments
 from ..run.clips import FinishedSegment
 from ..run.planning import ClipPlan
 from ..text.subtitle_formats import (
@@ -129,12 +130,12 @@ class Timeline:
         return name if name is None or (script is not None and name in script.cast) else bare_name(name)
 
     def _chapters(self) -> Iterator[tuple[float, str]]:
-        before = None
+        numbers, before = chapters_of_segments(self._plan.segments), None
         for segment in self._segments:
-            title = self._plan.segments[segment.index].chapter
-            if title is not None and title != before:
+            title, number = self._plan.segments[segment.index].chapter, numbers[segment.index]
+            if title is not None and number != before:
                 yield segment.start, subtitle_text(title)
-            before = title
+            before = number
 
     def _describe_times(self) -> str:
         inside = [segment.times for segment in self._segments if segment.times is not None]

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import constants as c
 from ..audio.alignment import Aligner, Times
-from ..audio.silence import sounding_span
+from ..audio.trimming import sounding_span
 from ..text.subtitle_lines import speaking_times, words_of
 from ..text.units import Span
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sounds import RATE, babble, silence, tone
 
-from bark_infinity.audio.trimming import KEPT_SECONDS, trim
+from bark_infinity.audio.trimming import KEPT_SECONDS, sounding_span, trim
 
 KEPT = round(KEPT_SECONDS * RATE)
 
@@ -76,3 +76,13 @@ def test_samples_that_are_no_numbers_do_no_harm():
     piece = np.concatenate([silence(0.5), tone(1, -6), silence(0.5)])
     piece[20_000] = np.nan
     assert len(trim(piece)) < len(piece)
+
+
+def test_span_of_what_sounds_has_no_silence_at_its_ends():
+    noise = np.random.default_rng(0).normal(0, 1, 26_400).astype(np.float32)
+    quiet, loud = 1e-4 * noise, 0.1 * noise
+    sound = np.concatenate([quiet[:4800], loud[:24_000], np.zeros(3000, np.float32), loud[24_000:], quiet[:7200]])
+    span = sounding_span(sound)
+    assert (span.start, span.stop) == pytest.approx((4800, 34_200), abs=240)
+    for whole in (loud, np.zeros(1000, np.float32), np.zeros(0, np.float32)):
+        assert (sounding_span(whole).start, sounding_span(whole).stop) == (0, len(whole))
