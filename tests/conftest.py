@@ -9,14 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach the network
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; threads that wait would be in the way
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a shell's background job: programs that tests start would ignore it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# As in a shell's background job, or under nohup: programs that tests start would ignore these signals too.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (getattr(signal, "SIGHUP", None), signal.SIG_DFL),
+):
+    if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
+
+# Each run draws other examples, so that fewer in each do; tests that need more say so.
+settings.register_profile("suite", max_examples=50)
+settings.load_profile("suite")
 
 SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import Literal
 
 from .blocks import is_ornament
@@ -74,7 +75,7 @@ def format_script(script: Script) -> str:
     declared = FrontMatter(script.cast, script.settings, script.pronunciations, script.book)
     front_matter = format_front_matter(declared, with_cast=not plain)
     writer = _Writer(script.cast, plain)
-    body = "".join(writer.write(event, is_last=k == len(script.events)) for k, event in enumerate(script.events, 1))
+    body = "".join(writer.write(*pair) for pair in zip_longest(script.events, script.events[1:]))
     return front_matter + body if front_matter else _with_escape(body)
 
 
@@ -91,22 +92,15 @@ class _Writer:
         self._names = names
         self._plain = plain
         self._tags = TagReader(names, plain)
-        self._has_written = self._has_spoken = False
-        self._has_blank_line = False  # since the last speech; one is enough for the next to begin a paragraph
+        self._written = ""  # the last event
 
-    def write(self, event: Event, is_last: bool) -> str:
-        if isinstance(event, Chapter):
-            begins = self._has_written
-        else:
-            begins = self._has_spoken and isinstance(event, Speech) and event.new_paragraph
-        blank_line = begins and not self._has_blank_line
-        written = self._write(event, is_last)
-        self._has_written = True
-        if isinstance(event, Speech):
-            self._has_spoken, self._has_blank_line = True, written.endswith("\n\n")
-        else:
-            self._has_blank_line |= blank_line
-        return "\n" * blank_line + written
+    def write(self, event: Event, following: Event | None) -> str:
+        """The lines of an event; those of a paragraph, or of a chapter that begins with one, have a blank line before them."""
+        first = following if isinstance(event, Chapter) else event
+        begins = isinstance(first, Speech) and first.new_paragraph
+        blank_line = begins and bool(self._written) and not self._written.endswith("\n\n")
+        self._written = self._write(event, is_last=following is None)
+        return "\n" * blank_line + self._written
 
     def _write(self, event: Event, is_last: bool) -> str:
         match event:

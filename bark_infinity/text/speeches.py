@@ -82,7 +82,7 @@ class EventList:
             last.parts += [text] if in_same_line else [*self._space, text]
         else:
             at_the_beginning = not self._events and reading == NARRATOR
-            new_paragraph = last is not None and (self._blank_line or self._has_blank_line())
+            new_paragraph = bool(self._events) and (self._blank_line or self._has_blank_line())
             parts = [*self._space, text] if at_the_beginning else [text]
             self._last = _OpenSpeech(reading, place, new_paragraph, parts)
             self._events.append(self._last)
