@@ -12,7 +12,9 @@ are in one file, because Numba's cache does not notice when a function that they
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -54,12 +56,20 @@ class Loop:
     @cached_property
     def address(self) -> int:
         """Of the compiled function, which stays on disk for the next process where there is a folder to write to."""
+        if threading.current_thread() is threading.main_thread():
+            # In another thread, because LLVM's callbacks print the exception that Ctrl-C raises in the main one.
+            with ThreadPoolExecutor(1) as compiler:
+                self._compiled = compiler.submit(self._compile).result()
+        else:
+            self._compiled = self._compile()
+        return int(self._compiled.address)
+
+    def _compile(self) -> Any:
         signature, options = "void(CPointer(int64))", {"fastmath": True, "error_model": "numpy"}
         try:
-            self._compiled = cfunc(signature, cache=True, **options)(self._function)
+            return cfunc(signature, cache=True, **options)(self._function)
         except (RuntimeError, OSError):  # no such folder, or a full one
-            self._compiled = cfunc(signature, **options)(self._function)
-        return int(self._compiled.address)
+            return cfunc(signature, **options)(self._function)
 
 
 def compiled(works_here: bool = True) -> Callable[[Callable[..., None]], Any]:
