@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:  # these import torch
     from ..checkpoints.loading import ModelChoice
     from ..run.clips import Clip, FinishedSegment
     from ..run.cluster import Cluster
-    from ..run.engine import Engine
     from ..run.recipe import Recipe
 
 _MOST_FAULTY_SHOWN = 20  # segments; more lines would hide the others
@@ -51,27 +50,23 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     recipe = load(options, source, console)
     if options.history_prompt == RANDOM:
         view.say(console, "making a new voice")
-    with closing_engine(recipe.engine):
-        status = make(options, source, recipe, console, start)
-    return status
+    cluster = cluster_of(options, recipe)
+    with nullcontext() if cluster is None else closing(cluster):
+        return make(options, source, recipe, console, start)
 
 
-@contextmanager
-def closing_engine(engine: Engine) -> Iterator[None]:
-    """End the workers of a cluster at the end of a block."""
+def cluster_of(options: Options, recipe: Recipe) -> Cluster | None:
+    """The workers of a run; None without --cluster."""
+    if options.cluster is None:
+        return None
     from ..run.cluster import Cluster
 
-    try:
-        yield
-    finally:
-        if isinstance(engine, Cluster):
-            engine.close()
+    assert isinstance(recipe.engine, Cluster)
+    return recipe.engine
 
 
 def make(options: Options, source: ClipSource, recipe: Recipe, console: Console, start: float) -> int:
     """Generate all clips with a loaded model. `start`: of the command, in seconds. Returns the exit status."""
-    from ..run.cluster import Cluster
-
     job = Job(options, source, recipe)
     if job.new_voice is not None:
         name = job.new_voice.stem
@@ -96,8 +91,8 @@ def make(options: Options, source: ClipSource, recipe: Recipe, console: Console,
     finally:  # interrupted or not
         several = len(job.plans) + len(job.failed_prompts) > 1
         close(console, finished, failures, several, time.monotonic() - start)
-        if isinstance(recipe.engine, Cluster):
-            show_workers(console, recipe.engine, time.monotonic() - start)
+        if (cluster := cluster_of(options, recipe)) is not None:
+            show_workers(console, cluster, time.monotonic() - start)
     if source.manifest is not None and options.regenerate is None and job.mended is None and finished:
         compare(source.manifest, finished[0], options, console)
     delivered = passes_delivery(job.finished_clips, options, console)
