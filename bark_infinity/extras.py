@@ -1,4 +1,4 @@
-"""What is said where packages of an extra are missing."""
+"""The error for a feature whose optional packages (an extra of pyproject.toml) are not installed."""
 
 from __future__ import annotations
 

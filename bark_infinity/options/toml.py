@@ -7,11 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 from ..errors import UsageError
 from ..files import read_bounded
 
@@ -27,6 +22,11 @@ class TomlError(ValueError):
 
 def parse_toml(text: str) -> dict[str, object]:
     """The content of a TOML document, in time in proportion to its length. Raises TomlError."""
+    if sys.version_info >= (3, 11):  # late: most runs read none
+        import tomllib
+    else:
+        import tomli as tomllib
+
     text = text.replace("\r\n", "\n")
     if _LONG_NAME.search(text):
         raise TomlError("a name has hundreds of parts")

@@ -294,7 +294,7 @@ class ClipFiles:
 
     def _hoard_manifests(self, manifest: Mapping[str, Any]) -> None:
         # without the clip's text and segments: else every segment's file would hold the whole book
-        of_book = ("text", "script", "segments", "settings")
+        of_book = ("text", "script", "chapters", "segments", "settings")
         clip = {name: value for name, value in manifest.items() if name not in of_book}
         settings = {name: value for name, value in manifest["settings"].items() if name != "text_prompt"}
         for index, segment in enumerate(manifest["segments"]):

@@ -286,7 +286,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     words += [
         f"the {part.replace('_', ' ')} is a different one"
         for part in ("voice", "spoken_voice")
-        if _sha(old, part) != _sha(new, part)
+        if recorded_digest(old, part) != recorded_digest(new, part)
     ]
     words += [f"the voice of {speaker} is a different one" for speaker in _speakers_with_other_voices(old, new)]
     if _texts_and_seeds(old) != _texts_and_seeds(new):
@@ -294,13 +294,20 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _sha(content: Mapping[str, Any], voice: str) -> object:
+def recorded_digest(content: Mapping[str, Any], voice: str) -> object:
+    """The digest in a voice's entry; None where there is none."""
     return content[voice].get("sha256") if isinstance(content.get(voice), dict) else None
 
 
+def recorded_cast(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entries of the speakers' voices in a manifest; empty where there are none."""
+    cast = content.get("cast")
+    return cast if isinstance(cast, dict) else {}
+
+
 def _speakers_with_other_voices(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    casts = [content["cast"] if isinstance(content.get("cast"), dict) else {} for content in (old, new)]
-    return [speaker for speaker in casts[1] if _sha(casts[0], speaker) != _sha(casts[1], speaker)]
+    casts = [recorded_cast(content) for content in (old, new)]
+    return [speaker for speaker in casts[1] if recorded_digest(casts[0], speaker) != recorded_digest(casts[1], speaker)]
 
 
 def _texts_and_seeds(content: Mapping[str, Any]) -> list[tuple[object, ...]]:

@@ -22,7 +22,7 @@ from ..run.script_source import NamedVoice, voices_in
 from ..run.sounds import digest_of_sound, measure_sound
 from ..voices.library import find_voice, voice_folders
 from ..voices.voice import Voice
-from .manifest import READS_FILE, Manifest
+from .manifest import READS_FILE, Manifest, recorded_cast, recorded_digest
 
 _VOICES = {
     "history_prompt": "voice",
@@ -61,7 +61,7 @@ def usable_voices(
         name = settings.get(setting)
         if not isinstance(name, str) or setting in given:
             continue
-        usable = _usable_voice(name, _digest_in(manifest, part), folders)
+        usable = _usable_voice(name, recorded_digest(manifest.content, part), folders)
         if usable is None:
             shown = name if len(name) <= 300 else f"{name[:300]}..."
             raise UsageError(
@@ -72,7 +72,7 @@ def usable_voices(
     recording = manifest.content["settings"].get(READS_FILE)
     chosen = "history_prompt" in given or settings.get(READS_FILE) is not None
     if isinstance(recording, str) and not chosen:
-        cloned = _cloned_voice(recording, _digest_in(manifest, "voice"), Path(path).parent)
+        cloned = _cloned_voice(recording, recorded_digest(manifest.content, "voice"), Path(path).parent)
         found |= {} if cloned is None else {"history_prompt": str(cloned)}
     return found
 
@@ -85,13 +85,12 @@ def usable_cast(
     Raises UsageError.
     """
     folders = (*usual_folders, Path(path).parent)
-    cast = manifest.content.get("cast")
-    digests = {speaker: _digest_of_entry(entry) for speaker, entry in cast.items()} if isinstance(cast, dict) else {}
+    cast = recorded_cast(manifest.content)
     found: dict[str, NamedVoice] = {}
     for speaker, named in ({} if manifest.script is None else voices_in(manifest.script)).items():
         if speaker in given:
             continue
-        usable = named.voice and _usable_voice(named.voice, digests.get(speaker), folders)
+        usable = named.voice and _usable_voice(named.voice, recorded_digest(cast, speaker), folders)
         if usable is None and named.voice is not None:
             raise UsageError(
                 f"--from_manifest {path} names the voice {named.voice[:300]} for {speaker}, which lies outside the "
@@ -105,8 +104,7 @@ def speakers_with_other_voices(
     voices: Mapping[str, NamedVoice], manifest: Manifest, folders: Sequence[Path]
 ) -> set[str]:
     """The speakers whose voices are not those that the manifest has of them."""
-    cast = manifest.content.get("cast")
-    recorded = cast if isinstance(cast, dict) else {}
+    recorded = recorded_cast(manifest.content)
     return {
         speaker
         for speaker, (voice, _) in voices.items()
@@ -209,10 +207,6 @@ def _is_below(name: str, folder: Path) -> bool:
     ):  # a network path, or a Windows path on another system
         return False
     return Path(os.path.abspath(name)).is_relative_to(os.path.abspath(folder))
-
-
-def _digest_in(manifest: Manifest, part: str) -> object:
-    return _digest_of_entry(manifest.content.get(part))
 
 
 def _digest_of_entry(voice: object) -> object:

@@ -27,7 +27,7 @@ from ..text.subtitle_formats import (
 )
 from ..text.subtitle_lines import Lines, split_cues, subtitle_text, words_of
 from ..text.units import Span
-from .descriptions import bare_name, one_line_title
+from .descriptions import bare_name, clip_title
 from .word_times import WordTimes, times_of_words
 
 _SHORT_GAP = 0.3  # seconds between words or cues of a segment that are not shown, because that would flicker
@@ -109,7 +109,7 @@ class Timeline:
     def subtitles(self) -> Subtitles:
         """The subtitles of the segments so far."""
         cues = tuple(cue for segment in self._segments for cue in self._cues(segment))
-        title, seconds = subtitle_text(one_line_title(self._plan.text)), self._n_samples / c.SAMPLE_RATE
+        title, seconds = subtitle_text(clip_title(self._plan)), self._n_samples / c.SAMPLE_RATE
         return Subtitles(title, seconds, self._describe_times(), cues, tuple(self._chapters()), self._by)
 
     @cached_property

@@ -11,9 +11,32 @@ MAX_LENGTH = 100  # characters of a heading
 MAX_WORDS = 12  # of the title that follows "Chapter 12:"
 
 _SMALLER = "section abschnitt scene szene scène escena scena cena сцена"  # than a chapter
-_LARGER = (
-    "part book volume teil buch band partie livre tome parte libro tomo livro część księga tom часть книга том kısım "
-    "kitap भाग खंड"
+_LARGER = frozenset(
+    [
+        "part",
+        "book",
+        "volume",
+        "teil",
+        "buch",
+        "band",
+        "partie",
+        "livre",
+        "tome",
+        "parte",
+        "libro",
+        "tomo",
+        "livro",
+        "część",
+        "księga",
+        "tom",
+        "часть",
+        "книга",
+        "том",
+        "kısım",
+        "kitap",
+        "भाग",
+        "खंड",
+    ]
 )
 _FURTHER_WORDS = "gesang chant canto песнь действие"  # that are no headings of their own in other texts
 _CHAPTER = "|".join(word for word in f"{PART_WORDS} {_FURTHER_WORDS}".split() if word not in _SMALLER.split())
@@ -96,7 +119,7 @@ def roman(number: int) -> str:
 def is_part_heading(line: str) -> bool:
     """Whether a heading names a part that has chapters, such as "Part One" or "2. Buch: Der Wald"."""
     heading = chapter_heading(line)
-    return heading is not None and not set(_LARGER.split()).isdisjoint(heading.label.casefold().split())
+    return heading is not None and not _LARGER.isdisjoint(heading.label.casefold().split())
 
 
 def _is_title(title: str) -> bool:

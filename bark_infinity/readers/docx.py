@@ -9,19 +9,19 @@ from io import BytesIO
 
 from ..errors import TextError
 from ..extras import missing_extra
-from .archive import Archive, is_zip
+from .archive import MAX_DIRECTORY_BYTES, Archive, is_zip
 from .book import Book, Footnotes
 from .footnotes import Notes
+from .html import leveled_blocks
 from .html_blocks import read_blocks
 from .markup import Element, decode_markup, parse_markup
-from .sections import LeveledBlock, cut_at_headings
+from .sections import cut_at_headings
 
 MAX_ELEMENTS = 600_000  # of all XML in a document; each takes about 2 kB while it is read
 
 _OLE_SIGNATURE = b"\xd0\xcf\x11\xe0"  # of Word's old files, and of encrypted ones
 _PARTS = re.compile(r"(?i)(?:word/|docprops/|_rels/|\[content_types\])[^:]*")
 _DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be"))
-_DIRECTORY_BYTES = 4_000_000  # at the end of an archive, which have the names of its files
 _MAX_LEVEL = 6  # of headings in HTML
 _MAX_BASES = 20  # styles that a style is based on
 _HEADING_NAME = re.compile(r"heading (?P<number>[1-9])", re.IGNORECASE)
@@ -38,7 +38,7 @@ _DAMAGED = "it is a damaged Word document; open it in a word processor and save 
 
 def looks_like_docx(data: bytes) -> bool:
     """Whether a file is a Word document, by the names of the files in it."""
-    directory = data[-_DIRECTORY_BYTES:]
+    directory = data[-MAX_DIRECTORY_BYTES:]
     return is_zip(data) and b"[Content_Types].xml" in directory and b"word/" in directory
 
 
@@ -52,7 +52,7 @@ def read_docx(data: bytes, footnotes: Footnotes) -> Book:
     root = parse_markup(_to_html(parts))
     notes = Notes(footnotes)
     notes.add("", root)
-    blocks = [LeveledBlock(piece.block, piece.level or None) for piece in read_blocks(root, "", notes)]
+    blocks = leveled_blocks(read_blocks(root, "", notes))
     core = _parsed(parts, "docProps/core.xml")
     title, chapters = cut_at_headings(blocks, _property(core, "title"))
     return Book(chapters, title, _property(core, "creator"), _property(core, "language"))

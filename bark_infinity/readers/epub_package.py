@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Package:
     def landmarks(self) -> Mapping[Place, str]:
         """The types of places, by the landmarks of EPUB 3 and the guide of EPUB 2."""
         types = {place: kind for kind, place in reversed(self._guide)}
-        for path, nav in self._navs():
+        for path, nav in self._navs:
             if "landmarks" in nav.words("epub:type"):
                 for link in nav.all("a"):
                     if (place := resolve(path, link.get("href"))) is not None:
@@ -146,14 +147,14 @@ class Package:
     def _read_xml(self, path: str) -> Element:
         return parse_markup(_decoded(self._archive.read(path, MAX_XML_BYTES)), xml=True)
 
-    def _navs(self) -> Iterator[tuple[str, Element]]:
-        """Yield each <nav> of the navigation documents, with the path of its document."""
-        for path in self.nav_paths():
-            if path in self._archive:
-                yield from ((path, nav) for nav in self._read_xml(path).all("nav"))
+    @functools.cached_property
+    def _navs(self) -> list[tuple[str, Element]]:
+        """Each <nav> of the navigation documents, with the path of its document."""
+        paths = [path for path in self.nav_paths() if path in self._archive]
+        return [(path, nav) for path in paths for nav in self._read_xml(path).all("nav")]
 
     def _nav_entries(self) -> Iterator[Entry | None]:
-        for path, nav in self._navs():
+        for path, nav in self._navs:
             if "toc" in nav.words("epub:type") or "doc-toc" in nav.words("role"):
                 yield from (_entry(link.text, path, link.get("href")) for link in nav.all("a"))
 

@@ -37,7 +37,7 @@ _MARKS = re.compile(
       | (?<=\w)[†‡]+""",
     re.VERBOSE,
 )
-_TO_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+TO_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Place = tuple[str, str]
 """The path of a document in its book, and an id in it; "" is its beginning."""
@@ -50,7 +50,7 @@ def without_marks(text: str) -> str:
 
 def superscript(text: str) -> str:
     """The text of <sup> in characters: digits are raised, so that a mark can be told from the end of a number."""
-    return text.translate(_TO_SUPERSCRIPT) if text.strip().isdigit() else text
+    return text.translate(TO_SUPERSCRIPT) if text.strip().isdigit() else text
 
 
 def resolve(path: str, link: str) -> Place | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import TextError
 from ..extras import missing_extra
+from .footnotes import TO_SUPERSCRIPT
 
 if TYPE_CHECKING:
     from pypdf import Configuration, PdfReader
@@ -39,7 +40,6 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARK = re.compile(r"\s*(?P<mark>\d{1,3}|[*†‡§¶]{1,3})\s*")
 _BEFORE_MARK = re.compile(r"(?:[^\W\d_]{3}|[.,;:!?…'\"’”»)\]])\Z")  # the 2 of m² is no mark
 _MAX_MARK_SIZE = 0.85  # size of a mark as a share of the size of the text around it
-_TO_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DAMAGED = "it is a damaged PDF; get it again, or print it to a new PDF"
 
 
@@ -154,9 +154,7 @@ def _outline(reader: PdfReader) -> list[OutlineEntry]:
 
     try:
         add(reader.outline, 1)
-    except (MemoryError, RecursionError):
-        return []
-    except Exception:  # as in `read_pdf_text`
+    except Exception:  # as in `read_pdf_text`; also too deep or too large a one
         return []
     return entries
 
@@ -242,7 +240,7 @@ def _line_text(fragments: Sequence[_Fragment], main: _Fragment) -> str:
             space = " " if fragment.text[-1].isspace() else ""
             text += f"{MARK_BEGIN}{'' if raised else UNCERTAIN}{mark['mark']}{MARK_END}{space}"
         else:
-            text += fragment.text.translate(_TO_SUPERSCRIPT) if raised else fragment.text
+            text += fragment.text.translate(TO_SUPERSCRIPT) if raised else fragment.text
     return text
 
 

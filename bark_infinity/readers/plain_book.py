@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ..constants import LANGUAGES
 from ..text.blocks import MAX_WRAPPED_LENGTH, Paragraph, find_paragraphs
 from ..text.breaks import SPOKEN, Break
 from ..text.dialogue import chapter_title
@@ -24,10 +25,7 @@ _GUTENBERG_START = re.compile(
 )
 _GUTENBERG_END = re.compile(r"^[ \t]*\*\*\* ?END OF TH[EI]S? PROJECT GUTENBERG E[^*]{1,500}\*\*\*", re.M | re.I)
 _DETAIL = re.compile(r"^(?P<name>Title|Author|Language): (?P<value>.+(?:\n {2,}\S.*)*)", re.M)
-_LANGUAGES = {
-    "english": "en", "german": "de", "spanish": "es", "french": "fr", "hindi": "hi", "italian": "it", "japanese": "ja",
-    "korean": "ko", "polish": "pl", "portuguese": "pt", "russian": "ru", "turkish": "tr", "chinese": "zh",
-}  # fmt: skip
+_LANGUAGES = {name.lower(): code for code, name in LANGUAGES.items()}
 
 
 @dataclass

@@ -166,8 +166,8 @@ def _read_ass(lines: Sequence[str]) -> list[Cue]:
             if not re.search(r"\{[^{}]*\\p[1-9]", text):  # not a drawing
                 parts = re.split(r"\\[Nn]", re.sub(r"\{[^{}]*\}", "", text).replace("\\h", " "))
                 start, end = (_seconds(values.get(name, "")) for name in ("start", "end"))
-                lines = tuple(filter(None, (" ".join(part.split()) for part in parts)))
-                cues.append(Cue(start, end, lines, values.get("name", "").strip() or None))
+                shown = tuple(filter(None, (" ".join(part.split()) for part in parts)))
+                cues.append(Cue(start, end, shown, values.get("name", "").strip() or None))
     return sorted(cues, key=lambda cue: cue.start)
 
 

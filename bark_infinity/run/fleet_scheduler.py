@@ -1,4 +1,4 @@
-"""The scheduler of an engine of many workers: takes are submitted as soon as they can be made, without common passes."""
+"""Schedules a run on many workers: each take is submitted as soon as its history is known, not in batches of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How late the segments begin that have a time of their own."""
+"""Measures by how much segments with a fixed time ([at:...], --fit_subtitles) begin after it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ _LONGEST_REASON, _LONGEST_MESSAGE = 200, 400  # characters
 
 
 def connect(cluster: str) -> None:
-    """Connect to the Ray cluster of --cluster, or start Ray on this machine. Raises UsageError within 15 s."""
+    """Connect to the Ray cluster of --cluster, or start Ray on this machine.
+
+    Raises UsageError; if nothing answers at the address, within about 5 s.
+    """
     try:
         import ray
     except ImportError:

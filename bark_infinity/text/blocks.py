@@ -109,7 +109,7 @@ def is_ornament(line: str) -> bool:
 
 
 _LINE = re.compile(r"[^\n]+")
-_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 _EMOJI_OR_MUSIC = re.compile("[♩-♯\U0001f000-\U0001ffff]")
 _ORNAMENT = re.compile(r"[^.,;:!?…'\"“”„‘’‚«»‹›()\[\]{}¿¡。、，；：！？・「」『』（）।॥]")
 _INDENT = re.compile("(?:  +|\t|\u3000)(?=\\S)")
@@ -132,7 +132,7 @@ def _break_in(gap: str) -> Break:
     """The break that the text between two spans makes."""
     if any(is_ornament(line) for line in gap.splitlines()):
         return Break.SCENE
-    return Break.PARAGRAPH if _BLANK_LINE.search(gap) else Break.WORD
+    return Break.PARAGRAPH if BLANK_LINE.search(gap) else Break.WORD
 
 
 # ---- paragraphs and headings -----------------------------------------------------------------------------------------

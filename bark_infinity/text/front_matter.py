@@ -131,7 +131,7 @@ def format_front_matter(front_matter: FrontMatter, with_cast: bool) -> str:
             lines += [f"[pronunciations.{table}]", *map(_format_pronunciation, entries)]
     tags = {name: value for name, value in dataclasses.asdict(front_matter.book).items() if value is not None}
     if tags:
-        lines += ["[book]", *starmap(_format_tag, tags.items())]
+        lines += ["[book]", *starmap(_format_setting, tags.items())]
     return "\n".join(["+++", *lines, "+++", ""]) if lines else ""
 
 
@@ -218,10 +218,6 @@ def _format_speaker(speaker: Speaker) -> str:
     if list(details) == ["voice"]:
         return f"{format_toml_key(speaker.name)} = {format_toml(speaker.voice)}"
     return f"{format_toml_key(speaker.name)} = {{{', '.join(starmap(_format_setting, details.items()))}}}"
-
-
-def _format_tag(key: str, value: str) -> str:
-    return f"{key} = {format_toml(value)}"
 
 
 def _format_setting(key: str, value: object) -> str:

@@ -16,17 +16,17 @@ _WORD = regex.compile(r"\p{Latin}+")
 _COMMON_WORDS = {  # the most frequent ones of each language that is written in Latin letters
     "en": "the and of to is was in that it you he she for with his her on at be this have from not are but had they we i my "
     "what there one all would will their me no so if out up when who can do about into them then said your has were been "
-    "by as an or him its",
+    "by as an or him its a",
     "de": "der die das und ist nicht ein eine einen einem einer ich du er sie es wir ihr zu mit sich auf für den dem des auch "
     "von war hat haben im an als wie aber noch nach nur bei so aus wenn kann mir mich dich sein ihre was wird sind oder",
     "es": "el la los las y de que en un una es no se por con para su lo le como más pero del al muy está este esta yo tú él "
-    "me mi te si ya cuando todo ella son ser había porque también nos qué hay sin sobre",
+    "me mi te si ya cuando todo ella son ser había porque también nos qué hay sin sobre a",
     "fr": "le la les et de des un une est pas que qui dans ce cette il elle je tu nous vous ne se pour avec sur au aux du en "
-    "mais comme son sa ses plus par était être fait tout bien moi lui leur où été sont ils elles très même",
+    "mais comme son sa ses plus par était être fait tout bien moi lui leur où été sont ils elles très même a",
     "it": "il lo la gli le e di che un una è non per con del della dei delle in si mi ti ci vi come ma più anche sono ho ha "
-    "questo questa nel nella al alla da era lui lei se quando molto tutto essere suo sua perché così",
+    "questo questa nel nella al alla da era lui lei se quando molto tutto essere suo sua perché così a",
     "pl": "i w na z nie że się to jest do jak ale o co tak po za od przez dla jego jej był była było tylko przy być już czy "
-    "może ja ty on ona my wy oni ten ta są ich go mu mnie bardzo gdy więc jeszcze",
+    "może ja ty on ona my wy oni ten ta są ich go mu mnie bardzo gdy więc jeszcze a",
     "pt": "o a os as e de que em um uma é não se por com para do da dos das no na ele ela eu você mas como mais ao seu sua "
     "isso este esta está foi ser também muito já quando tem são nos era porque às pela pelo me",
     "tr": "ve bir bu da de için ne o ile çok ben sen biz siz onlar gibi daha en var yok ama değil mi mı mu her kadar sonra "

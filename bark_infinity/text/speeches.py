@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .blocks import is_ornament
+from .blocks import BLANK_LINE, is_ornament
 from .breaks import SPOKEN
 from .events import Chapter, Event, Pause, Place, Sound, Speech, StartAt
 
 _Silent = Pause | Sound | StartAt | Chapter
 
 NO_SETTINGS: Mapping[str, object] = {}
-
-_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
 class Reading(NamedTuple):
@@ -91,7 +88,7 @@ class EventList:
 
     def _has_blank_line(self) -> bool:
         """Whether a blank line is since the last text or markup."""
-        return _BLANK_LINE.search("".join(self._space[self._space_read :])) is not None
+        return BLANK_LINE.search("".join(self._space[self._space_read :])) is not None
 
     def finish(self) -> tuple[Event, ...]:
         """All events. The text of a script without markup is unchanged."""

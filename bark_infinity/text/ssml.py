@@ -1,4 +1,4 @@
-"""Reads SSML: speak, p, s, break, voice and sub. Other elements are read over, as if only their content were there."""
+"""Reads SSML: speak, p, s, break, voice and sub. Other elements have no effect; their content is spoken."""
 
 from __future__ import annotations
 

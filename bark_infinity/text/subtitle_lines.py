@@ -113,9 +113,7 @@ def _places(text: str) -> dict[int, Break | None]:
     """The places where the text may be cut: {offset: grade}, ascending; None for those inside a word longer than a line."""
     prose = collapse(text)
     assert prose.text == text
-    breaks: dict[int, Break | None] = dict(
-        find_breaks(prose, list(accumulate(weights_of(text), initial=0)), 0, _SHORT_QUOTATION)
-    )
+    breaks: dict[int, Break | None] = dict(find_breaks(prose, speaking_times(text), 0, _SHORT_QUOTATION))
     for start, end in pairwise([0, *breaks, len(text)]):
         if width_of(text[start:end].strip()) > LINE_WIDTH:
             breaks |= dict.fromkeys(_full_lines(text, _after(text, start), end))

@@ -31,6 +31,11 @@ def test_language_of_a_sentence_is_found(language):
     assert language_of(TEXTS[language]) == language
 
 
+@pytest.mark.parametrize("text", ["Once upon a time there was a king.", "A man had a dog."])
+def test_a_word_of_several_languages_counts_for_each(text):
+    assert language_of(text) == "en"
+
+
 def test_a_quoted_foreign_word_does_not_decide():
     assert (
         language_of(
