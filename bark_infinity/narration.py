@@ -95,6 +95,8 @@ class ClipSource:
         """The voices of all speakers but the narrator."""
         self.mended: Mended | None = None
         """The plan, once it is made, of a manifest's clip with a changed script."""
+        self.first_text = ""
+        """What the first clip of the whole run says, also where it is another shard's, once it is planned."""
         self._source = ScriptSource(None, "plain", None)
         self._prompts: Sequence[Script] = ()
         self._auditioned: Mapping[str, str] = {}
@@ -150,12 +152,11 @@ class ClipSource:
             self._cutter = recording_cutter(manifest, options)
         else:
             self._source = ScriptSource.read(text, options, before)
-            self._cutter = SegmentCutter(options, SoundFiles(script_folder(options)).find)
+            assert self._source.script is not None
+            self.options = with_script_settings(options, self._source.script.settings)
+            self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
         self.script = self._source.script
         assert self.script is not None
-        if text is not None and self.script.settings:
-            self.options = with_script_settings(options, self.script.settings)
-            self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)
         voices = voices_in(self.script)
         # Voices that only the manifest names are looked for as a stranger's; those of the new text are the user's.
         recorded = voices_in(before) if text is None else {} if self._source.own_cast else before.cast
@@ -165,6 +166,12 @@ class ClipSource:
         self.voices = {speaker: found.get(speaker, named) for speaker, named in voices.items()}
         folders = (*usual, Path(path).parent, script_folder(options))
         self._recast = speakers_with_other_voices(self.voices, manifest, folders)
+
+    def given_voices(self) -> tuple[bool, set[str]]:
+        """Whether the narrator's starting voice is given, and the other speakers whose voices are."""
+        options = self.options
+        of_run = options.history_prompt is not None or options.audio_file_as_history_prompt is not None
+        return of_run, {name for name, (voice, _) in self.voices.items() if of_run or voice is not None}
 
     def chapters(self) -> list[tuple[ScriptChapter, float]]:
         """All chapters of a book or script, also those that are not spoken, with their estimated seconds."""
@@ -195,6 +202,10 @@ class ClipSource:
         clips that this run has already finished.
         """
         plans, failed = self._plans(count_ids, own_stems)
+        self.first_text = plans[0].text
+        if self.options.shard is not None:
+            shard = Shard.read(self.options.shard)
+            plans, failed = shard.own(plans), shard.own(failed)
         return [self.book.of(plan) for plan in plans], failed
 
     def _plans(
@@ -209,13 +220,7 @@ class ClipSource:
         if self.manifest is not None:
             return [plan_again(self.manifest, self.options, count_ids, own_stems)], []
         voices = list(self._auditioned.values())
-        plans, failed = plan_clips(
-            self._prompts, self._naming, self.drawn_seed, count_ids, own_stems, self._cutter, voices
-        )
-        if self.options.shard is None:
-            return plans, failed
-        shard = Shard.read(self.options.shard)
-        return shard.own(plans), shard.own(failed)
+        return plan_clips(self._prompts, self._naming, self.drawn_seed, count_ids, own_stems, self._cutter, voices)
 
     @property
     def _naming(self) -> Options:
@@ -274,7 +279,7 @@ class Job:
         self.new_voice: Path | None = None
         """The file of the voice that was made for the run, with --history_prompt random."""
         if options.history_prompt == RANDOM and self.open_plans:
-            self._options, self._recipe, self.new_voice = with_random_voice(options, source, recipe, self.plans)
+            self._options, self._recipe, self.new_voice = with_random_voice(options, source, recipe)
             options, recipe = self._options, self._recipe
         self.regenerated: set[int] = set()
         """With --regenerate: indexes of the chosen segments and of all that depend on them."""
@@ -385,9 +390,7 @@ def _plan(
     return with_sampling_settings(plans, source.options), failed
 
 
-def with_random_voice(
-    options: Options, source: ClipSource, recipe: Recipe, plans: Sequence[ClipPlan]
-) -> tuple[Options, Recipe, Path]:
+def with_random_voice(options: Options, source: ClipSource, recipe: Recipe) -> tuple[Options, Recipe, Path]:
     """Make the voice of --history_prompt random and keep it in --voice_dir.
 
     Returns the options that name it, so that manifests do, the recipe that has it, and its file. Raises VoiceError,
@@ -395,7 +398,7 @@ def with_random_voice(
     """
     from .output.clip_files import save_voice
 
-    voice = make_voice(recipe.engine, seed_of_voice(options, source.drawn_seed), plans[0].text)
+    voice = make_voice(recipe.engine, seed_of_voice(options, source.drawn_seed), source.first_text)
     planned = planned_file(options, source.drawn_seed)
     path = save_voice(voice, planned.parent, planned.stem)
     of_speakers = {speaker: voice for speaker, named in source.voices.items() if named.voice is None}
@@ -548,7 +551,7 @@ class Narration:
         if self._job is None:
             plans, failed = _plan(source, recipe.engine)
             if source.options.history_prompt == RANDOM:
-                self._options, self._recipe, _ = with_random_voice(source.options, source, recipe, plans)
+                self._options, self._recipe, _ = with_random_voice(source.options, source, recipe)
         else:
             plans, failed = self._job.plans, self._job.failed_prompts
         if len(plans) + len(failed) != 1:

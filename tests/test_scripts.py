@@ -204,3 +204,17 @@ def test_own_settings_reach_the_model(demo):
     text = "+++\n[cast]\nAnna = {semantic_max_gen_duration_s = 0.5}\n+++\nAnna: Hello there.\nI am the narrator."
     own, other = narrate(demo, text, seed=1, options=Options(**how, semantic_allow_early_stop=False))
     assert (len(own.voice.semantic), len(other.voice.semantic)) == (25, 10)
+
+
+def test_sound_before_the_first_word_is_found_from_a_restitched_manifest():
+    Path("play/short.txt").write_text(
+        "+++\n[cast]\nAnna = 'anna.npz'\n+++\n[sound: bell.wav]\nAnna: Hello.\nAnna: Yes.\n"
+    )
+    clip = made(job(source("--prompt_file", "play/short.txt", "--seed", "5")))
+    decode = lambda codes: Hashing().decode([codes])[0]  # noqa: E731
+    Path("far/away").mkdir(parents=True)
+    stitched = restitch_file(clip.path, decode, Path("far/away/play.wav"), source().options)
+    again = source("--from_manifest", str(stitched.with_suffix(".json")))
+    (plan,), _ = again.plan()
+    (sound,) = plan.lead.sounds
+    assert sound.path.resolve() == Path("play/bell.wav").resolve()

@@ -35,7 +35,7 @@ from .script_tables import show_mended, show_script
 from .signals import import_torch
 from .speak import report_late_cues, speak, warn_of_sound
 from .takes_table import say_chosen_takes, show_recorded_takes, show_takes
-from .voices import check_voices, missing_voices, told_once
+from .voices import check_voices, missing_voices, only_shows, told_once
 
 
 def run(options: Options, console: Console) -> int:
@@ -79,7 +79,7 @@ def run(options: Options, console: Console) -> int:
     if options.shard is not None and not plans and not failed:
         view.say(console, f"shard {options.shard} has no clip: there are fewer clips than shards")
         return 0
-    if not options.text_splits_only and not options.dry_run:
+    if not only_shows(options):
         return restitch(options, source, console) if options.restitch else speak(options, source, console)
     for prompt in failed:
         view.warn(console, f"{prompt.error}; this prompt is left out")
@@ -113,8 +113,7 @@ def show_dry_run(options: Options, source: ClipSource, plans: Sequence[ClipPlan]
         tables.show_plan(console, plans, options)
         return
     n = len(source.manifest.segments)
-    has_voice = options.history_prompt is not None or options.audio_file_as_history_prompt is not None
-    with_voice = {name for name, (voice, _) in source.voices.items() if has_voice or voice is not None}
+    has_voice, with_voice = source.given_voices()
     if source.mended is not None:
         kept = source.mended.kept(options, lambda name: has_voice if name is None else name in with_voice)
         marks = [
@@ -208,7 +207,7 @@ def restitch(options: Options, source: ClipSource, console: Console) -> int:
 def render(folder: str, options: Options, console: Console) -> int:
     """--render_npz_samples: write every voice of a folder as an audio file beside it. Returns the exit status."""
     voices = voices_to_render(folder)
-    if options.dry_run or options.text_splits_only:
+    if only_shows(options):
         for path in voices:
             view.say(console, f"{path} would become {path.with_suffix(f'.{options.output_format}')}")
         return 0
@@ -244,7 +243,7 @@ def convert(folder: Path, options: Options, console: Console) -> int:
     dtype = "bfloat16" if options.dtype == "auto" else options.dtype
     if not _is_free(folder):
         raise UsageError(f"--convert_model {folder} is there already; give a folder that is new or empty")
-    if options.dry_run or options.text_splits_only:
+    if only_shows(options):
         check_models(options)
         small = {"semantic": options.text_use_small, "coarse": options.coarse_use_small, "fine": options.fine_use_small}
         stages = ", ".join(f"{stage} stage from {'small' if use else options.model}" for stage, use in small.items())

@@ -62,8 +62,7 @@ def say_chosen_takes(console: Console, options: Options, source: ClipSource, kep
     manifest = source.manifest
     n = len(manifest.segments if source.mended is None else source.mended.plan.segments)
     takes = takes_of_kept(options.take, n, kept)
-    has_voice = options.history_prompt is not None or options.audio_file_as_history_prompt is not None
-    voices = {name for name, (voice, _) in source.voices.items() if has_voice or voice is not None}
+    has_voice, voices = source.given_voices()
     again = with_dependents(takes, manifest, options, has_voice, voices)
     chosen = {new: takes[old] for new, old in kept.items() if old in takes}
     say(console, describe_chosen_takes(chosen, {new for new, old in kept.items() if old in again}))

@@ -15,6 +15,7 @@ from ..output.voice_report import LEAST_SEGMENTS, SegmentVoice, measure_clip, re
 from ..reports.tables import count
 from . import console as view
 from .layout import Shortened, print_table
+from .voices import only_shows
 
 _FORMS = {
     "pitch": "{:.0f} Hz",
@@ -30,7 +31,7 @@ def report_voice(name: str, options: Options, console: Console) -> int:
     """--voice_report: report on the clip of manifest `name`. Returns the exit status. Raises UsageError, OutputError."""
     segments = measure_clip(name)
     _show(name, segments, console)
-    if options.dry_run or options.text_splits_only:
+    if only_shows(options):
         return 0
     view.print_result(write_report(name, segments))
     picture = report_path(name, "png")

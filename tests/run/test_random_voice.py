@@ -180,3 +180,12 @@ def _demo_voice() -> Path:
     from bark_infinity.voices.library import DEMO_VOICES
 
     return DEMO_VOICES / "demo_male.npz"
+
+
+def test_all_shards_speak_in_one_voice():
+    """That of the first text of the whole run."""
+    Path("two.txt").write_text("Der Hund ist nicht hier, und ich habe ihn nicht gesehen.\nThe cat sat on the mat.\n")
+    for shard in ("1/2", "2/2"):
+        arguments = ["--prompt_file", "two.txt", "--split_input_into_separate_prompts_by", "line", "--seed", "3"]
+        assert main([*SHORT, *arguments, "--shard", shard]) == 0
+    assert len(list(Path("bark_voices").iterdir())) == 1
