@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +47,10 @@ def speak(options: Options, source: ClipSource, console: Console) -> int:
     """Generate all clips. Returns the exit status. User errors that can be known in advance are raised before that."""
     start = time.monotonic()
     warn_of_delivery(options, console)
-    recipe = load(options, source, console)
-    if options.history_prompt == RANDOM:
-        view.say(console, "making a new voice")
-    cluster = cluster_of(options, recipe)
-    with nullcontext() if cluster is None else closing(cluster):
+    with ExitStack() as workers:
+        recipe = load(options, source, console, workers)
+        if options.history_prompt == RANDOM:
+            view.say(console, "making a new voice")
         return make(options, source, recipe, console, start)
 
 
@@ -99,8 +98,11 @@ def make(options: Options, source: ClipSource, recipe: Recipe, console: Console,
     return EXIT_FAILED if failures or not delivered else 0
 
 
-def load(options: Options, source: ClipSource, console: Console) -> Recipe:
-    """Load the model, voices and function. Raises UsageError, VoiceError, CheckpointError, OutputError."""
+def load(options: Options, source: ClipSource, console: Console, workers: ExitStack) -> Recipe:
+    """Load the model, voices and function. `workers`: ends the workers of --cluster.
+
+    Raises UsageError, VoiceError, CheckpointError, OutputError.
+    """
     import_torch()
     from ..bark import load_voice
     from ..checkpoints.hub import Hub
@@ -122,7 +124,7 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     voice = load_voice(named, hub, folders) or clone(options, choice, hub, folder, console)
     spoken = load_voice(options.bark_speaker_as_the_prompt, hub, folders)
     voices = load_cast(source.voices, lambda name: load_voice(name, hub, folders), voice)
-    bark = load_engine(options, choice, console)
+    bark = load_engine(options, choice, console, workers)
     for given, name in ((voice, options.history_prompt), (spoken, options.bark_speaker_as_the_prompt)):
         bark.check_voice(given, f"the voice {name or options.audio_file_as_history_prompt}")
     for speaker, own in voices.items():
@@ -136,13 +138,13 @@ def load(options: Options, source: ClipSource, console: Console) -> Recipe:
     return Recipe.from_options(options, bark, voice, spoken, function, voices, recognizer)
 
 
-def load_engine(options: Options, choice: ModelChoice, console: Console) -> Bark | Cluster:
-    """Load the model, here or on the workers of --cluster."""
+def load_engine(options: Options, choice: ModelChoice, console: Console, workers: ExitStack) -> Bark | Cluster:
+    """Load the model, here or on the workers of --cluster, which `workers` ends."""
     from ..bark import Bark
     from ..checkpoints.loading import load_models
 
     if options.cluster is not None:
-        return open_cluster(options, choice, console)
+        return workers.enter_context(closing(open_cluster(options, choice, console)))
     bark = Bark(load_models(choice))
     if bark.advice is not None:
         view.say(console, bark.advice)

@@ -845,6 +845,24 @@ def multiply_pairs(arguments: Any) -> None:
                 _scale_sums(arguments, row + i, first, sums[i], PAIR_OUTPUTS)
 
 
+@njit(inline="always")
+def _sum_rows(
+    left: int, weights: Any, inputs: Any, channels: int, sums: Any, eight: Any, four: Any, two: Any, one: Any
+) -> int:
+    """Store the sums of as many of the `left` rows as the largest fitting tile takes. Returns their number."""
+    if left >= 8:
+        eight(weights, inputs, channels, sums)
+        return 8
+    if left >= 4:
+        four(weights, inputs, channels, sums)
+        return 4
+    if left >= 2:
+        two(weights, inputs, channels, sums)
+        return 2
+    one(weights, inputs, channels, sums)
+    return 1
+
+
 @compiled(HAS_QUADS)
 def multiply_quads(arguments: Any) -> None:
     """As `multiply_pairs`, for levels of `quantise_quads`.
@@ -860,19 +878,8 @@ def multiply_quads(arguments: Any) -> None:
             return
         weights, row = int8s(arguments[3] + first * channels), 0
         while row < rows:
-            inputs, left = int8s(arguments[1] + row * channels), rows - row
-            if left >= 8:
-                n = 8
-                _quads_8(weights, inputs, channels, sums_pointer)
-            elif left >= 4:
-                n = 4
-                _quads_4(weights, inputs, channels, sums_pointer)
-            elif left >= 2:
-                n = 2
-                _quads_2(weights, inputs, channels, sums_pointer)
-            else:
-                n = 1
-                _quads_1(weights, inputs, channels, sums_pointer)
+            inputs = int8s(arguments[1] + row * channels)
+            n = _sum_rows(rows - row, weights, inputs, channels, sums_pointer, _quads_8, _quads_4, _quads_2, _quads_1)
             for i in range(n):
                 _scale_sums(arguments, row + i, first, sums[i], QUAD_OUTPUTS)
             row += n
@@ -938,19 +945,10 @@ def multiply_bfloat16(arguments: Any) -> None:
             return
         weights, row = int8s(arguments[2] + 2 * first * channels), 0
         while row < rows:
-            inputs, left = float32s(arguments[1] + 4 * row * channels), rows - row
-            if left >= 8:
-                n = 8
-                _bfloat16_8(weights, inputs, channels, sums_pointer)
-            elif left >= 4:
-                n = 4
-                _bfloat16_4(weights, inputs, channels, sums_pointer)
-            elif left >= 2:
-                n = 2
-                _bfloat16_2(weights, inputs, channels, sums_pointer)
-            else:
-                n = 1
-                _bfloat16_1(weights, inputs, channels, sums_pointer)
+            inputs = float32s(arguments[1] + 4 * row * channels)
+            n = _sum_rows(
+                rows - row, weights, inputs, channels, sums_pointer, _bfloat16_8, _bfloat16_4, _bfloat16_2, _bfloat16_1
+            )
             for i in range(n):
                 results = all_results[row + i, first : first + BFLOAT16_OUTPUTS]
                 if mode == ADDED:

@@ -296,8 +296,11 @@ class Cluster:
             return
         self._note_failure(batch, event.reason)
         if event.out_of_memory:
+            rows = self._dispatcher.rows_of(batch.worker)
             given_up = self._dispatcher.out_of_memory(event.number)
-            self._notify(f"{batch.worker} ran out of memory; its batches are halved")
+            is_smaller = self._dispatcher.rows_of(batch.worker) < rows
+            what = "its batches are smaller now" if is_smaller else "its segment is tried elsewhere"
+            self._notify(f"{batch.worker} ran out of memory; {what}")
         else:
             given_up = self._dispatcher.failed(event.number)
             self._notify(f"a batch of {batch.worker} failed ({event.reason}); its segments are tried elsewhere")
