@@ -34,3 +34,23 @@ class DeviceError(BarkError):
 
 class OutputError(BarkError):
     """A result that cannot be written."""
+
+
+class QueueFullError(BarkError):
+    """As much is waiting as may wait. `retry_after_s`: seconds after which another try makes sense."""
+
+    def __init__(self, message: str, retry_after_s: int = 10):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnknownError(BarkError):
+    """Something that a program asks for by an id, and that is not there."""
+
+
+class UnknownJobError(UnknownError):
+    """A job that is not there."""
+
+
+class UnknownUploadError(UnknownError):
+    """An uploaded file that is not there."""

@@ -16,7 +16,7 @@ LAYERS = (  # from the lowest to the highest; a module imports from its own laye
     {"output"},
     {"narration"},
     {"reports"},
-    {"cli", "__main__"},
+    {"cli", "server", "__main__"},
 )
 TORCH_FREE = {
     "constants",
