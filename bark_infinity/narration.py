@@ -52,6 +52,7 @@ from .run.planning import (
 )
 from .run.prompts import Notify, read_source
 from .run.random_voice import RANDOM, make_voice, planned_file, seed_of_voice
+from .run.script_names import ScriptNames
 from .run.script_source import NamedVoice, ScriptSource, script_folder, voices_in
 from .run.sounds import SoundFiles
 from .seeds import draw_seed
@@ -81,10 +82,17 @@ class ClipSource:
     """Plans the clips that options ask for: those of the given prompts, or the one of a manifest. Imports no torch.
 
     `notify` is called with sentences for the user about how files are read. `script`: what is spoken in place of a text.
-    Raises UsageError or TextError if the text or the manifest cannot be used.
+    `names`: finds the files that a text names, for a text of a stranger, as a server has them; None: they are opened as
+    they are named. Raises UsageError or TextError if the text or the manifest cannot be used.
     """
 
-    def __init__(self, options: Options, notify: Notify = lambda _: None, script: Script | None = None):
+    def __init__(
+        self,
+        options: Options,
+        notify: Notify = lambda _: None,
+        script: Script | None = None,
+        names: ScriptNames | None = None,
+    ):
         self.options = options
         """Resolved options, with the settings of the script."""
         self.drawn_seed = draw_seed()
@@ -97,6 +105,7 @@ class ClipSource:
         """The plan, once it is made, of a manifest's clip with a changed script."""
         self.first_text = ""
         """What the first clip of the whole run says, also where it is another shard's, once it is planned."""
+        self._names = names
         self._source = ScriptSource(None, "plain", None)
         self._prompts: Sequence[Script] = ()
         self._auditioned: Mapping[str, str] = {}
@@ -126,7 +135,7 @@ class ClipSource:
         if script is not None:
             self._source = ScriptSource.of_script(script, options)
         else:
-            self._source = ScriptSource.read(read_source(options, notify), options)
+            self._source = ScriptSource.read(read_source(options, notify), options, names=self._names)
         self.script = self._source.script
         if self.script is not None:
             self.options = with_script_settings(options, self.script.settings)
@@ -151,7 +160,7 @@ class ClipSource:
             self._source = ScriptSource.recorded(before, options)
             self._cutter = recording_cutter(manifest, options)
         else:
-            self._source = ScriptSource.read(text, options, before)
+            self._source = ScriptSource.read(text, options, before, self._names)
             assert self._source.script is not None
             self.options = with_script_settings(options, self._source.script.settings)
             self._cutter = SegmentCutter(self.options, SoundFiles(script_folder(options)).find)

@@ -28,6 +28,7 @@ from .book_source import (
 )
 from .prompts import cut_source
 from .script_cutting import script_of
+from .script_names import ScriptNames, with_names
 
 _MAX_BYTES = 10_000_000  # of a file with pronunciations
 
@@ -45,18 +46,26 @@ class ScriptSource:
     own_cast: bool = False  # whether the text itself declares a cast
     chapters: Sequence[ScriptChapter] = ()
     cover: bytes | None = field(default=None, repr=False)
+    names: ScriptNames | None = field(default=None, repr=False)  # None: a script names files as they are
 
     @classmethod
-    def read(cls, text: str | Book | None, options: Options, before: Script | None = None) -> ScriptSource:
+    def read(
+        cls,
+        text: str | Book | None,
+        options: Options,
+        before: Script | None = None,
+        names: ScriptNames | None = None,
+    ) -> ScriptSource:
         """What `read_source` gave, read as --script says. Raises ScriptError, UsageError, TextError for --pronunciations.
 
         `before`: the script that the text replaces; its cast and its pronunciations stay where the text declares none.
+        `names`: finds the files that the text names, which then comes from a stranger.
         """
         if text is None:
             return cls(None, "plain", None)
         if isinstance(text, Book):
             check_flags_of_text(options)
-            return cls._of_book(text, options, before)
+            return cls._of_book(text, options, before, names)
         given = {} if options.cast is None else parse_cast(options.cast)
         front_matter, _ = split_front_matter(text) or ("", text)
         own_cast = declares_cast(front_matter)
@@ -68,24 +77,32 @@ class ScriptSource:
             raise UsageError("--cast does nothing in plain text; leave it out, or give --script dialogue")
         cast = {} if kind == "plain" else recast(stays, given)
         script = _parsed(text, kind, cast, options)
-        check_flags_of_books(options, "footnotes")
-        if _may_be_book(kind, front_matter, options) and (book := read_plain_book(text)) is not None:
-            return cls._of_book(book, options, before, has_tags=True)
-        check_flags_of_books(options, "speak_titles")
         if own_cast and given and kind == "dialogue":  # what the front matter sets for speakers stays
             cast = recast(read_front_matter(front_matter).cast, given)
             script = dataclasses.replace(script, cast=cast)
+        if names is not None:
+            script = with_names(script, names)
+        check_flags_of_books(options, "footnotes")
+        if _may_be_book(kind, front_matter, options) and (book := read_plain_book(text)) is not None:
+            return cls._of_book(book, options, before, names, has_tags=True)
+        check_flags_of_books(options, "speak_titles")
         script = _with_pronunciations_of(before, with_pronunciations(script, options), options)
         chapters = chapters_of_script(script)
         if options.chapters is not None:
             events = events_of(chosen_chapters(chapters, options.chapters))
             script = dataclasses.replace(script, events=events)
-        return cls(text, kind, script, own_cast, chapters)
+        return cls(text, kind, script, own_cast, chapters, names=names)
 
     @classmethod
-    def _of_book(cls, book: Book, options: Options, before: Script | None, has_tags: bool = False) -> ScriptSource:
+    def _of_book(
+        cls, book: Book, options: Options, before: Script | None, names: ScriptNames | None, has_tags: bool = False
+    ) -> ScriptSource:
         """The chapters of a book that options choose. `has_tags`: it is a text, with tags. Raises UsageError, TextError."""
         chapters = chapters_of_book(book, options.speak_titles, has_tags)
+        if names is not None:
+            named = (with_names(Script(chapter.events), names).events for chapter in chapters)
+            pairs = zip(chapters, named, strict=True)
+            chapters = [dataclasses.replace(chapter, events=events) for chapter, events in pairs]
         try:
             chosen = chosen_chapters(chapters, options.chapters)
         except TextError as error:
@@ -138,6 +155,8 @@ class ScriptSource:
                 prompt = parse_script(text, self.kind, whole.cast)
             except ScriptError as error:
                 raise TextError(f"prompt {number} as it is cut: {error}") from None
+            if self.names is not None:
+                prompt = with_names(prompt, self.names)
             yield dataclasses.replace(prompt, pronunciations=whole.pronunciations)
 
 

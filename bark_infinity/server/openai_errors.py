@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import overload
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,12 +12,29 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from ..errors import BarkError, DeviceError, OutputError, QueueFullError, UnknownError
+from ..errors import (
+    BarkError,
+    DeviceError,
+    InUseError,
+    OutputError,
+    QueueFullError,
+    TooLargeError,
+    UnknownError,
+)
+from ..options.python_words import in_python_words
+from .network_options import OptionError
 
 INVALID, SERVER = "invalid_request_error", "server_error"
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {401: "invalid_api_key", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
-_CODES |= {413: "request_too_large", 429: "queue_full"}
+_CODES |= {409: "conflict", 413: "request_too_large", 429: "queue_full"}
+_STATUSES: Mapping[type[BarkError], int] = {
+    UnknownError: 404,
+    InUseError: 409,
+    TooLargeError: 413,
+    DeviceError: 503,
+    OutputError: 507,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -55,18 +73,29 @@ def error_response(error: ApiError) -> JSONResponse:
     """The answer to a request that failed."""
     kind = _TYPES.get(error.status, INVALID if error.status < 500 else SERVER)
     code = error.code if error.code is not None else _CODES.get(error.status)
-    details = ErrorDetails(message=error.message, type=kind, param=error.param, code=code)
+    details = ErrorDetails(message=_encodable(error.message), type=kind, param=_encodable(error.param), code=code)
     return JSONResponse(ErrorAnswer(error=details).model_dump(), error.status, error.headers)
 
 
 def api_error(error: BarkError, param: str | None = None) -> ApiError:
-    """An error of the program as an answer. `param`: the field at fault, where it is known."""
+    """An error of the program as an answer, in a program's words. `param`: the field at fault, where it is known."""
     if isinstance(error, QueueFullError):
         return ApiError(429, str(error), param, headers={"Retry-After": str(error.retry_after_s)})
-    if isinstance(error, UnknownError):
-        return ApiError(404, str(error), param)
-    status = 503 if isinstance(error, DeviceError) else 507 if isinstance(error, OutputError) else 400
-    return ApiError(status, str(error), param)
+    if isinstance(error, OptionError):
+        param = error.flag if param is None else param
+    return ApiError(_status(error), in_words(str(error)), param)
+
+
+def in_words(message: str) -> str:
+    """A message without the dashes of the command line's flags."""
+    return str(in_python_words(BarkError(message)))
+
+
+def _status(error: BarkError) -> int:
+    for kind, status in _STATUSES.items():
+        if isinstance(error, kind):
+            return status
+    return 400
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -103,6 +132,15 @@ def _of_validation(error: RequestValidationError) -> ApiError:
     param = ".".join(place) or None
     message = str(first.get("msg", "it cannot be read"))
     return ApiError(400, f"{_shown(param)}: {message}" if param is not None else f"the request: {message}", param)
+
+
+@overload
+def _encodable(text: str) -> str: ...
+@overload
+def _encodable(text: None) -> None: ...
+def _encodable(text: str | None) -> str | None:
+    """A text without the lone surrogates that JSON may bring in and UTF-8 cannot write."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _shown(text: str) -> str:

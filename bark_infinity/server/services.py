@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..options.table import Options
+from .network_names import NetworkNames
 from .uploads import Uploads
 from .voice_shelf import VoiceShelf
 
@@ -45,3 +46,8 @@ class Services:
     voices: VoiceShelf
     uploads: Uploads
     settings: ServerSettings
+
+    @property
+    def names(self) -> NetworkNames:
+        """Finds what clients name, for `network_options` and as `names` of `narration.ClipSource`."""
+        return NetworkNames(self.voices, self.uploads)
