@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from ..audio.images import MAX_COVER_BYTES, image_fault, image_kind
 from ..audio.reading import AudioError, read_audio
-from ..errors import BarkError, UploadError
+from ..errors import BarkError, TextError, UploadError
 from ..files import read_bounded
 from ..readers.archive import is_zip
 from ..readers.books import MAX_BYTES, MAX_TEXT_BYTES, book_kind, read_book
@@ -22,8 +22,8 @@ KINDS: tuple[UploadKind, ...] = get_args(UploadKind)
 
 _HEAD_BYTES = 1024
 _HEARD_S = 5  # seconds of a recording that are read to know that it is one
-_AUDIO = re.compile(  # how files of sound begin
-    rb"RIFF|RF64|OggS|fLaC|ID3|\xff[\xe0-\xff]|FORM|\.snd|caff|wvpk|MAC |TTA1|#!AMR|\x1aE\xdf\xa3|....ftyp|\x30\x26\xb2\x75",
+_AUDIO = re.compile(  # how files of sound begin; \xff\xfe begins UTF-16
+    rb"RIFF|RF64|OggS|fLaC|ID3|\xff[\xe0-\xfd\xff]|FORM|\.snd|caff|wvpk|MAC |TTA1|#!AMR|\x1aE\xdf\xa3|....ftyp|\x30\x26\xb2\x75",
     re.S,
 )
 _CONTROLS = re.compile(r"[\0-\x08\x0e-\x1a\x1c-\x1f]")  # characters that texts do not have; 1b begins an escape
@@ -56,9 +56,10 @@ def _kind(path: Path, name: str, head: bytes) -> UploadKind:
     if _AUDIO.match(head) or is_recording(name):
         try:
             read_audio(path, _HEARD_S)
+            return "recording"
         except AudioError as error:
-            raise UploadError(f"{name} {error}") from None
-        return "recording"
+            if is_recording(name):
+                raise UploadError(f"{name} {error}") from None  # else it may be a text, about a RIFF say
     data = read_bounded(path, MAX_BYTES)
     if book_kind(data, name) is not None:
         read_book(data, name)
@@ -69,8 +70,12 @@ def _kind(path: Path, name: str, head: bytes) -> UploadKind:
 def _kind_of_text(data: bytes, name: str) -> UploadKind:
     if len(data) > MAX_TEXT_BYTES:
         raise UploadError(f"{name} has more than the {MAX_TEXT_BYTES / 1e6:.0f} MB of a text; split it")
-    text = decode_text(data).text
+    unknown = UploadError(f"{name} is no text, book, recording, voice or image that is known here; convert it")
+    try:
+        text = decode_text(data).text
+    except TextError:
+        raise unknown from None
     if len(_CONTROLS.findall(text)) > _MOST_CONTROLS * len(text):
-        raise UploadError(f"{name} is no text, book, recording, voice or image that is known here; convert it")
+        raise unknown
     is_subtitles = subtitles_by_name(name) is not None or subtitles_by_content(text) is not None
     return "subtitles" if is_subtitles else "text"

@@ -172,7 +172,7 @@ class IncomingFile:
 
 def shown_name(name: str) -> str:
     """The last part of a client's file name, of characters that every system takes and shows."""
-    last = PureWindowsPath(PurePosixPath(name.replace("\0", "_")).name).name
+    last = " ".join(PureWindowsPath(PurePosixPath(name.replace("\0", "_")).name).name.split())
     stem, dot, ending = last.rpartition(".")
     if not dot or not stem or len(ending) > 10:
         return portable_stem(last, _MAX_NAME_BYTES)

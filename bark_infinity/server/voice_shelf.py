@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 from ..errors import UnknownUploadError, VoiceError
 from ..files import errors_naming, make_folder, portable_stem
@@ -66,9 +66,9 @@ class VoiceShelf:
 
 def _check_name(name: str) -> None:
     """Raise VoiceError for what is no name but a path that leads elsewhere, by the rules of any system."""
-    kinds = (PurePosixPath(name), PureWindowsPath(name))
-    leads_out = any(path.anchor or any(part.startswith((".", "~")) for part in path.parts) for path in kinds)
-    if not name or len(name) > _MAX_NAME_LENGTH or not name.isprintable() or leads_out or "\\" in name:
+    parts = name.split("/")
+    leads_out = any(part == "" or part.startswith((".", "~")) or PureWindowsPath(part).anchor for part in parts)
+    if len(name) > _MAX_NAME_LENGTH or not name.isprintable() or leads_out or "\\" in name:
         raise VoiceError(f"{name[:60]!r} is no name of a voice; choose one of GET /v1/audio/voices, or upload a voice")
 
 
