@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bark_infinity.stages.progress import always_wanted
 from bark_infinity.stages.slots import Slots
 
 CPU = torch.device("cpu")
@@ -21,6 +22,7 @@ class Row:
     def __init__(self, number: int, n_tokens: int, n_sequences: int = 1, draws_like: str = ""):
         self.number, self.n_tokens, self.n_sequences, self.draws_like = number, n_tokens, n_sequences, draws_like
         self.next_token = number
+        self.is_wanted = always_wanted
         self.taken = 0
 
     @property
@@ -56,18 +58,22 @@ class Decoder:
 
 
 rows_of_batches = st.lists(
-    st.tuples(st.integers(1, 6), st.integers(1, 3), st.sampled_from("abc")), min_size=1, max_size=12
+    st.tuples(st.integers(1, 6), st.integers(1, 3), st.sampled_from("abc"), st.integers(0, 40)), min_size=1, max_size=12
 )
 
 
 @settings(max_examples=100, deadline=None)
 @given(rows_of_batches, st.integers(1, 5))
 def test_every_sequence_reads_its_rows_tokens_and_groups_find_their_own(details, n_rows):
-    rows = [Row(number, *own) for number, own in enumerate(details, 1)]
+    """Rows leave when they are finished, or, from a certain step on, are not wanted any more."""
+    now = 0
+    rows = [Row(number, *own) for number, (*own, _) in enumerate(details, 1)]
+    for row, (*_, end) in zip(rows, details, strict=True):
+        row.is_wanted = lambda end=end: now < end
     decoder = Decoder()
     slots = Slots(decoder, rows, n_rows, CPU)
     while slots.active:
-        assert len(slots.active) <= n_rows
+        assert len(slots.active) <= n_rows and all(row.is_wanted() for row in slots.active)
         hidden = slots.step(slots.next_tokens())
         for group in slots.groups:
             assert len({(row.draws_like, row.n_sequences) for row in group.rows}) == 1
@@ -78,8 +84,9 @@ def test_every_sequence_reads_its_rows_tokens_and_groups_find_their_own(details,
         assert slots.join(numbers).tolist() == [row.number for row in slots.active]
         for row in slots.active:
             row.taken += 1
+        now += 1
         slots.release()
-    assert all(row.done for row in rows) and decoder.prefixes == []
+    assert all(row.done or not row.is_wanted() for row in rows) and decoder.prefixes == []
     assert decoder.most <= sum(sorted((row.n_sequences for row in rows), reverse=True)[:n_rows])
 
 
