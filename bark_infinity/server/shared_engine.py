@@ -19,7 +19,6 @@ from ..bark import Generation, Segment, Settings, StageProgress
 from ..errors import BarkError, DeviceError, EngineClosedError
 from ..model.devices import is_out_of_memory
 from ..model.spec import BarkSpec
-from ..model.threads import using_threads
 from ..run.engine import Engine, FleetProgress
 from ..run.scheduler import TOO_LITTLE_MEMORY
 from ..voices.history import History
@@ -39,7 +38,7 @@ class _Ticket:
 
     def __init__(self, client: EngineClient, number: int, segment: Segment, settings: Settings):
         self.client, self.number, self.settings = client, number, segment.settings or settings
-        self.segment = dataclasses.replace(segment, settings=self.settings)
+        self.segment = dataclasses.replace(segment, settings=self.settings, is_wanted=lambda: self.is_open)
         self.is_open = True
 
 
@@ -284,6 +283,8 @@ class SharedEngine:
             ticket.client.last_served = self._n_served
             tickets.append(ticket.client.queue.popleft())
         self._running.update(tickets)
+        if len(tickets) > self._batch_rows:  # the longest first, so that few rows are left without a segment at the end
+            tickets.sort(key=lambda ticket: len(ticket.segment.text or ""), reverse=True)
         return tickets, self._batch_rows
 
     def _in_turn(self, urgent: bool) -> Iterator[_Ticket]:
@@ -325,19 +326,15 @@ class SharedEngine:
             if self._closed or not any(ticket.is_open for ticket in tickets):
                 raise _Abandoned
             decode = [standing for standing in (True, False) if self._decoding[standing] and standing >= urgent]
-        if not urgent:
-            self._account(False)
+        self._account(urgent)
         with self.lock:
             preempt = not urgent and self._preempts and self._is_next(urgent=True)
-        if not decode and not preempt:
-            return
-        with using_threads(self._n_threads):  # a step may have fewer
-            for standing in decode:
-                with self._working(standing):
-                    self._decode_one(standing)
-            if preempt:
-                with self._working(urgent=True):
-                    self._generate_batch(urgent=True)
+        for standing in decode:
+            with self._working(standing):
+                self._decode_one(standing)
+        if preempt:
+            with self._working(urgent=True):
+                self._generate_batch(urgent=True)
 
     def _finish(self, ticket: _Ticket, result: Generation | BarkError) -> None:
         with self.lock:

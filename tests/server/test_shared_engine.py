@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from fakes import Hashing, plan, recipe_of, text_of
+from stepping import STEPS, TIMEOUT, Stepping
 
 from bark_infinity.bark import Generation, Segment, Settings
 from bark_infinity.errors import BarkError, DeviceError, EngineClosedError, VoiceError
@@ -25,39 +26,6 @@ from bark_infinity.server.shared_engine import EngineClient, SharedEngine
 from bark_infinity.stages.semantic import SemanticSettings
 
 SETTINGS = Settings()
-STEPS = 10  # of a batch
-TIMEOUT = 20.0  # s, after which a test has failed
-
-
-class Stepping(Hashing):
-    """An engine whose batches take ten steps of a second. `on_step` is called at each, in the engine's thread."""
-
-    def __init__(self, rows: int = 4, on_step: Callable[[list[str], int], None] = lambda *_: None):
-        super().__init__()
-        self.on_step, self.fits, self.now = on_step, rows, 0.0
-        self.steps: list[tuple[list[str], int]] = []
-        self.threads: set[str] = set()
-
-    def rows_at_once(self, settings: Settings) -> int:
-        return self.fits
-
-    def clock(self) -> float:
-        return self.now
-
-    def stream(self, segments, settings, progress, rows):
-        texts = [text_of(segment) for segment in segments]
-        self.batches.append(texts)
-        for step in range(STEPS):
-            self.threads.add(threading.current_thread().name)
-            self.now += 1.0
-            self.steps.append((texts, step))
-            self.on_step(texts, step)
-            progress("semantic", step, STEPS)
-        yield from super().stream(segments, settings, lambda *_: None, rows)
-
-    def decode(self, codes):
-        self.threads.add(threading.current_thread().name)
-        return super().decode(codes)
 
 
 def segment(text: str, seed: int = 0, settings: Settings | None = None) -> Segment:
@@ -154,26 +122,32 @@ def test_batches_are_filled_by_all_clients_in_turn(held):
     book, *others = [shared.client() for _ in range(4)]
     submit(book, *(f"book {k}" for k in range(6)))
     for k, other in enumerate(others):
-        submit(other, f"other {k}")
+        submit(other, f"next {k}")
     go()
     assert len(collect(book, 6)) == 6
     assert engine.batches == [
-        ["book 0", "other 0", "other 1", "other 2"],
+        ["book 0", "next 0", "next 1", "next 2"],
         ["book 1", "book 2", "book 3", "book 4"],
         ["book 5"],
     ]
 
 
 def test_batch_fill_with_fifty_clients(held):
+    """Segments of 1 to 4 s, two of each client."""
     engine = Stepping(rows=4)
     shared, go = held(engine)
     made = [shared.client(urgent=k % 2 == 0) for k in range(50)]
+    random = np.random.default_rng(1)
+    expected: list[list[bytes]] = [[] for _ in made]
     for turn, (k, client) in itertools.product(range(2), enumerate(made)):
-        submit(client, f"{turn} of {k}")
+        seconds = random.uniform(1, 4)
+        settings = Settings(SemanticSettings(max_gen_duration_s=seconds))
+        spoken = segment(f"{turn} of {k}".ljust(round(20 * seconds), "!"), settings=settings)
+        client.submit(spoken, SETTINGS)
+        expected[k].append(engine._speak(spoken, settings).voice.fine.tobytes())
     go()
-    for k, client in enumerate(made):
-        assert tokens(collect(client, 2)) == alone(f"0 of {k}", f"1 of {k}")
-    assert shared.statistics().fill > 0.8
+    assert [tokens(collect(client, 2)) for client in made] == expected
+    assert shared.statistics().fill > 0.85
 
 
 @pytest.mark.parametrize(
