@@ -116,7 +116,6 @@ PATHS = [
     "..\\secret",
     "~/x.npz",
     "C:\\x.npz",
-    "./voices/bob.npz",
     "voices/../secret.npz",
     "\\\\host\\x",
     "file:///x",
