@@ -1,8 +1,9 @@
-"""Voices that clients add to those of the server."""
+"""Voices that clients name, and those that they add."""
 
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -31,12 +32,39 @@ def upload(uploads, name: str, content: bytes):
         return incoming.complete()
 
 
+def test_unknown_voice_has_a_suggestion(shelf):
+    with pytest.raises(VoiceError, match="did you mean bob"):
+        shelf.resolve("bobb")
+
+
+def test_voice_of_a_clip_in_the_output_folder(shelf, tmp_path, make_voice):
+    (tmp_path / "out").mkdir()
+    make_voice().save(tmp_path / "out" / "clip.npz")
+    assert shelf.resolve("clip") == "clip"
+    assert {voice.name for voice in shelf.listed()} == {"bob", "clip"}
+
+
+def test_link_out_of_the_folder_is_not_followed(shelf, tmp_path, make_voice):
+    make_voice().save(tmp_path / "secret.npz")
+    os.symlink(tmp_path / "secret.npz", tmp_path / "voices" / "link.npz")
+    with pytest.raises(VoiceError, match="no voice link"):
+        shelf.resolve("link")
+
+
+def test_file_below_the_current_folder_is_no_voice(shelf, tmp_path, make_voice, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "private").mkdir()
+    make_voice().save(tmp_path / "private" / "me.npz")
+    with pytest.raises(VoiceError):
+        shelf.resolve("private/me.npz")
+
+
 def test_added_voice_is_found_by_its_name(shelf, uploads, tmp_path):
     voice = upload(uploads, "v.npz", (tmp_path / "voices" / "bob.npz").read_bytes())
     assert shelf.add(voice, "../Anna: 2") == shelf.resolve("_Anna_ 2") == "_Anna_ 2"
     with pytest.raises(VoiceError, match="is a voice _Anna_ 2 already"):
         shelf.add(voice, "../Anna: 2")
-    assert {"bob", "_Anna_ 2"} <= {voice.name for voice in shelf.listed()}
+    assert {voice.name for voice in shelf.listed()} == {"bob", "_Anna_ 2"}
 
 
 def test_added_recording_is_cloned_later(shelf, uploads):
