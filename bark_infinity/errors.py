@@ -60,10 +60,6 @@ class UnknownUploadError(UnknownError):
     """An uploaded file that is not there."""
 
 
-class InUseError(BarkError):
-    """Something that cannot be removed or changed while something else needs it."""
-
-
 class UploadError(BarkError):
     """An uploaded file of which nothing can be made."""
 

@@ -18,7 +18,9 @@ from bark_infinity.server.services import ServerSettings, Services
 from bark_infinity.server.uploads import Uploads
 from bark_infinity.server.voice_shelf import VoiceShelf
 
-SETTINGS = ServerSettings(most_waiting=50, most_body_bytes=200_000, most_upload_bytes=100_000, most_uploads_bytes=250_000)
+SETTINGS = ServerSettings(
+    most_waiting=50, most_body_bytes=200_000, most_upload_bytes=100_000, most_uploads_bytes=250_000
+)
 
 
 class FakeStore:
@@ -60,7 +62,8 @@ class FakeStore:
     def segments(self, id: str, since: int = 0) -> list[SegmentView]:
         revision = self.job(id).revision
         made = [
-            SegmentView(k, 0, f"Sentence {k}.", None, None, "made", k * 2.0, 1.5, (), 0.0, 1, 0, revision) for k in range(3)
+            SegmentView(k, 0, f"Sentence {k}.", None, None, "made", k * 2.0, 1.5, (), 0.0, 1, 0, revision)
+            for k in range(3)
         ]
         return made if revision > since else []
 

@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from ..errors import (
     BarkError,
     DeviceError,
-    InUseError,
     OutputError,
     QueueFullError,
     TooLargeError,
@@ -30,7 +29,6 @@ _CODES = {401: "invalid_api_key", 403: "forbidden", 404: "not_found", 405: "meth
 _CODES |= {409: "conflict", 413: "request_too_large", 429: "queue_full"}
 _STATUSES: Mapping[type[BarkError], int] = {
     UnknownError: 404,
-    InUseError: 409,
     TooLargeError: 413,
     DeviceError: 503,
     OutputError: 507,

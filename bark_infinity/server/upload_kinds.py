@@ -23,7 +23,7 @@ KINDS: tuple[UploadKind, ...] = get_args(UploadKind)
 _HEAD_BYTES = 1024
 _HEARD_S = 5  # seconds of a recording that are read to know that it is one
 _AUDIO = re.compile(  # how files of sound begin; \xff\xfe begins UTF-16
-    rb"RIFF|RF64|OggS|fLaC|ID3|\xff[\xe0-\xfd\xff]|FORM|\.snd|caff|wvpk|MAC |TTA1|#!AMR|\x1aE\xdf\xa3|....ftyp|\x30\x26\xb2\x75",
+    rb"RIFF|RF64|OggS|fLaC|ID3|\xff[\xe0-\xfd\xff]|FORM|\.snd|caff|wvpk|MAC |TTA1|#!AMR|\x1aE\xdf\xa3|....ftyp|0&\xb2u",
     re.S,
 )
 _CONTROLS = re.compile(r"[\0-\x08\x0e-\x1a\x1c-\x1f]")  # characters that texts do not have; 1b begins an escape

@@ -10,12 +10,11 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
-from ..errors import InUseError, OutputError, TooLargeError, UnknownUploadError
+from ..errors import OutputError, TooLargeError, UnknownUploadError
 from ..files import errors_naming, make_folder, portable_stem
 from .upload_kinds import KINDS, UploadKind, kind_of_file
 
@@ -24,7 +23,7 @@ _INCOMING = ".incoming-"  # begins the names of folders whose files are not whol
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_NAME_BYTES = 120
 _STALE_S = 86_400  # after which a folder that was never completed is from a killed process
-_KEPT_S = 600  # for which an upload that nothing uses stays, so that a job can be made of it
+_KEPT_S = 86_400  # for which an upload stays after it was used, whatever comes in
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,13 @@ class Uploads:
     """The uploaded files of an output folder. Its methods may be called from any thread.
 
     Each has a folder of its own, named by its id and its kind. Once all of them have more than `most_bytes_in_all`, those
-    that were not used for longest are removed, but for the ones of `in_use`.
+    that were not used for longest are removed, but none that was used within a day: a job may wait for it.
     """
 
     def __init__(self, output_folder: Path, most_bytes: int, most_bytes_in_all: int):
         """`most_bytes`: of one file."""
         self.folder = (output_folder / FOLDER).absolute()
         self.most_bytes, self._most_bytes_in_all = most_bytes, most_bytes_in_all
-        self.in_use: Callable[[], Collection[str]] = tuple
-        """The ids of uploads that unfinished jobs need."""
         self._lock = threading.Lock()
 
     def receive(self, name: str) -> IncomingFile:
@@ -93,11 +90,8 @@ class Uploads:
         return sorted((upload for upload in found if upload is not None), key=lambda upload: -upload.used)
 
     def remove(self, id: str) -> None:
-        """Remove an upload. Raises UnknownUploadError, InUseError."""
-        upload = self.find(id)
-        if id in self.in_use():
-            raise InUseError(f"a job that is not finished needs {upload.name}; cancel the job first")
-        shutil.rmtree(upload.path.parent, ignore_errors=True)
+        """Remove an upload. Raises UnknownUploadError."""
+        shutil.rmtree(self.find(id).path.parent, ignore_errors=True)
 
     def take_in(self, incoming: Path, name: str, digest: str) -> Upload:
         """Give a file that is complete its place among the uploads. Raises UploadError, OutputError."""
@@ -114,12 +108,12 @@ class Uploads:
 
     def _make_room(self, n_bytes: int) -> None:
         """Remove uploads until a file of this size fits. Raises OutputError."""
-        uploads, in_use = self.all(), set(self.in_use())
+        uploads = self.all()
         left = self._most_bytes_in_all - n_bytes - sum(upload.n_bytes for upload in uploads)
         for upload in reversed(uploads):
             if left >= 0:
                 return
-            if upload.id not in in_use and upload.used < time.time() - _KEPT_S:
+            if upload.used < time.time() - _KEPT_S:
                 shutil.rmtree(upload.path.parent, ignore_errors=True)
                 left += upload.n_bytes
         if left < 0:

@@ -58,7 +58,7 @@ def upload_routes(services: Services) -> APIRouter:
 
     @router.delete("/{id}", status_code=204)
     def remove(id: str) -> None:
-        """Remove an upload that no unfinished job needs."""
+        """Remove an upload. A job that was made of it has its own copy; one that speaks with it or plays it fails."""
         uploads.remove(id)
 
     return router

@@ -92,7 +92,9 @@ def test_names_are_looked_at_in_prompts_that_are_cut(door):
     text = "One. [sound: door] Two.\nThree."
     by_line = source(text, split_input_into_separate_prompts_by="line")
     plans, _ = by_line.plan()
-    assert [sound.path for plan in plans for segment in plan.segments for sound in segment.pause.sounds] == [Path(kept("door"))]
+    assert [sound.path for plan in plans for segment in plan.segments for sound in segment.pause.sounds] == [
+        Path(kept("door"))
+    ]
 
 
 def test_sounds_in_the_chapters_of_a_plain_text(door):

@@ -30,7 +30,9 @@ ANYTHING = st.recursive(
 FLAGS = st.sampled_from([line.name for line in network_flags()])
 HEADERS = st.dictionaries(
     st.sampled_from(["Accept", "Range", "Last-Event-ID", "Content-Type", "If-Range", "Accept-Encoding"]),
-    st.sampled_from(["*/*", "application/json", "text/html", "bytes=0-3", "bytes=-1", "bytes=9-1,x", "0", "x", "\xff", ""]),
+    st.sampled_from(
+        ["*/*", "application/json", "text/html", "bytes=0-3", "bytes=-1", "bytes=9-1,x", "0", "x", "\xff", ""]
+    ),
     max_size=2,
 )
 
@@ -53,7 +55,9 @@ class Server:
 
 def operations(schema: Mapping[str, Any]) -> list[Operation]:
     return [
-        Operation(method.upper(), path, own.get("parameters", []), own.get("requestBody", {}).get("content"), own["responses"])
+        Operation(
+            method.upper(), path, own.get("parameters", []), own.get("requestBody", {}).get("content"), own["responses"]
+        )
         for path, methods in schema["paths"].items()
         for method, own in methods.items()
     ]
@@ -107,12 +111,17 @@ def test_no_request_breaks_the_server(server, data):
     path, query = operation.path, {}
     for parameter in operation.parameters:
         if parameter["in"] == "path":
-            value = data.draw(st.sampled_from(server.ids) | TEXTS.filter(lambda text: text.strip("./") and text != "options"))
+            value = data.draw(
+                st.sampled_from(server.ids) | TEXTS.filter(lambda text: text.strip("./") and text != "options")
+            )
             path = path.replace(f"{{{parameter['name']}}}", quote(value.encode("utf-8", "surrogatepass"), safe=""))
         elif parameter["in"] == "query" and data.draw(st.booleans()):
             query[parameter["name"]] = data.draw(values(parameter["schema"], server.schema))
     headers = {name: value.encode("latin-1") for name, value in data.draw(HEADERS).items()}
-    request = {"params": {name: str(value).encode("utf-8", "replace") for name, value in query.items()}, "headers": headers}
+    request = {
+        "params": {name: str(value).encode("utf-8", "replace") for name, value in query.items()},
+        "headers": headers,
+    }
     if operation.body is not None and "application/json" in operation.body:
         fitting = values(operation.body["application/json"]["schema"], server.schema)
         request["content"] = json.dumps(data.draw(st.one_of(fitting, fitting, ANYTHING))).encode()

@@ -10,7 +10,9 @@ from starlette.testclient import TestClient
 from bark_infinity import __version__
 from bark_infinity.server.app import make_app
 
-LINE = re.compile(r'(?P<name>[a-z_:][a-z0-9_:]*)(?:\{[a-z_]+="[^"\\\n]*"(?:,[a-z_]+="[^"\\\n]*")*\})? (?P<value>-?[0-9.e+]+)')
+LINE = re.compile(
+    r'(?P<name>[a-z_:][a-z0-9_:]*)(?:\{[a-z_]+="[^"\\\n]*"(?:,[a-z_]+="[^"\\\n]*")*\})? (?P<value>-?[0-9.e+]+)'
+)
 
 
 def client(folder) -> TestClient:

@@ -27,7 +27,17 @@ def test_names_of_this_machine_are_answered(tmp_path, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "localhost@evil", "192.168.0.7", "", "a b", "127.0.0.1:x"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:7860",
+        "127.0.0.1.evil.example",
+        "localhost@evil",
+        "192.168.0.7",
+        "",
+        "a b",
+        "127.0.0.1:x",
+    ],
 )
 def test_foreign_names_are_refused(tmp_path, host):
     answer = client(tmp_path).get("/v1/jobs", headers={"Host": host})
@@ -62,21 +72,30 @@ FOREIGN = [
 @pytest.mark.parametrize("headers", FOREIGN)
 def test_foreign_pages_change_nothing(tmp_path, headers):
     asked = client(tmp_path)
-    for method, path in (("POST", "/v1/jobs"), ("DELETE", "/v1/jobs/1"), ("POST", "/v1/uploads"), ("OPTIONS", "/v1/jobs")):
+    for method, path in (
+        ("POST", "/v1/jobs"),
+        ("DELETE", "/v1/jobs/1"),
+        ("POST", "/v1/uploads"),
+        ("OPTIONS", "/v1/jobs"),
+    ):
         answer = asked.request(method, path, headers=headers)
         assert answer.status_code == 403, (method, path)
         assert answer.json()["error"]["code"] == "foreign_origin"
         assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize("headers", [{}, {"Origin": "http://127.0.0.1:7860"}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": "http://127.0.0.1:7860"}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+)
 def test_own_pages_and_programs_make_jobs(tmp_path, headers):
     assert client(tmp_path).post("/v1/jobs", json={"text": "Hello."}, headers=headers).status_code == 201
 
 
 def test_foreign_pages_read_nothing_but_may_link_here(tmp_path):
     asked = client(tmp_path)
-    assert asked.get("/v1/jobs", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
+    assert (
+        asked.get("/v1/jobs", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
+    )
     linked = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert asked.get("/v1/jobs", headers=linked).status_code == 200
 
@@ -84,7 +103,13 @@ def test_foreign_pages_read_nothing_but_may_link_here(tmp_path):
 @pytest.mark.parametrize("path", ["/v1/jobs", "/metrics", "/v1/uploads", "/openapi.json", "/nothing"])
 def test_every_path_needs_the_key(tmp_path, path):
     asked = client(tmp_path, api_key=KEY)
-    for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"Cookie": f"{COOKIE}={KEY}"}, {"Cookie": "=;=;;"}):
+    for given in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": KEY},
+        {"Cookie": f"{COOKIE}={KEY}"},
+        {"Cookie": "=;=;;"},
+    ):
         answer = asked.get(path, headers=given)
         assert answer.status_code == 401, given
         assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -116,9 +141,13 @@ def test_browsers_log_in_with_a_form(tmp_path):
 def test_cookie_is_no_key_and_does_not_replace_the_check_of_the_origin(tmp_path):
     asked = client(tmp_path, api_key=KEY)
     cookie = asked.post("/login", data={"key": KEY}).cookies[COOKIE]
-    assert client(tmp_path, api_key=KEY).get("/v1/jobs", headers={"Authorization": f"Bearer {cookie}"}).status_code == 401
+    assert (
+        client(tmp_path, api_key=KEY).get("/v1/jobs", headers={"Authorization": f"Bearer {cookie}"}).status_code == 401
+    )
     assert asked.post("/v1/jobs", json={"text": "Hi."}, headers={"Origin": "http://evil.example"}).status_code == 403
-    assert client(tmp_path, api_key="another").get("/v1/jobs", headers={"Cookie": f"{COOKIE}={cookie}"}).status_code == 401
+    assert (
+        client(tmp_path, api_key="another").get("/v1/jobs", headers={"Cookie": f"{COOKIE}={cookie}"}).status_code == 401
+    )
 
 
 def test_key_is_never_shown(tmp_path, caplog):
@@ -138,14 +167,31 @@ def test_warning_about_a_server_without_a_key():
     assert warning is not None and "--api_key" in warning and "0.0.0.0:7860" in warning
 
 
-@pytest.mark.parametrize("host, own", [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("", False), ("pi.local", False)])
+@pytest.mark.parametrize(
+    "host, own",
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("pi.local", False),
+    ],
+)
 def test_loopback(host, own):
     assert is_loopback(host) is own
 
 
 def test_headers_of_answers(tmp_path):
     asked = client(tmp_path)
-    answers = [asked.get("/health"), asked.get("/nothing"), asked.post("/v1/jobs", content="{"), asked.get("/", headers={"Host": "x.y"})]
+    answers = [
+        asked.get("/health"),
+        asked.get("/nothing"),
+        asked.post("/v1/jobs", content="{"),
+        asked.get("/", headers={"Host": "x.y"}),
+    ]
     for answer in answers:
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
@@ -168,7 +214,10 @@ def test_body_that_says_it_is_too_large_is_not_read(tmp_path):
     answer = client(tmp_path).post("/v1/jobs", content=b"{}", headers={"Content-Length": "200001"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
     for length in ("-1", "1e3", "٣", "9" * 30):
-        assert client(tmp_path).post("/v1/jobs", headers=[(b"Content-Length", length.encode())]).status_code in (400, 413)
+        assert client(tmp_path).post("/v1/jobs", headers=[(b"Content-Length", length.encode())]).status_code in (
+            400,
+            413,
+        )
 
 
 def test_body_without_a_length_is_counted(tmp_path):
@@ -180,7 +229,9 @@ def test_body_without_a_length_is_counted(tmp_path):
             read += 1
             yield b" " * 10_000
 
-    status, _, consumed = exchange(tmp_path, [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces()])
+    status, _, consumed = exchange(
+        tmp_path, [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces()]
+    )
     assert status == 413
     assert consumed <= 22  # 200 kB, and no more
 
@@ -191,7 +242,9 @@ def test_slow_body_is_given_up(tmp_path):
 
 
 def test_client_that_goes_while_it_sends(tmp_path):
-    status, _, _ = exchange(tmp_path, [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    status, _, _ = exchange(
+        tmp_path, [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
     assert status in (None, 400)
 
 

@@ -44,7 +44,17 @@ def test_kinds_by_content(tmp_path, make_voice):
     assert found == {name: name for name in KINDS}
 
 
-@pytest.mark.parametrize("name, expected", [("a.md", "book"), ("a.html", "book"), ("a.srt", "subtitles"), ("a.toml", "text"), ("a", "text"), ("a.ssml", "text")])
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("a.md", "book"),
+        ("a.html", "book"),
+        ("a.srt", "subtitles"),
+        ("a.toml", "text"),
+        ("a", "text"),
+        ("a.ssml", "text"),
+    ],
+)
 def test_texts_by_name(tmp_path, name, expected):
     assert kind(tmp_path, name, b"Hello there, *you*.\n") == expected
 
@@ -65,7 +75,12 @@ class Bomb:
 
 def pickled_voice() -> bytes:
     file = io.BytesIO()
-    np.savez(file, semantic_prompt=np.array([Bomb()], dtype=object), coarse_prompt=np.zeros((2, 9)), fine_prompt=np.zeros((8, 9)))
+    np.savez(
+        file,
+        semantic_prompt=np.array([Bomb()], dtype=object),
+        coarse_prompt=np.zeros((2, 9)),
+        fine_prompt=np.zeros((8, 9)),
+    )
     return file.getvalue()
 
 
@@ -103,10 +118,26 @@ def test_hostile_files_are_refused_by_their_name(tmp_path, name):
     assert not Path("touched").exists()
 
 
-BEGINNINGS = st.sampled_from([b"", b"PK\x03\x04", b"RIFF", b"ID3", PNG[:16], b"\xff\xd8\xff", b"%PDF-1.4\n", b"<html>", b"WEBVTT\n", b"OggS", b"\xff\xfb"])
+BEGINNINGS = st.sampled_from(
+    [
+        b"",
+        b"PK\x03\x04",
+        b"RIFF",
+        b"ID3",
+        PNG[:16],
+        b"\xff\xd8\xff",
+        b"%PDF-1.4\n",
+        b"<html>",
+        b"WEBVTT\n",
+        b"OggS",
+        b"\xff\xfb",
+    ]
+)
 
 
-@given(BEGINNINGS, st.binary(max_size=300), st.sampled_from(["", ".npz", ".epub", ".docx", ".txt", ".wav", ".md", ".srt"]))
+@given(
+    BEGINNINGS, st.binary(max_size=300), st.sampled_from(["", ".npz", ".epub", ".docx", ".txt", ".wav", ".md", ".srt"])
+)
 def test_any_bytes_are_of_a_kind_or_refused(beginning, rest, ending):
     import tempfile
 

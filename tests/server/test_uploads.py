@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bark_infinity.errors import InUseError, OutputError, TooLargeError, UnknownUploadError, UploadError
+from bark_infinity.errors import OutputError, TooLargeError, UnknownUploadError, UploadError
 from bark_infinity.server import uploads as module
 from bark_infinity.server.uploads import Uploads, shown_name
 
@@ -50,7 +50,21 @@ def test_same_file_twice_is_one_upload(uploads):
 
 
 @pytest.mark.parametrize(
-    "id", ["", ".", "..", "../..", "/etc/passwd", "a" * 32, "a" * 31 + "/", "A" * 32, "a" * 32 + ".text", "\0" * 32, "*" * 32, "٣" * 32]
+    "id",
+    [
+        "",
+        ".",
+        "..",
+        "../..",
+        "/etc/passwd",
+        "a" * 32,
+        "a" * 31 + "/",
+        "A" * 32,
+        "a" * 32 + ".text",
+        "\0" * 32,
+        "*" * 32,
+        "٣" * 32,
+    ],
 )
 def test_no_id_leads_elsewhere(uploads, id):
     upload(uploads, "a.txt", b"Hello.")
@@ -92,27 +106,17 @@ def test_broken_upload_leaves_nothing(uploads):
 
 
 def test_old_uploads_make_room(uploads):
-    old = upload(uploads, "a.txt", b"a" * 900)
-    age(uploads, 4000)
-    needed = upload(uploads, "b.txt", b"b" * 900)
-    age(uploads, 4000)
-    uploads.in_use = lambda: [needed.id]
+    old, older = upload(uploads, "a.txt", b"a" * 900), upload(uploads, "b.txt", b"b" * 900)
+    age(uploads, 100_000)
+    os.utime(older.path.parent, (1, 1))
+    upload(uploads, "c.txt", b"c" * 900)
+    assert {own.name for own in uploads.all()} == {"a.txt", "c.txt"}
     uploads.find(old.id)  # used now
     with pytest.raises(OutputError, match="remove some"):
-        upload(uploads, "c.txt", b"c" * 900)  # one is needed, the other one may be about to be
-    age(uploads, 4000)
-    upload(uploads, "c.txt", b"c" * 900)
-    assert {own.name for own in uploads.all()} == {"b.txt", "c.txt"}
-
-
-def test_needed_upload_is_not_removed(uploads):
-    made = upload(uploads, "a.txt", b"Hello.")
-    uploads.in_use = lambda: {made.id}
-    with pytest.raises(InUseError, match="cancel the job"):
-        uploads.remove(made.id)
-    uploads.in_use = tuple
-    uploads.remove(made.id)
-    assert uploads.all() == []
+        upload(uploads, "d.txt", b"d" * 900)
+    uploads.remove(old.id)
+    upload(uploads, "d.txt", b"d" * 900)
+    assert {own.name for own in uploads.all()} == {"c.txt", "d.txt"}
 
 
 def test_what_a_killed_server_left_is_removed(uploads):
