@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NoReturn
 
 from .. import __version__
@@ -33,11 +33,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser_of(
-    table: Sequence[Flag], program: str, usage: str, description: str, epilog: str
+    table: Sequence[Flag], program: str, usage: str, description: str, epilog: str, hidden: Container[str] = ()
 ) -> argparse.ArgumentParser:
     """The argparse parser of a table of flags, in their groups; --version and --help are in the last one.
 
-    Only flags that are given get attributes. `program`: how the process was started.
+    Only flags that are given get attributes. `program`: how the process was started. `hidden`: names of flags that
+    --help does not show.
     """
     parser = _Parser(
         prog=program,
@@ -51,7 +52,7 @@ def parser_of(
     )
     groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(line.group for line in table)}
     for line in table:
-        _add_flag(groups[line.group], line)
+        _add_flag(groups[line.group], line, line.name not in hidden)
     more = groups[table[-1].group]
     more.add_argument("--version", action="version", version=f"Bark Infinity {__version__}", help="Show the version.")
     more.add_argument("-h", "--help", action="help", help="Show this and stop.")
@@ -72,20 +73,20 @@ def settings_of_file(given: Mapping[str, object]) -> dict[str, object]:
     return {} if config is None else read_config(os.path.expanduser(str(config)))
 
 
-def _add_flag(group: argparse._ArgumentGroup, line: Flag) -> None:
+def _add_flag(group: argparse._ArgumentGroup, line: Flag, shown: bool) -> None:
     names = [f"--{name}" for name in (line.name, *line.aliases)]
     text = line.help.replace("%", "%%")
     if line.kind is bool:
         words = "true|false|auto" if line.default is None else "true|false"
-        group.add_argument(
-            *names, nargs="?", const=True, type=line.parse, metavar=words, help=_with_default(text, line)
-        )
+        help = _with_default(text, line) if shown else argparse.SUPPRESS
+        group.add_argument(*names, nargs="?", const=True, type=line.parse, metavar=words, help=help)
     else:
         listed = "|".join(line.choices)
         if len(listed) > _LONGEST_METAVAR:
             text, listed = f"{text} One of {', '.join(line.choices)}.", "NAME"
         metavar = line.metavar or listed or line.kind.__name__.upper()
-        group.add_argument(*names, type=line.parse, metavar=metavar, help=_with_default(text, line))
+        help = _with_default(text, line) if shown else argparse.SUPPRESS
+        group.add_argument(*names, type=line.parse, metavar=metavar, help=help)
 
 
 def _with_default(text: str, line: Flag) -> str:
