@@ -70,7 +70,12 @@ class ServerFlags:
         metavar="N",
     )
     most_waiting: int = flag(
-        100, SERVER, "How many jobs and requests may wait; further ones are refused.", low=1, high=1_000_000, metavar="N"
+        100,
+        SERVER,
+        "How many jobs and requests may wait; further ones are refused.",
+        low=1,
+        high=1_000_000,
+        metavar="N",
     )
     open: bool = flag(False, SERVER, "Open the page in the browser.")
 
