@@ -13,11 +13,11 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
-import numpy as np
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
-from wyoming.event import Event, async_read_event, async_write_event
+from wyoming.event import Event, Eventable, async_read_event, async_write_event
 from wyoming.info import Attribution, Describe, Info, TtsProgram, TtsVoice
 from wyoming.ping import Ping, Pong
 from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeStopped, SynthesizeVoice
@@ -27,18 +27,22 @@ from .. import constants as c
 from ..errors import BarkError, UsageError, VoiceError
 from ..text.sentences import sentence_ends
 from .background import in_thread
-from .live import LiveSpeech, speak_live
+from .live import speak_live
+from .openai_errors import ApiError
 from .services import Services
+from .speech_answer import SpeechStream
 from .voice_shelf import DEFAULT_VOICE
 
 _MOST_CONNECTIONS = 200
 _MOST_BYTES = 1_000_000  # of the data of an event, and of its payload
+_MOST_TEXTS = 100  # of a client that wait to be spoken
 _MOST_WAITING_CHARACTERS = 1_000_000  # that have come and are not spoken yet
 _LONGEST_SENTENCE = 2_000  # characters; what has no end by then is spoken as it is
 _IDLE_S = 600.0  # after which a client that says nothing, and to whom nothing is said, is left
-_CHUNK_SAMPLES = 4_800  # 0.2 s
-_FORMAT = {"rate": c.SAMPLE_RATE, "width": 2, "channels": 1}  # bytes of a sample
-_SILENCE_AT_JOINTS_S = 0.25  # between what is spoken while the text still comes
+_FORMAT = {"rate": c.SAMPLE_RATE, "width": 2, "channels": 1}  # width: bytes of a sample
+_CHUNK_BYTES = 9_600  # 0.2 s
+_SILENCE_AT_JOINTS = bytes(12_000)  # 0.25 s, between what is spoken while the text still comes
+_REQUESTS = (Describe, Ping, Synthesize, SynthesizeStart, SynthesizeChunk, SynthesizeStop)
 _SUNO = Attribution("Suno", "https://github.com/suno-ai/bark")
 _log = logging.getLogger(__name__)
 
@@ -150,9 +154,10 @@ class _Connection:
 
     async def _report(self, error: Exception) -> None:
         """Tell the client what went wrong; it is left afterwards, as it may wait for a sound that does not come."""
-        if not isinstance(error, BarkError):
+        text = error.message if isinstance(error, ApiError) else str(error)
+        if not isinstance(error, BarkError | ApiError):
             _log.error("a client of Wyoming", exc_info=error)
-        text = str(error) if isinstance(error, BarkError) else "the server has failed; its log says how"
+            text = "the server has failed; its log says how"
         with contextlib.suppress(ConnectionError):
             await self._write(Error(text, type(error).__name__).event())
 
@@ -163,47 +168,47 @@ class _Connection:
 
     async def _read(self) -> None:
         while (event := await self._next_event()) is not None:
-            try:
-                await self._answer(event)
-            except (LookupError, TypeError, AttributeError, ValueError):
-                raise UsageError(f"the event {event.type[:100]!r} is not as the protocol has it") from None
+            asked = read_request(event)
+            if isinstance(asked, Describe):
+                await self._write((await in_thread(partial(describe, self._services))).event())
+            elif isinstance(asked, Ping):
+                await self._write(Pong(asked.text).event())
+            elif isinstance(asked, SynthesizeStart):
+                self._stream = _Text(asked.voice, asked.text_format == "ssml", is_stream=True)
+                self._queue(self._stream)
+            elif isinstance(asked, SynthesizeChunk) and self._stream is not None:
+                self._stream.add(asked.text)
+            elif isinstance(asked, SynthesizeStop) and self._stream is not None:
+                self._stream.end()
+                self._stream = None
+            elif isinstance(asked, Synthesize) and self._stream is None:  # else it repeats a stream, for older servers
+                text = _Text(asked.voice, asked.text_format == "ssml", is_stream=False)
+                text.add(asked.text)
+                text.end()
+                self._queue(text)
+
+    def _queue(self, text: _Text) -> None:
+        if self._texts.qsize() >= _MOST_TEXTS:
+            raise UsageError(f"more than {_MOST_TEXTS} texts wait to be spoken; wait for their sound")
+        self._texts.put_nowait(text)
 
     async def _next_event(self) -> Event | None:
         """The next event of the client; None if it is gone, silent for long, or sends something else."""
         reading = asyncio.ensure_future(self._read_event())
-        while not (await asyncio.wait((reading,), timeout=_IDLE_S))[0]:
-            if not self._speaking:
-                reading.cancel()
-                return None
-        return reading.result()
+        try:
+            while not (await asyncio.wait((reading,), timeout=_IDLE_S))[0]:
+                if not self._speaking:
+                    return None
+            return reading.result()
+        finally:
+            reading.cancel()
 
     async def _read_event(self) -> Event | None:
         try:
             event = await async_read_event(self._reader)  # type: ignore[arg-type]  # it reads lines and bytes
-        except (LookupError, TypeError, AttributeError, asyncio.IncompleteReadError):
+        except (LookupError, TypeError, AttributeError, RecursionError, asyncio.IncompleteReadError):
             return None  # it is no event
         return event if event is not None and isinstance(event.type, str) and isinstance(event.data, dict) else None
-
-    async def _answer(self, event: Event) -> None:
-        if Describe.is_type(event.type):
-            await self._write((await in_thread(lambda: describe(self._services))).event())
-        elif Ping.is_type(event.type):
-            await self._write(Pong(Ping.from_event(event).text).event())
-        elif SynthesizeStart.is_type(event.type):
-            start = SynthesizeStart.from_event(event)
-            self._stream = _Text(start.voice, start.text_format == "ssml", is_stream=True)
-            self._texts.put_nowait(self._stream)
-        elif SynthesizeChunk.is_type(event.type) and self._stream is not None:
-            self._stream.add(SynthesizeChunk.from_event(event).text)
-        elif SynthesizeStop.is_type(event.type) and self._stream is not None:
-            self._stream.end()
-            self._stream = None
-        elif Synthesize.is_type(event.type) and self._stream is None:  # else it repeats a stream, for older servers
-            whole = Synthesize.from_event(event)
-            text = _Text(whole.voice, whole.text_format == "ssml", is_stream=False)
-            text.add(whole.text)
-            text.end()
-            self._texts.put_nowait(text)
 
     # ---- what it hears ----
 
@@ -215,28 +220,39 @@ class _Connection:
             self._speaking = False
 
     async def _speak_text(self, text: _Text) -> None:
-        voice = await in_thread(lambda: choose_voice(self._services, text.voice))
+        voice = await in_thread(partial(choose_voice, self._services, text.voice))
         options: Mapping[str, object] = {"script": "ssml"} if text.is_ssml else {}
         n_samples = 0
         await self._write(AudioStart(**_FORMAT).event())
         async with contextlib.aclosing(text.pieces()) as pieces:
             async for piece in pieces:
                 if n_samples:
-                    n_samples += await self._send(np.zeros(int(_SILENCE_AT_JOINTS_S * c.SAMPLE_RATE)), n_samples)
-                async with contextlib.aclosing(spoken(self._services, piece, options, voice)) as blocks:
-                    async for block in blocks:
-                        n_samples += await self._send(block, n_samples)
+                    n_samples += await self._send(_SILENCE_AT_JOINTS, n_samples)
+                start = partial(speak_live, self._services, piece, options, voice)
+                try:
+                    n_samples += await self._send_speech(SpeechStream(start, "pcm", speed=1.0), n_samples)
+                except ApiError as error:
+                    if not text.is_stream or error.param != "input":
+                        raise  # else it is a piece without words, such as an emoji behind the last sentence
         await self._write(AudioStop(timestamp=_milliseconds(n_samples)).event())
         if text.is_stream:
             await self._write(SynthesizeStopped().event())
 
-    async def _send(self, samples: np.ndarray, before: int) -> int:
-        """Send float32 samples (n,) as 16 bits, `before` samples behind the start. Returns n."""
-        data = (np.clip(samples, -1.0, 1.0) * 32_767).astype("<i2")
-        for start in range(0, len(data), _CHUNK_SAMPLES):
-            chunk = data[start : start + _CHUNK_SAMPLES].tobytes()
-            await self._write(AudioChunk(**_FORMAT, audio=chunk, timestamp=_milliseconds(before + start)).event())
-        return len(data)
+    async def _send_speech(self, stream: SpeechStream, before: int) -> int:
+        """Send a speech, `before` samples behind the start. Returns the number of its samples. Raises BarkError, ApiError."""
+        n_samples = 0
+        with contextlib.closing(stream):
+            while (sound := await in_thread(stream.next)) is not None:
+                n_samples += await self._send(sound, before + n_samples)
+        return n_samples
+
+    async def _send(self, sound: bytes, before: int) -> int:
+        """Send sound, `before` samples behind the start. Returns the number of its samples."""
+        for start in range(0, len(sound), _CHUNK_BYTES):
+            at = before + start // _FORMAT["width"]
+            chunk = AudioChunk(**_FORMAT, audio=sound[start : start + _CHUNK_BYTES], timestamp=_milliseconds(at))
+            await self._write(chunk.event())
+        return len(sound) // _FORMAT["width"]
 
 
 class _Bounded:
@@ -256,28 +272,20 @@ class _Bounded:
         return await self._reader.readexactly(n)
 
 
-async def spoken(
-    services: Services, text: str, options: Mapping[str, object], voice: str | None
-) -> AsyncIterator[np.ndarray]:
-    """The sound of a text, float32 samples (n,) at 24 kHz, segment by segment; closing it stops the model within a step."""
-    starting = asyncio.ensure_future(in_thread(lambda: speak_live(services, text, options, voice)))
+def read_request(event: Event) -> Eventable | None:
+    """What an event asks for; None for one of those that do not concern us. Raises UsageError for one that is malformed."""
+    kind = next((kind for kind in _REQUESTS if kind.is_type(event.type)), None)
+    if kind is None:
+        return None
     try:
-        speech = await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        starting.add_done_callback(_close)
-        raise
-    segments = iter(speech)
-    try:
-        while (segment := await in_thread(lambda: next(segments, None))) is not None:
-            yield segment.audio
-    finally:
-        speech.close()
-
-
-def _close(starting: asyncio.Future[LiveSpeech]) -> None:
-    """Close a speech that nobody waits for any more."""
-    if not starting.cancelled() and starting.exception() is None:
-        starting.result().close()
+        request: Eventable = kind.from_event(event)
+    except (LookupError, TypeError, AttributeError, ValueError):
+        raise UsageError(f"the event {event.type} is not as the protocol has it") from None
+    voice = getattr(request, "voice", None)
+    texts = [getattr(request, "text", None), *((voice.name, voice.language) if voice is not None else ())]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise UsageError(f"the event {event.type} has something else where the protocol has a text")
+    return request
 
 
 def choose_voice(services: Services, asked: SynthesizeVoice | None) -> str | None:
