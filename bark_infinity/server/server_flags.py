@@ -17,7 +17,7 @@ from ..options.table import Options, flags
 
 PROGRAM = "bark-infinity-web"
 _EPILOG = (
-    "All other flags are defaults of what is spoken; a job or a request may ask for others.\n"
+    "All other flags are defaults of what is spoken; a job or a request may ask\nfor others. "
     "Flags take _ or -, in either case.\nThe command line wins over a settings file (--config).\n"
 )
 

@@ -190,7 +190,9 @@ def test_whole_sentences_are_spoken_while_the_text_still_comes(speaker):
         await say(client, Synthesize("This is one. And this is two."), SynthesizeStop())  # as Home Assistant does
         types, sound = await hear(client, SynthesizeStopped, first.audio)
         assert types == ["audio-chunk", "audio-stop", "synthesize-stopped"]
-        assert len(sound) / 2 == len("This is one.") + 6_000 + len(speaker.asked[1][0].replace(". ", ""))  # 0.25 s between them
+        assert len(sound) / 2 == len("This is one.") + 6_000 + len(
+            speaker.asked[1][0].replace(". ", "")
+        )  # 0.25 s between them
         assert sound.count(b"\0\0" * 6_000) == 1
 
     serve(talk)
