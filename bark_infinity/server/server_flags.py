@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..options.flag import SERVER, flag, flags_of
@@ -14,6 +14,9 @@ from ..options.layers import layered
 from ..options.parser import parse_given, parser_of, settings_of_file
 from ..options.resolve import REPORTS, resolve
 from ..options.table import Options, flags
+
+if TYPE_CHECKING:
+    from .services import ServerSettings
 
 PROGRAM = "bark-infinity-web"
 _EPILOG = (
@@ -79,20 +82,12 @@ class ServerFlags:
     )
     open: bool = flag(False, SERVER, "Open the page in the browser.")
 
-    @property
-    def is_public(self) -> bool:
-        """Whether other machines can reach the server."""
-        if self.host == "localhost":
-            return False
-        try:
-            return not ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return True  # a name, which may mean anything
+    def settings(self, port: int) -> ServerSettings:
+        """What the application is told. `port`: the one that is open, also where --port is 0."""
+        from .services import ServerSettings  # late: it imports NumPy, which --help does not need
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of --host_names."""
-        return tuple(name.strip() for name in (self.host_names or "").split(",") if name.strip())
+        names = tuple(name.strip() for name in (self.host_names or "").split(",") if name.strip())
+        return ServerSettings(self.host, port, self.api_key, names, self.most_waiting)
 
 
 def read_command_line(arguments: Sequence[str], program: str = PROGRAM) -> tuple[ServerFlags, Options]:

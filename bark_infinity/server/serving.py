@@ -11,23 +11,20 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Generator
-from pathlib import Path
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import uvicorn
 from rich.console import Console
+from rich.text import Text
 
-from ..audio.formats import check_format
-from ..checkpoints.places import DOWNLOAD_GB, check_model_name, needs_download
 from ..cli import console as view
-from ..cli.first_steps import models_of
-from ..cli.voices import check_voices
 from ..errors import UsageError
 from ..options.table import Options
-from ..run.random_voice import RANDOM
 from .background import in_thread
 from .gate import Gate
+from .loading import check_defaults, load_services
+from .security import is_loopback, warning_without_key
 from .server_flags import ServerFlags
 
 if TYPE_CHECKING:  # these import torch
@@ -37,6 +34,7 @@ if TYPE_CHECKING:  # these import torch
 _GRACE_S = 2  # for answers that are being sent when the server is told to stop
 _CLOSING_S = 5.0  # for the running step of the model, and for files
 _BACKLOG = 2048  # connections that the system accepts before the program does
+_WYOMING_IS_OPEN = "Wyoming knows no key: everybody who reaches its port can have this server speak"
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -94,7 +92,8 @@ class Serving:
 
     def _load(self) -> Services:
         """Everything that requests need, loaded. Runs in a thread beside the server."""
-        services = load_services(self._flags, self._defaults, self._console)
+        port = self._socket.getsockname()[1]
+        services = load_services(self._flags.settings(port), self._defaults, self._console)
         from .app import make_app
 
         self._gate.app = make_app(services)
@@ -114,8 +113,10 @@ class Serving:
             wyoming = WyomingServer(services)
             await wyoming.open(self._wyoming_socket)
             view.say(self._console, f"Wyoming: {url_of(flags.host, self._wyoming_socket, 'tcp')}")
-        for sentence in warnings_of(flags):
-            view.warn(self._console, sentence)
+            if not is_loopback(flags.host):
+                view.warn(self._console, _WYOMING_IS_OPEN)
+        if (sentence := warning_without_key(services.settings)) is not None:
+            view.print_text(self._console, Text(sentence, style="bold red"))
         if flags.open:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         return wyoming
@@ -147,62 +148,6 @@ class _Server(uvicorn.Server):
         yield  # the process ends soon after: the handlers stay, so that a second signal still ends it at once
 
 
-def load_services(flags: ServerFlags, defaults: Options, console: Console) -> Services:
-    """Load the model, and open the jobs of the output folder. Raises BarkError."""
-    from ..bark import Bark
-    from ..checkpoints.loading import ModelChoice, load_models
-    from ..files import make_folder
-    from ..model.devices import use_physical_cores
-    from ..voices.library import voice_folders
-    from .jobs import JobStore
-    from .services import ServerSettings, Services
-    from .shared_engine import SharedEngine
-    from .uploads import Uploads
-    from .voice_shelf import VoiceShelf
-
-    use_physical_cores()
-    download = sum(
-        DOWNLOAD_GB.get(model, 0.0) for model in models_of(defaults) if needs_download(model, defaults.model_dir)
-    )
-    if download:
-        view.say(
-            console, f"downloading the model {defaults.model}, {download:.1f} GB, once; --model demo needs no download"
-        )
-    else:
-        view.say_loading(console, defaults.model)
-    choice = ModelChoice.from_options(defaults)
-    bark = Bark(load_models(choice), choice)
-    if bark.advice is not None:
-        view.say(console, bark.advice)
-    voice_name = defaults.history_prompt
-    if voice_name not in (None, RANDOM):
-        bark.check_voice(
-            bark.find_voice(voice_name, voice_folders(defaults.output_dir, defaults.voice_dir)),
-            f"the voice {voice_name}",
-        )
-    settings = ServerSettings(
-        host=flags.host, port=flags.port, api_key=flags.api_key, names=flags.names, most_waiting=flags.most_waiting
-    )
-    folder = Path(defaults.output_dir)
-    make_folder(folder)
-    uploads = Uploads(folder, settings.most_upload_bytes, settings.most_uploads_bytes)
-    shelf = VoiceShelf(voice_folders(folder, defaults.voice_dir), Path(defaults.voice_dir), uploads)
-    engine = SharedEngine(bark, defaults.batch_size)
-    store = JobStore(folder, defaults, bark, engine, flags.most_waiting)
-    return Services(store, engine, bark, defaults, shelf, uploads, settings)
-
-
-def check_defaults(defaults: Options, tell: Callable[[str], object]) -> None:
-    """Raise UsageError, CheckpointError, OutputError or VoiceError for defaults with which nothing could be spoken."""
-    from ..output.clip_files import check_output_folder
-
-    check_format(defaults.audio_format, defaults.output_format_ffmpeg_parameters or "")
-    for model in models_of(defaults):
-        check_model_name(model)
-    check_output_folder(defaults.output_dir)
-    check_voices(defaults, tell)
-
-
 def listen(host: str, port: int, flag: str) -> socket.socket:
     """A socket that listens at an address of this machine. Raises UsageError that names the flag."""
     reason: object = "it has no address"
@@ -228,20 +173,3 @@ def url_of(host: str, opened: socket.socket, scheme: str = "http") -> str:
     """The address of an open port, as another program is told it."""
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{scheme}://{named}:{opened.getsockname()[1]}"
-
-
-def warnings_of(flags: ServerFlags) -> list[str]:
-    """What a user should know who lets other machines reach the server."""
-    if not flags.is_public:
-        return []
-    found = []
-    if flags.api_key is None:
-        found.append(
-            f"EVERYBODY who reaches {flags.host} can use this server, hear and delete what it has made, and fill the disk: "
-            "there is no --api_key"
-        )
-    if flags.wyoming_port is not None:
-        found.append(
-            "the Wyoming port has no key, as its protocol knows none: everybody who reaches it can have it speak"
-        )
-    return found

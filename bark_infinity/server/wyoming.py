@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -106,7 +106,7 @@ class _Text:
         self.is_whole = True
         self.grown.set()
 
-    async def pieces(self) -> AsyncIterator[str]:
+    async def pieces(self) -> AsyncGenerator[str, None]:
         """What can be spoken, as soon as it can: the sentences that are whole by then, and in the end the rest."""
         while not self.is_whole or self.waiting.strip():
             self.grown.clear()
@@ -289,23 +289,21 @@ def read_request(event: Event) -> Eventable | None:
 
 
 def choose_voice(services: Services, asked: SynthesizeVoice | None) -> str | None:
-    """The name of the voice that a client means; None: that of the server's defaults. Raises VoiceError.
+    """The voice that a client means, as --history_prompt takes it; None: that of the server's defaults. Raises VoiceError.
 
     A language alone means the first voice that speaks it.
     """
     if asked is not None and asked.name:
-        services.voices.resolve(asked.name)
-        return asked.name
+        return services.voices.resolve(asked.name)
     if asked is not None and asked.language:
         wanted = asked.language.replace("_", "-").split("-")[0].lower()
-        found = next((voice.name for voice in services.voices.listed() if voice.language == wanted), None)
-        if found is not None:
-            return found
+        for voice in services.voices.listed():
+            if voice.language == wanted:
+                return services.voices.resolve(voice.name)
     if services.defaults.history_prompt is not None:
         return None
-    with contextlib.suppress(VoiceError):  # a model of the user's own has none of these names
-        services.voices.resolve(DEFAULT_VOICE)
-        return DEFAULT_VOICE
+    with contextlib.suppress(VoiceError):  # a model of the user's own may have no such voice
+        return services.voices.resolve(DEFAULT_VOICE)
     return None
 
 

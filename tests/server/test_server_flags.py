@@ -10,13 +10,14 @@ from bark_infinity.errors import UsageError
 from bark_infinity.options.flag import flags_of
 from bark_infinity.options.table import flags
 from bark_infinity.server.server_flags import REFUSED, ServerFlags, make_parser, read_command_line
+from bark_infinity.server.services import ServerSettings
 
 
 def test_own_flags_and_defaults_are_told_apart(tmp_path):
     (tmp_path / "my.toml").write_text("seed = 7\ntext_temp = 0.5\n")
     line = "--Port 0 --host-names bark.lan,,b.example --model demo --config my.toml --text_temp 0.6 --most_waiting=5"
     own, defaults = read_command_line(line.split())
-    assert (own.port, own.names, own.most_waiting, own.host) == (0, ("bark.lan", "b.example"), 5, "127.0.0.1")
+    assert own.settings(8080) == ServerSettings("127.0.0.1", 8080, None, ("bark.lan", "b.example"), 5)
     assert (defaults.model, defaults.seed, defaults.text_temp) == ("demo", 7, 0.6)
     assert (defaults.semantic_temp, defaults.output_format) == (0.6, "wav")  # they are resolved
 

@@ -159,14 +159,14 @@ def test_a_text_is_heard_as_its_segments_are_finished(speaker):
         await hear(client)
 
     serve(talk)
-    assert speaker.asked == [("One. Two", {}, "bob"), ("<speak>Hi</speak>", {"script": "ssml"}, None)]
+    assert speaker.asked == [("One. Two", {}, "/shelf/bob.npz"), ("<speak>Hi</speak>", {"script": "ssml"}, None)]
 
 
 @pytest.mark.parametrize(
     ("voice", "options", "spoken"),
     [
-        (SynthesizeVoice(language="de_DE"), {}, "anna"),
-        (SynthesizeVoice(language="EN-us"), {}, "bob"),
+        (SynthesizeVoice(language="de_DE"), {}, "/shelf/anna.npz"),
+        (SynthesizeVoice(language="EN-us"), {}, "/shelf/bob.npz"),
         (SynthesizeVoice(language="fr"), {"history_prompt": "eve"}, None),
         (None, {"history_prompt": "eve"}, None),
     ],
@@ -197,7 +197,7 @@ def test_whole_sentences_are_spoken_while_the_text_still_comes(speaker):
 
     serve(talk)
     assert [text.strip() for text, _, _ in speaker.asked] == ["This is one.", "And this is two."]
-    assert {voice for _, _, voice in speaker.asked} == {"anna"}
+    assert {voice for _, _, voice in speaker.asked} == {"/shelf/anna.npz"}
 
 
 @pytest.mark.parametrize("text", [" ", "\N{THUMBS UP SIGN}"])
