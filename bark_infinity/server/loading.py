@@ -23,31 +23,29 @@ if TYPE_CHECKING:  # these import torch
 
 
 def check_defaults(defaults: Options, tell: Callable[[str], object]) -> None:
-    """Raise UsageError, CheckpointError, OutputError or VoiceError for defaults with which nothing could be spoken.
+    """Raise UsageError, CheckpointError or VoiceError for defaults with which nothing could be spoken. Imports no torch.
 
-    Loads no model. `tell` is called with sentences about voices.
+    `tell` is called with sentences about voices.
     """
-    from ..output.clip_files import check_output_folder
-
     check_format(defaults.audio_format, defaults.output_format_ffmpeg_parameters or "")
     for model in models_of(defaults):
         check_model_name(model)
-    check_output_folder(defaults.output_dir)
     check_voices(defaults, tell)
 
 
 def load_services(settings: ServerSettings, defaults: Options, console: Console) -> Services:
     """Load the model, and open the jobs of the output folder. Raises BarkError."""
     from ..files import make_folder
+    from ..output.clip_files import check_output_folder
     from .jobs import JobStore
     from .services import Services
     from .shared_engine import SharedEngine
     from .uploads import Uploads
     from .voice_shelf import VoiceShelf
 
-    bark = load_bark(defaults, console)
-    folder = Path(defaults.output_dir)
+    folder = check_output_folder(defaults.output_dir)
     make_folder(folder)
+    bark = load_bark(defaults, console)
     uploads = Uploads(folder, settings.most_upload_bytes, settings.most_uploads_bytes)
     shelf = VoiceShelf(
         voice_folders(folder, defaults.voice_dir), Path(defaults.voice_dir), uploads, bark.spec.semantic_vocab_size

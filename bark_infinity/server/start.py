@@ -52,7 +52,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def program_name() -> str:
     """How this process was started, as a user would type it."""
-    return "python bark_webui.py" if Path(sys.argv[0]).name == "bark_webui.py" else PROGRAM
+    start = Path(sys.argv[0])
+    if start.name == "__main__.py":
+        return "python -m bark_infinity.server"
+    return "python bark_webui.py" if start.name == "bark_webui.py" else PROGRAM
 
 
 def check_extra(flags: ServerFlags) -> None:
