@@ -51,7 +51,7 @@ def load_services(settings: ServerSettings, defaults: Options, console: Console)
         voice_folders(folder, defaults.voice_dir), Path(defaults.voice_dir), uploads, bark.spec.semantic_vocab_size
     )
     engine = SharedEngine(bark, defaults.batch_size)
-    store = JobStore(folder, defaults, bark, engine, settings.most_waiting)
+    store = JobStore(folder, defaults, bark, engine, settings.most_waiting, uploads)
     return Services(store, engine, bark, defaults, shelf, uploads, settings)
 
 
