@@ -62,4 +62,4 @@ def check_extra(flags: ServerFlags) -> None:
     """Raise UsageError if packages of the extra `web` are not installed."""
     wanted = (*_PACKAGES, *(("wyoming",) if flags.wyoming_port is not None else ()))
     if any(importlib.util.find_spec(name) is None for name in wanted):
-        raise missing_extra("the page and the API", "web")
+        raise missing_extra(PROGRAM, "web")
