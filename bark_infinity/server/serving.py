@@ -31,8 +31,8 @@ if TYPE_CHECKING:  # these import torch
     from .services import Services
     from .wyoming import WyomingServer
 
-_GRACE_S = 2  # for answers that are being sent when the server is told to stop
-_CLOSING_S = 5.0  # for the running step of the model, and for files
+_GRACE_S = 2.0  # for answers that are being sent when the server is told to stop
+_LONGEST_END_S = 8  # after which the process ends as it is: nothing is lost then, as nothing is when it is killed
 _BACKLOG = 2048  # connections that the system accepts before the program does
 _WYOMING_IS_OPEN = "Wyoming knows no key: everybody who reaches its port can have this server speak"
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -66,7 +66,7 @@ class Serving:
                 lifespan="off",
                 ws="none",
                 server_header=False,
-                timeout_graceful_shutdown=_GRACE_S,
+                timeout_graceful_shutdown=_LONGEST_END_S,
             )
         )
         serving = asyncio.create_task(server.serve([self._socket]))
@@ -82,13 +82,7 @@ class Serving:
             raise
         wyoming = await self._open(services)
         await asyncio.wait((serving, asyncio.create_task(server.stopping.wait())), return_when=asyncio.FIRST_COMPLETED)
-        closing = asyncio.create_task(in_thread(services.store.close))
-        if wyoming is not None:
-            await wyoming.close()
-        await serving
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(closing), _CLOSING_S)
-            await asyncio.wait_for(in_thread(services.engine.close), _CLOSING_S)
+        await close(services, wyoming, serving)
 
     def _load(self) -> Services:
         """Everything that requests need, loaded. Runs in a thread beside the server."""
@@ -139,6 +133,7 @@ class _Server(uvicorn.Server):
             if self.should_exit:
                 os._exit(128 + number)
             self.should_exit = True
+            end_after(_LONGEST_END_S)
             loop.call_soon_threadsafe(self.stopping.set)
 
         before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -146,6 +141,24 @@ class _Server(uvicorn.Server):
         for number in heeded:
             signal.signal(number, stop)
         yield  # the process ends soon after: the handlers stay, so that a second signal still ends it at once
+
+
+async def close(services: Services, wyoming: WyomingServer | None, serving: asyncio.Task[None]) -> None:
+    """Close everything, once `serving` takes no further connections: jobs at once, so that they leave the model to the answers
+    that are being sent, and those after a while.
+    """
+    jobs = asyncio.create_task(in_thread(services.store.close))
+    await asyncio.wait((serving,), timeout=_GRACE_S)
+    if wyoming is not None:
+        await wyoming.close()
+    await asyncio.gather(jobs, in_thread(services.engine.close), serving)
+
+
+def end_after(seconds: float) -> None:
+    """End the process in so many seconds, if it has not ended by then."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def listen(host: str, port: int, flag: str) -> socket.socket:
