@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -32,7 +33,8 @@ if TYPE_CHECKING:  # these import torch
     from .wyoming import WyomingServer
 
 _GRACE_S = 2.0  # for answers that are being sent when the server is told to stop
-_LONGEST_END_S = 8  # after which the process ends as it is: nothing is lost then, as nothing is when it is killed
+_CANCEL_S = 3  # after which answers that never end, such as events, are cut
+_LONGEST_END_S = 8.0  # after which the process ends as it is: nothing is lost then, as nothing is when it is killed
 _BACKLOG = 2048  # connections that the system accepts before the program does
 _WYOMING_IS_OPEN = "Wyoming knows no key: everybody who reaches its port can have this server speak"
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -66,7 +68,7 @@ class Serving:
                 lifespan="off",
                 ws="none",
                 server_header=False,
-                timeout_graceful_shutdown=_LONGEST_END_S,
+                timeout_graceful_shutdown=_CANCEL_S,
             )
         )
         serving = asyncio.create_task(server.serve([self._socket]))
@@ -134,6 +136,7 @@ class _Server(uvicorn.Server):
                 os._exit(128 + number)
             self.should_exit = True
             end_after(_LONGEST_END_S)
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it reports every answer that is cut
             loop.call_soon_threadsafe(self.stopping.set)
 
         before = {number: signal.getsignal(number) for number in _SIGNALS}
