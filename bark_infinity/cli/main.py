@@ -7,20 +7,16 @@ import dataclasses
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
 
 from rich.console import Console
 
-from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_USAGE, BarkError, UsageError
-from ..options.flag import Flag
 from ..options.layers import layered, readable_beside
+from ..options.parser import parse_given, parser_of, settings_of_file
 from ..options.resolve import only_stitches, resolve
-from ..options.settings_file import config_text, read_config
-from ..options.suggestions import suggest
+from ..options.settings_file import config_text
 from ..options.table import Options, flags
 from ..output.manifest import read_manifest
 from . import console as view
@@ -29,7 +25,6 @@ from .signals import INTERRUPTED, stopping
 from .streams import UnwritableOutput
 
 EXIT_INTERRUPTED = 130
-_LONGEST_METAVAR = 40  # characters, for help at 80 columns
 _EPILOG = (
     "Flags take _ or -, in either case.\nA flag that is true or false takes nothing (true) or the word.\n"
     "The command line wins over a script, that over a settings file,\nand that over a manifest.\n"
@@ -118,31 +113,13 @@ def _check_current_folder() -> None:
 # ---- parsing --------------------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    def _print_message(self, message: str, file: Any = None) -> None:  # argparse does not export its type of `file`
-        """Print help or version. Unlike argparse's, this does not hide errors of a closed or full stdout."""
-        file = file or sys.stderr
-        file.write(message)
-        file.flush()
-
-    def error(self, message: str) -> NoReturn:
-        name = re.search(r"--\w+", message)
-        if name is not None and message.endswith("expected one argument"):
-            raise UsageError(f"{name[0]} needs a value; one that begins with - is written {name[0]}=-value")
-        raise UsageError(f"{message}; --help lists what there is")
-
-
 def parse(arguments: Sequence[str]) -> Options:
     """Options from a command line and from the settings file and manifest that it names. Raises UsageError.
 
     --help and --version print and exit.
     """
-    known, unknown = make_parser().parse_known_args([_normalize(a) for a in arguments])
-    if unknown:
-        raise UsageError(_explain_unknown(unknown[0]))
-    given = vars(known)
-    config = given.get("config")
-    from_file = read_config(os.path.expanduser(config)) if config is not None else {}
+    given = parse_given(make_parser(), arguments)
+    from_file = settings_of_file(given)
     settings = layered(given, readable_beside(given, from_file))
     if settings.get("from_manifest") is not None:
         settings = _with_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
@@ -183,68 +160,10 @@ def completion(shell: str) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """The argparse parser of all flags, in their groups."""
-    parser = _Parser(
-        prog=program_name(),
-        usage=f"{program_name()} --text_prompt TEXT [flags]",
-        description="Text of any length to speech, music and sound with Suno's Bark.",
-        epilog=_EPILOG,
-        formatter_class=_formatter(),
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-        add_help=False,
+    return parser_of(
+        flags(),
+        program_name(),
+        f"{program_name()} --text_prompt TEXT [flags]",
+        "Text of any length to speech, music and sound with Suno's Bark.",
+        _EPILOG,
     )
-    groups = {name: parser.add_argument_group(name) for name in dict.fromkeys(line.group for line in flags())}
-    for line in flags():
-        _add_flag(groups[line.group], line)
-    more = groups[flags()[-1].group]
-    more.add_argument("--version", action="version", version=f"Bark Infinity {__version__}", help="Show the version.")
-    more.add_argument("-h", "--help", action="help", help="Show this and stop.")
-    return parser
-
-
-def _add_flag(group: argparse._ArgumentGroup, line: Flag) -> None:
-    names = [f"--{name}" for name in (line.name, *line.aliases)]
-    text = line.help.replace("%", "%%")
-    if line.kind is bool:
-        words = "true|false|auto" if line.default is None else "true|false"
-        group.add_argument(
-            *names, nargs="?", const=True, type=line.parse, metavar=words, help=_with_default(text, line)
-        )
-    else:
-        listed = "|".join(line.choices)
-        if len(listed) > _LONGEST_METAVAR:
-            text, listed = f"{text} One of {', '.join(line.choices)}.", "NAME"
-        metavar = line.metavar or listed or line.kind.__name__.upper()
-        group.add_argument(*names, type=line.parse, metavar=metavar, help=_with_default(text, line))
-
-
-def _with_default(text: str, line: Flag) -> str:
-    if line.default is None or line.default is False:
-        return text
-    return f"{text} \\[{str(line.default).lower() if line.default is True else line.default}]"
-
-
-def _formatter() -> type[argparse.HelpFormatter]:
-    from rich_argparse import RawDescriptionRichHelpFormatter
-
-    class Formatter(RawDescriptionRichHelpFormatter):
-        group_name_formatter = str  # as declared, not in title case
-
-        def __init__(self, prog: str):
-            super().__init__(prog, max_help_position=30)
-
-    return Formatter
-
-
-def _normalize(argument: str) -> str:
-    """`--Text-Prompt=x` -> `--text_prompt=x`; arguments that are not flags stay as they are."""
-    match = re.match(r"--[A-Za-z][\w-]*(?==|$)", argument)
-    return match[0][:2] + match[0][2:].replace("-", "_").lower() + argument[match.end() :] if match else argument
-
-
-def _explain_unknown(argument: str) -> str:
-    """The error message for an argument that the parser does not know."""
-    if not re.match(r"-{1,2}[A-Za-z]", argument):
-        return f'{argument!r} belongs to no flag; put a text with spaces in quotes, as in --text_prompt "Hello there."'
-    name = argument.split("=")[0]
-    return f"there is no flag {name}; {suggest(name.lstrip('-')) or '--help lists what there is'}"

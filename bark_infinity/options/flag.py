@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import functools
 import math
 import numbers
 import os
+import types
+import typing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +17,7 @@ from ..errors import UsageError
 
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
 SAMPLING, SEEDS, LONG_CLIPS, TAKES, MORE = "Sampling", "Seeds", "Long clips", "Takes", "More"
-MACHINES = "Many machines"
+MACHINES, SERVER = "Many machines", "Server"
 
 
 class Shapes(enum.Enum):
@@ -32,12 +36,12 @@ SHAPE_TOKENS = (Shapes.TEXT, Shapes.SEGMENTS, Shapes.TOKENS)  # such flags have 
 _OF_THE_SOUND = (Shapes.SEGMENTS, Shapes.TOKENS, Shapes.COMPUTING, Shapes.SOUND)
 _OF_GROUPS = {INPUT: Shapes.TEXT, OUTPUT: Shapes.FILES, MODEL: Shapes.COMPUTING, SEEDS: Shapes.SEGMENTS}
 _OF_GROUPS |= {SAMPLING: Shapes.TOKENS, LONG_CLIPS: Shapes.TOKENS, TAKES: Shapes.TOKENS, MORE: Shapes.NOTHING}
-_OF_GROUPS[MACHINES] = Shapes.NOTHING
+_OF_GROUPS |= {MACHINES: Shapes.NOTHING, SERVER: Shapes.NOTHING}
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag. `flags()` fills in `name` and `kind`, its type."""
+    """One flag. `flags_of` fills in `name` and `kind`, its type."""
 
     group: str
     help: str
@@ -177,6 +181,24 @@ _KINDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a
 
 
 def flag(default: object, group: str, help: str, **details: Any) -> Any:
-    """A dataclass field of Options with its Flag as metadata. `details`: further fields of Flag."""
+    """A field of a dataclass with its Flag as metadata. `details`: further fields of Flag."""
     details.setdefault("shapes", _OF_GROUPS[group])
     return field(default=default, metadata={"flag": Flag(group, help, default=default, **details)})
+
+
+@functools.cache
+def flags_of(table: type) -> tuple[Flag, ...]:
+    """The flags of a dataclass in the order of declaration, each with its name and type."""
+    hints = typing.get_type_hints(table)
+    return tuple(
+        dataclasses.replace(f.metadata["flag"], name=f.name, kind=_kind(hints[f.name]))
+        for f in dataclasses.fields(table)
+        if "flag" in f.metadata
+    )
+
+
+def _kind(hint: Any) -> type:
+    """The type of a flag from its annotation: `float` for `float | None`."""
+    if isinstance(hint, types.UnionType):
+        return next(t for t in hint.__args__ if t is not types.NoneType)
+    return hint

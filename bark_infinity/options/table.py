@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +16,7 @@ from ..audio.targets import LOUDNESS_NAMES, MAX_LUFS, MIN_LUFS
 from ..seeds import MAX_SEED
 from ..text.subtitle_formats import SUBTITLES_BY
 from ..text.units import PATTERN_UNITS, SPLIT_UNITS
-from .flag import INPUT, LONG_CLIPS, MACHINES, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag
+from .flag import INPUT, LONG_CLIPS, MACHINES, MODEL, MORE, OUTPUT, SAMPLING, SEEDS, TAKES, Flag, Shapes, flag, flags_of
 
 
 @dataclass(frozen=True)
@@ -919,19 +916,6 @@ class Options:
         return {name: value for name, value, default in values if value != default}
 
 
-@functools.cache
 def flags() -> tuple[Flag, ...]:
     """The table: every flag in the order of declaration, with its name and type."""
-    hints = typing.get_type_hints(Options)
-    return tuple(
-        dataclasses.replace(f.metadata["flag"], name=f.name, kind=_kind(hints[f.name]))
-        for f in dataclasses.fields(Options)
-        if "flag" in f.metadata
-    )
-
-
-def _kind(hint: Any) -> type:
-    """The type of a flag from its annotation: `float` for `float | None`."""
-    if isinstance(hint, types.UnionType):
-        return next(t for t in hint.__args__ if t is not types.NoneType)
-    return hint
+    return flags_of(Options)

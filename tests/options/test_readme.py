@@ -42,7 +42,7 @@ def test_every_module_is_in_the_architecture_map():
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(f"docs/{name}.md" for name in ("architecture", "python", "promises", "scripts", "books")),
+        *(f"docs/{name}.md" for name in ("architecture", "python", "promises", "scripts", "books", "server")),
     ],
 )
 def test_links_point_to_existing_files(page):
