@@ -75,6 +75,12 @@ def test_imports_go_downwards_only():
     assert not upwards
 
 
+def test_command_line_and_server_do_not_import_each_other():
+    """But for the server's own command."""
+    pairs = {(name, other) for name, others in IMPORTS.items() for other in others if name != "server.start"}
+    assert not {pair for pair in pairs if {top(name) for name in pair} == {"cli", "server"}}
+
+
 def test_folders_have_empty_init_files():
     assert all(not path.read_text() for name, path in MODULES.items() if path.name == "__init__.py")
 

@@ -47,17 +47,19 @@ def load_loops() -> ModuleType:
 
 
 @contextlib.contextmanager
-def threads_for_steps(width: int) -> Iterator[None]:
-    """One thread for the steps of a narrow model: several would wait for each other longer than they work.
-
-    This changes the number of the calling thread alone.
-    """
+def using_threads(n: int) -> Iterator[None]:
+    """Torch has `n` threads for the length of a block; threads that use torch for the first time meanwhile also get `n`."""
     before = torch.get_num_threads()
-    torch.set_num_threads(before if width >= NARROW else 1)
+    torch.set_num_threads(n)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for_steps(width: int) -> contextlib.AbstractContextManager[None]:
+    """One thread for the steps of a narrow model: several would wait for each other longer than they work."""
+    return using_threads(torch.get_num_threads() if width >= NARROW else 1)
 
 
 def run_with(loop: Any, tensors: Sequence[torch.Tensor], sizes: Sequence[int], n_threads: int) -> None:

@@ -49,7 +49,7 @@ class MadeTake(NamedTuple):
     recalled: bool  # whether an earlier run made it
 
 
-_TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
+TOO_LITTLE_MEMORY = "there is too little memory for one segment; use --model small, --dtype bfloat16 or --offload_cpu"
 # Segments of a pass per row of the batch, so that rows that end early are refilled. Not more, because segments that depend
 # on those of this pass wait for the next one.
 _SEGMENTS_PER_ROW = 2
@@ -162,7 +162,7 @@ class Scheduler:
                 rows = min(rows, len(places)) // 2
                 if not rows:  # not even one segment fits; the next clip may have shorter ones
                     rows = 1
-                    yield self._give_up(places[0].clip, DeviceError(_TOO_LITTLE_MEMORY))
+                    yield self._give_up(places[0].clip, DeviceError(TOO_LITTLE_MEMORY))
 
     def _take_plans(self, waiting: Iterator[ClipPlan], at_most: int) -> Iterator[FailedClip]:
         """Start clips until the takes of their ready segments fill a pass; yield those that cannot be started."""
