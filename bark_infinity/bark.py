@@ -29,7 +29,7 @@ from .model.devices import free_memory, is_out_of_memory, on_device
 from .model.gpt import CausalGPT
 from .model.sampling import RowRandom
 from .model.spec import BarkSpec
-from .model.threads import threads_for_steps
+from .model.threads import threads_for_steps, with_present_threads
 from .model.tokenizer import Tokenizer
 from .options.python_words import python_words
 from .options.resolve import resolve
@@ -37,6 +37,7 @@ from .options.table import Options
 from .seeds import Seeds
 from .stages.coarse import CoarseRow, CoarseSettings, generate_coarse
 from .stages.fine import FineRow, FineSettings, generate_fine, stream_fine
+from .stages.progress import Wanted, always_wanted
 from .stages.semantic import SemanticResult, SemanticRow, SemanticSettings, Statistics, generate_semantic
 from .voices.compatibility import check_compatible, check_preset, suitable_voices
 from .voices.history import History
@@ -61,6 +62,7 @@ class Segment:
     text: None continues the history without words until the semantic window is full.
     semantic: tokens (n,) to be spoken; the semantic stage is skipped.
     settings: its own sampling settings; None means those of the batch.
+    is_wanted: asked between steps; once it is false, the segment leaves its batch.
     """
 
     text: str | None
@@ -68,6 +70,7 @@ class Segment:
     seeds: Seeds = Seeds()
     semantic: np.ndarray | None = None
     settings: Settings | None = None
+    is_wanted: Wanted = always_wanted
 
     def __repr__(self) -> str:
         given = f", {len(self.semantic)} semantic tokens given" if self.semantic is not None else ""
@@ -317,23 +320,29 @@ class Bark:
 
         Up to `rows` segments (None: as many as fit) are active in a stage at a time, and the others wait for a free slot;
         a segment's tokens do not depend on its neighbours. Segments with settings of their own run beside the others; only
-        those without a KV cache, the slow check of the rest, form a batch of their own in each stage. Raises TextError for
-        an empty text, VoiceError for a history with tokens that this model lacks.
+        those without a KV cache, the slow check of the rest, form a batch of their own in each stage. Segments that are
+        not wanted any more leave the batch and are not yielded. Raises TextError for an empty text, VoiceError for a history
+        with tokens that this model lacks.
+
+        Another batch may be run in `progress`, to its end; its time does not count as that of these segments.
         """
         for segment in segments:
             self.check_history(segment.history)
         batch = [self._row(segment, settings) for segment in segments]
         rows = rows or min(map(self.rows_at_once, {row.settings for row in batch}), default=1)
 
-        timer = _StageTimer(len(batch))
+        timer = _StageTimer(len(batch), progress)
         with timer("semantic"):
-            semantic = self._semantic(batch, progress, rows)
+            semantic = self._semantic(batch, timer.progress, rows)
         _ = self.codec  # loaded in parallel with the first stage: a fault in it is raised before hours of work
+        wanted = [k for k, segment in enumerate(segments) if segment.is_wanted()]
         with timer("coarse"):
-            coarse_rows = [row.coarse(result.tokens) for row, result in zip(batch, semantic, strict=True)]
-            coarse = self.run_stage("coarse", coarse_rows, progress, rows)
-        fine_rows = [row.fine(codes) for row, codes in zip(batch, coarse, strict=True)]
-        for k, fine, audio, seconds in self._fine_and_codec(fine_rows, progress, rows):
+            coarse_rows = [batch[k].coarse(semantic[k].tokens) for k in wanted]
+            coarse = dict(zip(wanted, self.run_stage("coarse", coarse_rows, timer.progress, rows), strict=True))
+        wanted = [k for k in wanted if segments[k].is_wanted()]
+        fine_rows = [batch[k].fine(coarse[k]) for k in wanted]
+        for place, fine, audio, seconds in self._fine_and_codec(fine_rows, timer, rows):
+            k = wanted[place]
             yield (
                 k,
                 Generation(
@@ -368,20 +377,20 @@ class Bark:
         return [results[k] for k in range(len(batch))]
 
     def _fine_and_codec(
-        self, rows: Sequence[FineRow], progress: StageProgress, max_active: int
+        self, rows: Sequence[FineRow], timer: _StageTimer, max_active: int
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, float]]]:
         """Fine stage and codec. Yields each row's index, codes (8, frames), samples, and seconds spent by stage."""
         stage = self.stages["fine"]
         # One window keeps a CPU busy, and a finished segment need not wait for others.
         max_active = 1 if stage.placement.device.type == "cpu" else min(max_active, _FINE_ROWS_AT_ONCE)
         with on_device(stage.model, stage.placement):
-            finished = stream_fine(stage.model, stage.spec, rows, partial(progress, "fine"), max_active)
-            start = time.perf_counter()
+            finished = stream_fine(stage.model, stage.spec, rows, partial(timer.progress, "fine"), max_active)
+            start = timer.now()
             for index, codes in finished:
-                codec_start = time.perf_counter()
+                codec_start = timer.now()
                 audio = self.decode([codes])[0]
-                yield index, codes, audio, {"fine": codec_start - start, "codec": time.perf_counter() - codec_start}
-                start = time.perf_counter()
+                yield index, codes, audio, {"fine": codec_start - start, "codec": timer.now() - codec_start}
+                start = timer.now()
 
     def _checked_semantic(self, semantic: np.ndarray) -> np.ndarray:
         """Given semantic tokens, unchanged. Raises VoiceError if they are another model's."""
@@ -405,13 +414,14 @@ class Bark:
         """
         stage = self.stages[name]
         steps_on_cpu = isinstance(stage.model, CausalGPT) and stage.placement.device.type == "cpu"
+        report = with_present_threads(partial(progress, name))  # another batch may run in it
         with (
             on_device(stage.model, stage.placement),
             threads_for_steps(stage.model.config.width) if steps_on_cpu else contextlib.nullcontext(),
         ):
             generate = _STAGE_FUNCTIONS[name]
             try:
-                return generate(stage.model, stage.spec, rows, partial(progress, name), max_active)
+                return generate(stage.model, stage.spec, rows, report, max_active)
             except RuntimeError as error:
                 if is_out_of_memory(error) and isinstance(stage.model, CausalGPT):
                     stage.model.kept_decoder = None  # so that a smaller batch finds room
@@ -517,18 +527,19 @@ class _Row:
         if not self.ids:
             settings = dataclasses.replace(settings, allow_early_stop=False)
         history, random = self.segment.history.semantic, self.randoms["semantic"]
-        return SemanticRow(self.ids[:max_ids], history, random, settings, self.negative_ids[:max_ids])
+        negative_ids = self.negative_ids[:max_ids]
+        return SemanticRow(self.ids[:max_ids], history, random, settings, negative_ids, self.segment.is_wanted)
 
     def coarse(self, semantic: np.ndarray) -> CoarseRow:
         """The row of the coarse stage for semantic tokens (n,)."""
-        history = self.segment.history
-        return CoarseRow(
-            semantic, history.coarse_semantic, history.coarse, self.randoms["coarse"], self.settings.coarse
-        )
+        history, random = self.segment.history, self.randoms["coarse"]
+        tokens = semantic, history.coarse_semantic, history.coarse
+        return CoarseRow(*tokens, random, self.settings.coarse, self.segment.is_wanted)
 
     def fine(self, coarse: np.ndarray) -> FineRow:
         """The row of the fine stage for codes (2, frames)."""
-        return FineRow(coarse, self.segment.history.fine, self.randoms["fine"], self.settings.fine)
+        history, random = self.segment.history.fine, self.randoms["fine"]
+        return FineRow(coarse, history, random, self.settings.fine, self.segment.is_wanted)
 
 
 def _shortened(text: str | None) -> str:
@@ -537,17 +548,28 @@ def _shortened(text: str | None) -> str:
 
 
 class _StageTimer:
-    """Measures the seconds spent in each stage, divided evenly among the rows of a batch."""
+    """Measures the seconds spent in each stage but for those in `progress`, divided evenly among the rows of a batch."""
 
-    def __init__(self, rows: int):
-        self.rows = rows
+    def __init__(self, rows: int, progress: StageProgress):
+        self.rows, self._progress = rows, progress
         self.seconds: dict[str, float] = {}
+        self._elsewhere = 0.0  # seconds
 
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start = self.now()
         yield
-        self.seconds[stage] = (time.perf_counter() - start) / self.rows
+        self.seconds[stage] = (self.now() - start) / self.rows
+
+    def now(self) -> float:
+        """The time in seconds, which stands still while `progress` is called."""
+        return time.perf_counter() - self._elsewhere
+
+    def progress(self, stage: str, tokens: int, tokens_total: int) -> None:
+        """Call the batch's own `progress`."""
+        start = time.perf_counter()
+        self._progress(stage, tokens, tokens_total)
+        self._elsewhere += time.perf_counter() - start
 
 
 def _row_randoms(seeds: Seeds) -> dict[str, RowRandom]:

@@ -514,12 +514,22 @@ def narrate(
         if folder is not None:
             check_format(resolved.audio_format, resolved.output_format_ffmpeg_parameters or "")
         source = ClipSource(resolved, script=script)
-        recipe = _recipe_of(source, bark, voice)
+        recipe = recipe_of(source, bark, voice)
         return Narration(source, recipe, in_memory=folder is None, progress=progress)
 
 
-def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mapping[str, np.ndarray] | None) -> Recipe:
-    """What a text and its options ask of a loaded Bark; `voice`: one that is given in place of the one they name."""
+def recipe_of(
+    source: ClipSource,
+    bark: Bark,
+    voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
+    engine: Engine | None = None,
+    tell: Notify = _log.warning,
+) -> Recipe:
+    """What a text and its options ask of a loaded Bark. Raises VoiceError, UsageError.
+
+    `voice`: one that is given in place of the one they name. `engine`: what generates in place of `bark`, whose model is
+    the same. `tell` is called with sentences for the user.
+    """
     from .checkpoints.hub import Hub
     from .run.recipe import Recipe
     from .run.recognizers import load_recognizer
@@ -532,13 +542,13 @@ def _recipe_of(source: ClipSource, bark: Bark, voice: Voice | str | Path | Mappi
     hub = Hub(options.model_dir, options.offline) if options.model_dir is not None or options.offline else bark.hub
     for recorded in voices_to_clone(named_voices(source), options.voice_dir):
         model = bark.name if bark.choice is None else bark.choice.model_of("fine")
-        recorded.clone(model, hub, bark.codec_placement.device, _log.warning)
+        recorded.clone(model, hub, bark.codec_placement.device, tell)
     given = options.history_prompt if voice is None else voice
     starting = None if options.history_prompt == RANDOM else bark.find_voice(given, folders, hub)
     spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)
     voices = load_cast(source.voices, lambda name: bark.find_voice(name, folders, hub), starting)
-    recognizer = load_recognizer(options, hub, _log.warning)
-    return Recipe.from_options(options, bark, starting, spoken, function, voices, recognizer)
+    recognizer = load_recognizer(options, hub, tell)
+    return Recipe.from_options(options, engine or bark, starting, spoken, function, voices, recognizer)
 
 
 class Narration:
@@ -630,6 +640,10 @@ class Narration:
         """Stop within one step of the model; may be called from another thread. Finished segments stay; the iteration ends."""
         self._cancelled = True
 
+    def close(self) -> None:
+        """Stop between two segments, and free what the narration holds; for the thread that iterates."""
+        self._results.close()
+
     def save(self, path: str | Path) -> Path:
         """Write audio in the format of the file ending, with the voice (`.npz`) and manifest (`.json`) beside it.
 
@@ -655,9 +669,9 @@ class Narration:
                 return write_clip(self.clip, self.segments, self._recipe.engine, options)
             return restitch_file(self.path, lambda codes: self._recipe.engine.decode([codes])[0], path, options)
 
-    def _generate(self) -> Iterator[FinishedSegment]:
+    def _generate(self) -> Generator[FinishedSegment, None, None]:
         from .run.clips import Clip, FailedClip
-        from .run.scheduler import Scheduler
+        from .run.fleet_scheduler import make_scheduler
 
         if self._job is not None and self._job.finished_clips:
             (self.path,) = self._job.finished_clips
@@ -665,7 +679,7 @@ class Narration:
         if self._job is not None:
             results = self._job.run(self._report)
         else:
-            scheduler = Scheduler(self._recipe, self._options.batch_size, progress=self._report)
+            scheduler = make_scheduler(self._recipe, self._options.batch_size, progress=self._report)
             results = scheduler.run([self.plan])
         with python_words(_PYTHON_WORDS), closing(results):
             try:

@@ -208,19 +208,27 @@ class RecomputingDecoder:
 def make_decoder(model: CausalGPT, rows: int, length: int, cached: bool) -> Decoder:
     """A decoder for up to `rows` rows of up to `length` positions.
 
-    On CUDA the decoder of an earlier batch is used again if it is large enough, because capturing graphs is slow.
+    On CUDA the decoder of an earlier batch (`keep_decoder`) is used again if it is large enough, because capturing graphs is
+    slow. It is the caller's alone, so that another batch may begin before this one has ended.
     """
     if not cached:
         return RecomputingDecoder(model)
     if not can_capture(model.device):
         return CachedDecoder(model, rows, length)
-    kept = model.kept_decoder
+    kept, model.kept_decoder = model.kept_decoder, None
     if not isinstance(kept, GraphedDecoder) or kept.rows < rows or kept.length < length:
-        kept = model.kept_decoder = None  # frees its memory before the new one is allocated
+        kept = None  # frees its memory before the new one is allocated
         kept = GraphedDecoder(model, rows, length)
     kept.lengths = []
-    model.kept_decoder = kept
     return kept
+
+
+def keep_decoder(model: CausalGPT, decoder: Decoder) -> None:
+    """Keep the decoder of a batch that has ended for a later one, if it has graphs, and no larger one is kept."""
+    kept = model.kept_decoder
+    size = kept.rows * kept.length if isinstance(kept, GraphedDecoder) else 0
+    if isinstance(decoder, GraphedDecoder) and decoder.rows * decoder.length > size:
+        model.kept_decoder = decoder
 
 
 def can_capture(device: torch.device) -> bool:

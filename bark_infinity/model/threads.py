@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import torch
+
+_P = ParamSpec("_P")
 
 NARROW = 512  # channels; a model with fewer takes little time for any product
 
@@ -55,6 +57,17 @@ def using_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def with_present_threads(function: Callable[_P, None]) -> Callable[_P, None]:
+    """The function, to be called with the number of threads that torch has now, also within `threads_for_steps`."""
+    n = torch.get_num_threads()
+
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        with using_threads(n):
+            function(*args, **kwargs)
+
+    return call
 
 
 def threads_for_steps(width: int) -> contextlib.AbstractContextManager[None]:

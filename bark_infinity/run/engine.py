@@ -46,7 +46,8 @@ class Engine(Protocol):
     ) -> Generator[tuple[int, Generation], None, None]:
         """Yield (index in `segments`, generation) for each segment as soon as it is finished, in any order.
 
-        Closing the generator stops the remaining segments. A segment's tokens do not depend on the other segments.
+        Closing the generator stops the remaining segments. A segment that is not wanted any more need not be yielded. A
+        segment's tokens do not depend on the other segments.
         `settings` apply to segments without settings of their own. `rows`: the batch size; None: `rows_at_once`.
         """
 

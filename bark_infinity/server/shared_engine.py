@@ -19,7 +19,6 @@ from ..bark import Generation, Segment, Settings, StageProgress
 from ..errors import BarkError, DeviceError, EngineClosedError
 from ..model.devices import is_out_of_memory
 from ..model.spec import BarkSpec
-from ..model.threads import using_threads
 from ..run.engine import Engine, FleetProgress
 from ..run.scheduler import TOO_LITTLE_MEMORY
 from ..voices.history import History
@@ -39,7 +38,7 @@ class _Ticket:
 
     def __init__(self, client: EngineClient, number: int, segment: Segment, settings: Settings):
         self.client, self.number, self.settings = client, number, segment.settings or settings
-        self.segment = dataclasses.replace(segment, settings=self.settings)
+        self.segment = dataclasses.replace(segment, settings=self.settings, is_wanted=lambda: self.is_open)
         self.is_open = True
 
 
@@ -329,15 +328,12 @@ class SharedEngine:
             self._account(False)
         with self.lock:
             preempt = not urgent and self._preempts and self._is_next(urgent=True)
-        if not decode and not preempt:
-            return
-        with using_threads(self._n_threads):  # a step may have fewer
-            for standing in decode:
-                with self._working(standing):
-                    self._decode_one(standing)
-            if preempt:
-                with self._working(urgent=True):
-                    self._generate_batch(urgent=True)
+        for standing in decode:
+            with self._working(standing):
+                self._decode_one(standing)
+        if preempt:
+            with self._working(urgent=True):
+                self._generate_batch(urgent=True)
 
     def _finish(self, ticket: _Ticket, result: Generation | BarkError) -> None:
         with self.lock:

@@ -16,7 +16,7 @@ import torch
 from ..model.gpt import CausalGPT
 from ..model.sampling import NoiseBlocks, RowRandom, draw, draws_ahead, probabilities, sample_with_noise
 from ..model.spec import BarkSpec
-from .progress import Progress, no_progress
+from .progress import Progress, Wanted, always_wanted, no_progress
 from .slots import Group, Slots, batches
 
 
@@ -43,6 +43,7 @@ class CoarseRow:
     history_coarse: np.ndarray
     random: RowRandom
     settings: CoarseSettings = CoarseSettings()
+    is_wanted: Wanted = always_wanted
 
 
 class _RowState:
@@ -51,7 +52,7 @@ class _RowState:
     n_sequences = 1
 
     def __init__(self, row: CoarseRow, model: CausalGPT, spec: BarkSpec):
-        self.random, self.settings = row.random, row.settings
+        self.random, self.settings, self.is_wanted = row.random, row.settings, row.is_wanted
         self.n_tokens = spec.coarse_steps(len(row.semantic))  # that it has when it is finished
         history, self.history = trim_history(row.history_semantic, row.history_coarse, spec, row.settings)
         self.semantic = np.concatenate([history, row.semantic])
@@ -129,7 +130,8 @@ def generate_coarse(
     """Codes (2, m) of each row, with m = 0 for a row without semantic tokens.
 
     Up to `max_active` rows (None: all) are decoded side by side, the others wait. Rows may differ in any of their settings;
-    `slots.batches` says which of them do not run side by side.
+    `slots.batches` says which of them do not run side by side. A row that is not wanted any more leaves with the frames that
+    it has.
     """
     states = [_RowState(row, model, spec) for row in rows]
     total = sum(state.n_tokens for state in states)
@@ -210,6 +212,7 @@ def _interleave(coarse: np.ndarray, spec: BarkSpec) -> np.ndarray:
 
 
 def _deinterleave(ids: Sequence[int], spec: BarkSpec) -> np.ndarray:
-    """(2m,) ids of the coarse vocabulary -> (2, m) codes."""
-    offsets = spec.semantic_vocab_size + spec.codebook_size * np.arange(spec.n_coarse_codebooks)
-    return (np.array(ids, np.int64).reshape(-1, spec.n_coarse_codebooks) - offsets).T
+    """(2m,) ids of the coarse vocabulary -> (2, m) codes; half a frame at their end is left out."""
+    n = spec.n_coarse_codebooks
+    offsets = spec.semantic_vocab_size + spec.codebook_size * np.arange(n)
+    return (np.array(ids[: len(ids) // n * n], np.int64).reshape(-1, n) - offsets).T

@@ -16,7 +16,7 @@ import torch
 from ..model.gpt import FineGPT
 from ..model.sampling import RowRandom, is_greedy, probabilities
 from ..model.spec import BarkSpec
-from .progress import Progress, no_progress
+from .progress import Progress, Wanted, always_wanted, no_progress
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ class FineRow:
     history: np.ndarray
     random: RowRandom
     settings: FineSettings = FineSettings()
+    is_wanted: Wanted = always_wanted
 
 
 class _RowState:
     """A row of the batch: codes (f, 8) of history, segment and padding, and the window that is filled next."""
 
     def __init__(self, row: FineRow, spec: BarkSpec):
-        self.random, self.settings = row.random, row.settings
+        self.random, self.settings, self.is_wanted = row.random, row.settings, row.is_wanted
         self.n_frames = row.coarse.shape[1]
         history = row.history[:, max(0, row.history.shape[1] - spec.fine_history) :]
         self.n_history = history.shape[1]
@@ -91,12 +92,12 @@ def stream_fine(
     progress: Progress = no_progress,
     max_active: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The index of each row and its codes (8, f), as soon as they are complete.
+    """The index of each row and its codes (8, f), as soon as they are complete; none of rows that are not wanted any more.
 
     Windows of up to `max_active` rows (None: all) go through the model side by side, the other rows wait.
     """
     states = [_RowState(row, spec) for row in rows]
-    waiting = iter(enumerate(states))
+    waiting = ((index, state) for index, state in enumerate(states) if state.is_wanted())
     n_slots = max_active or len(states)
     n_codebooks = spec.n_fine_codebooks - min((state.n_given for state in states), default=0)
     done, total = 0, sum(state.n_windows for state in states) * n_codebooks * spec.fine_history
@@ -110,7 +111,7 @@ def stream_fine(
     while active:
         _fill_windows(model, spec, [state for _, state in active if not state.done], report)
         finished = [(index, state) for index, state in active if state.done]
-        active = [(index, state) for index, state in active if not state.done]
+        active = [(index, state) for index, state in active if not state.done and state.is_wanted()]
         active += islice(waiting, n_slots - len(active))
         for index, state in finished:
             yield index, state.result()

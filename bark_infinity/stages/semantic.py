@@ -31,7 +31,7 @@ from ..model.sampling import (
     sample_with_noise,
 )
 from ..model.spec import BarkSpec
-from .progress import Progress, no_progress
+from .progress import Progress, Wanted, always_wanted, no_progress
 from .slots import Group, Slots, batches
 
 _END = -1  # stands in place of a token where the speech has ended
@@ -76,6 +76,7 @@ class SemanticRow:
     random: RowRandom
     settings: SemanticSettings = SemanticSettings()
     negative_ids: Sequence[int] = ()
+    is_wanted: Wanted = always_wanted
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class _RowState:
     """A row of the batch, with the tokens generated for it so far."""
 
     def __init__(self, row: SemanticRow, model: CausalGPT, spec: BarkSpec, max_tokens: int):
-        self.row, self.random, self.settings = row, row.random, row.settings
+        self.row, self.random, self.settings, self.is_wanted = row, row.random, row.settings, row.is_wanted
         tau, penalty = self.settings.mirostat_tau, self.settings.repeat_penalty
         self.mirostat = None if tau is None else Mirostat(tau, self.settings.mirostat_learning_rate)
         # how often each token was drawn, (V,), where repeats are penalised
@@ -201,7 +202,8 @@ def generate_semantic(
 ) -> list[SemanticResult]:
     """Semantic tokens of each row. Up to `max_active` rows (None: all) are decoded side by side, the others wait.
 
-    Rows may differ in any of their settings; `slots.batches` says which of them do not run side by side.
+    Rows may differ in any of their settings; `slots.batches` says which of them do not run side by side. A row that is not
+    wanted any more leaves with the tokens that it has.
     """
     max_tokens = min(spec.max_semantic_tokens, model.config.block_size - spec.max_text_ids)
     states = [_RowState(row, model, spec, max_tokens) for row in rows]

@@ -14,8 +14,9 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 
-from ..model.decoding import Decoder, make_decoder
+from ..model.decoding import Decoder, keep_decoder, make_decoder
 from ..model.gpt import CausalGPT
+from .progress import Wanted
 
 
 class RowState(Protocol):
@@ -41,6 +42,10 @@ class RowState(Protocol):
     def next_token(self) -> int:
         """The token that the model reads next."""
 
+    @property
+    def is_wanted(self) -> Wanted:
+        """Tells whether anybody waits for its tokens."""
+
     def prefix(self, sequence: int) -> torch.Tensor:
         """Token embeddings (T, C) of everything that sequence number `sequence` reads before `next_token`."""
 
@@ -59,7 +64,9 @@ def batches(model: CausalGPT, rows: Sequence[R], length: int, max_active: int | 
         if own:
             n_rows = min(max_active or len(own), len(own))
             n_sequences = sum(sorted((row.n_sequences for row in own), reverse=True)[:n_rows])  # at most at a time
-            yield Slots(make_decoder(model, n_sequences, length, cached), own, n_rows, model.device)
+            decoder = make_decoder(model, n_sequences, length, cached)
+            yield Slots(decoder, own, n_rows, model.device)
+            keep_decoder(model, decoder)
 
 
 class Group(Generic[R]):
@@ -86,7 +93,7 @@ class Slots(Generic[R]):
     def __init__(self, decoder: Decoder, rows: Iterable[R], n_rows: int, device: torch.device):
         """The first `n_rows` rows become active at once, and the others wait for finished ones."""
         self._decoder, self._device = decoder, device
-        self._waiting: Iterator[R] = iter(rows)
+        self._waiting: Iterator[R] = (row for row in rows if row.is_wanted())
         self._sequences: list[tuple[R, int]] = []  # in each slot: a row, and which of its sequences
         self.active: list[R] = []
         self.groups: list[Group[R]] = []  # the active rows, by how they are drawn
@@ -106,9 +113,12 @@ class Slots(Generic[R]):
         return joined if self._order is None else joined[self._order]
 
     def release(self) -> None:
-        """Remove the finished rows; waiting rows become active in their places, and slots without a row are dropped."""
-        if finished := [row for row in self.active if row.done]:
-            self._admit(len(finished), [slot for slot, (row, _) in enumerate(self._sequences) if row.done])
+        """Remove the rows that are finished or not wanted any more.
+
+        Waiting rows become active in their places, and slots without a row are dropped.
+        """
+        if leaving := [row for row in self.active if row.done or not row.is_wanted()]:
+            self._admit(len(leaving), [slot for slot, (row, _) in enumerate(self._sequences) if row in leaving])
 
     def prefill(self, rows: Collection[R]) -> None:
         """Let the decoder read the prefixes of these active rows again."""

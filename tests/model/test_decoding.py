@@ -178,9 +178,26 @@ def test_drawing_ahead_does_not_change_greedy_tokens(bark, make_voice, request):
 
 def test_captured_graph_is_reused_until_the_weights_move(bark, as_on_cuda):
     model = bark.stages["coarse"].model
-    first = decoding.make_decoder(model, 4, 300, cached=True)
-    assert decoding.make_decoder(model, 2, 200, cached=True) is first
-    larger = decoding.make_decoder(model, 5, 300, cached=True)
-    assert larger is not first and decoding.make_decoder(model, 5, 300, cached=True) is larger
+
+    def made(rows: int, length: int) -> object:
+        """The decoder of a batch that has ended."""
+        decoder = decoding.make_decoder(model, rows, length, cached=True)
+        decoding.keep_decoder(model, decoder)
+        return decoder
+
+    first = made(4, 300)
+    assert made(2, 200) is first
+    larger = made(5, 300)
+    assert larger is not first and made(5, 300) is larger
     model.to("cpu")
-    assert decoding.make_decoder(model, 5, 300, cached=True) is not larger
+    assert made(5, 300) is not larger
+
+
+def test_captured_graph_belongs_to_one_batch_at_a_time(bark, as_on_cuda):
+    model = bark.stages["coarse"].model
+    outer, inner = (decoding.make_decoder(model, rows, 300, cached=True) for rows in (4, 2))
+    assert inner is not outer
+    decoding.keep_decoder(model, inner)
+    decoding.keep_decoder(model, outer)
+    decoding.keep_decoder(model, inner)
+    assert model.kept_decoder is outer, "the larger one"

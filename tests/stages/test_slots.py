@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bark_infinity.stages.progress import always_wanted
 from bark_infinity.stages.slots import Slots
 
 CPU = torch.device("cpu")
@@ -21,6 +22,7 @@ class Row:
     def __init__(self, number: int, n_tokens: int, n_sequences: int = 1, draws_like: str = ""):
         self.number, self.n_tokens, self.n_sequences, self.draws_like = number, n_tokens, n_sequences, draws_like
         self.next_token = number
+        self.is_wanted = always_wanted
         self.taken = 0
 
     @property
