@@ -50,7 +50,7 @@ class LiveSpeech:
         self._narration, self._client = narration, client
         self._iterator = iter(narration)
         self._lock = threading.Lock()  # held by whoever works with the narration
-        self._closed = False
+        self._closed = threading.Event()
         texts = [segment.text for segment in narration.plan.segments]
         self.n_segments = len(texts)
         self.n_characters = sum(map(len, texts))
@@ -80,7 +80,7 @@ class LiveSpeech:
 
         It does not wait for a thread that iterates, whose iteration ends.
         """
-        self._closed = True
+        self._closed.set()
         self._client.close()
         self._release()
 
@@ -91,12 +91,13 @@ class LiveSpeech:
         self.close()
 
     def _next(self) -> LiveSegment:
-        if self._closed:
+        if self._closed.is_set():
             raise StopIteration
         try:
             segment = next(self._iterator)
         except BaseException as error:
-            was_closed, self._closed = self._closed, True
+            was_closed = self._closed.is_set()
+            self._closed.set()
             if was_closed and isinstance(error, EngineClosedError):
                 raise StopIteration from None
             raise
@@ -108,7 +109,7 @@ class LiveSpeech:
 
     def _release(self) -> None:
         """Once it is closed, free what it holds; if another thread is at work with it, that one does so."""
-        if self._closed and self._lock.acquire(blocking=False):
+        if self._closed.is_set() and self._lock.acquire(blocking=False):
             try:
                 self._client.close()
                 self._narration.close()
@@ -129,9 +130,7 @@ def speak_live(
     EngineClosedError if the server ends.
     """
     resolved = resolve(_asked(services, text, options or {}, voice))
-    source = ClipSource(
-        resolved, script=text if isinstance(text, Script) else None, names=services.names
-    )
+    source = ClipSource(resolved, script=text if isinstance(text, Script) else None, names=services.names)
     client = services.engine.client(urgent=True)
     try:
         recipe = recipe_of(source, services.bark, engine=client)

@@ -324,8 +324,7 @@ class SharedEngine:
             if self._closed or not any(ticket.is_open for ticket in tickets):
                 raise _Abandoned
             decode = [standing for standing in (True, False) if self._decoding[standing] and standing >= urgent]
-        if not urgent:
-            self._account(False)
+        self._account(urgent)
         with self.lock:
             preempt = not urgent and self._preempts and self._is_next(urgent=True)
         for standing in decode:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from fakes import Hashing, plan, recipe_of, text_of
+from stepping import STEPS, TIMEOUT, Stepping
 
 from bark_infinity.bark import Generation, Segment, Settings
 from bark_infinity.errors import BarkError, DeviceError, EngineClosedError, VoiceError
@@ -25,39 +26,6 @@ from bark_infinity.server.shared_engine import EngineClient, SharedEngine
 from bark_infinity.stages.semantic import SemanticSettings
 
 SETTINGS = Settings()
-STEPS = 10  # of a batch
-TIMEOUT = 20.0  # s, after which a test has failed
-
-
-class Stepping(Hashing):
-    """An engine whose batches take ten steps of a second. `on_step` is called at each, in the engine's thread."""
-
-    def __init__(self, rows: int = 4, on_step: Callable[[list[str], int], None] = lambda *_: None):
-        super().__init__()
-        self.on_step, self.fits, self.now = on_step, rows, 0.0
-        self.steps: list[tuple[list[str], int]] = []
-        self.threads: set[str] = set()
-
-    def rows_at_once(self, settings: Settings) -> int:
-        return self.fits
-
-    def clock(self) -> float:
-        return self.now
-
-    def stream(self, segments, settings, progress, rows):
-        texts = [text_of(segment) for segment in segments]
-        self.batches.append(texts)
-        for step in range(STEPS):
-            self.threads.add(threading.current_thread().name)
-            self.now += 1.0
-            self.steps.append((texts, step))
-            self.on_step(texts, step)
-            progress("semantic", step, STEPS)
-        yield from super().stream(segments, settings, lambda *_: None, rows)
-
-    def decode(self, codes):
-        self.threads.add(threading.current_thread().name)
-        return super().decode(codes)
 
 
 def segment(text: str, seed: int = 0, settings: Settings | None = None) -> Segment:
