@@ -18,6 +18,7 @@ from bark_infinity import constants as c
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.server.openai_errors import answer_errors
+from bark_infinity.server.security import Guard
 from bark_infinity.server.services import ServerSettings, Services
 from bark_infinity.server.speech import speech_routes
 from bark_infinity.server.uploads import Uploads
@@ -69,13 +70,16 @@ class SpeechServer:
         self.speeches: list[Tones] = []
         self.before: Callable[[int, Tones], None] = lambda k, speech: None
         uploads = Uploads(folder, 1_000_000, 10_000_000)
-        shelf = VoiceShelf(voice_folders(folder, folder / "voices"), folder / "voices", uploads, DEMO_SEMANTIC_VOCAB_SIZE)
+        shelf = VoiceShelf(
+            voice_folders(folder, folder / "voices"), folder / "voices", uploads, DEMO_SEMANTIC_VOCAB_SIZE
+        )
         bark = SimpleNamespace(name="demo", encode=lambda text: text.split())
         services = Services(
             SimpleNamespace(), SimpleNamespace(), bark, resolve(Options()), shelf, uploads, ServerSettings(**settings)
         )
         app = FastAPI()
         answer_errors(app)
+        app.add_middleware(Guard, settings=services.settings)
         app.include_router(speech_routes(services, self._speak))
         config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
         self._server = uvicorn.Server(config)

@@ -17,7 +17,6 @@ from ..options.settings_file import flags_by_name
 from ..options.table import flags
 from ..text.events import Place, Script, Speech
 from ..text.script import format_script
-from .network_names import NetworkNames
 from .network_options import OptionError, network_options
 from .openai_errors import ApiError, api_error
 from .services import Services
@@ -68,10 +67,11 @@ class SpeechRequest(BaseModel):
 
 @dataclass(frozen=True)
 class AskedSpeech:
-    """A checked request. `options`: flags by name. `voice`: as --history_prompt. `ignored`: fields without effect."""
+    """A checked request. `options`: flags by name. `voice`: as --history_prompt; None: that of the
+    server's defaults. `ignored`: fields without effect."""
 
     text: str
-    voice: str
+    voice: str | None
     options: Mapping[str, object]
     format: SpeechFormat
     speed: float
@@ -126,13 +126,12 @@ def check_model(name: str | None, services: Services) -> None:
     )
 
 
-def _voice(name: str | None, services: Services) -> str:
-    """The voice of a request. Raises ApiError."""
-    if name is None and services.defaults.history_prompt is not None:
-        return services.defaults.history_prompt
-    names = NetworkNames(services.voices, services.uploads)
+def _voice(name: str | None, services: Services) -> str | None:
+    """The voice of a request, or the one that a request without one has. Raises ApiError."""
+    if name is None and (services.defaults.history_prompt is not None or not services.voices.openai_names()):
+        return None
     try:
-        return names.voice(DEFAULT_VOICE if name is None else name)
+        return services.voices.resolve(DEFAULT_VOICE if name is None else name)
     except VoiceError as error:
         raise ApiError(400, str(error), "voice", "voice_not_found") from None
 
@@ -140,7 +139,7 @@ def _voice(name: str | None, services: Services) -> str:
 def _options(extras: Mapping[str, object], services: Services) -> dict[str, object]:
     """The flags among a request's fields. Raises ApiError."""
     try:
-        options = network_options(extras, NetworkNames(services.voices, services.uploads), services.defaults)
+        options = network_options(extras, services.names, services.defaults)
     except OptionError as error:
         raise api_error(error, error.flag) from None
     known = flags_by_name(flags())

@@ -47,9 +47,14 @@ def server(running):
 
 
 @pytest.fixture(scope="module")
-def client(running):
-    with openai.OpenAI(api_key="none", base_url=f"{running.url}/v1", max_retries=0) as made:
+def running_client(running):
+    with openai.OpenAI(api_key="none", base_url=f"{running.url}/v1", max_retries=0, timeout=WAIT_S) as made:
         yield made
+
+
+@pytest.fixture
+def client(server, running_client):
+    return running_client
 
 
 class Gate:
@@ -148,10 +153,14 @@ def test_events_have_the_same_sound(client):
 def test_what_is_asked_reaches_the_engine(server, client):
     extra = {"seed": 7, "text_temp": 0.6, "waveform_temp": "0.5", "stable_mode_interval": 0, "script": "dialogue"}
     answer = client.audio.speech.with_raw_response.create(
-        model="demo", voice={"id": "demo_male"}, input=TEXT, instructions="Whisper.", extra_body={**extra, "stream": True}
+        model="demo",
+        voice={"id": "demo_male"},
+        input=TEXT,
+        instructions="Whisper.",
+        extra_body={**extra, "stream": True},
     )
     (speech,) = server.speeches
-    assert speech.text == TEXT and speech.voice.endswith("demo_male.npz")
+    assert speech.text == TEXT and speech.voice == "demo_male"
     assert speech.options == {
         "seed": 7,
         "text_temp": 0.6,
@@ -217,6 +226,7 @@ ASKED = {"model": "demo", "voice": "demo_male", "input": TEXT}
         ({"custom_audio_processing_function": "os:system"}, "custom_audio_processing_function", "not for clients"),
         ({"output_iterations": 3}, "output_iterations", "/v1/jobs"),
         ({"script": "latex"}, "script", "plain"),
+        ({"history_prompt": "demo_male"}, "history_prompt", "/v1/jobs"),
     ],
 )
 def test_bad_requests(server, client, changed, param, words):
@@ -227,7 +237,10 @@ def test_bad_requests(server, client, changed, param, words):
 
 
 def test_unknown_models(client):
-    for ask in (lambda: client.audio.speech.create(**{**ASKED, "model": "gpt-4"}), lambda: client.models.retrieve("x/y")):
+    for ask in (
+        lambda: client.audio.speech.create(**{**ASKED, "model": "gpt-4"}),
+        lambda: client.models.retrieve("x/y"),
+    ):
         with pytest.raises(openai.NotFoundError) as raised:
             ask()
         assert raised.value.code == "model_not_found" and "demo" in raised.value.message
@@ -275,6 +288,17 @@ def test_a_full_queue(tmp_path):
             assert client.models.list()
 
 
+def test_a_wrong_key(tmp_path):
+    with SpeechServer(tmp_path, api_key="sesame") as server:
+        for key, right in (("open", False), ("sesame", True)):
+            with openai.OpenAI(api_key=key, base_url=f"{server.url}/v1", max_retries=0) as client:
+                if right:
+                    assert client.audio.speech.create(**ASKED).content
+                    continue
+                with pytest.raises(openai.AuthenticationError):
+                    client.audio.speech.create(**ASKED)
+
+
 # ---- clients that go --------------------------------------------------------------------------------------------------
 
 
@@ -303,7 +327,9 @@ def test_models(client):
     assert client.models.retrieve("gpt-4o-mini-tts-2025-12-15").id == "gpt-4o-mini-tts-2025-12-15"
 
 
-def request(server: SpeechServer, method: str, path: str, headers: dict[str, str], body: str = "") -> tuple[int, str, bytes]:
+def request(
+    server: SpeechServer, method: str, path: str, headers: dict[str, str], body: str = ""
+) -> tuple[int, str, bytes]:
     """Status, content type and body of the answer to a request as other programs write it."""
     with contextlib.closing(http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=WAIT_S)) as line:
         line.request(method, path, body or None, headers)
