@@ -23,6 +23,7 @@ from bark_infinity.server.services import ServerSettings, Services
 from bark_infinity.server.speech import speech_routes
 from bark_infinity.server.uploads import Uploads
 from bark_infinity.server.voice_shelf import VoiceShelf
+from bark_infinity.text.events import Script
 from bark_infinity.voices.compatibility import DEMO_SEMANTIC_VOCAB_SIZE
 from bark_infinity.voices.library import voice_folders
 
@@ -44,19 +45,29 @@ def pitch_of(samples: np.ndarray, rate: int) -> float:
 class Tones:
     """A speech of one tone: a segment for each sentence, or `more` at each one."""
 
-    text: str
+    text: str | Script
     options: Mapping[str, object]
     voice: str | None
     before: Callable[[int, Tones], None]
     """Called with the number of a segment before it is finished; what it raises ends the speech."""
+    n_samples: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def words(self) -> str:
+        return self.text if isinstance(self.text, str) else self.text.events[0].text
+
+    @property
+    def n_ids(self) -> int:
+        return len(self.words.split())
+
     def __iter__(self) -> Iterator[SimpleNamespace]:
-        wave = 0.5 * np.sin(2 * np.pi * tone_of(self.text) * np.arange(SEGMENT) / c.SAMPLE_RATE).astype(np.float32)
-        for k in range(self.text.count(".")):
+        wave = 0.5 * np.sin(2 * np.pi * tone_of(self.words) * np.arange(SEGMENT) / c.SAMPLE_RATE).astype(np.float32)
+        for k in range(self.words.count(".")):
             self.before(k, self)
             if self.closed.is_set():
                 return
+            self.n_samples += len(wave)
             yield SimpleNamespace(audio=wave)
 
     def close(self) -> None:
@@ -73,7 +84,7 @@ class SpeechServer:
         shelf = VoiceShelf(
             voice_folders(folder, folder / "voices"), folder / "voices", uploads, DEMO_SEMANTIC_VOCAB_SIZE
         )
-        bark = SimpleNamespace(name="demo", encode=lambda text: text.split())
+        bark = SimpleNamespace(name="demo")
         services = Services(
             SimpleNamespace(), SimpleNamespace(), bark, resolve(Options()), shelf, uploads, ServerSettings(**settings)
         )
@@ -90,7 +101,7 @@ class SpeechServer:
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
 
-    def _speak(self, services: Services, text: str, options: Mapping[str, object], voice: str | None) -> Tones:
+    def _speak(self, services: Services, text: str | Script, options: Mapping[str, object], voice: str | None) -> Tones:
         speech = Tones(text, options, voice, lambda k, own: self.before(k, own))
         self.speeches.append(speech)
         self.before(-1, speech)

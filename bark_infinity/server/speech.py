@@ -10,16 +10,15 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from ..errors import TextError
+from ..text.events import Script
 from .live import LiveSpeech, speak_live
-from .openai_errors import ApiError
 from .services import Services
 from .speech_answer import SpeechQueue, SpeechResponse, SpeechStream
 from .speech_formats import STREAMED_FORMATS
 from .speech_request import OPENAI_MODELS, SpeechRequest, asked_speech, check_model, model_name
 
 IGNORED_HEADER = "X-Ignored-Fields"
-SpeakText = Callable[[Services, str, Mapping[str, object], str | None], LiveSpeech]
+SpeakText = Callable[[Services, str | Script, Mapping[str, object], str | None], LiveSpeech]
 _OWNER = "bark-infinity"
 _PREFIXES = ("/v1", "")  # some clients leave the version out
 _MEDIA_TYPES = (*(format.media_type for format in STREAMED_FORMATS.values()), "text/event-stream")
@@ -40,8 +39,7 @@ def speech_routes(services: Services, speak_text: SpeakText = speak_live) -> API
         start = partial(speak_text, services, asked.text, asked.options, asked.voice)
         headers = {IGNORED_HEADER: ", ".join(asked.ignored)} if asked.ignored else {}
         stream = SpeechStream(start, asked.format, asked.speed)
-        n_tokens = _count_tokens(services, asked.text) if asked.events else None
-        return SpeechResponse(stream, asked.format, queue, headers, n_tokens)
+        return SpeechResponse(stream, STREAMED_FORMATS[asked.format].media_type, asked.events, queue, headers)
 
     def models() -> dict[str, Any]:
         """The loaded model, and OpenAI's names for it."""
@@ -91,11 +89,3 @@ def _model_names(services: Services) -> list[str]:
 
 def _model(name: str, created: int) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": _OWNER}
-
-
-def _count_tokens(services: Services, text: str) -> int:
-    """WordPiece ids of a text. Raises ApiError for a text that the model cannot read."""
-    try:
-        return len(services.bark.encode(text))
-    except TextError as error:
-        raise ApiError(400, str(error), "input") from None

@@ -20,7 +20,7 @@ from ..audio.tempo import Tempo
 from ..errors import BarkError, QueueFullError, TextError
 from .live import LiveSpeech
 from .openai_errors import ApiError, api_error, error_response
-from .speech_formats import STREAMED_FORMATS, SpeechEncoder, SpeechFormat
+from .speech_formats import SpeechEncoder, SpeechFormat
 
 _log = logging.getLogger(__name__)
 _THREADS = 64  # that wait for segments at the same time; requests beyond them wait without one
@@ -57,21 +57,24 @@ class SpeechStream:
         self._speech: LiveSpeech | None = None
         self._blocks: Iterator[np.ndarray] | None = None
         self._closed = self._ended = False
-        self.samples = 0
-        """Of the speech so far, at 24 kHz, before its speed is changed."""
 
     def next(self) -> bytes | None:
         """The next part, which takes as long as its segment; None at the end. Raises BarkError, ApiError."""
         if self._blocks is None:
             self._blocks = self._begin()
         for block in self._blocks:
-            self.samples += len(block)
             if part := self._encoder.write(self._tempo.write(block)):
                 return part
         if self._ended:
             return None
         self._ended = True
         return (self._encoder.write(self._tempo.close()) + self._encoder.close()) or None
+
+    def usage(self) -> dict[str, int]:
+        """What the speech has taken so far: ids of its text, and frames of its sound, 75 a second."""
+        assert self._speech is not None
+        n_input, n_output = self._speech.n_ids, self._speech.n_samples * c.FRAME_RATE_HZ // c.SAMPLE_RATE
+        return {"input_tokens": n_input, "output_tokens": n_output, "total_tokens": n_input + n_output}
 
     def close(self) -> None:
         """Stop the speech; from any thread, also while `next` is at work, which ends within a step of the model."""
@@ -100,16 +103,11 @@ class SpeechResponse(Response):
     """
 
     def __init__(
-        self,
-        stream: SpeechStream,
-        format: SpeechFormat,
-        queue: SpeechQueue,
-        headers: Mapping[str, str],
-        input_tokens: int | None = None,
+        self, stream: SpeechStream, media_type: str, events: bool, queue: SpeechQueue, headers: Mapping[str, str]
     ):
-        """`input_tokens`: of the text, for an answer with events; None: without events."""
-        self._stream, self._queue, self._input_tokens = stream, queue, input_tokens
-        media_type = STREAMED_FORMATS[format].media_type if input_tokens is None else "text/event-stream"
+        """`media_type`: of the stream's bytes. `events`: whether they are sent in events."""
+        self._stream, self._events, self._queue = stream, events, queue
+        media_type = "text/event-stream" if events else media_type
         super().__init__(
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}, media_type=media_type
         )
@@ -137,23 +135,19 @@ class SpeechResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
             while part is not None:
-                await _send(send, part if self._input_tokens is None else _deltas(part))
+                await _send(send, _deltas(part) if self._events else part)
                 part = await self._next()
         except Exception as error:
             _log.error("a speech ended before its end: %s", error, exc_info=not isinstance(error, BarkError))
-            if self._input_tokens is not None:
+            if self._events:
                 await _send(send, _failed(error), last=True)
             return None  # without a last part: the server breaks the connection, and the client knows
-        await _send(send, b"" if self._input_tokens is None else self._done(self._input_tokens), last=True)
+        done = _event({"type": "speech.audio.done", "usage": self._stream.usage()}) if self._events else b""
+        await _send(send, done, last=True)
         return None
 
     async def _next(self) -> bytes | None:
         return await anyio.to_thread.run_sync(self._stream.next, abandon_on_cancel=True, limiter=self._queue.threads)
-
-    def _done(self, n_input: int) -> bytes:
-        n_output = self._stream.samples * c.FRAME_RATE_HZ // c.SAMPLE_RATE
-        usage = {"input_tokens": n_input, "output_tokens": n_output, "total_tokens": n_input + n_output}
-        return _event({"type": "speech.audio.done", "usage": usage})
 
 
 async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:

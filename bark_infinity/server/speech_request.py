@@ -16,7 +16,6 @@ from ..options.flag import LONG_CLIPS, SAMPLING, SEEDS
 from ..options.settings_file import flags_by_name
 from ..options.table import flags
 from ..text.events import Place, Script, Speech
-from ..text.script import format_script
 from .network_options import OptionError, network_options
 from .openai_errors import ApiError, api_error
 from .services import Services
@@ -28,7 +27,6 @@ OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # names that stand for
 
 _GROUPS = (SAMPLING, SEEDS, LONG_CLIPS)  # of the flags that a request may set, besides `script`
 _WITHOUT_EFFECT = ("instructions", "stream", "user", "language", "lang_code")  # that clients of other servers send
-_MARKUP: Mapping[object, str | None] = {True: "auto", False: None, "on": "auto", "off": None}  # of `script`
 
 
 def _voice_name(voice: object) -> object:
@@ -52,7 +50,11 @@ _Voice = Annotated[
 
 
 class SpeechRequest(BaseModel):
-    """The body of POST /v1/audio/speech. Beside these fields it may have flags of the groups Sampling, Seeds and Long clips."""
+    """The body of POST /v1/audio/speech.
+
+    Beside these fields it may have flags of the groups Sampling, Seeds and Long clips, and `script`: as the flag, or false
+    for a text whose markup is read aloud.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -67,10 +69,13 @@ class SpeechRequest(BaseModel):
 
 @dataclass(frozen=True)
 class AskedSpeech:
-    """A checked request. `options`: flags by name. `voice`: as --history_prompt; None: that of the
-    server's defaults. `ignored`: fields without effect."""
+    """A checked request.
 
-    text: str
+    `text`: a Script if its markup is not read. `options`: flags by name. `voice`: as --history_prompt; None: that of the
+    server's defaults. `ignored`: fields without effect.
+    """
+
+    text: str | Script
     voice: str | None
     options: Mapping[str, object]
     format: SpeechFormat
@@ -89,13 +94,11 @@ def asked_speech(request: SpeechRequest, services: Services) -> AskedSpeech:
     text = request.input
     if not text.strip():
         raise ApiError(400, "the input is empty; give it words to speak", "input")
-    if (script := extras.get("script")) in _MARKUP:
+    is_literal = extras.get("script") is False
+    if is_literal or extras.get("script") is True:
         del extras["script"]
-        if _MARKUP[script] is None:
-            text = _literal(text)
-        extras["script"] = _MARKUP[script] or "plain"
     return AskedSpeech(
-        text,
+        Script((Speech(text, Place(1, 1)),)) if is_literal else text,
         _voice(request.voice, services),
         _options(extras, services),
         request.response_format or "mp3",
@@ -147,8 +150,3 @@ def _options(extras: Mapping[str, object], services: Services) -> dict[str, obje
         if name != "script" and known[name].group not in _GROUPS:
             raise ApiError(400, f"{name} is no setting of one speech; start a job with it (POST /v1/jobs)", name)
     return options
-
-
-def _literal(text: str) -> str:
-    """A text that is read as plain text without any markup."""
-    return format_script(Script((Speech(text, Place(1, 1)),)))
