@@ -48,7 +48,7 @@ class Tones:
     text: str | Script
     options: Mapping[str, object]
     voice: str | None
-    before: Callable[[int, Tones], None]
+    before: Callable[[int, Tones], None] = lambda k, speech: None
     """Called with the number of a segment before it is finished; what it raises ends the speech."""
     n_samples: int = 0
     closed: threading.Event = field(default_factory=threading.Event)

@@ -27,8 +27,11 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def speech_routes(services: Services, speak_text: SpeakText = speak_live) -> APIRouter:
-    """The routes of these services. A speech is made by `speak_text` while it is sent; nothing of it is kept."""
+def speech_routes(services: Services, speak_text: SpeakText | None = None) -> APIRouter:
+    """The routes of these services. A speech is made while it is sent; nothing of it is kept.
+
+    `speak_text`: makes it, in place of `speak_live`.
+    """
     router = APIRouter()
     queue = SpeechQueue(services.settings.most_waiting)
     started = int(time.time())
@@ -36,7 +39,7 @@ def speech_routes(services: Services, speak_text: SpeakText = speak_live) -> API
     def speak(request: SpeechRequest) -> Response:
         """Speak a text. The answer begins with the first finished segment."""
         asked = asked_speech(request, services)
-        start = partial(speak_text, services, asked.text, asked.options, asked.voice)
+        start = partial(speak_text or speak_live, services, asked.text, asked.options, asked.voice)
         headers = {IGNORED_HEADER: ", ".join(asked.ignored)} if asked.ignored else {}
         stream = SpeechStream(start, asked.format, asked.speed)
         return SpeechResponse(stream, STREAMED_FORMATS[asked.format].media_type, asked.events, queue, headers)
