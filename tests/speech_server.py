@@ -14,12 +14,14 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
+from bark_infinity import Bark
 from bark_infinity import constants as c
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.server.openai_errors import answer_errors
 from bark_infinity.server.security import Guard
 from bark_infinity.server.services import ServerSettings, Services
+from bark_infinity.server.shared_engine import SharedEngine
 from bark_infinity.server.speech import speech_routes
 from bark_infinity.server.uploads import Uploads
 from bark_infinity.server.voice_shelf import VoiceShelf
@@ -77,21 +79,26 @@ class Tones:
 class SpeechServer:
     """Serves as long as it is entered. `speeches`: all that were begun. `before`: as of Tones, for those that come."""
 
-    def __init__(self, folder: Path, **settings: object):
+    def __init__(self, folder: Path, engine: SharedEngine | None = None, bark: Bark | None = None, **settings: object):
+        """`folder`: of the output. `engine`, `bark`: what speaks in place of tones."""
         self.speeches: list[Tones] = []
         self.before: Callable[[int, Tones], None] = lambda k, speech: None
         uploads = Uploads(folder, 1_000_000, 10_000_000)
-        shelf = VoiceShelf(
-            voice_folders(folder, folder / "voices"), folder / "voices", uploads, DEMO_SEMANTIC_VOCAB_SIZE
-        )
-        bark = SimpleNamespace(name="demo")
+        n_ids = DEMO_SEMANTIC_VOCAB_SIZE if bark is None else bark.spec.semantic_vocab_size
+        shelf = VoiceShelf(voice_folders(folder, folder / "voices"), folder / "voices", uploads, n_ids)
         services = Services(
-            SimpleNamespace(), SimpleNamespace(), bark, resolve(Options()), shelf, uploads, ServerSettings(**settings)
+            SimpleNamespace(),
+            engine or SimpleNamespace(),
+            bark or SimpleNamespace(name="demo"),
+            resolve(Options(output_dir=str(folder), voice_dir=str(folder / "voices"))),
+            shelf,
+            uploads,
+            ServerSettings(**settings),
         )
         app = FastAPI()
         answer_errors(app)
         app.add_middleware(Guard, settings=services.settings)
-        app.include_router(speech_routes(services, self._speak))
+        app.include_router(speech_routes(services, self._speak if bark is None else None))
         config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

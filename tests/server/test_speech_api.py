@@ -15,9 +15,12 @@ import httpx
 import numpy as np
 import openai
 import pytest
+from fakes import voice_of
 from speech_server import SEGMENT, SpeechServer, Tones, pitch_of, tone_of
 
+from bark_infinity import Options, narrate
 from bark_infinity.errors import BarkError
+from bark_infinity.server.shared_engine import SharedEngine
 from bark_infinity.server.speech_request import MAX_INPUT_LENGTH
 
 TEXT = "One. Two. Three."
@@ -198,6 +201,29 @@ def test_fifty_clients_at_once(server, client):
     with ThreadPoolExecutor(50) as pool:
         for text, data in zip(texts, pool.map(ask, texts), strict=True):
             assert len(data) == 4 * SEGMENT and abs(pitch_of(sound(data), 24_000) - tone_of(text)) < 1
+
+
+def test_the_engines_own_speech(demo, tmp_path):
+    """It is narrate's sound; what the text has wrong is an answer, and nobody is left in the engine."""
+    voice_of(11).save(tmp_path / "mine.npz")
+    short = {"semantic_max_gen_duration_s": 0.2, "split_character_goal_length": 20, "seed": 4}
+    text = "The first sentence is here. Here is a second one.\n\nA new paragraph begins, and ends."
+    with SharedEngine(demo) as engine, SpeechServer(tmp_path, engine, demo) as server:
+        with openai.OpenAI(api_key="none", base_url=f"{server.url}/v1", max_retries=0) as client:
+            asked = {"model": "demo", "voice": "mine", "response_format": "pcm", "extra_body": short}
+            data = client.audio.speech.create(**asked, input=text).content
+            whole = narrate(demo, text, voice_of(11), options=Options(**short)).audio
+            assert len(data) == 2 * len(whole) and np.abs(sound(data) - np.clip(whole, -1, 1)).max() < 1e-4
+            with client.audio.speech.with_streaming_response.create(
+                **asked, input="Hi.", stream_format="sse"
+            ) as answer:
+                *_, done = events(answer.read().decode())
+            assert all(count > 0 for count in done["usage"].values())
+            for wrong, words in (("...", "say"), ("[pauze:1s] Hi.", "line 1"), ("[sound: /etc/passwd] Hi.", "upload")):
+                with pytest.raises(openai.BadRequestError, match=words) as raised:
+                    client.audio.speech.create(**asked, input=wrong)
+                assert raised.value.param == "input"
+        assert engine.statistics().clients == 0
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
