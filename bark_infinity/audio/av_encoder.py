@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from ..errors import OutputError, UsageError
+from .av_frames import audio_frame
 from .av_parameters import AvParameters
 from .chapters import Chapter
 from .encoding import Encoding
@@ -54,10 +55,7 @@ class AvEncoder:
 
     def write(self, block: np.ndarray) -> None:
         """Samples (n,) float32 in -1..1."""
-        import av
-
-        frame = av.AudioFrame.from_ndarray(block[np.newaxis], format="flt", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._samples, Fraction(1, self._rate)
+        frame = audio_frame(block, self._rate, self._samples)
         self._samples += len(block)
         with self._errors():
             self._container.mux(self._stream.encode(frame))

@@ -13,6 +13,7 @@ from .login import login_routes
 from .openai_errors import ErrorAnswer, answer_errors
 from .security import Guard
 from .services import Services
+from .speech import speech_routes
 from .uploads_api import upload_routes
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
@@ -28,5 +29,6 @@ def make_app(services: Services) -> FastAPI:
     app.add_middleware(Guard, settings=services.settings)
     for routes in (health_routes, job_routes, upload_routes):
         app.include_router(routes(services))
+    app.include_router(speech_routes(services))
     app.include_router(login_routes(services.settings))
     return app

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from ..errors import (
     BarkError,
     DeviceError,
+    EngineClosedError,
     OutputError,
     QueueFullError,
     TooLargeError,
@@ -31,6 +32,7 @@ _STATUSES: Mapping[type[BarkError], int] = {
     UnknownError: 404,
     TooLargeError: 413,
     DeviceError: 503,
+    EngineClosedError: 503,
     OutputError: 507,
 }
 _log = logging.getLogger(__name__)

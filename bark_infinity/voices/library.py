@@ -7,7 +7,7 @@ import difflib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,12 +69,8 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
         raise VoiceError(
             f"{name} is a recording and no voice file; clone its voice with --audio_file_as_history_prompt {name}"
         )
-    for candidate in (wanted, *(folder / n for folder in folders for n in (name, f"{name}.npz"))):
-        with contextlib.suppress(OSError, ValueError):  # the name is not possible as a file's
-            if candidate.is_file():
-                return candidate
-            if name and candidate.is_dir() and (own := voice_in(candidate)):
-                return own
+    if name and (found := _first_voice([wanted, *_places(name, folders)])) is not None:
+        return found
     if name.removesuffix(".npz") in HUB_PRESETS:
         return None
     for folder in folders:
@@ -90,6 +86,26 @@ def find_voice(name: str, folders: Sequence[Path]) -> Path | None:
     hint = f"did you mean {', '.join(near)}?" if near else "--list_speakers shows those there are"
     places = ", ".join(str(folder) for folder in folders if folder != DEMO_VOICES)
     raise VoiceError(f"there is no voice '{name}' in {places} or among Bark's presets; {hint}")
+
+
+def find_in(folders: Sequence[Path], name: str) -> Path | None:
+    """The file of the voice that one of these folders has under a name, which is below the folder; None without one."""
+    return _first_voice(_places(name, folders)) if name else None
+
+
+def _places(name: str, folders: Sequence[Path]) -> list[Path]:
+    return [folder / n for folder in folders for n in (name, f"{name}.npz")]
+
+
+def _first_voice(candidates: Iterable[Path]) -> Path | None:
+    """The first of them that is a file, or the voice of the first folder that has one."""
+    for candidate in candidates:
+        with contextlib.suppress(OSError, ValueError):  # the name is not possible as a file's
+            if candidate.is_file():
+                return candidate
+            if candidate.is_dir() and (own := voice_in(candidate)):
+                return own
+    return None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 import jsonschema
@@ -15,8 +16,10 @@ import pytest
 from fake_server import SETTINGS, make_services
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from speech_server import Tones
 from starlette.testclient import TestClient
 
+from bark_infinity.server import speech
 from bark_infinity.server.app import make_app
 from bark_infinity.server.network_options import network_flags
 
@@ -67,7 +70,7 @@ def operations(schema: Mapping[str, Any]) -> list[Operation]:
 def server(tmp_path_factory) -> Iterator[Server]:
     services = make_services(tmp_path_factory.mktemp("fuzzed"), dataclasses.replace(SETTINGS, most_waiting=10**6))
     app = make_app(services)
-    with TestClient(app, "http://127.0.0.1:7860", raise_server_exceptions=False) as client:
+    with patch.object(speech, "speak_live", lambda _, *asked: Tones(*asked)), TestClient(app, "http://127.0.0.1:7860", raise_server_exceptions=False) as client:
         jobs = [client.post("/v1/jobs", json={"text": f"Text {k}."}).json()["id"] for k in range(2)]
         folder = Path(services.defaults.output_dir)
         upload = client.post("/v1/uploads", files={"file": ("a.txt", b"Hello.")}).json()["id"]

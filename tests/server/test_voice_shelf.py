@@ -32,6 +32,11 @@ def upload(uploads, name: str, content: bytes):
         return incoming.complete()
 
 
+def own(shelf: VoiceShelf) -> set[str]:
+    """The names of the voices that are on this machine."""
+    return {voice.name for voice in shelf.listed() if voice.path is not None}
+
+
 def test_unknown_voice_has_a_suggestion(shelf):
     with pytest.raises(VoiceError, match="did you mean bob"):
         shelf.resolve("bobb")
@@ -41,13 +46,13 @@ def test_voice_of_a_clip_in_the_output_folder(shelf, tmp_path, make_voice):
     (tmp_path / "out").mkdir()
     make_voice().save(tmp_path / "out" / "clip.npz")
     assert shelf.resolve("clip") == "clip"
-    assert {voice.name for voice in shelf.listed()} == {"bob", "clip"}
+    assert own(shelf) == {"bob", "clip"}
 
 
 def test_link_out_of_the_folder_is_not_followed(shelf, tmp_path, make_voice):
     make_voice().save(tmp_path / "secret.npz")
     os.symlink(tmp_path / "secret.npz", tmp_path / "voices" / "link.npz")
-    with pytest.raises(VoiceError, match="no voice link"):
+    with pytest.raises(VoiceError, match="no voice 'link'"):
         shelf.resolve("link")
 
 
@@ -64,7 +69,7 @@ def test_added_voice_is_found_by_its_name(shelf, uploads, tmp_path):
     assert shelf.add(voice, "../Anna: 2") == shelf.resolve("_Anna_ 2") == "_Anna_ 2"
     with pytest.raises(VoiceError, match="is a voice _Anna_ 2 already"):
         shelf.add(voice, "../Anna: 2")
-    assert {voice.name for voice in shelf.listed()} == {"bob", "_Anna_ 2"}
+    assert own(shelf) == {"bob", "_Anna_ 2"}
 
 
 def test_added_recording_is_cloned_later(shelf, uploads):
