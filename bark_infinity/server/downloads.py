@@ -1,4 +1,4 @@
-"""What is downloaded of a job: its files as one zip archive, and its clips in other formats, encoded when they are asked for."""
+"""Downloads of a job: its files as one zip archive, and its clips in other formats, encoded when they are asked for."""
 
 from __future__ import annotations
 

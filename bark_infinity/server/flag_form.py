@@ -10,8 +10,20 @@ from itertools import groupby
 from ..options.flag import Flag
 from ..options.table import Options, flags
 
-ELSEWHERE = frozenset(  # flags that the page asks for in other places than the form, or that only files of a server have
-    ("text_prompt", "prompt_file", "history_prompt", "chapters", "cast", "from_manifest", "regenerate", "restitch", "take")
+ELSEWHERE = (
+    frozenset(  # flags that the page asks for in other places than the form, or that only files of a server have
+        (
+            "text_prompt",
+            "prompt_file",
+            "history_prompt",
+            "chapters",
+            "cast",
+            "from_manifest",
+            "regenerate",
+            "restitch",
+            "take",
+        )
+    )
 )
 _UNITS = {"SECONDS": "s", "MS": "ms", "HZ": "Hz", "DB": "dB", "PERCENT": "%"}  # of metavars
 _CODE = re.compile(r"`([^`]+)`|(--[a-z_]+(?: [a-z]+(?=[:;,.)]))?)")

@@ -12,27 +12,23 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from pydantic import BaseModel, Field
 
 from .. import __version__
 from .. import constants as c
 from ..audio.formats import FORMATS
-from ..errors import UnknownError
+from ..errors import TextError, UnknownError, UsageError, VoiceError
+from ..options.resolve import resolve
 from .flag_form import form_groups
-from .page_jobs import job_content, job_routes
+from .jobs_api import JobBody, job_request
+from .network_options import ALLOWED, CHECKED
+from .page_jobs import page_job_routes
+from .preview import preview
 from .services import Services
+from .sounds import sound_answer, wave_bytes
+from .voice_gallery import gallery, voice_sample
 
 _HERE = Path(__file__).parent
-_MOST_TEXT = 20_000_000  # characters, as of a text file
-
-
-class Asked(BaseModel):
-    """What the page asks a job to speak, and how. `options`: flags that were changed, by name."""
-
-    text: str | None = Field(None, max_length=_MOST_TEXT)
-    upload: str | None = Field(None, max_length=200)
-    name: str | None = Field(None, max_length=200)
-    options: dict[str, bool | int | float | str | None] = {}
+_LEAST_SOUND_S = 30.0  # of generated sound, from which on the engine's speed is known
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def render_page(services: Services, texts: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    groups = form_groups(services.defaults, is_allowed)
+    groups = form_groups(services.defaults, is_in_form)
     about = {
         "version": __version__,
         "model": services.bark.name,
@@ -96,5 +92,48 @@ def page_routes(services: Services) -> APIRouter:
             return Response(status_code=304, headers=headers)
         return Response(file.content, media_type=file.media_type, headers=headers)
 
-    router.include_router(job_routes(services))
+    @router.get("/api/voices")
+    def voices() -> dict[str, object]:
+        """The voices to choose from."""
+        return gallery(services)
+
+    @router.get("/api/voices/sample")
+    def sample(name: str, request: Request) -> Response:
+        """The beginning of a voice."""
+        return sound_answer(wave_bytes(voice_sample(services, name)), request, cache="private, max-age=600")
+
+    @router.post("/api/preview")
+    def plan(body: JobBody) -> dict[str, object]:
+        """What a job would make."""
+        return planned(body, services)
+
+    router.include_router(page_job_routes(services))
     return router
+
+
+def planned(body: JobBody, services: Services) -> dict[str, object]:
+    """What a job would make, as JSON has it. `making_s`: estimated seconds until it is made; None while that is not known.
+
+    Raises BarkError, naming an upload as its user does.
+    """
+    request = job_request(body, services, "page")
+    upload = None if request.upload is None else services.uploads.find(request.upload)
+    source = {"text_prompt": request.text} if upload is None else {"prompt_file": str(upload.path)}
+    asked = (services.defaults.asked or services.defaults).with_settings({**request.options, **source})
+    try:
+        content = preview(resolve(asked)).content()
+    except (TextError, UsageError, VoiceError) as error:
+        if upload is None:
+            raise
+        raise type(error)(str(error).replace(f"--prompt_file {upload.path}", upload.name)) from None
+    names = {str(voice.path.absolute()): voice.name for voice in services.voices.listed() if voice.path is not None}
+    for speaker in content["cast"]:
+        speaker["voice"] = names.get(speaker["voice"], speaker["voice"])
+    engine = services.engine.statistics()
+    speed = engine.sound_s / engine.busy_s if engine.sound_s > _LEAST_SOUND_S and engine.busy_s else None
+    return content | {"making_s": None if speed is None else content["seconds"] / speed}
+
+
+def is_in_form(name: str) -> bool:
+    """Whether the form has a flag, by its name."""
+    return name in ALLOWED or name in CHECKED

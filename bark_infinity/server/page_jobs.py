@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
@@ -13,10 +14,10 @@ from pydantic import BaseModel, Field
 from ..errors import UnknownError
 from .downloads import Exports, zip_stream
 from .job_views import ClipView, JobView, SegmentView
+from .jobs_api import JobBody, file_of, file_response, job_request
 from .services import Services
 from .sounds import FOREVER, sound_answer, wave_bytes
 
-_MEDIA_TYPES = {"m4a": "audio/mp4", "m4b": "audio/mp4", "mp4": "audio/mp4", "opus": "audio/ogg", "npz": "application/zip"}
 _MOST_EDITS = 10_000  # segments changed at a time
 
 
@@ -53,15 +54,16 @@ def _clip_content(clip: ClipView) -> Mapping[str, object]:
     return {name: getattr(clip, name) for name in ClipView.__slots__}
 
 
-def job_routes(services: Services) -> APIRouter:
+def page_job_routes(services: Services) -> APIRouter:
     """The routes of jobs for the page."""
     router = APIRouter(prefix="/api")
     store = services.store
+    folder = Path(services.defaults.output_dir)
     exports = Exports(lambda codes: services.engine.decode([codes])[0])
 
     @router.get("/state", response_model=None)
     def state(since: int = 0, job: str | None = None, segments: int = 0) -> Response | dict[str, object]:
-        """What has changed after revision `since`, or status 204. `job`: an open one, whose segments after `segments` come too."""
+        """What has changed after revision `since`, or status 204; of the open `job` also the segments after revision `segments`."""
         changes = store.changes(since)
         if changes is None:
             return Response(status_code=204)
@@ -71,6 +73,11 @@ def job_routes(services: Services) -> APIRouter:
         if job is not None and job in content["order"]:  # type: ignore[operator]
             content["segments"] = [segment_content(view) for view in store.segments(job, segments)]
         return content
+
+    @router.post("/jobs", status_code=201)
+    def create(body: JobBody) -> dict[str, object]:
+        """Make a job of a text or an upload."""
+        return job_content(store.create(job_request(body, services, "page")))
 
     @router.get("/jobs/{id}")
     def job(id: str) -> dict[str, object]:
@@ -122,52 +129,21 @@ def job_routes(services: Services) -> APIRouter:
         """How loud a clip is over its time, 0 to 1, for its drawing."""
         return [round(float(peak), 3) for peak in store.peaks(id, clip)]
 
-    @router.get("/jobs/{id}/files/{name:path}")
-    def file(id: str, name: str) -> FileResponse:
-        """A file of a finished clip."""
-        return _file_answer(_file_of(services, id, name))
-
     @router.put("/jobs/{id}/clips/{clip}/exports/{format}", status_code=204)
     def prepare_export(id: str, clip: int, format: str) -> None:
         """Encode a finished clip in another format, so that it can be downloaded at once."""
-        exports.export(_audio_of(services, id, clip), format)
+        exports.export(folder / file_of(store.job(id), clip), format)
 
     @router.get("/jobs/{id}/clips/{clip}/exports/{format}")
     def export(id: str, clip: int, format: str) -> FileResponse:
         """A finished clip in another format."""
-        return _file_answer(exports.export(_audio_of(services, id, clip), format))
+        made = exports.export(folder / file_of(store.job(id), clip), format)
+        return file_response(made.name, made.parent)
 
     @router.get("/jobs/{id}/zip")
-    def everything(id: str, name: str = Query("clips", max_length=200)) -> StreamingResponse:
+    def everything(id: str, name: Annotated[str, Query(max_length=200)] = "clips") -> StreamingResponse:
         """All files of a job in one archive."""
-        files = store.files(id)
-        stream = zip_stream(files, Path(services.defaults.output_dir))
-        response = StreamingResponse(stream, media_type="application/zip")
-        response.headers["Content-Disposition"] = FileResponse("", filename=f"{name}.zip").headers["content-disposition"]
-        return response
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}.zip"}
+        return StreamingResponse(zip_stream(store.files(id), folder), media_type="application/zip", headers=headers)
 
     return router
-
-
-def _audio_of(services: Services, id: str, clip: int) -> Path:
-    """The audio file of a finished clip. Raises UnknownError."""
-    clips = {view.index: view for view in services.store.job(id).clips}
-    if clip not in clips or not clips[clip].files:
-        raise UnknownError("this clip is not finished yet; wait for its end")
-    return _file_of(services, id, clips[clip].files[0])
-
-
-def _file_of(services: Services, id: str, name: str) -> Path:
-    """A job's file by its name below the output folder. Raises UnknownError; no other file can be named."""
-    folder = Path(services.defaults.output_dir)
-    for path in services.store.files(id):
-        if name in (path.name, path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name):
-            return path
-    raise UnknownError(f"the job has no file {name[:200]!r}")
-
-
-def _file_answer(path: Path) -> FileResponse:
-    if not path.is_file():
-        raise UnknownError(f"the file {path.name} is not in the output folder any more")
-    media_type = _MEDIA_TYPES.get(path.suffix.lower().removeprefix("."))
-    return FileResponse(path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-cache"})

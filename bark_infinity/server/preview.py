@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from ..errors import VoiceError
 from ..narration import ClipSource
 from ..options.numbers import chosen_numbers
 from ..options.table import Options
@@ -14,8 +14,6 @@ from ..run.planning import ClipPlan
 MOST_TEXTS = 100  # segments whose texts are shown
 _MOST_CLIPS = 50  # that are listed
 _MOST_NAMES = 20  # of lines that look like a speaker's
-
-FindFault = Callable[[str], VoiceError | None]
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,12 @@ class ChapterPreview:
 
 @dataclass(frozen=True)
 class SpeakerPreview:
-    """A speaker. `name`: None is the narrator. `voice`: None is that of the job. `fault`: why the voice cannot be used."""
+    """A speaker. `name`: None is the narrator. `voice`: None is that of the job."""
 
     name: str | None
     voice: str | None
     segments: int
     seconds: float  # estimated
-    fault: str | None
 
 
 @dataclass(frozen=True)
@@ -56,13 +53,13 @@ class Preview:
     title: str | None = None
     author: str | None = None
 
-    def content(self) -> dict[str, object]:
+    def content(self) -> dict[str, Any]:
         """The preview as JSON has it."""
         return asdict(self)
 
 
-def preview(options: Options, find_fault: FindFault) -> Preview:
-    """Plan what resolved options ask for. `find_fault`: why a voice cannot be used, by its name; None if it can.
+def preview(options: Options) -> Preview:
+    """Plan what resolved options ask for.
 
     Raises what planning raises: TextError (of scripts, with line and column), UsageError.
     """
@@ -86,7 +83,7 @@ def preview(options: Options, find_fault: FindFault) -> Preview:
             for segment in segments[:MOST_TEXTS]
         ],
         chapters=list(_chapters(source)),
-        cast=list(_cast(source, plans, find_fault)),
+        cast=list(_cast(source, plans)),
         look_alikes=[{"name": name, "line": place.line, "column": place.column} for name, place in look_alikes],
         notes=notes,
         title=None if book is None else book.title,
@@ -106,7 +103,7 @@ def _chapters(source: ClipSource) -> Iterator[ChapterPreview]:
         yield ChapterPreview(k + 1, chapter.title, chapter.n_words, seconds, chapter.skipped, is_chosen)
 
 
-def _cast(source: ClipSource, plans: Sequence[ClipPlan], find_fault: FindFault) -> Iterator[SpeakerPreview]:
+def _cast(source: ClipSource, plans: Sequence[ClipPlan]) -> Iterator[SpeakerPreview]:
     """Yield the speakers of a script that has a cast, the narrator first if there is one."""
     if not source.voices:
         return
@@ -114,6 +111,4 @@ def _cast(source: ClipSource, plans: Sequence[ClipPlan], find_fault: FindFault) 
     for name in dict.fromkeys([*(s.speaker for s in segments if s.speaker is None), *source.voices]):
         own = [segment for segment in segments if segment.speaker == name]
         voice = None if name is None else source.voices[name].voice
-        fault = None if voice is None else find_fault(voice)
-        seconds = sum(segment.seconds(source.options) for segment in own)
-        yield SpeakerPreview(name, voice, len(own), seconds, None if fault is None else str(fault))
+        yield SpeakerPreview(name, voice, len(own), sum(segment.seconds(source.options) for segment in own))

@@ -37,11 +37,9 @@ export function showCast(plan) {
     list.replaceChildren(...cast.map(row));
   }
   for (const [k, speaker] of cast.entries()) {
-    const node = list.children[k], select = node.querySelector("select"), fault = node.querySelector(".fault");
+    const node = list.children[k], select = node.querySelector("select");
     if (document.activeElement !== select) options(select, own.get(speaker.name) ?? speaker.voice);
     say(node.children[1], `${t("segments_n", { n: speaker.segments })} · ${clock(speaker.seconds)}`);
-    fault.hidden = !speaker.fault;
-    say(fault.lastElementChild, speaker.fault ?? "");
   }
   $("look-alikes").hidden = !alike.length;
   const places = new Map();

@@ -76,7 +76,7 @@ function showProgress(job) {
   else bar.value = isPlanned ? job.n_done / job.n_segments : 0;
   $("job-progress").hidden = job.state === "finished";
   const words = isPlanned
-    ? [t("job.done_of", { n: job.n_done, of: job.n_segments.toLocaleString("en") }), t("job.sound", { time: clock(job.seconds) })]
+    ? [job.state === "finished" ? t("segments_n", { n: job.n_segments }) : t("job.done_of", { n: job.n_done, of: job.n_segments.toLocaleString("en") }), t("job.sound", { time: clock(job.seconds) })]
     : [job.state === "running" ? t("job.planning") : ""];
   if (job.state === "running" && job.left_s !== null) words.push(t("job.left", { time: roughly(job.left_s) }));
   say($("job-progress-text"), words.join(" · "));
@@ -164,7 +164,10 @@ function showDownloads(job) {
   if ($("downloads").dataset.signature === signature || !files.length) return;
   $("downloads").dataset.signature = signature;
   const shown = files.filter(name => !name.endsWith(".json") && !name.endsWith(".segments.npz") || name.endsWith(".subtitles.json"));
-  const links = shown.map(name => link(ofJob(job.id, "files", name), labelOf(name), name));
+  const links = shown.map(name => {
+    const address = new URLSearchParams({ clip, file: name });
+    return link(`/v1/jobs/${encodeURIComponent(job.id)}/result?${address}`, labelOf(name), name);
+  });
   const stem = files[0].replace(/\.\w+$/, "");
   if (!files[0].endsWith(".m4b")) {
     const m4b = link(ofJob(job.id, "clips", clip, "exports", "m4b"), "M4B", `${stem}.m4b`);

@@ -62,9 +62,8 @@ function patch(row, segment) {
 }
 
 function fault(words) {
-  const node = document.createElement("span"), picture = $("t-speaker").content.querySelector("svg").cloneNode(true);
-  node.className = "fault";
-  node.append(picture, words);
+  const node = copy("t-fault");
+  node.append(words);
   return node;
 }
 
