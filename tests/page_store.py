@@ -78,7 +78,12 @@ class PageStore:
         """Put the segments of each clip one after the other."""
         ends: dict[int, float] = {}
         for k, segment in enumerate(self._segments[id]):
-            if segment.seconds is None or segment.clip not in ends and k and self._segments[id][k - 1].clip == segment.clip:
+            if (
+                segment.seconds is None
+                or segment.clip not in ends
+                and k
+                and self._segments[id][k - 1].clip == segment.clip
+            ):
                 continue
             start = ends.get(segment.clip, 0.0)
             self._segments[id][k] = dataclasses.replace(segment, start=start)
@@ -164,7 +169,9 @@ class PageStore:
     def peaks(self, id: str, clip: int = 0) -> list[float]:
         own = [s for s in self.segments(id) if s.clip == clip and s.state == "made"]
         sound = [self.segment_audio(id, s.index)[::60] for s in own[:200]]
-        return [float(np.abs(block).max()) * 3 for part in sound for block in np.array_split(part, max(1, len(part) // 8))]
+        return [
+            float(np.abs(block).max()) * 3 for part in sound for block in np.array_split(part, max(1, len(part) // 8))
+        ]
 
     def files(self, id: str) -> list[Path]:
         return [self.folder / name for clip in self.job(id).clips for name in clip.files]
@@ -192,7 +199,9 @@ class PageStore:
             for clip in job.clips:
                 own = [s for s in made if s.clip == clip.index]
                 state = about.get("state", clip.state)
-                clips.append(dataclasses.replace(clip, n_done=len(own), seconds=sum(s.seconds or 0.0 for s in own), state=state))
+                clips.append(
+                    dataclasses.replace(clip, n_done=len(own), seconds=sum(s.seconds or 0.0 for s in own), state=state)
+                )
             self._jobs[id] = dataclasses.replace(
                 job,
                 clips=tuple(clips),

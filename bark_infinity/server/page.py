@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from .. import __version__
 from .. import constants as c
 from ..audio.formats import FORMATS
-from ..errors import TextError, UnknownError, UsageError, VoiceError
+from ..errors import BarkError, TextError, UnknownError, UsageError, VoiceError
 from ..options.resolve import resolve
 from .flag_form import form_groups
 from .jobs_api import JobBody, job_request
@@ -104,8 +104,11 @@ def page_routes(services: Services) -> APIRouter:
 
     @router.post("/api/preview")
     def plan(body: JobBody) -> dict[str, object]:
-        """What a job would make."""
-        return planned(body, services)
+        """What a job would make; {"problem": sentence} if it cannot be made."""
+        try:
+            return planned(body, services)
+        except BarkError as error:
+            return {"problem": str(error)}
 
     router.include_router(page_job_routes(services))
     return router

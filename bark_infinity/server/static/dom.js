@@ -44,6 +44,11 @@ export function toast(text, isBad = false) {
   setTimeout(() => line.remove(), isBad ? 9000 : 4000);
 }
 
+/** Tell something to screen readers alone, where eyes see it anyway. */
+export function whisper(text) {
+  say($("live"), text);
+}
+
 /** Run what a button asks for; while it runs the button waits, and an error is told. */
 export async function during(button, act) {
   if (button.ariaDisabled === "true") return undefined;

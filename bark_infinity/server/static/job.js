@@ -1,7 +1,7 @@
 // A job: its progress, its sound while it is made, what can be done with it, and its files.
 
 import { get, ofJob, send } from "./api.js";
-import { $, during, icon, mark, say, toast } from "./dom.js";
+import { $, during, icon, mark, say, toast, whisper } from "./dom.js";
 import { player } from "./player.js";
 import { showClip, showCurrent, showSegments, startSegments } from "./segments.js";
 import { state } from "./state.js";
@@ -31,9 +31,8 @@ export async function openJob(id) {
   [clip, shownClips, drawn] = [0, 0, ""];
   player.clear();
   drawWave([], 0);
-  $("only-faulty").checked = false;
   $("other-format").value = "";
-  say($("downloads-note"), "");
+  delete $("downloads").dataset.signature;
   const known = state.jobs.get(id);
   await Promise.all([state.show(id), known && Promise.resolve().then(show)]);
   showClip(0);
@@ -159,10 +158,12 @@ function link(address, words, name) {
 
 function showDownloads(job) {
   const own = clipOf(job), files = (own?.files ?? []).filter(name => !name.includes("/"));
-  $("downloads").hidden = !files.length;
   const signature = JSON.stringify([job.id, clip, files]);
-  if ($("downloads").dataset.signature === signature || !files.length) return;
+  if ($("downloads").dataset.signature === signature) return;
   $("downloads").dataset.signature = signature;
+  $("other-format").hidden = !files.length;
+  say($("downloads-note"), files.length ? "" : t("downloads.later"));
+  if (!files.length) return $("downloads-list").replaceChildren();
   const shown = files.filter(name => !name.endsWith(".json") && !name.endsWith(".segments.npz") || name.endsWith(".subtitles.json"));
   const links = shown.map(name => {
     const address = new URLSearchParams({ clip, file: name });
@@ -216,7 +217,7 @@ function tellEnds() {
       const was = before.get(job.id);
       before.set(job.id, job.state);
       if (was !== "running" || job.state === was) continue;
-      if (job.state === "finished") toast(t("job.finished_now", { name: job.name }));
+      if (job.state === "finished") (job.id === state.openId ? whisper : toast)(t("job.finished_now", { name: job.name }));
       if (job.state === "failed") toast(t("job.failed_now", { name: job.name, error: job.error ?? "" }), true);
     }
   };

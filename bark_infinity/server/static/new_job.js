@@ -33,7 +33,7 @@ function hasText() {
 
 function showProblem(message) {
   $("problem").hidden = !message;
-  say($("problem-text"), message ?? "");
+  say($("problem-text"), message ? message[0].toUpperCase() + message.slice(1) : "");
   mark($("text"), "aria-invalid", message ? "true" : null);
   const place = /line (\d+), column (\d+)/.exec(message ?? "");
   $("problem-go").hidden = !place || file !== null;
@@ -91,7 +91,11 @@ async function plan() {
   const own = (asked = new AbortController());
   try {
     const result = await send("POST", "/api/preview", request(), own.signal);
-    if (asked === own) showPlan(result);
+    if (asked !== own) return;
+    if (result.problem) {
+      showProblem(result.problem);
+      say($("estimate"), "");
+    } else showPlan(result);
   } catch (error) {
     if (error.name === "AbortError" || asked !== own) return;
     showProblem(error.message);

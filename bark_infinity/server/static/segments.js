@@ -6,11 +6,12 @@ import { player } from "./player.js";
 import { state } from "./state.js";
 import { clock, t } from "./words.js";
 
-const CHUNK = 40; // rows that are made in one go, so that the page never stops for long
+const CHUNK_MS = 8, CHUNK = 40; // for which rows are made in one go, and how many at most, so that the page never stops for long
 const list = $("segments");
 const rows = new Map(); // by index
 let clip = 0; // whose segments are shown
 let building = 0;
+let hasSpeakers = false;
 let current = null; // the row of the segment that is played or chosen
 
 const numberOf = segment => segment.index - firstOf(segment.clip) + 1;
@@ -35,9 +36,8 @@ function make(segment) {
 }
 
 function lineOf(segment) {
-  const of = state.segments.some(one => one?.speaker);
   return [
-    of && (segment.speaker ?? t("segments.narrator")),
+    hasSpeakers && (segment.speaker ?? t("segments.narrator")),
     segment.start !== null && clock(segment.start),
     segment.seconds !== null && t("segments.seconds", { n: segment.seconds.toFixed(1) }),
     segment.takes > 1 && t("segments.take_of", { n: segment.chosen + 1, of: segment.takes }),
@@ -58,7 +58,7 @@ function patch(row, segment) {
   row.querySelector("[data-do=takes]").hidden = segment.takes < 2;
   const takes = row.querySelector(".takes");
   if (takes) fillTakes(takes, segment);
-  row.hidden = $("only-faulty").checked && !hasFaults(segment);
+  row.classList.toggle("faulty", hasFaults(segment));
 }
 
 function fault(words) {
@@ -78,6 +78,8 @@ function removeFrom(index) {
 /** Show the segments of a clip: all rows are made anew. */
 export function showClip(index) {
   clip = index;
+  $("only-faulty").checked = false;
+  list.classList.remove("only-faulty");
   removeFrom(0);
   current = null;
   list.replaceChildren();
@@ -91,7 +93,9 @@ export function showSegments(changed = state.segments) {
     state.segments.length = n;
     removeFrom(n);
   }
-  for (const segment of changed) {
+  const hadSpeakers = hasSpeakers;
+  hasSpeakers = state.segments.some(segment => segment?.speaker);
+  for (const segment of hadSpeakers === hasSpeakers ? changed : state.segments) {
     const row = segment && rows.get(segment.index);
     if (row) patch(row, segment);
   }
@@ -102,10 +106,11 @@ export function showSegments(changed = state.segments) {
 function build() {
   building = 0;
   const batch = document.createDocumentFragment();
+  const end = performance.now() + CHUNK_MS;
   let n = 0;
   for (const segment of state.segments) {
     if (!segment || segment.clip !== clip || rows.has(segment.index)) continue;
-    if (n === CHUNK) {
+    if (n === CHUNK || (n && performance.now() > end)) {
       building = requestAnimationFrame(build);
       break;
     }
@@ -115,6 +120,7 @@ function build() {
     n++;
   }
   if (n) list.append(batch);
+  $("job-about").hidden = building !== 0; // below the rows, which would push it down
   showCurrent();
 }
 
@@ -259,5 +265,8 @@ export function startSegments() {
     };
     acts[button.dataset.do]();
   });
-  $("only-faulty").addEventListener("change", () => showSegments());
+  $("only-faulty").addEventListener("change", () => {
+    list.classList.toggle("only-faulty", $("only-faulty").checked);
+    showFaults();
+  });
 }
