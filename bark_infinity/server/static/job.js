@@ -228,7 +228,11 @@ export function startJob(toNew) {
   leave = toNew;
   startSegments();
   state.addEventListener("jobs", tellEnds());
-  state.addEventListener("jobs", () => state.openId !== null && show());
+  state.addEventListener("jobs", () => {
+    if (state.openId === null) return;
+    show();
+    showSegments([]);
+  });
   state.addEventListener("segments", event => {
     showSegments(event.detail);
     if (state.open) {

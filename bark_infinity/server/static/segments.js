@@ -12,10 +12,14 @@ const rows = new Map(); // by index
 let clip = 0; // whose segments are shown
 let building = 0;
 let hasSpeakers = false;
+let couldChange = false; // when rows were last patched
 let current = null; // the row of the segment that is played or chosen
 
 const numberOf = segment => segment.index - firstOf(segment.clip) + 1;
 const firstOf = of => state.segments.findIndex(segment => segment?.clip === of);
+
+/** Whether segments can be changed: when all clips of the job are finished. */
+const canChange = () => Boolean(state.open?.clips.every(one => one.files.length > 0));
 
 function hasFaults(segment) {
   return segment.faults.length > 0 || segment.state === "failed" || segment.state === "silent";
@@ -59,6 +63,7 @@ function patch(row, segment) {
   const takes = row.querySelector(".takes");
   if (takes) fillTakes(takes, segment);
   row.classList.toggle("faulty", hasFaults(segment));
+  row.querySelector(".seg-tools").classList.toggle("later", !canChange());
 }
 
 function fault(words) {
@@ -93,9 +98,10 @@ export function showSegments(changed = state.segments) {
     state.segments.length = n;
     removeFrom(n);
   }
-  const hadSpeakers = hasSpeakers;
+  const before = `${hasSpeakers} ${couldChange}`;
   hasSpeakers = state.segments.some(segment => segment?.speaker);
-  for (const segment of hadSpeakers === hasSpeakers ? changed : state.segments) {
+  couldChange = canChange();
+  for (const segment of before === `${hasSpeakers} ${couldChange}` ? changed : state.segments) {
     const row = segment && rows.get(segment.index);
     if (row) patch(row, segment);
   }
@@ -163,10 +169,11 @@ function isSeen(row) {
 
 export function edit(index) {
   const row = rows.get(index), segment = state.segments[index];
-  if (!row || !segment.text) return;
+  if (!row || !segment.text || !canChange()) return;
   if (row.querySelector(".seg-edit")) return row.querySelector("textarea").focus();
   const form = copy("t-edit"), area = form.querySelector("textarea"), body = row.querySelector(".seg-body");
   area.value = segment.text;
+  area.placeholder = t("segments.leave_out");
   area.setAttribute("aria-label", t("segments.text", { n: numberOf(segment) }));
   body.hidden = true;
   row.querySelector(".seg-tools").hidden = true;
@@ -207,7 +214,7 @@ async function save(row, form, area, index) {
 
 export function again(index) {
   const button = rows.get(index)?.querySelector("[data-do=again]");
-  if (!button) return undefined;
+  if (!button || !canChange()) return undefined;
   return during(button, async () => {
     state.accept(await send("PUT", ofJob(state.openId, "again"), { segments: [index] }));
     toast(t("segments.asked_again", { n: numberOf(state.segments[index]) }));
@@ -232,7 +239,7 @@ function fillTakes(takes, segment) {
     mark(line.querySelector("[data-do=play-take]"), "aria-label", t("segments.play_take", { n: take + 1, of: numberOf(segment) }));
     say(line.querySelector(".grow"), t("segments.take", { n: take + 1 }));
     const use = line.querySelector("[data-do=use-take]");
-    use.ariaDisabled = take === segment.chosen ? "true" : null;
+    use.ariaDisabled = take === segment.chosen || !canChange() ? "true" : null;
     mark(use, "aria-pressed", String(take === segment.chosen));
     say(use, t(take === segment.chosen ? "segments.in_use" : "segments.use_take"));
   }
