@@ -22,7 +22,7 @@ function settings() {
 }
 
 function request() {
-  return { text: file ? null : $("text").value, upload: file?.id ?? null, name: file?.name ?? null, options: settings() };
+  return { text: file ? null : $("text").value, upload: file?.id ?? null, options: settings() };
 }
 
 function hasText() {
