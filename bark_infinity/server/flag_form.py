@@ -10,31 +10,24 @@ from itertools import groupby
 from ..options.flag import Flag
 from ..options.table import Options, flags
 
-ELSEWHERE = (
-    frozenset(  # flags that the page asks for in other places than the form, or that only files of a server have
-        (
-            "text_prompt",
-            "prompt_file",
-            "history_prompt",
-            "chapters",
-            "cast",
-            "from_manifest",
-            "regenerate",
-            "restitch",
-            "take",
-        )
-    )
+ELSEWHERE = frozenset(  # flags that the page asks for in other places than the form, or that only files of a server have
+    "text_prompt prompt_file history_prompt audio_file_as_history_prompt chapters cast from_manifest regenerate restitch "
+    "take".split()
 )
+_FILES = {
+    "cover": "image/png,image/jpeg",
+    "pronunciations": ".toml,.txt",
+}  # flags that take an uploaded file: its kinds
 _UNITS = {"SECONDS": "s", "MS": "ms", "HZ": "Hz", "DB": "dB", "PERCENT": "%"}  # of metavars
 _CODE = re.compile(r"`([^`]+)`|(--[a-z_]+(?: [a-z]+(?=[:;,.)]))?)")
-_SHORT = frozenset(("db", "ms", "id", "kv", "s", "p", "k"))
 
 
 @dataclass(frozen=True)
 class Field:
     """A flag in the form.
 
-    `control`: "switch" (true or false), "choice" (one of `choices`), "number" or "text". `default`: what is used if the field
+    `control`: "switch" (true or false), "choice" (one of `choices`), "number", "text", or "file" (which is uploaded; `choices`
+    are the kinds that are offered). `default`: what is used if the field
     is left alone, as text. `help`: pieces of (text, whether it is code). `unit`: of a number, or "".
     """
 
@@ -75,6 +68,8 @@ def _field(line: Flag, value: object) -> Field:
     choices = _choices(line)
     is_number = line.kind in (int, float)
     control = "choice" if choices else "switch" if line.kind is bool else "number" if is_number else "text"
+    if line.name in _FILES:
+        control, choices, value = "file", (_FILES[line.name],), None
     return Field(
         line.name,
         _label(line.name),

@@ -13,7 +13,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from .. import __version__
 from .. import constants as c
 from ..audio.formats import FORMATS
 from ..errors import BarkError, TextError, UnknownError, UsageError, VoiceError
@@ -61,11 +60,9 @@ def render_page(services: Services, texts: Mapping[str, object]) -> str:
     )
     groups = form_groups(services.defaults, is_in_form)
     about = {
-        "version": __version__,
         "model": services.bark.name,
         "formats": FORMATS,
         "languages": c.LANGUAGES,
-        "program": "bark-infinity",
     }
     return environment.get_template("page.html").render(t=texts, groups=groups, about=about)
 
@@ -124,7 +121,7 @@ def planned(body: JobBody, services: Services) -> dict[str, object]:
     source = {"text_prompt": request.text} if upload is None else {"prompt_file": str(upload.path)}
     asked = (services.defaults.asked or services.defaults).with_settings({**request.options, **source})
     try:
-        content = preview(resolve(asked)).content()
+        content = preview(resolve(asked), services.names).content()
     except (TextError, UsageError, VoiceError) as error:
         if upload is None:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
-from ..errors import UnknownError
+from ..errors import BarkError, UnknownError
 from .downloads import Exports, zip_stream
 from .job_views import ClipView, JobView, SegmentView
 from .jobs_api import JobBody, file_of, file_response, job_request
@@ -63,15 +64,16 @@ def page_job_routes(services: Services) -> APIRouter:
 
     @router.get("/state", response_model=None)
     def state(since: int = 0, job: str | None = None, segments: int = 0) -> Response | dict[str, object]:
-        """What has changed after revision `since`, or status 204; of the open `job` also the segments after revision `segments`."""
+        """What has changed after revision `since`, or status 204. Of the open `job`, its segments after revision `segments`."""
         changes = store.changes(since)
         if changes is None:
             return Response(status_code=204)
         revision, jobs = changes
         content: dict[str, object] = {"revision": revision, "jobs": [job_content(view) for view in jobs]}
         content["order"] = [view.id for view in store.jobs()]
-        if job is not None and job in content["order"]:  # type: ignore[operator]
-            content["segments"] = [segment_content(view) for view in store.segments(job, segments)]
+        if job is not None:
+            with contextlib.suppress(BarkError):  # it is gone, or its text cannot be read any more
+                content["segments"] = [segment_content(view) for view in store.segments(job, segments)]
         return content
 
     @router.post("/jobs", status_code=201)
@@ -82,8 +84,10 @@ def page_job_routes(services: Services) -> APIRouter:
     @router.get("/jobs/{id}")
     def job(id: str) -> dict[str, object]:
         """A job with all its segments."""
-        view = store.job(id)
-        return {"job": job_content(view), "segments": [segment_content(segment) for segment in store.segments(id)]}
+        content: dict[str, object] = {"job": job_content(store.job(id)), "segments": []}
+        with contextlib.suppress(BarkError):  # its text cannot be read any more
+            content["segments"] = [segment_content(view) for view in store.segments(id)]
+        return content
 
     @router.delete("/jobs/{id}", status_code=204)
     def remove(id: str) -> None:

@@ -10,6 +10,7 @@ from ..narration import ClipSource
 from ..options.numbers import chosen_numbers
 from ..options.table import Options
 from ..run.planning import ClipPlan
+from ..run.script_names import ScriptNames
 
 MOST_TEXTS = 100  # segments whose texts are shown
 _MOST_CLIPS = 50  # that are listed
@@ -58,13 +59,13 @@ class Preview:
         return asdict(self)
 
 
-def preview(options: Options) -> Preview:
-    """Plan what resolved options ask for.
+def preview(options: Options, names: ScriptNames) -> Preview:
+    """Plan what resolved options ask for. `names`: finds the files that the text names.
 
     Raises what planning raises: TextError (of scripts, with line and column), UsageError.
     """
     notes: list[str] = []
-    source = ClipSource(options, notes.append)
+    source = ClipSource(options, notes.append, names=names)
     plans, failed = source.plan()
     notes += [f"{prompt.error}; this prompt is left out" for prompt in failed]
     options, segments = source.options, [segment for plan in plans for segment in plan.segments]

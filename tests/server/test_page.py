@@ -9,6 +9,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -21,11 +22,12 @@ from fake_server import FakeStatistics, make_services
 from fastapi.testclient import TestClient
 from page_store import PageStore
 
+from bark_infinity.narration import narrate
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options, flags
 from bark_infinity.server import page as page_module
 from bark_infinity.server.app import make_app
-from bark_infinity.server.downloads import zip_stream
+from bark_infinity.server.downloads import Exports, zip_stream
 from bark_infinity.server.flag_form import ELSEWHERE, form_groups
 from bark_infinity.server.page import is_in_form
 
@@ -232,6 +234,22 @@ def test_other_formats_need_a_finished_clip_with_a_manifest(client, services):
     assert client.put(f"/api/jobs/{id}/clips/0/exports/wav").status_code == 204
     assert "manifest" in client.put(f"/api/jobs/{id}/clips/0/exports/m4b").json()["error"]["message"]
     assert client.get(f"/api/jobs/{id}/clips/0/exports/exe").status_code == 400
+
+
+def test_clips_are_encoded_once_in_another_format_and_the_oldest_are_removed(demo, tmp_path):
+    text = "+++\n+++\n# One\nGood day.\n# Two\nGoodbye."
+    narration = narrate(demo, text, seed=1, folder=tmp_path / "clips")
+    assert sum(1 for _ in narration) == 2 and narration.path is not None
+    exports = Exports(lambda codes: demo.decode([codes])[0], most_kept=2)
+    book = exports.export(narration.path, "m4b")
+    with av.open(str(book)) as container:
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["One", "Two"]
+    assert exports.export(narration.path, "m4b") == book
+    assert exports.export(narration.path, "wav") == narration.path
+    flac = exports.export(narration.path, "flac")
+    assert soundfile.info(flac).frames == soundfile.info(narration.path).frames
+    exports.export(narration.path, "mp3")
+    assert flac.exists() and not book.parent.exists()
 
 
 # ---- voices ---------------------------------------------------------------------------------------------------------

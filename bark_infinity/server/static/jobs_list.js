@@ -17,6 +17,7 @@ function line(job) {
 function patch(row, job) {
   say(row.querySelector(".job-name"), job.name);
   say(row.querySelector(".job-line"), line(job));
+  mark(row.querySelector(".job-line"), "data-state", job.state);
   const bar = row.querySelector("progress");
   bar.hidden = !["running", "paused"].includes(job.state);
   bar.value = job.n_segments ? job.n_done / job.n_segments : 0;

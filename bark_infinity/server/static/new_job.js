@@ -3,7 +3,7 @@
 import { send, upload } from "./api.js";
 import { chosenChapters, showChapters, startChapters } from "./chapters.js";
 import { castOption, showCast, startCast } from "./cast.js";
-import { $, during, mark, say, soon, toast } from "./dom.js";
+import { $, during, mark, say, soon, toast, whisper } from "./dom.js";
 import { changedSettings, commandLine, startSettings } from "./settings.js";
 import { state } from "./state.js";
 import { chosenVoice, startVoices } from "./voices.js";
@@ -141,7 +141,7 @@ async function take(given) {
   try {
     file = await upload(given);
     showFile();
-    toast(t("new.file_ready", { name: file.name }));
+    whisper(t("new.file_ready", { name: file.name }));
     changed();
   } catch (error) {
     say($("estimate"), "");
@@ -231,6 +231,7 @@ export function startNew(toJob) {
     event.preventDefault();
     during($("start"), start);
   });
-  startVoices(changed).catch(error => toast(t("failed", { error: error.message }), true));
-  plan();
+  startVoices(changed)
+    .catch(error => toast(t("failed", { error: error.message }), true))
+    .finally(plan);
 }

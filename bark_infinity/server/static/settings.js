@@ -1,6 +1,7 @@
 // The form of flags: what was changed in it, its search, and the command line that does the same.
 
-import { $, mark, say } from "./dom.js";
+import { upload } from "./api.js";
+import { $, mark, say, toast } from "./dom.js";
 import { t } from "./words.js";
 
 const fields = [...document.querySelectorAll(".field")];
@@ -10,6 +11,7 @@ const controlOf = field => field.querySelector("input, select");
 
 function valueOf(field) {
   const control = controlOf(field);
+  if (field.dataset.control === "file") return control.dataset.name ?? "";
   return field.dataset.control === "switch" ? String(control.checked) : control.value.trim();
 }
 
@@ -30,6 +32,20 @@ function reset(field) {
   const control = controlOf(field);
   if (field.dataset.control === "switch") control.checked = field.dataset.default === "true";
   else control.value = field.dataset.control === "choice" ? field.dataset.default : "";
+  delete control.dataset.name;
+}
+
+/** Upload the file that was chosen for a flag; the flag then has its name. */
+async function take(control) {
+  delete control.dataset.name;
+  const [file] = control.files;
+  if (!file) return;
+  try {
+    control.dataset.name = (await upload(file)).name;
+  } catch (error) {
+    control.value = "";
+    toast(t("failed", { error: error.message }), true);
+  }
 }
 
 function showChanged() {
@@ -78,9 +94,10 @@ export function commandLine(settings) {
 
 /** `changed` is called after every change. */
 export function startSettings(changed) {
-  $("settings").addEventListener("input", event => {
+  $("settings").addEventListener("input", async event => {
     if (event.target === $("settings-search")) return search();
     const control = event.target;
+    if (control.type === "file") await take(control);
     mark(control, "aria-invalid", control.checkValidity() ? null : "true");
     showChanged();
     changed();
