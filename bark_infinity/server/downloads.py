@@ -75,14 +75,12 @@ class Exports:
         self._folder: tempfile.TemporaryDirectory[str] | None = None  # made when first needed
         self._kept: OrderedDict[tuple[Path, int, str], Path] = OrderedDict()
 
-    def export(self, audio: Path, format: str) -> Path:
-        """A finished clip, by its audio file, in another format. Raises UsageError, OutputError, also for missing tokens."""
+    def export(self, manifest: Path, format: str) -> Path:
+        """A finished clip, by its manifest, in another format. Raises UsageError, OutputError, also for missing tokens."""
         if format not in FORMATS:
             raise UsageError(f"{format!r} is no format of audio files; choose one of {', '.join(FORMATS)}")
-        if audio.suffix.lower() == f".{format}":
-            return audio
         with self._lock:
-            key = (audio, _changed(audio), format)
+            key = (manifest, _changed(manifest), format)
             if (made := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return made
@@ -93,16 +91,16 @@ class Exports:
                 self._folder = tempfile.TemporaryDirectory(prefix="bark-exports-")
             home = Path(tempfile.mkdtemp(dir=self._folder.name))
             files = Options(always_save_speaker=False)
-            self._kept[key] = restitch_file(audio, self._decode, home / f"{audio.stem}.{format}", files)
+            self._kept[key] = restitch_file(manifest, self._decode, home / f"{manifest.stem}.{format}", files)
             return self._kept[key]
 
 
-def _changed(audio: Path) -> int:
-    """When a clip was last written, in ns."""
+def _changed(manifest: Path) -> int:
+    """When a clip was last written, in ns. Raises UsageError."""
     try:
-        return audio.with_suffix(".json").stat().st_mtime_ns
+        return manifest.stat().st_mtime_ns
     except OSError:
-        raise UsageError(f"{audio.name} has no manifest beside it, from which it could be encoded anew") from None
+        raise UsageError(f"{manifest.stem} has no manifest any more, from which it could be encoded anew") from None
 
 
 def _remove(made: Path) -> None:

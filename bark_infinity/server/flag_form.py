@@ -10,10 +10,8 @@ from itertools import groupby
 from ..options.flag import Flag
 from ..options.table import Options, flags
 
-ELSEWHERE = frozenset(  # flags that the page asks for in other places than the form, or that only files of a server have
-    "text_prompt prompt_file history_prompt audio_file_as_history_prompt chapters cast from_manifest regenerate restitch "
-    "take".split()
-)
+ELSEWHERE = frozenset(("history_prompt", "audio_file_as_history_prompt", "chapters", "cast"))
+"""Flags that the page asks for in other places than the form."""
 _FILES = {
     "cover": "image/png,image/jpeg",
     "pronunciations": ".toml,.txt",

@@ -133,15 +133,23 @@ def page_job_routes(services: Services) -> APIRouter:
         """How loud a clip is over its time, 0 to 1, for its drawing."""
         return [round(float(peak), 3) for peak in store.peaks(id, clip)]
 
+    def exported(id: str, clip: int, format: str) -> Path:
+        """The audio file of a finished clip, if it has this format, else one that is made of its tokens."""
+        audio = Path(file_of(store.job(id), clip))  # checks that it is finished
+        if audio.suffix == f".{format}" and audio.parent == Path():
+            return folder / audio
+        (view,) = (view for view in store.job(id).clips if view.index == clip)
+        return exports.export(folder / f"{view.name}.json", format)
+
     @router.put("/jobs/{id}/clips/{clip}/exports/{format}", status_code=204)
     def prepare_export(id: str, clip: int, format: str) -> None:
         """Encode a finished clip in another format, so that it can be downloaded at once."""
-        exports.export(folder / file_of(store.job(id), clip), format)
+        exported(id, clip, format)
 
     @router.get("/jobs/{id}/clips/{clip}/exports/{format}")
     def export(id: str, clip: int, format: str) -> FileResponse:
         """A finished clip in another format."""
-        made = exports.export(folder / file_of(store.job(id), clip), format)
+        made = exported(id, clip, format)
         return file_response(made.name, made.parent)
 
     @router.get("/jobs/{id}/zip")

@@ -49,7 +49,8 @@ function show() {
   mark($("job-state"), "data-state", job.state);
   say($("job-origin"), `${t(`job.origin.${job.origin}`)} · ${new Date(1000 * job.created).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`);
   for (const button of document.querySelectorAll("[data-action]")) {
-    const isPossible = ACTIONS[job.state].includes(button.dataset.action) && !(button.dataset.action === "move_up" && job.position === 1);
+    const isOurs = job.origin !== "command line" || !["waiting", "running", "paused"].includes(job.state);
+    const isPossible = isOurs && ACTIONS[job.state].includes(button.dataset.action) && !(button.dataset.action === "move_up" && job.position === 1);
     if (!isPossible && button === document.activeElement) $("job-title").focus();
     button.hidden = !isPossible;
   }

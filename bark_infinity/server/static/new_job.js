@@ -6,7 +6,7 @@ import { castOption, showCast, startCast } from "./cast.js";
 import { $, during, mark, say, soon, toast, whisper } from "./dom.js";
 import { changedSettings, commandLine, startSettings } from "./settings.js";
 import { state } from "./state.js";
-import { chosenVoice, startVoices } from "./voices.js";
+import { chosenVoice, startVoices, takeVoice } from "./voices.js";
 import { roughly, t } from "./words.js";
 
 const DRAFT = "bark-draft", MOST_DRAFT = 200000; // characters that are kept over a reload
@@ -139,13 +139,15 @@ async function take(given) {
   say($("estimate"), t("new.reading", { name: given.name }));
   showProblem(null);
   try {
-    file = await upload(given);
+    const uploaded = await upload(given);
+    if (["voice", "recording"].includes(uploaded.kind)) return await takeVoice(uploaded);
+    file = uploaded;
     showFile();
     whisper(t("new.file_ready", { name: file.name }));
-    changed();
+    return changed();
   } catch (error) {
     say($("estimate"), "");
-    showProblem(error.message);
+    return showProblem(error.message);
   }
 }
 

@@ -109,7 +109,11 @@ async function playSample(button, value) {
 
 async function add(file) {
   toast(t("voices.adding", { name: file.name }));
-  const added = await upload(file);
+  await takeVoice(await upload(file));
+}
+
+/** Show and choose a voice or recording that was uploaded. */
+export async function takeVoice(added) {
   await loadVoices();
   choose(added.id);
   toast(t("voices.added", { name: added.name }));
