@@ -154,8 +154,10 @@ def test_story_of_a_book(context, server, tmp_path):
     expect(second.locator("#missing")).to_be_visible()
 
 
-def test_mistakes_in_a_script_are_shown_where_they_are_and_speakers_get_voices(context, server):
+def test_mistakes_in_a_script_are_shown_where_they_are_and_speakers_get_voices(context, server, make_voice, tmp_path):
     address, store = server
+    (tmp_path / "voices").mkdir()
+    make_voice().save(tmp_path / "voices" / "calm.npz")
     expect, page = playwright.expect, context.new_page()
     page.goto(address)
     text = "+++\n[cast]\nAnna = {}\n+++\nAnna: Good day.\n[pauze:1s] It rained.\n"
@@ -167,10 +169,10 @@ def test_mistakes_in_a_script_are_shown_where_they_are_and_speakers_get_voices(c
     expect(page.locator("#text")).to_have_value(text)  # what is written is kept
     page.locator("#text").fill(text.replace("pauze", "pause"))
     expect(page.locator("#problem")).to_be_hidden()
-    page.locator(".speaker", has_text="Anna").locator("select").select_option("v2/en_speaker_6")
+    page.locator(".speaker", has_text="Anna").locator("select").select_option("calm")
     page.locator("#command > summary").click()
-    expect(page.locator("#command-text")).to_contain_text("--cast Anna=v2/en_speaker_6")
+    expect(page.locator("#command-text")).to_contain_text("--cast Anna=calm")
     page.locator("#start").click()
     page.wait_for_url("**/jobs/*")
     expect(page.locator(".seg-line").first).to_contain_text("Anna")
-    assert store.requests["job1"].options["cast"] == "Anna=v2/en_speaker_6"
+    assert store.requests["job1"].options["cast"].startswith("Anna=")
