@@ -11,6 +11,7 @@ from .health import health_routes
 from .jobs_api import job_routes
 from .login import login_routes
 from .openai_errors import ErrorAnswer, answer_errors
+from .page import page_routes
 from .security import Guard
 from .services import Services
 from .speech import speech_routes
@@ -27,7 +28,7 @@ def make_app(services: Services) -> FastAPI:
     app = FastAPI(title="Bark Infinity", version=__version__, docs_url=None, redoc_url=None, responses=_FAILURES)
     answer_errors(app)
     app.add_middleware(Guard, settings=services.settings)
-    for routes in (health_routes, job_routes, upload_routes):
+    for routes in (health_routes, job_routes, page_routes, upload_routes):
         app.include_router(routes(services))
     app.include_router(speech_routes(services))
     app.include_router(login_routes(services.settings))

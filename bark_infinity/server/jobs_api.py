@@ -92,7 +92,7 @@ def job_routes(services: Services) -> APIRouter:
     @router.post("", status_code=201)
     def create(body: JobBody, response: Response) -> JobView:
         """Make a job of a text or an upload."""
-        job = store.create(_request(body, services))
+        job = store.create(job_request(body, services, "api"))
         response.headers["Location"] = f"/v1/jobs/{job.id}"
         return job
 
@@ -150,7 +150,7 @@ def job_routes(services: Services) -> APIRouter:
         file: Annotated[str | None, Query(max_length=1000)] = None,
     ) -> FileResponse:
         """The audio of a finished clip, or another one of its files by name; parts of it with a Range header."""
-        return _file_response(_file_of(store.job(id), clip, file), Path(services.defaults.output_dir))
+        return file_response(file_of(store.job(id), clip, file), Path(services.defaults.output_dir))
 
     def add_action(name: str, act: Callable[[str], JobView], description: str) -> None:
         @router.post(f"/{{id}}/{name}", name=f"{name}_job", description=description)
@@ -171,8 +171,8 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _request(body: JobBody, services: Services) -> JobRequest:
-    """What a client asks for, checked. Raises ApiError, BarkError."""
+def job_request(body: JobBody, services: Services, origin: str) -> JobRequest:
+    """What a client asks for, checked. `origin`: as of JobRequest. Raises ApiError, BarkError."""
     if (body.text is None) == (body.upload is None):
         raise ApiError(400, "a job has either a text or an upload; give one of them", "text")
     for field in ("text", "name"):
@@ -183,7 +183,7 @@ def _request(body: JobBody, services: Services) -> JobRequest:
     if body.upload is not None and (upload := services.uploads.find(body.upload)).kind not in SPOKEN:
         raise UsageError(f"{upload.name} is no text, book or subtitles, which a job could speak; it is a {upload.kind}")
     options = network_options(body.options, services.names, services.defaults)
-    return JobRequest(options, body.text, body.upload, body.name, "api")
+    return JobRequest(options, body.text, body.upload, body.name, origin)
 
 
 SPOKEN = frozenset(("text", "book", "subtitles"))
@@ -205,8 +205,8 @@ def _option(line: Flag, services: Services) -> OptionAnswer:
     )
 
 
-def _file_of(job: JobView, index: int, name: str | None) -> str:
-    """The name of a file of a clip, below the output folder. Raises ApiError."""
+def file_of(job: JobView, index: int, name: str | None = None) -> str:
+    """The name of a file of a finished clip, below the output folder; None: of its audio. Raises ApiError."""
     clip = next((clip for clip in job.clips if clip.index == index), None)
     if clip is None:
         raise ApiError(404, f"the job {job.id} has no clip {index}; it has {len(job.clips)}, from 0", "clip")
@@ -224,7 +224,8 @@ def _audio_of(clip: ClipView) -> str:
     return next((name for name in clip.files if _ending(name) in FORMATS), clip.files[0])
 
 
-def _file_response(name: str, folder: Path) -> FileResponse:
+def file_response(name: str, folder: Path) -> FileResponse:
+    """The answer with a file below the output folder. Raises ApiError."""
     path = folder / name
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
