@@ -19,7 +19,7 @@ from ..options.resolve import resolve
 from ..options.table import Options
 from ..run.program_options import COMMAND_LINE, IN_A_FOLDER, as_loaded, check_program_options, check_text
 from ..text.events import Script
-from .shared_engine import EngineClient
+from .engine_client import EngineClient
 
 if TYPE_CHECKING:
     from .services import Services

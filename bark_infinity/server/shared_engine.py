@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 
 import numpy as np
 import torch
 
-from ..bark import Generation, Segment, Settings, StageProgress
+from ..bark import Generation, Settings
 from ..errors import BarkError, DeviceError, EngineClosedError
 from ..model.devices import is_out_of_memory
-from ..model.spec import BarkSpec
-from ..run.engine import Engine, FleetProgress
+from ..run.engine import Engine
 from ..run.scheduler import TOO_LITTLE_MEMORY
-from ..voices.history import History
+from .engine_client import CLOSED, EngineClient, Ticket
 from .engine_statistics import EngineStatistics, Meter
 
 _log = logging.getLogger(__name__)
 _SEGMENTS_PER_ROW = 2  # of a batch, so that rows that end early are refilled
-_BATCHES_QUEUED = 2  # for which a client should have segments ready
 _URGENT_PER_OTHER = 3  # seconds that urgent work may take for each second of the rest, while both have work
 _GATHER_S = 0.05  # that a batch which is not full waits for clients that may be about to submit more
-_LOOK_S = 0.5  # between a waiting client's calls of `report` and `until`
-_CLOSED = "the engine is closed; what is finished is kept, and the same job goes on from there when it is started again"
 
-
-class _Ticket:
-    """A submitted segment, until it is finished or withdrawn."""
-
-    def __init__(self, client: EngineClient, number: int, segment: Segment, settings: Settings):
-        self.client, self.number, self.settings = client, number, segment.settings or settings
-        self.segment = dataclasses.replace(segment, settings=self.settings, is_wanted=lambda: self.is_open)
-        self.is_open = True
-
-
-_Decoding = tuple[Sequence[np.ndarray], "Future[list[np.ndarray]]"]
+_Decoding = tuple[Sequence[np.ndarray], "Future[list[np.ndarray]]"]  # codes, and the sound that they will be
 
 
 class SharedEngine:
@@ -67,7 +52,7 @@ class SharedEngine:
         self._rows, self._preempts, self._clock = rows, on_cpu if preempts is None else preempts, clock
         self._work = threading.Condition(self.lock)  # there may be something to do
         self._clients: list[EngineClient] = []
-        self._running: set[_Ticket] = set()
+        self._running: set[Ticket] = set()
         self._decoding: dict[bool, deque[_Decoding]] = {True: deque(), False: deque()}  # by whether it is urgent
         self._n_served = 0  # segments that a batch has taken
         self._owed_s = 0.0  # that the others work before urgent segments are next
@@ -84,7 +69,7 @@ class SharedEngine:
         """The access of one job, to be closed with it. Raises EngineClosedError."""
         with self.lock:
             if self._closed:
-                raise EngineClosedError(_CLOSED)
+                raise EngineClosedError(CLOSED)
             client = EngineClient(self, urgent)
             self._clients.append(client)
         return client
@@ -97,7 +82,7 @@ class SharedEngine:
         future: Future[list[np.ndarray]] = Future()
         with self.lock:
             if self._closed:
-                raise EngineClosedError(_CLOSED)
+                raise EngineClosedError(CLOSED)
             self._decoding[urgent].append((codes, future))
             self._work.notify()
         return future.result()
@@ -238,7 +223,7 @@ class SharedEngine:
         with self.lock:
             for waiting in self._decoding.values():
                 for _, future in waiting:
-                    future.set_exception(EngineClosedError(_CLOSED))
+                    future.set_exception(EngineClosedError(CLOSED))
             self._running.clear()
             for client in list(self._clients):
                 client.end()
@@ -268,9 +253,9 @@ class SharedEngine:
             else:
                 self._finish(rest[0], _as_bark_error(error, rest[0]))
 
-    def _take_batch(self, urgent: bool) -> tuple[list[_Ticket], int]:
+    def _take_batch(self, urgent: bool) -> tuple[list[Ticket], int]:
         """Ready segments of this standing, from all clients in turn, and the number of rows that fit."""
-        tickets: list[_Ticket] = []
+        tickets: list[Ticket] = []
         fitting: dict[Settings, int] = {}
         for ticket in self._in_turn(urgent):
             if ticket.settings not in fitting:
@@ -287,7 +272,7 @@ class SharedEngine:
             tickets.sort(key=lambda ticket: len(ticket.segment.text or ""), reverse=True)
         return tickets, self._batch_rows
 
-    def _in_turn(self, urgent: bool) -> Iterator[_Ticket]:
+    def _in_turn(self, urgent: bool) -> Iterator[Ticket]:
         """The next segment of the client that was served longest ago, and so on; each is taken before the next is asked for."""
         clients = sorted(self._ready_clients(urgent), key=lambda client: client.last_served)
         while clients:
@@ -295,7 +280,7 @@ class SharedEngine:
                 yield client.queue[0]
             clients = [client for client in clients if client.queue]
 
-    def _try(self, tickets: Sequence[_Ticket], rows: int, urgent: bool) -> Exception | None:
+    def _try(self, tickets: Sequence[Ticket], rows: int, urgent: bool) -> Exception | None:
         """Generate segments and hand each to its client. Returns what went wrong, without its frames, which hold memory."""
 
         def between_steps(*_: object) -> None:
@@ -320,7 +305,7 @@ class SharedEngine:
                 self._meter.batch(lengths, rows)
         return None
 
-    def _between_steps(self, tickets: Sequence[_Ticket], urgent: bool) -> None:
+    def _between_steps(self, tickets: Sequence[Ticket], urgent: bool) -> None:
         """Called after each step of a batch: what goes before its next step is done. Raises _Abandoned if none is needed."""
         with self.lock:
             if self._closed or not any(ticket.is_open for ticket in tickets):
@@ -336,195 +321,13 @@ class SharedEngine:
             with self._working(urgent=True):
                 self._generate_batch(urgent=True)
 
-    def _finish(self, ticket: _Ticket, result: Generation | BarkError) -> None:
+    def _finish(self, ticket: Ticket, result: Generation | BarkError) -> None:
         with self.lock:
             self._running.discard(ticket)
             if not isinstance(result, BarkError):
                 self._meter.finished(result)
             if ticket.is_open:
                 ticket.client.take(ticket, result)
-
-
-class EngineClient:
-    """A `Fleet` of one worker, the shared engine: the access of one job, made by `SharedEngine.client`. Closed by its job.
-
-    All of its methods may be called from any thread, but for `next_finished`, for which one at a time may wait.
-    """
-
-    def __init__(self, shared: SharedEngine, urgent: bool):
-        self._shared, self._urgent = shared, urgent
-        self._changed = threading.Condition(shared.lock)  # something is finished, or the client is closed
-        self._tickets: dict[int, _Ticket] = {}  # neither finished nor withdrawn, by number
-        self._results: deque[tuple[int, Generation | BarkError]] = deque()
-        self._n_submitted = self._n_finished = 0
-        self._start: float | None = None  # of the first segment
-        self._closed = False
-        # Of the shared engine, under its lock:
-        self.queue: deque[_Ticket] = deque()
-        self.last_served = 0
-        self.ready_since = 0.0
-        self.is_waiting = False
-
-    @property
-    def urgent(self) -> bool:
-        """Whether its segments go before those of clients that are not urgent."""
-        return self._urgent
-
-    @urgent.setter
-    def urgent(self, urgent: bool) -> None:
-        with self._shared.lock:
-            self._urgent = urgent
-            self._shared.wake()
-
-    def close(self) -> None:
-        """Withdraw all segments. A thread that waits in `next_finished` gets an EngineClosedError, as later calls do."""
-        with self._shared.lock:
-            self.end()
-            self._shared.forget(self)
-
-    def __enter__(self) -> EngineClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # ---- Engine ----
-
-    @property
-    def name(self) -> str:
-        return self._shared.engine.name
-
-    @property
-    def spec(self) -> BarkSpec:
-        return self._shared.engine.spec
-
-    @property
-    def identity(self) -> str:
-        return self._shared.engine.identity
-
-    def describe_stages(self) -> Mapping[str, Mapping[str, str]]:
-        return self._shared.engine.describe_stages()
-
-    def encode(self, text: str) -> list[int]:
-        return self._shared.engine.encode(text)
-
-    def check_history(self, history: History) -> None:
-        self._shared.engine.check_history(history)
-
-    def rows_at_once(self, settings: Settings) -> int:
-        return self._shared.engine.rows_at_once(settings)
-
-    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return self._shared.decode(codes, self._urgent)
-
-    def stream(
-        self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
-    ) -> Generator[tuple[int, Generation], None, None]:
-        """As `Engine.stream`, in batches with others' segments, so that `rows` is of no meaning."""
-        with self._shared.client(self._urgent) as own:
-            places = {own.submit(segment, settings): place for place, segment in enumerate(segments)}
-            for done in range(len(segments)):
-                progress("fine", done, len(segments))
-                finished = own.next_finished(lambda _: None)
-                assert finished is not None
-                number, result = finished
-                if isinstance(result, BarkError):
-                    raise result
-                yield places[number], result
-
-    # ---- Fleet ----
-
-    @property
-    def room(self) -> int:
-        """As `Fleet.room`; 1 for the first segment of an urgent client, so that the first sound need not wait for others."""
-        with self._shared.lock:
-            if self._urgent and not self._n_finished:
-                return 1 - len(self._tickets)
-            return _BATCHES_QUEUED * self._shared.full_batch - len(self.queue) - len(self._results)
-
-    def submit(self, segment: Segment, settings: Settings) -> int:
-        """As `Fleet.submit`. Raises EngineClosedError."""
-        with self._shared.lock:
-            self._check_open()
-            number = self._n_submitted
-            self._n_submitted += 1
-            ticket = self._tickets[number] = _Ticket(self, number, segment, settings)
-            now = time.monotonic()
-            if self._start is None:
-                self._start = now
-            if not self.queue:
-                self.ready_since = now
-            self.queue.append(ticket)
-            self._shared.wake()
-        return number
-
-    def withdraw(self, number: int) -> None:
-        """As `Fleet.withdraw`; a segment that has not begun never does."""
-        with self._shared.lock:
-            if (ticket := self._tickets.pop(number, None)) is not None:
-                ticket.is_open = False
-                if ticket in self.queue:
-                    self.queue.remove(ticket)
-
-    def next_finished(
-        self, report: Callable[[FleetProgress], None], until: Callable[[], bool] = lambda: False
-    ) -> tuple[int, Generation | BarkError] | None:
-        """As `Fleet.next_finished`. Raises EngineClosedError."""
-        report(self.progress())
-        while (finished := self._collect()) is None:
-            if until():
-                return None
-            self._wait()
-            report(self.progress())
-        return finished
-
-    def progress(self) -> FleetProgress:
-        """What the engine is doing for this client."""
-        with self._shared.lock:
-            running = self._shared.n_running(self)
-            seconds = 0.0 if self._start is None else time.monotonic() - self._start
-            rate = self._n_finished / seconds if seconds else 0.0
-            return FleetProgress(1, int(running > 0), len(self.queue), running, rate)
-
-    def _collect(self) -> tuple[int, Generation | BarkError] | None:
-        with self._shared.lock:
-            self._check_open()
-            return self._results.popleft() if self._results else None
-
-    def _wait(self) -> None:
-        """Wait until something is finished, or it is time to look again."""
-        with self._shared.lock:
-            if not self._results and not self._closed:
-                self.is_waiting = True
-                self._shared.wake()
-                self._changed.wait(_LOOK_S)
-                self.is_waiting = False
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EngineClosedError(_CLOSED)
-
-    # ---- for the shared engine, which holds the lock ----
-
-    def take(self, ticket: _Ticket, result: Generation | BarkError) -> None:
-        """A segment is finished, or has failed."""
-        ticket.is_open = False
-        del self._tickets[ticket.number]
-        self._n_finished += 1
-        self._results.append((ticket.number, result))
-        self._changed.notify()
-
-    def end(self) -> None:
-        """Nothing is made for this client any more."""
-        self._closed = True
-        for ticket in self._tickets.values():
-            ticket.is_open = False
-        self._tickets.clear()
-        self.queue.clear()
-        self._results.clear()
-        self._changed.notify_all()
 
 
 class _Abandoned(Exception):
@@ -535,7 +338,7 @@ def _is_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and is_out_of_memory(error))
 
 
-def _as_bark_error(error: Exception, ticket: _Ticket) -> BarkError:
+def _as_bark_error(error: Exception, ticket: Ticket) -> BarkError:
     """What a client is told of a segment that could not be generated."""
     if isinstance(error, BarkError):
         return error

@@ -20,9 +20,10 @@ from bark_infinity.run.fleet_scheduler import make_scheduler
 from bark_infinity.run.planning import ClipPlan
 from bark_infinity.run.scheduler import Scheduler
 from bark_infinity.seeds import Seeds
-from bark_infinity.server import shared_engine
+from bark_infinity.server import engine_client, shared_engine
+from bark_infinity.server.engine_client import EngineClient
 from bark_infinity.server.engine_statistics import steps_of_batch
-from bark_infinity.server.shared_engine import EngineClient, SharedEngine
+from bark_infinity.server.shared_engine import SharedEngine
 from bark_infinity.stages.semantic import SemanticSettings
 
 SETTINGS = Settings()
@@ -424,7 +425,7 @@ def test_a_client_streams_as_an_engine_does():
 
 
 def test_a_waiting_client_is_told_of_progress_and_looks_up(held, monkeypatch):
-    monkeypatch.setattr(shared_engine, "_LOOK_S", 0.001)
+    monkeypatch.setattr(engine_client, "_LOOK_S", 0.001)
     shared, go = held(Stepping())
     client = shared.client()
     submit(client, "one", "two")
