@@ -32,6 +32,10 @@ class DeviceError(BarkError):
     """A device with too little memory."""
 
 
+class EngineClosedError(DeviceError):
+    """An engine that generates nothing any more, because the server or the job that it worked for ends."""
+
+
 class OutputError(BarkError):
     """A result that cannot be written."""
 

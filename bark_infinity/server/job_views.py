@@ -52,7 +52,7 @@ class SegmentView:
 
 @dataclass(frozen=True, slots=True)
 class ClipView:
-    """A clip of a job. `seconds`: of sound so far. `files`: names in the output folder, the audio first, once it is finished."""
+    """A clip of a job. `seconds`: of sound so far. `files`: names in the output folder, the audio first, once it is whole."""
 
     index: int
     name: str
