@@ -122,7 +122,17 @@ def test_hostile_bodies(client, services, body):
     assert services.store.jobs() == []
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=", "application/xml", ""])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "application/xml",
+        "",
+    ],
+)
 def test_other_content_types(client, services, kind):
     """Also what a form of a foreign page could send without asking first."""
     for path in ("/v1/jobs", "/v1/uploads"):
@@ -143,7 +153,10 @@ def test_full_queue(tmp_path):
 
 def test_actions(client):
     id = client.post("/v1/jobs", json={"text": "Hello."}).json()["id"]
-    states = [client.post(f"/v1/jobs/{id}/{action}").json()["state"] for action in ("pause", "resume", "move_up", "cancel", "retry")]
+    states = [
+        client.post(f"/v1/jobs/{id}/{action}").json()["state"]
+        for action in ("pause", "resume", "move_up", "cancel", "retry")
+    ]
     assert states == ["paused", "waiting", "waiting", "cancelled", "waiting"]
     assert client.delete(f"/v1/jobs/{id}").status_code == 204
     assert client.post(f"/v1/jobs/{id}/burn").status_code == 404
@@ -185,7 +198,9 @@ def test_segments_and_events_since(client):
 def test_events_as_a_stream(client):
     id = client.post("/v1/jobs", json={"text": "Hello."}).json()["id"]
     client.post(f"/v1/jobs/{id}/cancel")
-    with client.stream("GET", f"/v1/jobs/{id}/events", headers={"Accept": "text/event-stream", "Last-Event-ID": "1"}) as answer:
+    with client.stream(
+        "GET", f"/v1/jobs/{id}/events", headers={"Accept": "text/event-stream", "Last-Event-ID": "1"}
+    ) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         lines = list(answer.iter_lines())
     assert lines[1] == "event: job" and "event: over" in lines and not any("created" in line for line in lines)
@@ -222,7 +237,9 @@ def test_result(client, services, finished):
     assert client.get(f"/v1/jobs/{finished}/result", params={"file": "hello there.json"}).json() == {}
 
 
-@pytest.mark.parametrize("file", ["private.txt", "../private.txt", "/etc/passwd", "hello there.wav/../private.txt", "", ".", "\0"])
+@pytest.mark.parametrize(
+    "file", ["private.txt", "../private.txt", "/etc/passwd", "hello there.wav/../private.txt", "", ".", "\0"]
+)
 def test_no_other_file_is_sent(client, finished, file):
     answer = client.get(f"/v1/jobs/{finished}/result", params={"file": file})
     assert answer.status_code == 404
