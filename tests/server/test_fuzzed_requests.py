@@ -70,7 +70,10 @@ def operations(schema: Mapping[str, Any]) -> list[Operation]:
 def server(tmp_path_factory) -> Iterator[Server]:
     services = make_services(tmp_path_factory.mktemp("fuzzed"), dataclasses.replace(SETTINGS, most_waiting=10**6))
     app = make_app(services)
-    with patch.object(speech, "speak_live", lambda _, *asked: Tones(*asked)), TestClient(app, "http://127.0.0.1:7860", raise_server_exceptions=False) as client:
+    with (
+        patch.object(speech, "speak_live", lambda _, *asked: Tones(*asked)),
+        TestClient(app, "http://127.0.0.1:7860", raise_server_exceptions=False) as client,
+    ):
         jobs = [client.post("/v1/jobs", json={"text": f"Text {k}."}).json()["id"] for k in range(2)]
         folder = Path(services.defaults.output_dir)
         upload = client.post("/v1/uploads", files={"file": ("a.txt", b"Hello.")}).json()["id"]
