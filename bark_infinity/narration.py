@@ -275,7 +275,10 @@ class Job:
     false. Raises OutputError, TextError, UsageError before anything is generated.
     """
 
-    def __init__(self, options: Options, source: ClipSource, recipe: Recipe):
+    def __init__(self, options: Options, source: ClipSource, recipe: Recipe, journal_name: str | None = None):
+        """`journal_name`: that of a journal of its own, which stays when the job is finished; None: it resumes an
+        unfinished run of the same command, whose journal goes when it is finished.
+        """
         from .output.clip_files import check_output_folder, clip_keys
         from .output.clip_tokens import ClipTokens
 
@@ -284,7 +287,11 @@ class Job:
         self._key = clip_keys(options, recipe)
         self.resumed = False
         """Whether the job resumes an earlier run."""
-        self.plans, self.failed_prompts, self._journal = self._start_or_resume(source)
+        self.plans, self.failed_prompts, self._journal = (
+            self._start_or_resume(source)
+            if journal_name is None
+            else self._start_or_resume_named(source, journal_name)
+        )
         self.new_voice: Path | None = None
         """The file of the voice that was made for the run, with --history_prompt random."""
         if options.history_prompt == RANDOM and self.open_plans:
@@ -335,14 +342,31 @@ class Job:
         drawn, engine = source.drawn_seed, self._recipe.engine
         source.use_drawn_seed(0)  # what the shard is called must not depend on the one that is drawn
         content = hashlib.sha256("".join(map(self._key, _plan(source, engine)[0])).encode()).hexdigest()
-        name = f"{shard.number}-of-{shard.of}-{content[:16]}"
-        journal = RunJournal.of_shard(self._folder, name, self._key, drawn, self._options.resume)
+        name = f"shard-{shard.number}-of-{shard.of}-{content[:16]}"
+        journal = RunJournal.named(self._folder, name, self._key, drawn, self._options.resume)
         if journal is None:
             raise UsageError(
                 f"--shard {self._options.shard}: another process works on this shard in {self._folder}; wait for its end"
             )
+        return self._resume(source, journal)
+
+    def _start_or_resume_named(
+        self, source: ClipSource, name: str
+    ) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
+        """The same for a job whose journal has a name. Raises UsageError if another process works on it."""
+        from .run.journal import RunJournal
+
+        journal = RunJournal.named(self._folder, name, self._key, source.drawn_seed, self._options.resume)
+        if journal is None:
+            raise UsageError(f"another process works on {name} in {self._folder}; wait for its end")
+        return self._resume(source, journal)
+
+    def _resume(
+        self, source: ClipSource, journal: RunJournal
+    ) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
+        """Plan with what a journal says of an earlier process."""
         source.use_drawn_seed(journal.seed)
-        plans, failed = _plan(source, engine, journal.own_stems)
+        plans, failed = _plan(source, self._recipe.engine, journal.own_stems)
         self.resumed = any(journal.done(plan) or journal.kept(plan) for plan in plans)
         return plans, failed, journal
 

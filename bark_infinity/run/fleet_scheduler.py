@@ -43,6 +43,13 @@ class FleetScheduler(Scheduler):
         self._changed: dict[ClipState, None] = {}  # clips whose takes came back or were judged, in order
         self._all_started = False  # whether no plan is left
         self._has_more = True  # whether plans or takes to be made may be left that are not submitted
+        try:
+            yield from self._run_to_the_end(waiting)
+        finally:  # ended early, so that the workers need not make the rest
+            for number in self._places:
+                fleet.withdraw(number)
+
+    def _run_to_the_end(self, waiting: Iterator[ClipPlan]) -> Iterator[Result]:
         waiting = self._to_the_end(waiting)
         while True:
             # 1. Submit what is ready, as far as there is room.

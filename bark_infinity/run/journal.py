@@ -48,9 +48,9 @@ from .takes import RecordedTakes
 FORMAT_VERSION = 1
 _RUN_PREFIX, _RUN_SUFFIX = ".run-", ".jsonl"
 _RUN_NAME = re.compile(r"\.run-[0-9a-f]{16}\.jsonl")
-_SHARD_PREFIX = ".shard-"
 _MAX_BYTES = 100_000_000  # most that is read of a run's file: a million clips
-_PLAN, _LOCK = "plan.json", "lock"
+PLAN_FILE, LOCK_FILE, SEGMENTS_FOLDER = "plan.json", "lock", "segments"
+"""The names of what is in the folder of an unfinished clip."""
 _MARKER = b"bark_infinity: the tokens of a clip that is not finished\n"  # in the lock file of a clip's folder
 _HIDDEN_NAME = re.compile(rf"\.bark-infinity-[0-9a-f]{{16}}{re.escape(PARTIAL_SUFFIX)}")  # being created or removed
 _FIRST_TAKE = re.compile(r"[^-]*\.npz")  # of a segment; the names of the files of further ones have their numbers
@@ -74,7 +74,7 @@ class ClipJournal:
 
     def __init__(self, folder: Path, lock: BinaryIO):
         self.folder, self._lock = folder, lock
-        self._segments, self._naming = folder / "segments", folder / "naming.json"
+        self._segments, self._naming = folder / SEGMENTS_FOLDER, folder / "naming.json"
         self.work = folder / "writing"
         """The folder for output files that are not complete; empty at first."""
 
@@ -85,7 +85,7 @@ class ClipJournal:
             hidden = _hidden_name(folder.parent)
             hidden.mkdir(parents=True)
             with contextlib.suppress(FileNotFoundError):
-                (hidden / _LOCK).write_bytes(_MARKER)
+                (hidden / LOCK_FILE).write_bytes(_MARKER)
                 _rename_folder_to_new(hidden, folder)
                 if clip := cls.claim(folder):
                     return clip
@@ -94,7 +94,7 @@ class ClipJournal:
     def claim(cls, folder: Path) -> ClipJournal | None:
         """Lock a folder that an earlier process left; None if it is not ours or another process has locked it."""
         with contextlib.suppress(FileNotFoundError):  # another process has just removed it
-            if _is_ours(folder) and (lock := open_locked(folder / _LOCK)):
+            if _is_ours(folder) and (lock := open_locked(folder / LOCK_FILE)):
                 return cls(folder, lock)
         return None
 
@@ -104,12 +104,12 @@ class ClipJournal:
             self._clear()
             self._segments.mkdir(exist_ok=True)
             self.work.mkdir(exist_ok=True)
-        _write_json(self.folder / _PLAN, about)
+        _write_json(self.folder / PLAN_FILE, about)
 
     @property
     def about(self) -> Mapping[str, Any]:
         """What `begin` recorded; empty before that."""
-        return _read_json(self.folder / _PLAN)
+        return read_json(self.folder / PLAN_FILE)
 
     def kept(self) -> int:
         """The number of segments with a saved take, including damaged ones."""
@@ -127,15 +127,7 @@ class ClipJournal:
     def recall(self, key: str, take: int = 0) -> KeptSegment | None:
         """The take of a segment saved under `key`; None if there is none or it is damaged."""
         path = self._path_of(key, take)
-        if not path.exists():
-            return None
-        try:
-            arrays = read_npz(path, (*VOICE_ARRAYS, _ABOUT))
-            about = json.loads(arrays.pop(_ABOUT).tobytes())
-            voice = Voice(*(usable_tokens(name, arrays[name]) for name in VOICE_ARRAYS))
-        except (VoiceError, KeyError, ValueError, RecursionError):  # damaged: it is generated again
-            return None
-        return KeptSegment(voice, about) if isinstance(about, dict) else None
+        return read_take(path) if path.exists() else None  # one that is damaged is generated again
 
     def name(self, moves: Sequence[tuple[Path, Path]]) -> None:
         """Move finished files from the work folder to their final names: all or none, even if the process is killed meanwhile.
@@ -152,7 +144,7 @@ class ClipJournal:
 
     def named(self) -> Path | None:
         """The clip's audio file, if its process was killed in `name`; completes the remaining moves. None otherwise."""
-        names = _read_json(self._naming).get("moves") or []
+        names = read_json(self._naming).get("moves") or []
         moves = [(_inside(self.work, hidden), _inside(self.folder.parent, name)) for hidden, name in names]
         open_moves = [(hidden, path) for hidden, path in moves if not _is_moved(hidden, path)]
         if not moves or moves[0] in open_moves:
@@ -188,6 +180,26 @@ class ClipJournal:
         with contextlib.suppress(OSError):
             self._naming.unlink()
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def read_take(path: Path) -> KeptSegment | None:
+    """A saved take of a segment; None if it is missing or damaged."""
+    try:
+        arrays = read_npz(path, (*VOICE_ARRAYS, _ABOUT))
+        about = json.loads(arrays.pop(_ABOUT).tobytes())
+        voice = Voice(*(usable_tokens(name, arrays[name]) for name in VOICE_ARRAYS))
+    except (VoiceError, KeyError, ValueError, RecursionError):
+        return None
+    return KeptSegment(voice, about) if isinstance(about, dict) else None
+
+
+def about_take(path: Path) -> Mapping[str, Any]:
+    """What is recorded of a saved take, without its tokens; empty if it is missing or damaged."""
+    with contextlib.suppress(VoiceError, KeyError, ValueError, RecursionError):
+        about = json.loads(read_npz(path, (_ABOUT,))[_ABOUT].tobytes())
+        if isinstance(about, dict):
+            return about
+    return {}
 
 
 def usable_tokens(name: str, tokens: np.ndarray) -> np.ndarray:
@@ -254,17 +266,18 @@ class RunJournal:
                     yield journal
 
     @classmethod
-    def of_shard(
-        cls, folder: Path, name: str, key: Callable[[ClipPlan], str], seed: int, resume: bool
+    def named(
+        cls, folder: Path, name: str, key: Callable[[ClipPlan], str], seed: int, resume: bool = True
     ) -> RunJournal | None:
-        """The journal of a shard, new or of an earlier process; None if another process works on it.
+        """The journal with this name, such as shard-1-of-3, new or of an earlier process; None if another one works on it.
 
-        Unlike that of a run it has a fixed name, so that of two processes only one gets it, and it stays when the shard is
-        complete. `resume`: whether what an earlier process has finished counts.
+        Because of its fixed name only one of two processes gets it, and no run that looks for `unfinished` ones takes it. It
+        stays when all clips are finished, until `remove`. `resume`: whether what an earlier process has finished
+        counts.
         """
         _sweep(folder)
         make_folder(folder)
-        path = folder / f"{_SHARD_PREFIX}{name}{_RUN_SUFFIX}"
+        path = folder / named_file(name)
         with errors_naming(path):
             file = open_locked(path)
         if file is None:
@@ -320,7 +333,13 @@ class RunJournal:
             self._open[place] = clip
             self._folders.add(clip.folder)
             clip.begin(
-                {"run": self._path.name, "place": place, "key": self._key(plan), "segments": _segment_digests(plan)}
+                {
+                    "run": self._path.name,
+                    "place": place,
+                    "key": self._key(plan),
+                    "segments": _segment_digests(plan),
+                    "texts": [(s.written or s.text, s.speaker, s.chapter) for s in plan.segments],
+                }
             )
         return self._open[place]
 
@@ -344,6 +363,11 @@ class RunJournal:
                 self._path.unlink()
         if self._file is not None:
             self._file.close()
+
+    def remove(self) -> None:
+        """Delete the file and the folders of unfinished clips, and release all locks. Finished clips stay."""
+        self._stays = False
+        self.close(complete=True)
 
     def _create(self) -> None:
         make_folder(self._path.parent)
@@ -379,7 +403,7 @@ class RunJournal:
                 if path.exists():
                     self._done[str(clip["clip"])] = path
         for path in folder.glob(f"[!.]*{PARTIAL_SUFFIX}"):
-            about = _read_json(path / _PLAN)
+            about = read_json(path / PLAN_FILE)
             if about.get("run") == self._path.name and (clip := ClipJournal.claim(path)):
                 self._take(clip, about)
 
@@ -392,6 +416,11 @@ class RunJournal:
         else:
             self._left[prompt, take] = clip
             self._folders.add(clip.folder)
+
+
+def named_file(name: str) -> str:
+    """The name of the file of a journal with a name."""
+    return f".{name}{_RUN_SUFFIX}"
 
 
 def _place(plan: ClipPlan) -> tuple[int, int]:
@@ -441,8 +470,8 @@ def _rename_folder_to_new(hidden: Path, folder: Path) -> None:
 def _is_ours(folder: Path) -> bool:
     """Whether a path is a folder, not a link to one, with our marker in its lock file."""
     with contextlib.suppress(OSError):
-        if stat.S_ISDIR(folder.lstat().st_mode) and stat.S_ISREG((folder / _LOCK).lstat().st_mode):
-            with open(folder / _LOCK, "rb") as file:
+        if stat.S_ISDIR(folder.lstat().st_mode) and stat.S_ISREG((folder / LOCK_FILE).lstat().st_mode):
+            with open(folder / LOCK_FILE, "rb") as file:
                 return file.read(len(_MARKER)) == _MARKER
     return False
 
@@ -453,10 +482,10 @@ def _remove_folder(folder: Path) -> None:
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
-            elif entry.name != _LOCK:
+            elif entry.name != LOCK_FILE:
                 os.unlink(entry.path)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(folder / _LOCK)
+            os.unlink(folder / LOCK_FILE)
         os.rmdir(folder)
 
 
@@ -466,7 +495,7 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
         hidden = _HIDDEN_NAME.fullmatch(path.name) is not None
         with contextlib.suppress(OSError):
-            if (hidden or not (path / _PLAN).exists()) and (clip := ClipJournal.claim(path)):
+            if (hidden or not (path / PLAN_FILE).exists()) and (clip := ClipJournal.claim(path)):
                 clip.remove()
             elif hidden:
                 _remove_markerless(path)
@@ -474,8 +503,8 @@ def _sweep(folder: Path) -> None:
 
 def _remove_markerless(hidden: Path) -> None:
     """Remove a folder whose process was killed before it wrote the marker or after it removed it. Raises OSError."""
-    if os.listdir(hidden) == [_LOCK] and (hidden / _LOCK).stat().st_size == 0:
-        os.unlink(hidden / _LOCK)
+    if os.listdir(hidden) == [LOCK_FILE] and (hidden / LOCK_FILE).stat().st_size == 0:
+        os.unlink(hidden / LOCK_FILE)
     os.rmdir(hidden)  # only if it is empty
 
 
@@ -490,7 +519,7 @@ def _write_json(path: Path, content: Mapping[str, object]) -> None:
     write_whole(path, lambda file: file.write(json.dumps(content).encode()))
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
     """The JSON object in a file; empty if the file is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         with open(path, "rb") as file:

@@ -299,6 +299,8 @@ class Scheduler:
             return
         (clip, index, take), generation = made.place, made.generation
         about = {
+            "segment": index,
+            "frames": generation.voice.fine.shape[1],
             "cut_ids": generation.cut_ids,
             "seconds_taken": generation.seconds_taken,
             "statistics": generation.statistics and dataclasses.asdict(generation.statistics),
