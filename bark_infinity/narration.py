@@ -25,6 +25,7 @@ from .options.resolve import resolve
 from .options.shard import Shard
 from .options.table import Options
 from .output.book import RunBook
+from .output.editing import edit
 from .output.manifest import Manifest, check_unasked, read_manifest
 from .output.mending import Mended, mend
 from .output.recorded import speakers_with_other_voices, usable_cast
@@ -83,7 +84,8 @@ class ClipSource:
 
     `notify` is called with sentences for the user about how files are read. `script`: what is spoken in place of a text.
     `names`: finds the files that a text names, for a text of a stranger, as a server has them; None: they are opened as
-    they are named. Raises UsageError or TextError if the text or the manifest cannot be used.
+    they are named. `edits`: new texts of segments of a manifest's clip, by index; "" leaves one out. Raises UsageError or
+    TextError if the text or the manifest cannot be used.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class ClipSource:
         notify: Notify = lambda _: None,
         script: Script | None = None,
         names: ScriptNames | None = None,
+        edits: Mapping[int, str] | None = None,
     ):
         self.options = options
         """Resolved options, with the settings of the script."""
@@ -111,6 +114,7 @@ class ClipSource:
         self._auditioned: Mapping[str, str] = {}
         self._cutter = SegmentCutter(options)
         self._recast: set[str] = set()  # speakers who have other voices than in the manifest
+        self._edits = edits or {}
         if options.from_manifest is None:
             self._read(notify, script)
         else:
@@ -123,6 +127,8 @@ class ClipSource:
         options = self.options
         self.manifest = read_manifest(path)
         check_unasked(self.manifest, path, options)
+        if self._edits:
+            self._cutter = recording_cutter(self.manifest, options)
         if any(getattr(options, name) is not None for name in _MENDING):
             self._read_mended(self.manifest, path, notify)
         elif self.manifest.script is not None and not options.restitch:
@@ -241,10 +247,12 @@ class ClipSource:
     @property
     def mends(self) -> bool:
         """Whether a manifest's clip is made again with a changed script."""
-        return self.manifest is not None and self.script is not None
+        return self.manifest is not None and (self.script is not None or bool(self._edits))
 
     def _mend(self, manifest: Manifest, count_ids: CountIds | None, own_stems: Container[str]) -> ClipPlan:
-        assert self.script is not None
+        if self.script is None:
+            self.mended = edit(manifest, self._edits, self.options, self._cutter, count_ids, own_stems)
+            return self.mended.plan
         self.mended = mend(manifest, self.script, self.options, self._cutter, self._recast, count_ids, own_stems)
         plan = self.mended.plan
         if self.options.regenerate is None:
@@ -288,9 +296,7 @@ class Job:
         self.resumed = False
         """Whether the job resumes an earlier run."""
         self.plans, self.failed_prompts, self._journal = (
-            self._start_or_resume(source)
-            if journal_name is None
-            else self._start_or_resume_named(source, journal_name)
+            self._start_or_resume(source) if journal_name is None else self._start_or_resume_named(source, journal_name)
         )
         self.new_voice: Path | None = None
         """The file of the voice that was made for the run, with --history_prompt random."""
@@ -361,9 +367,7 @@ class Job:
             raise UsageError(f"another process works on {name} in {self._folder}; wait for its end")
         return self._resume(source, journal)
 
-    def _resume(
-        self, source: ClipSource, journal: RunJournal
-    ) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
+    def _resume(self, source: ClipSource, journal: RunJournal) -> tuple[list[ClipPlan], list[FailedPrompt], RunJournal]:
         """Plan with what a journal says of an earlier process."""
         source.use_drawn_seed(journal.seed)
         plans, failed = _plan(source, self._recipe.engine, journal.own_stems)

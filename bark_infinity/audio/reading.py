@@ -131,7 +131,7 @@ def read_spans(path: Path, spans: Iterable[tuple[float, float]]) -> Iterator[tup
 
     Spans beyond the end of the file come out shorter, or empty. Raises AudioError.
     """
-    blocks = _blocks(path)
+    blocks = audio_blocks(path)
     held, first, rate = (
         np.zeros(0, np.float32),
         0,
@@ -150,7 +150,7 @@ def read_spans(path: Path, spans: Iterable[tuple[float, float]]) -> Iterator[tup
         yield held[place : max(place, round(stop * rate) - first)], rate
 
 
-def _blocks(path: Path) -> Iterator[AudioContent]:
+def audio_blocks(path: Path) -> Iterator[AudioContent]:
     """The samples of a whole file, mixed to one channel, block by block. Raises AudioError."""
     try:
         with _open_by_libsndfile(path) as file:

@@ -8,17 +8,16 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, BarkError, UsageError
 from ..options.layers import layered, readable_beside
 from ..options.parser import parse_given, parser_of, settings_of_file
-from ..options.resolve import only_stitches, resolve
+from ..options.resolve import resolve
 from ..options.settings_file import config_text
 from ..options.table import Options, flags
-from ..output.manifest import read_manifest
 from . import console as view
 from .first_steps import program_name
 from .signals import INTERRUPTED, stopping
@@ -122,22 +121,10 @@ def parse(arguments: Sequence[str]) -> Options:
     from_file = settings_of_file(given)
     settings = layered(given, readable_beside(given, from_file))
     if settings.get("from_manifest") is not None:
-        settings = _with_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
+        from ..output.recorded import with_manifest  # late: it imports NumPy
+
+        settings = with_manifest(settings, os.path.expanduser(str(settings["from_manifest"])), "output_dir" in given)
     return dataclasses.replace(Options.from_settings(settings), given=frozenset(given))
-
-
-def _with_manifest(settings: Mapping[str, object], path: str, has_folder: bool) -> dict[str, object]:
-    """Settings completed by those of a manifest. `has_folder`: whether the command line has an --output_dir."""
-    from ..output.recorded import place_of_clip, usable_voices  # late: it imports NumPy
-
-    nearer = dict(settings)
-    if not has_folder and nearer.get("output_dir") == Options.output_dir:  # as --print_config writes it
-        del nearer["output_dir"]  # results go beside the manifest
-    manifest = read_manifest(path)
-    merged = layered(nearer, {**manifest.settings, **place_of_clip(path, manifest)})
-    if not only_stitches(merged):  # which needs no voices
-        merged |= usable_voices(path, manifest, nearer, merged)
-    return merged
 
 
 def completion(shell: str) -> str:

@@ -16,18 +16,32 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ..audio.formats import FORMATS, KNOWN_ENDINGS
 from ..errors import TextError, UsageError, VoiceError
 from ..files import safe_stem
+from ..options.layers import layered
+from ..options.resolve import only_stitches
 from ..options.table import Options
 from ..run.pauses import GapSound, Pause
 from ..run.script_source import NamedVoice, voices_in
 from ..run.sounds import digest_of_sound, measure_sound
 from ..voices.library import find_voice, voice_folders
 from ..voices.voice import Voice
-from .manifest import READS_FILE, Manifest, recorded_cast, recorded_digest
+from .manifest import READS_FILE, Manifest, read_manifest, recorded_cast, recorded_digest
 
 _VOICES = {
     "history_prompt": "voice",
     "bark_speaker_as_the_prompt": "spoken_voice",
 }  # setting: key of its digest in the manifest
+
+
+def with_manifest(settings: Mapping[str, object], path: str, has_folder: bool) -> dict[str, object]:
+    """Settings completed by those of a manifest. `has_folder`: whether an --output_dir is asked for. Raises UsageError."""
+    nearer = dict(settings)
+    if not has_folder and nearer.get("output_dir") == Options.output_dir:  # as --print_config writes it
+        del nearer["output_dir"]  # results go beside the manifest
+    manifest = read_manifest(path)
+    merged = layered(nearer, {**manifest.settings, **place_of_clip(path, manifest)})
+    if not only_stitches(merged):  # which needs no voices
+        merged |= usable_voices(path, manifest, nearer, merged)
+    return merged
 
 
 def place_of_clip(path: str, manifest: Manifest) -> dict[str, object]:

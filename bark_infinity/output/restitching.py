@@ -27,12 +27,21 @@ from .remaking import plan_restitched
 
 
 def restitch_clip(
-    manifest: Manifest, plan: ClipPlan, tokens: ClipTokens, decode: Decode, folder: Path, options: Options
+    manifest: Manifest,
+    plan: ClipPlan,
+    tokens: ClipTokens,
+    decode: Decode,
+    folder: Path,
+    options: Options,
+    journal: RunJournal | None = None,
 ) -> Clip:
-    """Decode a clip's tokens and write its files. Raises OutputError, UsageError for damaged tokens, TextError for silence."""
+    """Decode a clip's tokens and write its files. Raises OutputError, UsageError for damaged tokens, TextError for silence.
+
+    `journal`: of a run of its own, which is closed at the end; None: a new one.
+    """
     longest = tokens.seconds + plan.gap_seconds
     stitcher = Stitcher(plan, Joining.from_options(options))
-    journal = RunJournal.start(folder, lambda _: "", plan.seed)
+    journal = journal or RunJournal.start(folder, lambda _: "", plan.seed)
     try:
         files = ClipFiles(plan, folder, options, longest, journal.clip(plan), partial(_manifest, manifest, options))
         try:
@@ -43,7 +52,10 @@ def restitch_clip(
                 tries, chosen, others = kept.takes
                 outcome = Outcome(generation, tries, chosen, True, others if options.keep_takes else {})
                 files.add(stitcher.place(outcome, HistorySizes()))
-            return files.finish(stitcher.to_clip())
+            clip = files.finish(stitcher.to_clip())
+            assert clip.path is not None  # the files have their names
+            journal.finished(plan, clip.path)
+            return clip
         finally:
             files.discard()
     finally:

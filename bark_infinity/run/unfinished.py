@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -83,12 +84,27 @@ def number_of_take(path: Path) -> int:
     return int(number) if dash and number.isdecimal() else 0
 
 
-def remove_run(folder: Path, name: str) -> bool:
-    """Remove the journal of that name and its unfinished clips, if there are any; False if another process works on it."""
+def finished_in(path: Path) -> list[str]:
+    """The names of the audio files of all clips that a run's file says are finished; empty if it is missing or damaged."""
+    names = []
+    with contextlib.suppress(OSError):
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                names.append(str(json.loads(line)["path"]))
+    return names
+
+
+def remove_run(folder: Path, name: str, keep_finished: bool = False) -> bool:
+    """Remove the journal of that name and its unfinished clips, if there are any; False if another process works on it.
+
+    `keep_finished`: the journal stays if it has finished clips, which a later run does not make again.
+    """
     file = named_file(name)
     if not (folder / file).exists() and not any(clip.run == file for clip in unfinished_clips(folder)):
         return True
     journal = RunJournal.named(folder, name, lambda _: "", 0)
-    if journal is not None:
+    if journal is not None and keep_finished:
+        journal.close(complete=True)
+    elif journal is not None:
         journal.remove()
     return journal is not None
