@@ -120,7 +120,7 @@ def contents_of_manifest(
 
 def _recorded(number: int, clip: int, entry: Mapping[str, Any], revision: int) -> SegmentView:
     start, end = _number(entry.get("start")), _number(entry.get("end"))
-    seconds = None if start is None or end is None else end - start
+    seconds = None if start is None or end is None else round(end - start, 6)
     takes, chosen, errors = 1, 0, None
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         recorded = recorded_takes(entry)
@@ -153,8 +153,8 @@ def view_of_segment(segment: FinishedSegment, revision: int) -> SegmentView:
         plan.speaker,
         plan.chapter,
         SILENT if segment.generation.silent else MADE,
-        segment.start,
-        record.seconds,
+        round(segment.start, 6),  # as the manifest has it
+        round(record.seconds, 6),
         faults_in_words(record.kept.faults),
         _rate(record.kept.word_errors),
         len(record.tries),

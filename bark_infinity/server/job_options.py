@@ -36,7 +36,8 @@ def read_asked(options: Mapping[str, object], bark: Bark) -> dict[str, object]:
         line = table[name]
         asked[name] = None if value is None and line.default is None else line.read(value)
         line.check(asked[name])
-        if name in AS_LOADED and asked[name] != line.default and not AS_LOADED[name](bark, asked[name]):
+        is_meant = name == "model" or asked[name] != line.default
+        if name in AS_LOADED and is_meant and not AS_LOADED[name](bark, asked[name]):
             raise UsageError(f"--{name} {asked[name]} is not how the server's model is loaded; leave it out")
     return asked
 

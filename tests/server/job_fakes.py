@@ -16,6 +16,7 @@ from bark_infinity.options.table import Options
 from bark_infinity.server.job_views import JobRequest, JobState, JobView
 from bark_infinity.server.jobs import JobStore
 
+FOLDER = Path("out")
 TEXT = "One is here. Two is here. Three is here. Four is here."
 LINES: dict[str, object] = {
     "split_each_text_prompt_by": "sentence",
@@ -62,6 +63,8 @@ class Gate:
 
 class GatedClient(Hashing):
     """A job's access: it speaks hashes, when the gate lets it."""
+
+    name = "demo"
 
     def __init__(self, gate: Gate):
         super().__init__()
@@ -112,5 +115,6 @@ def wait_for(store: JobStore, condition: Callable[[], bool]) -> None:
 
 def until(store: JobStore, id: str, *states: JobState) -> JobView:
     """The view of a job once it is in one of these states."""
-    wait_for(store, lambda: store.job(id).state in states)
+    wait_for(store, lambda: store.job(id).state in (*states, JobState.FAILED))
+    assert store.job(id).state in states, store.job(id).error
     return store.job(id)
