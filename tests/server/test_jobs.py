@@ -10,7 +10,6 @@ from job_fakes import FOLDER, TEXT, request, until, wait_for
 
 from bark_infinity.errors import QueueFullError, TextError, UnknownError, UnknownJobError, UsageError
 from bark_infinity.server.job_views import JobState
-from bark_infinity.server.jobs import JobStore
 
 TEXTS = ["One is here.", "Two is here.", "Three is here.", "Four is here."]
 
