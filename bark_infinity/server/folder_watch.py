@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 import time
@@ -63,19 +64,24 @@ class FolderWatch:
         self._unfinished: dict[Path, tuple[int, UnfinishedClip]] = {}
 
     def clips(self) -> list[FoundClip]:
-        """The finished clips, by name."""
-        self._list()
-        manifests = [name for name in self._names if name.endswith(_MANIFEST) and not name.endswith(_SUBTITLES)]
-        self._known = {name: self._known[name] for name in manifests if name in self._known}
-        for name in manifests:
-            version = self._names[name]
-            if name not in self._known or self._known[name][0] != version:
-                self._known[name] = (version, self._read(name, version[0]))
-        return [clip for name in sorted(manifests) if (clip := self._known[name][1]) is not None]
+        """The finished clips that have more than their manifest left, by name."""
+        if self._list():
+            manifests = [name for name in self._names if name.endswith(_MANIFEST) and not name.endswith(_SUBTITLES)]
+            self._known = {name: self._look_at(name) for name in sorted(manifests)}
+        return [clip for _, clip in self._known.values() if clip is not None and len(clip.files) > 1]
+
+    def _look_at(self, name: str) -> tuple[tuple[int, int], FoundClip | None]:
+        """A manifest's time and size, and its clip, if it is one, with the files that are there."""
+        version = self._names[name]
+        known, clip = self._known.get(name, (None, None))
+        if known != version:
+            return version, self._read(name, version[0])
+        if clip is not None and clip.files != (files := files_of_clip(self._folder, clip.name, self._names.keys())):
+            clip = dataclasses.replace(clip, files=files)
+        return version, clip
 
     def runs(self) -> list[FoundRun]:
-        """The runs of the command line that have unfinished clips, whether they are alive or were interrupted."""
-        self._list()
+        """The runs of the command line that have unfinished clips, alive or interrupted, as of the last call of `clips`."""
         clips: dict[str, list[UnfinishedClip]] = {}
         for path in self._partial:
             clip = self._unfinished_at(path)
@@ -84,12 +90,12 @@ class FolderWatch:
         locked = _locked_files() if clips else frozenset()
         return [self._run(name, sorted(own, key=lambda clip: clip.place), locked) for name, own in clips.items()]
 
-    def _list(self) -> None:
-        """List the folder, if it has changed since it was listed."""
+    def _list(self) -> bool:
+        """List the folder, if it may have changed since it was listed; whether it was."""
         with contextlib.suppress(OSError):
             changed = os.stat(self._folder).st_mtime_ns
             if changed == self._seen_ns:
-                return
+                return False
             names: dict[str, tuple[int, int]] = {}
             partial: list[Path] = []
             with os.scandir(self._folder) as entries:
@@ -107,13 +113,15 @@ class FolderWatch:
             self._names, self._partial = names, tuple(sorted(partial))
             self._unfinished = {path: seen for path, seen in self._unfinished.items() if path in partial}
             self._seen_ns = changed if changed / 1e9 < time.time() - _SETTLED_S else -1
+            return True
+        return False
 
     def _read(self, name: str, changed_ns: int) -> FoundClip | None:
         stem = name.removesuffix(_MANIFEST)
         content = read_content(self._folder / name)
-        files = files_of_clip(self._folder, stem, self._names.keys())
-        if content is None or len(files) < 2:  # no manifest, or the audio is gone
+        if content is None:
             return None
+        files = files_of_clip(self._folder, stem, self._names.keys())
         seconds = content.get("seconds")
         return FoundClip(
             stem,

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ..bark import Bark
 from ..errors import BarkError
-from ..narration import ClipSource
-from ..options.table import Options
 from ..run.clips import FinishedSegment
 from ..run.journal import named_file
 from ..run.unfinished import UnfinishedClip, unfinished_clips
@@ -33,9 +27,10 @@ from .clip_contents import (
     view_of_segment,
 )
 from .folder_watch import FoundRun
-from .job_options import command_line, options_of_job
-from .job_records import Change, ClipRecord, JobRecord, QueueFile, Swap
-from .job_run import JobRun, PlannedClip, spoken_flag
+from .job_options import command_line
+from .job_records import Change, ClipRecord, JobRecord, Swap
+from .job_run import JobRun, PlannedClip
+from .job_shelf import Shelf
 from .job_views import ClipView, JobState, JobView, SegmentView
 from .swapping import complete_swap
 from .waveform import Waveform
@@ -44,27 +39,6 @@ _CLOCKS_S = 2.0  # by which the clock of a file system may be behind
 _MOST_EVENTS = 1_000  # of a job that are remembered
 MOST_TEXT = 200
 """Characters of a job's text that are shown."""
-
-
-@dataclass
-class Shelf:
-    """What all jobs of a store share. `changed`: its lock guards all of them, and it is notified of each new revision.
-
-    `revision`: of the last change; it begins with the time, so that revisions rise over restarts too.
-    """
-
-    folder: Path
-    defaults: Options
-    bark: Bark
-    queue: QueueFile
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    revision: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
-
-    def next_revision(self) -> int:
-        """The revision of a change that is being made. Whoever waits for one is woken."""
-        self.revision = max(self.revision + 1, time.time_ns() // 1_000_000)
-        self.changed.notify_all()
-        return self.revision
 
 
 class JobEntry:
@@ -237,7 +211,7 @@ class JobEntry:
         return contents
 
     def _load_clips(self) -> list[ClipContents]:
-        record, shelf = self.record, self._shelf
+        record = self.record
         unfinished = self._unfinished() if any(not clip.files for clip in record.clips) else {}
         planned: list[ClipContents] | None = None
         contents: list[ClipContents] = []
@@ -245,8 +219,7 @@ class JobEntry:
             first = sum(len(before.segments) for before in contents)
             revision = clip.revision or self.revision
             if clip.files:
-                manifest = read_content(shelf.folder / f"{clip.name}.json") or {}
-                contents.append(contents_of_manifest(k, first, clip.name, manifest, clip.files, revision))
+                contents.append(self._load_finished(k, first, clip))
             elif clip.place in unfinished:
                 contents.append(contents_of_unfinished(k, first, unfinished[clip.place], revision))
             else:
@@ -258,19 +231,18 @@ class JobEntry:
             self._show_change(contents[change.clip], change)
         return contents
 
+    def _load_finished(self, index: int, first: int, clip: ClipRecord) -> ClipContents:
+        manifest = read_content(self._shelf.folder / f"{clip.name}.json") or {}
+        revision = clip.revision or self.revision
+        return contents_of_manifest(index, first, clip.name, manifest, clip.files, revision)
+
     def _unfinished(self) -> dict[tuple[int, int], UnfinishedClip]:
         file = named_file(self.record.journal)
         return {clip.place: clip for clip in unfinished_clips(self._shelf.folder) if clip.run == file}
 
     def _plan(self) -> list[ClipContents]:
-        plans, _ = self.source().plan()
+        plans, _ = self._shelf.source(self.record).plan()
         return [contents_of_plan(k, 0, plan, self.revision) for k, plan in enumerate(plans)]
-
-    def source(self) -> ClipSource:
-        """What the job speaks, to be planned without its model. Raises BarkError."""
-        shelf, record = self._shelf, self.record
-        flag = spoken_flag(record, shelf.queue.folder_of(record.id))
-        return ClipSource(options_of_job(record.options, shelf.defaults, shelf.bark, shelf.folder, flag))
 
     def _show_change(self, clip: ClipContents, change: Change) -> None:
         """Show segments that are to be changed as waiting, with their new texts."""
@@ -361,6 +333,8 @@ class JobEntry:
                 return
             self.save(clips=self.record.with_clip(clip, record).clips)
             contents = self.contents[clip]
+            if contents.n_done < len(contents.segments):  # an earlier process has finished it, and was killed just then
+                contents = self.contents[clip] = self._load_finished(clip, contents.segments[0].index, record)
             contents.name, contents.files, contents.seconds = record.name, record.files, record.seconds
             contents.state = JobState.FINISHED
 

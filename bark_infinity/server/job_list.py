@@ -13,8 +13,9 @@ from ..run.journal import named_file
 from ..run.unfinished import finished_in, remove_run, unfinished_clips
 from .clip_contents import ClipContents
 from .folder_watch import JOURNALS_OF_JOBS, FolderWatch, FoundClip, FoundRun
-from .job_entry import MOST_TEXT, JobEntry, Shelf
+from .job_entry import MOST_TEXT, JobEntry
 from .job_records import ClipRecord, JobRecord
+from .job_shelf import Shelf
 from .job_views import JobState, JobView
 
 _LOOK_S = 1.0  # between looks at the folder
@@ -180,17 +181,15 @@ class JobList:
     def _merge_runs(self, runs: list[FoundRun]) -> None:
         there = {f"run-{run.name.removesuffix('.jsonl').rpartition('-')[2]}": run for run in runs}
         for id, run in there.items():
-            if id not in self.entries:
-                self.entries[id] = JobEntry(_record_of_run(id, run), self.shelf, False, run)
-            elif self.entries[id].found != run:
-                entry = self.entries[id]
-                entry.found, entry.record = (
-                    run,
-                    dataclasses.replace(_record_of_run(id, run), created=entry.record.created),
-                )
-                entry.n_done = dict(enumerate(run.n_done))
+            entry = self.entries.get(id)
+            if entry is None:
+                entry = self.entries[id] = JobEntry(_record_of_run(id, run), self.shelf, False, run)
+            elif entry.found != run:
+                entry.record = dataclasses.replace(_record_of_run(id, run), created=entry.record.created)
+                entry.found = run
                 entry.forget()
                 entry.touch()
+            entry.n_done = dict(enumerate(run.n_done))
         for id in [id for id, entry in self.entries.items() if entry.found is not None and id not in there]:
             self.remove(id)
 

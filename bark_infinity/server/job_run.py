@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 
-from ..bark import Bark
 from ..errors import BarkError, EngineClosedError, UsageError
 from ..narration import ClipSource, Job, recipe_of
 from ..options.layers import layered
@@ -34,8 +33,9 @@ from ..run.random_voice import RANDOM
 from ..voices.cloning import clone_voice
 from ..voices.voice import Voice
 from .clip_contents import files_of_clip
-from .job_options import file_settings, options_of_job
+from .job_options import file_settings
 from .job_records import Change, ClipRecord, JobRecord
+from .job_shelf import Shelf
 
 _KEPT_VOICE = "voice.npz"  # in a job's folder: what was cloned for it
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")
@@ -80,21 +80,11 @@ class RunListener(Protocol):
         """Something that the user should know."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where jobs run. `folder`: the output folder; `of_job`: the job's own."""
-
-    folder: Path
-    of_job: Path
-    defaults: Options
-    bark: Bark
-
-
 class JobRun:
     """A run of a job. `run` returns when all is done; `stop` may be called from any thread."""
 
-    def __init__(self, record: JobRecord, place: Place, client: JobClient, listener: RunListener):
-        self.record, self._place, self._client, self._listener = record, place, client, listener
+    def __init__(self, record: JobRecord, shelf: Shelf, client: JobClient, listener: RunListener):
+        self.record, self._shelf, self._client, self._listener = record, shelf, client, listener
         self._stopped = threading.Event()
         self.discard = False
         """Whether what is unfinished is to be removed when the run has ended."""
@@ -128,13 +118,10 @@ class JobRun:
     # ---- the text of a job ----
 
     def _speak(self) -> None:
-        record, place = self.record, self._place
-        options = options_of_job(
-            record.options, place.defaults, place.bark, place.folder, spoken_flag(record, place.of_job)
-        )
-        source = ClipSource(options, self._listener.noted)
-        recipe = recipe_of(source, place.bark, self._cloned_voice(options), self._client, self._listener.noted)
-        job = Job(source.options, source, recipe, record.journal)
+        source = self._shelf.source(self.record, self._listener.noted)
+        voice = self._cloned_voice(source.options)
+        recipe = recipe_of(source, self._shelf.bark, voice, self._client, self._listener.noted)
+        job = Job(source.options, source, recipe, self.record.journal)
         if job.failed_prompts:
             first = job.failed_prompts[0]
             self._listener.noted(f"{len(job.failed_prompts)} prompts cannot be spoken, the first because {first.error}")
@@ -148,7 +135,7 @@ class JobRun:
 
         def record_of(plan: ClipPlan, path: Path, seconds: float = 0.0) -> ClipRecord:
             stem = path.name.removesuffix(audio_suffix(options))
-            files = files_of_clip(self._place.folder, stem)
+            files = files_of_clip(self._shelf.folder, stem)
             return ClipRecord(stem, len(plan.segments), (plan.prompt_index, plan.take), seconds, files)
 
         self._listener.planned([PlannedClip(index(plan), plan, job.kept) for plan in job.plans])
@@ -173,30 +160,30 @@ class JobRun:
         """The voice of --audio_file_as_history_prompt, cloned once for the job; None if it is not given."""
         if options.audio_file_as_history_prompt is None:
             return None
-        kept = self._place.of_job / _KEPT_VOICE
+        kept = self._shelf.queue.folder_of(self.record.id) / _KEPT_VOICE
         if not kept.exists():
-            recording, bark = Path(options.audio_file_as_history_prompt), self._place.bark
+            recording, bark = Path(options.audio_file_as_history_prompt), self._shelf.bark
             model = bark.name if bark.choice is None else bark.choice.model_of("fine")
             cloned = clone_voice(recording, model, bark.hub, bark.codec_placement.device)
             for warning in cloned.warnings:
                 self._listener.noted(warning)
             voice = Voice.from_prompts(cloned.prompts, f"the voice cloned from {recording.name}")
-            save_voice(voice, self._place.folder, recording.stem)
+            save_voice(voice, self._shelf.folder, recording.stem)
             voice.save(kept)
         return Voice.load(kept)
 
     # ---- changes of a finished clip ----
 
     def _change(self, change: Change) -> None:
-        path = self._place.folder / f"{self.record.clips[change.clip].name}.json"
+        path = self._shelf.folder / f"{self.record.clips[change.clip].name}.json"
         manifest = read_manifest(str(path))
         if change.kind == "takes":
             self._choose_takes(change, path)
             return
-        if manifest.content.get("model") != self._place.bark.name:
+        if manifest.content.get("model") != self._shelf.bark.name:
             raise UsageError(
                 f"{path.name} was made with the model {str(manifest.content.get('model'))[:100]}, and the server has "
-                f"loaded {self._place.bark.name}; start it with --model and the other one"
+                f"loaded {self._shelf.bark.name}; start it with --model and the other one"
             )
         wanted: dict[str, object] = {}
         edits: dict[int, str] = {}
@@ -206,9 +193,9 @@ class JobRun:
             wanted["regenerate"] = ",".join(str(k + 1) for k in sorted(change.segments))
         settings = with_manifest(self._of_manifest(path, wanted | self._voices()), str(path), has_folder=False)
         settings = {name: value for name, value in settings.items() if name not in AS_LOADED}
-        options = resolve(as_loaded(Options.from_settings(settings), self._place.bark))
+        options = resolve(as_loaded(Options.from_settings(settings), self._shelf.bark))
         source = ClipSource(options, self._listener.noted, edits=edits)
-        recipe = recipe_of(source, self._place.bark, engine=self._client, tell=self._listener.noted)
+        recipe = recipe_of(source, self._shelf.bark, engine=self._client, tell=self._listener.noted)
         job = Job(options, source, recipe, self.record.journal)
         n = len(manifest.segments)
         self.places = dict(zip(range(n), range(n), strict=True)) if job.mended is None else places_of(job.mended)
@@ -225,19 +212,19 @@ class JobRun:
         n = len(plan.segments)
         self.places = dict(zip(range(n), range(n), strict=True))
         with closing(ClipTokens(str(path), source.manifest, takes=chosen_takes(takes, n))) as tokens:
-            journal = RunJournal.named(self._place.folder, self.record.journal, lambda _: "", plan.seed)
+            journal = RunJournal.named(self._shelf.folder, self.record.journal, lambda _: "", plan.seed)
             if journal is None:
                 raise UsageError(f"another process works on {path.name}; wait for its end")
             if (done := journal.done(plan)) is not None:
                 journal.close(complete=True)
                 audio, seconds = done, 0.0
             else:
-                folder = self._place.folder
+                folder = self._shelf.folder
                 clip = restitch_clip(source.manifest, plan, tokens, self._decode, folder, options, journal)
                 assert clip.path is not None
                 audio, seconds = clip.path, clip.seconds
         stem = audio.name.removesuffix(audio_suffix(options))
-        files = files_of_clip(self._place.folder, stem)
+        files = files_of_clip(self._shelf.folder, stem)
         self._listener.finished(change.clip, ClipRecord(stem, n, (plan.prompt_index, plan.take), seconds, files))
 
     def _of_manifest(self, path: Path, wanted: Mapping[str, object]) -> dict[str, object]:
@@ -253,21 +240,6 @@ class JobRun:
     def _decode(self, codes: np.ndarray) -> np.ndarray:
         self._check()
         return self._client.decode([codes])[0]
-
-
-def spoken_flag(record: JobRecord, of_job: Path) -> dict[str, object]:
-    """The flag that says what a job speaks. Raises UsageError if that is gone."""
-    if record.source is None:
-        raise UsageError("the job has nothing more to do; its clip was made on the command line")
-    path = of_job / record.source
-    if not record.is_text:
-        return {"prompt_file": str(path)}
-    try:
-        return {"text_prompt": path.read_text("utf-8")}
-    except OSError as error:
-        raise UsageError(
-            f"the text of the job {path} cannot be read ({error.strerror}); make a new job of it"
-        ) from None
 
 
 def places_of(mended: Mended) -> dict[int, int]:

@@ -19,14 +19,16 @@ from ..errors import BarkError, QueueFullError, TextError, UnknownError, UsageEr
 from ..files import make_folder, portable_stem, safe_stem
 from ..options.table import Options
 from ..run.journal import named_file
+from ..run.script_names import ScriptNames
 from ..run.unfinished import remove_run, unfinished_clips
 from .clip_contents import MADE, SILENT, ClipContents, audio_files, contents_of_plan
 from .clip_sound import finished_codes, unfinished_codes
-from .job_entry import MOST_TEXT, JobEntry, Shelf, segments_of
+from .job_entry import MOST_TEXT, JobEntry, segments_of
 from .job_list import JobList
 from .job_options import read_asked
 from .job_records import Change, ClipRecord, JobRecord, QueueFile, keep_source
-from .job_run import JobClient, JobRun, Place, RunStopped
+from .job_run import JobClient, JobRun, RunStopped
+from .job_shelf import Shelf
 from .job_views import JobRequest, JobState, JobView, SegmentView
 from .uploads import Uploads
 from .waveform import peaks_of_files
@@ -60,13 +62,16 @@ class JobStore:
         engine: Engines,
         most_waiting: int = 100,
         uploads: Uploads | None = None,
+        names: ScriptNames | None = None,
         most_running: int = 8,
     ):
-        """`defaults`: resolved options of the server. Raises UsageError if another server uses the folder, OutputError."""
+        """`defaults`: resolved options of the server. `uploads`: None: it takes none. `names`: finds the files that texts name;
+        None: they are opened as they are named. Raises UsageError if another server uses the folder, OutputError.
+        """
         make_folder(folder)
         self._engine, self._uploads = engine, uploads
         self._most_waiting, self._most_running = most_waiting, most_running
-        self._shelf = Shelf(folder, defaults, bark, QueueFile(folder))
+        self._shelf = Shelf(folder, defaults, bark, QueueFile(folder), names)
         self._lock = self._shelf.changed
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
@@ -228,7 +233,7 @@ class JobStore:
         """The entry of a new job with its segments as they are planned without the model, and a name for it."""
         with self._lock:
             entry = JobEntry(record, self._shelf, saved=False)
-        plans, _ = entry.source().plan()
+        plans, _ = self._shelf.source(record).plan()
         contents: list[ClipContents] = []
         for k, plan in enumerate(plans):
             contents.append(contents_of_plan(k, sum(len(clip.segments) for clip in contents), plan, entry.revision))
@@ -391,11 +396,10 @@ class JobStore:
             client = self._engine.client(urgent=False)
         except BarkError:
             return False
-        shelf, id = self._shelf, entry.record.id
+        id = entry.record.id
         if entry.record.error is not None or entry.record.note is not None:
             entry.save(error=None, note=None)
-        place = Place(shelf.folder, shelf.queue.folder_of(id), shelf.defaults, shelf.bark)
-        entry.run = JobRun(entry.record, place, client, entry)
+        entry.run = JobRun(entry.record, self._shelf, client, entry)
         entry.position = None
         entry.tell("started")
         self._threads[id] = threading.Thread(target=self._run, args=(entry, entry.run), name=f"job-{id}", daemon=True)

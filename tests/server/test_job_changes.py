@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,19 @@ def test_cancelled_change_leaves_the_clip_as_it_was(start):
     assert {segment.state for segment in store.segments(id)} == {"made"}
 
 
+class _Steps:
+    """Lets so many calls be made, and ends at the next one as a kill does."""
+
+    def __init__(self, n: int):
+        self._left = n
+
+    def call(self, function, *arguments):
+        if not self._left:
+            raise KeyboardInterrupt
+        self._left -= 1
+        return function(*arguments)
+
+
 @pytest.mark.parametrize("taken", [False, True])
 def test_swap_can_be_repeated_after_a_kill_at_any_moment(monkeypatch, taken):
     old = ClipRecord("a", 1, files=("a.wav", "a.json", "a.segments/1.wav"))
@@ -171,20 +185,10 @@ def test_swap_can_be_repeated_after_a_kill_at_any_moment(monkeypatch, taken):
         for name in (*old.files, *new.files, *(["a.srt"] if taken else [])):
             Path("out", name).parent.mkdir(parents=True, exist_ok=True)
             Path("out", name).write_text("old" if name in (*old.files, "a.srt") else "new")
-        done = []
-
-        def step(call):
-            def counted(*arguments):
-                if len(done) == n_steps:
-                    raise KeyboardInterrupt
-                done.append(arguments)
-                return call(*arguments)
-
-            return counted
-
+        steps = _Steps(n_steps)
         with monkeypatch.context() as patch:
             for name in ("unlink", "replace", "rmdir"):
-                patch.setattr(os, name, step(getattr(os, name)))
+                patch.setattr(os, name, partial(steps.call, getattr(os, name)))
             try:
                 complete_swap(Path("out"), swap)
                 interrupted = False
