@@ -38,6 +38,7 @@ def load_services(settings: ServerSettings, defaults: Options, console: Console)
     from ..files import make_folder
     from ..output.clip_files import check_output_folder
     from .jobs import JobStore
+    from .network_names import NetworkNames
     from .services import Services
     from .shared_engine import SharedEngine
     from .uploads import Uploads
@@ -51,7 +52,8 @@ def load_services(settings: ServerSettings, defaults: Options, console: Console)
         voice_folders(folder, defaults.voice_dir), Path(defaults.voice_dir), uploads, bark.spec.semantic_vocab_size
     )
     engine = SharedEngine(bark, defaults.batch_size)
-    store = JobStore(folder, defaults, bark, engine, settings.most_waiting, uploads)
+    names = NetworkNames(shelf, uploads)
+    store = JobStore(folder, defaults, bark, engine, settings.most_waiting, uploads, names)
     return Services(store, engine, bark, defaults, shelf, uploads, settings)
 
 
