@@ -65,13 +65,17 @@ from .voices.recorded_voices import voices_to_clone
 
 if TYPE_CHECKING:  # planning is done without torch
     from .bark import Bark
+    from .checkpoints.hub import Hub
     from .output.clip_tokens import ClipTokens
     from .run.clips import Clip, FinishedSegment
     from .run.engine import Engine
     from .run.journal import RunJournal
     from .run.recipe import Recipe
+    from .run.recognition import Recognizer
     from .run.scheduler import Result, RunProgress
     from .voices.voice import Voice
+
+    LoadRecognizer = Callable[[Options, Hub, Notify], Recognizer | None]
 
 
 _log = logging.getLogger(__name__)
@@ -552,11 +556,12 @@ def recipe_of(
     voice: Voice | str | Path | Mapping[str, np.ndarray] | None = None,
     engine: Engine | None = None,
     tell: Notify = _log.warning,
+    load: LoadRecognizer | None = None,
 ) -> Recipe:
     """What a text and its options ask of a loaded Bark. Raises VoiceError, UsageError.
 
     `voice`: one that is given in place of the one they name. `engine`: what generates in place of `bark`, whose model is
-    the same. `tell` is called with sentences for the user.
+    the same. `tell` is called with sentences for the user. `load`: in place of `run.recognizers.load_recognizer`.
     """
     from .checkpoints.hub import Hub
     from .run.recipe import Recipe
@@ -575,7 +580,7 @@ def recipe_of(
     starting = None if options.history_prompt == RANDOM else bark.find_voice(given, folders, hub)
     spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)
     voices = load_cast(source.voices, lambda name: bark.find_voice(name, folders, hub), starting)
-    recognizer = load_recognizer(options, hub, tell)
+    recognizer = (load or load_recognizer)(options, hub, tell)
     return Recipe.from_options(options, engine or bark, starting, spoken, function, voices, recognizer)
 
 

@@ -30,6 +30,7 @@ from ..run.naming import audio_suffix
 from ..run.planning import ClipPlan
 from ..run.program_options import AS_LOADED, as_loaded
 from ..run.random_voice import RANDOM
+from ..run.recipe import Recipe
 from ..voices.cloning import clone_voice
 from ..voices.voice import Voice
 from .clip_contents import files_of_clip
@@ -119,13 +120,16 @@ class JobRun:
 
     def _speak(self) -> None:
         source = self._shelf.source(self.record, self._listener.noted)
-        voice = self._cloned_voice(source.options)
-        recipe = recipe_of(source, self._shelf.bark, voice, self._client, self._listener.noted)
+        recipe = self._recipe(source, self._cloned_voice(source.options))
         job = Job(source.options, source, recipe, self.record.journal)
         if job.failed_prompts:
             first = job.failed_prompts[0]
             self._listener.noted(f"{len(job.failed_prompts)} prompts cannot be spoken, the first because {first.error}")
         self._make(job, {(plan.prompt_index, plan.take): k for k, plan in enumerate(job.plans)}, source.options)
+
+    def _recipe(self, source: ClipSource, voice: Voice | None = None) -> Recipe:
+        tell, load = self._listener.noted, self._shelf.recognizers.load
+        return recipe_of(source, self._shelf.bark, voice, self._client, tell, load)
 
     def _make(self, job: Job, places: Mapping[tuple[int, int], int], options: Options) -> None:
         """Run a job. `places`: the index of each clip, by its prompt and take."""
@@ -195,7 +199,7 @@ class JobRun:
         settings = {name: value for name, value in settings.items() if name not in AS_LOADED}
         options = resolve(as_loaded(Options.from_settings(settings), self._shelf.bark))
         source = ClipSource(options, self._listener.noted, edits=edits)
-        recipe = recipe_of(source, self._shelf.bark, engine=self._client, tell=self._listener.noted)
+        recipe = self._recipe(source)
         job = Job(options, source, recipe, self.record.journal)
         n = len(manifest.segments)
         self.places = dict(zip(range(n), range(n), strict=True)) if job.mended is None else places_of(job.mended)

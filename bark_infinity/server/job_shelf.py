@@ -15,6 +15,7 @@ from ..run.prompts import Notify
 from ..run.script_names import ScriptNames
 from .job_options import options_of_job
 from .job_records import JobRecord, QueueFile
+from .shared_recognizers import SharedRecognizers
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Shelf:
     bark: Bark
     queue: QueueFile
     names: ScriptNames | None = None
+    recognizers: SharedRecognizers = field(default_factory=SharedRecognizers)
     changed: threading.Condition = field(default_factory=threading.Condition)
     revision: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 

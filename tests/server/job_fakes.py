@@ -107,7 +107,7 @@ def request(
 
 def wait_for(store: JobStore, condition: Callable[[], bool]) -> None:
     """Wait until that is so."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         store.wait(store.wait(0, 0), 0.05)
