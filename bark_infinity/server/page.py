@@ -16,7 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from .. import constants as c
 from ..audio.formats import FORMATS
 from ..errors import BarkError, TextError, UnknownError, UsageError, VoiceError
+from ..options.layers import layered
 from ..options.resolve import resolve
+from ..options.table import Options
 from .flag_form import form_groups
 from .jobs_api import JobBody, job_request
 from .network_options import ALLOWED, CHECKED
@@ -119,9 +121,9 @@ def planned(body: JobBody, services: Services) -> dict[str, object]:
     request = job_request(body, services, "page")
     upload = None if request.upload is None else services.uploads.find(request.upload)
     source = {"text_prompt": request.text} if upload is None else {"prompt_file": str(upload.path)}
-    asked = (services.defaults.asked or services.defaults).with_settings({**request.options, **source})
+    settings = {**layered(request.options, services.defaults.changed()), **source}
     try:
-        content = preview(resolve(asked), services.names).content()
+        content = preview(resolve(Options.from_settings(settings)), services.names).content()
     except (TextError, UsageError, VoiceError) as error:
         if upload is None:
             raise

@@ -49,7 +49,7 @@ class Engine:
 
 @pytest.fixture
 def services(tmp_path):
-    services = make_services(tmp_path)
+    services = make_services(tmp_path, seed=1)
     (tmp_path / "out").mkdir()
     store = PageStore(tmp_path / "out", services.uploads)
     return dataclasses.replace(services, store=store, engine=Engine(), bark=Engine())
@@ -141,6 +141,9 @@ def test_preview_shows_chapters_cast_and_lines_that_look_like_speakers(client):
 
 def test_preview_says_what_is_wrong_and_where(client):
     assert preview(client, text="Good day.\n[pauze:1s] Goodbye.")["problem"].startswith("line 2, column 1: ")
+    assert (
+        preview(client, text="Good day.", options={"single_starting_seed": 3})["segments"] == 1
+    )  # beside the server's seed
     assert "--seed" in preview(client, text="Good day.", options={"seed": "many"})["problem"]
     assert "--output_dir" in preview(client, text="Good day.", options={"output_dir": "/"})["problem"]
 

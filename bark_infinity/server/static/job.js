@@ -250,10 +250,10 @@ export function startJob(toNew) {
   $("play").addEventListener("click", () => player.toggle());
   $("previous").addEventListener("click", () => player.step(-1));
   $("next").addEventListener("click", () => player.step(1));
-  $("seek").addEventListener("input", event => player.seek(clip, Number(event.target.value)));
+  $("seek").addEventListener("input", event => player.seek(Number(event.target.value)));
   $("clip").addEventListener("change", event => {
     clip = Number(event.target.value);
-    player.clear();
+    player.clear(clip);
     drawWave([], 0);
     showClip(clip);
     show();

@@ -9,6 +9,7 @@ const MOST_GAP_S = 3; // of the silence between segments that is kept
 /** Event "change": what is played, or whether, is another. Event "time": the place in the sound has moved. */
 class Player extends EventTarget {
   index = null; // of the segment that is played, or would be
+  clip = 0; // whose segments are played
   isPlaying = false;
   isWaiting = false; // for a segment that is not made yet
   #only = false; // whether it stops after this segment
@@ -39,8 +40,9 @@ class Player extends EventTarget {
     return (this.segment?.start ?? 0) + at;
   }
 
-  /** Forget everything: another job is open. */
-  clear() {
+  /** Forget everything: another job or clip is shown. */
+  clear(clip = 0) {
+    this.clip = clip;
     this.pause();
     this.index = null;
     for (const sound of this.#sounds) this.#unload(sound);
@@ -59,13 +61,13 @@ class Player extends EventTarget {
   }
 
   step(by) {
-    const index = (this.index ?? (by > 0 ? -1 : 1)) + by;
-    if (state.segments[index]?.clip === (this.segment ?? state.segments[index])?.clip) this.choose(index);
+    const index = this.index === null ? this.#first : this.index + by;
+    if (state.segments[index]?.clip === this.clip) this.choose(index);
   }
 
   toggle() {
     if (this.isPlaying) this.pause();
-    else this.play(this.index ?? state.segments.findIndex(Boolean));
+    else this.play(this.index ?? this.#first);
   }
 
   pause() {
@@ -109,8 +111,8 @@ class Player extends EventTarget {
   }
 
   /** Go to a place in the clip, in seconds. */
-  seek(clip, seconds) {
-    const own = state.segments.filter(segment => segment.clip === clip && segment.start !== null && segment.state === "made");
+  seek(seconds) {
+    const own = state.segments.filter(segment => segment?.clip === this.clip && segment.start !== null && segment.state === "made");
     const segment = own.findLast(one => one.start <= seconds) ?? own[0];
     if (!segment) return;
     const at = Math.max(0, Math.min(seconds - segment.start, segment.seconds - 0.05));
@@ -150,9 +152,13 @@ class Player extends EventTarget {
     this.#load(other, address, next.index);
   }
 
+  get #first() {
+    return state.segments.findIndex(segment => segment?.clip === this.clip);
+  }
+
   #next() {
     const next = state.segments[this.index + 1];
-    return next?.clip === this.segment?.clip ? next : undefined;
+    return next?.clip === this.clip ? next : undefined;
   }
 
   #ended() {
