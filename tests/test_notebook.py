@@ -28,7 +28,7 @@ def executed_notebook(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
         patch.setenv("HOME", str(folder))  # no settings of the user's Jupyter
-        client = nbclient.NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(folder)}})
+        client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
         client.execute()
     return {cell.id: cell.get("outputs", []) for cell in notebook.cells}, folder
 
