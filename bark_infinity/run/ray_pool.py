@@ -181,6 +181,11 @@ class RayPool:
         place.refused = True
         self._end(place)
 
+    def restart(self, worker: str) -> None:
+        place = self._place_of(worker)
+        place.n_lost += 1
+        self._end(place)
+
     def close(self) -> None:
         import ray
 

@@ -88,5 +88,8 @@ class WorkerPool(Protocol):
     def refuse(self, worker: str) -> None:
         """End a worker, and start no other in its place."""
 
+    def restart(self, worker: str) -> None:
+        """End a worker that does not answer, without an event; another is started in its place, but not for ever."""
+
     def close(self) -> None:
         """End all workers."""

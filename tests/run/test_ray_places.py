@@ -153,6 +153,17 @@ def test_another_place_is_used_in_stead_of_a_refused_worker(start_ray):
     assert [actor.node for actor in fake.actors] == ["a", "b"] and pool.n_starting == 1
 
 
+def test_worker_that_does_not_answer_is_ended_and_another_started(start_ray):
+    fake = start_ray(a=8)
+    pool = RayPool(Choice(), None)
+    fake.actors[0].answer = LOADED
+    wait(pool)
+    pool.restart("a:0")
+    assert fake.actors[0].killed and pool.n_starting == 1 and not wait(pool)
+    fake.actors[1].answer = LOADED
+    assert wait(pool) == [WorkerReady("a:0.2", LOADED)]
+
+
 def test_machine_that_joins_gets_workers(start_ray):
     fake = start_ray(a=8)
     pool = RayPool(Choice(), None)
