@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 from collections.abc import Mapping
@@ -62,6 +63,7 @@ class Babbler(HuggingFaceCheckpoint):
         return CodecWeights(_CODEC, _codec_tensors)
 
 
+@functools.cache  # hundreds of tests load it, and none changes a weight
 def _stage_tensors() -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(_SEED)
 
@@ -124,6 +126,7 @@ def _end_speech(tensors: dict[str, torch.Tensor]) -> None:
     head[c.SEMANTIC_VOCAB_SIZE, 0] = temperature * math.log(c.SEMANTIC_VOCAB_SIZE / (_MEAN_TOKENS - _FEWEST_TOKENS))
 
 
+@functools.cache
 def _codec_tensors() -> Mapping[str, torch.Tensor]:
     """Random weights for every tensor of the codec's decoder, scaled so that it is neither silent nor clipped."""
     from transformers.models.encodec.configuration_encodec import EncodecConfig

@@ -23,7 +23,7 @@ for _signal, _handler in (
         signal.signal(_signal, _handler)
 
 # Each run draws other examples, so that fewer in each do; tests that need more say so.
-settings.register_profile("suite", max_examples=50)
+settings.register_profile("suite", max_examples=30)
 settings.load_profile("suite")
 
 SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"

@@ -77,9 +77,7 @@ class FakePool:
         match self._fault(worker, texts):
             case "die":
                 self._add(end, WorkerLost(worker, "killed"))
-                if self._restarts:
-                    self._restarts -= 1
-                    self._start(f"{worker}'", end + _RESTART_S)
+                self._replace(worker, end)
             case "fail":
                 self._add(end, BatchFailed(number, "ValueError: poison"))
             case "memory":
@@ -109,8 +107,16 @@ class FakePool:
     def refuse(self, worker: str) -> None:
         self.refused.add(worker)
 
+    def restart(self, worker: str) -> None:
+        self._replace(worker, self.now)
+
     def close(self) -> None:
         self.closed = True
+
+    def _replace(self, worker: str, when: float) -> None:
+        if self._restarts:
+            self._restarts -= 1
+            self._start(f"{worker}'", when + _RESTART_S)
 
     def _start(self, name: str, when: float) -> None:
         self.n_starting += 1

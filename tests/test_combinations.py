@@ -202,7 +202,9 @@ def value_of(*cells: Cell) -> Value:
 
 
 def is_forbidden(value: Value) -> bool:
-    """Whether the options themselves refuse these flags together."""
+    """Whether the options themselves refuse these flags together. Each is allowed alone."""
+    if len(value) < 2:
+        return False
     try:
         resolve(Options(**value))
     except UsageError:

@@ -6,7 +6,6 @@ import ast
 import importlib
 import importlib.util
 import inspect
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,6 @@ from bark_infinity.voices.history import History
 
 ROOT = Path(__file__).parents[1]
 MODULES = ("bark_infinity", "bark_infinity.api", "bark_infinity.generation")
-needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 needs_jedi = pytest.mark.skipif(importlib.util.find_spec("jedi") is None, reason="jedi is not installed")
 
 
@@ -47,35 +45,6 @@ def test_type_checkers_see_what_is_imported_on_first_use():
     assert imported_for_type_checkers("bark_infinity") == set(bark_infinity._HOMES)
     assert imported_for_type_checkers("bark_infinity.api") == set(bark_infinity.api.__all__)
     assert imported_for_type_checkers("bark_infinity.generation") == set(bark_infinity.generation._FUNCTIONS)
-
-
-@needs_mypy
-def test_mypy_sees_the_names_and_their_types(tmp_path):
-    (tmp_path / "program.py").write_text(
-        "from bark_infinity import SUPPORTED_LANGS, Bark, Segment, Voice, generate_audio\n"
-        "from bark_infinity.api import semantic_to_waveform\n"
-        "from bark_infinity.generation import SAMPLE_RATE, generate_text_semantic, preload_models\n"
-        "reveal_type(Bark.load)\n"
-        "reveal_type(Bark.load('demo').speak('Hello.', voice='demo_male').voice)\n"
-        "reveal_type(SAMPLE_RATE)\n"
-        "reveal_type(SUPPORTED_LANGS)\n"
-        "preload_models(model='demo')\n"
-        "generate_audio('Hello.', 5, no_such_argument=1)\n"
-        "from bark_infinity import no_such_name\n"
-    )
-    # These are not checked: reading them takes mypy a minute.
-    libraries = ("torch", "transformers", "numpy", "huggingface_hub", "safetensors", "tokenizers", "rich", "nltk")
-    skipped = "".join(f"[mypy-{name}.*]\nfollow_imports = skip\n" for name in libraries)
-    (tmp_path / "mypy.ini").write_text(f"[mypy]\nfollow_imports = silent\nignore_missing_imports = true\n{skipped}")
-    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", "cache", "program.py"]
-    environment = os.environ | {"MYPYPATH": str(ROOT)}
-    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
-    assert 'Revealed type is "bark_infinity.voices.voice.Voice"' in shown, shown
-    assert "def (model:" in shown and 'Revealed type is "int"' in shown.replace("builtins.", ""), shown
-    assert "list[tuple[str, str]]" in shown.replace("builtins.", ""), shown
-    assert 'Unexpected keyword argument "no_such_argument"' in shown
-    assert 'has no attribute "no_such_name"' in shown
-    assert shown.count("error:") == 3, shown  # and the 5 that is no voice
 
 
 @needs_jedi

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 MAX_COVER_BYTES = 20_000_000
@@ -9,6 +12,23 @@ _MAX_SIDE = 8192  # pixels; larger than photographs of telephones, and FFmpeg de
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # the first bytes
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of JPEG segments that hold the size
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The cover of a book: a JPEG or a PNG without an `image_fault`."""
+
+    image: bytes = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the image, which every clip of a run asks for."""
+        return hashlib.sha256(self.image).hexdigest()
+
+    @property
+    def suffix(self) -> str:
+        """What is added to the name of a clip for its cover."""
+        return f".cover{image_suffix(self.image)}"
 
 
 def image_kind(data: bytes) -> Literal["jpeg", "png"] | None:

@@ -99,7 +99,8 @@ def run(options: Options, console: Console) -> int:
 def export(path: Path, source: ClipSource, console: Console) -> int:
     """--export_script: write what would be spoken as a script. Returns the exit status."""
     assert source.script is not None  # the flag needs a text
-    export_script(path, replace(source.script, book=source.book.tags), source.book.cover)
+    cover = source.book.cover
+    export_script(path, replace(source.script, book=source.book.tags), None if cover is None else cover.image)
     view.print_result(path)
     view.say(console, f"edit it, and speak it with --prompt_file {shlex.quote(str(path))}")
     return 0

@@ -19,7 +19,7 @@ from ..reports.tables import count
 from .streams import UnwritableOutput
 
 if TYPE_CHECKING:  # nothing here waits for NumPy or torch
-    from ..run.clips import SegmentRecord
+    from ..run.clips import MasteringProgress, SegmentRecord
     from ..run.engine import FleetProgress
     from ..run.scheduler import RunProgress
     from ..run.takes import TakeRules
@@ -166,6 +166,9 @@ class RunDisplay:
     def update(self, run: RunProgress) -> None:
         """Show the progress of the run."""
         now = time.monotonic()
+        if run.mastering is not None:
+            self._update_mastering(run, run.mastering)
+            return
         if run.fleet is not None:
             self._update_fleet(run, run.fleet, now)
             return
@@ -189,6 +192,19 @@ class RunDisplay:
             total=max(1, run.tokens_total),
             name=f"{run.stage}, {count(run.rows, _unit(run))}",
             status=f"{run.tokens:,} of {at_most}{run.tokens_total:,} tokens{self._speed(run.tokens, now)}",
+            visible=True,
+        )
+
+    def _update_mastering(self, run: RunProgress, mastering: MasteringProgress) -> None:
+        """Show how far the loudness of a clip is set whose segments are finished."""
+        self._stage = ""  # the speed of the stage that comes next is counted anew
+        self._bar.update(self._run, name=self._done(run.segments_done), status="")
+        self._bar.update(
+            self._pass,
+            completed=mastering.share,
+            total=1.0,
+            name="setting the loudness",
+            status=f"pass {mastering.number}, {mastering.share:.0%}",
             visible=True,
         )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from ..audio.images import MAX_COVER_BYTES, image_fault, image_suffix
+from ..audio.images import MAX_COVER_BYTES, Cover, image_fault
 from ..errors import UsageError
 from ..files import read_bounded
 from ..options.table import Options
@@ -23,7 +22,7 @@ class RunBook:
     """The book that a run speaks: what the flags say, else the script, else the manifest of the clip that is made again."""
 
     tags: BookTags = BookTags()
-    cover: bytes | None = None
+    cover: Cover | None = None
 
     @classmethod
     def find(
@@ -46,7 +45,7 @@ class RunBook:
             return cls(tags, read_cover("--cover", Path(options.cover)))
         if inside is not None:
             if (fault := image_fault(inside)) is None:
-                return cls(tags, inside)
+                return cls(tags, Cover(inside))
             notify(f"the cover in {options.prompt_file} {fault}, or give another one as --cover; it is left out")
         if script is not None and script.cover is not None and options.prompt_file is not None:
             path = script_folder(options) / Path(script.cover).expanduser()
@@ -64,20 +63,15 @@ class RunBook:
         return replace(plan, book=self.tags, cover=self.cover)
 
 
-def read_cover(what: str, path: Path) -> bytes:
-    """A JPEG or a PNG. `what`: the flag, for messages. Raises UsageError."""
+def read_cover(what: str, path: Path) -> Cover:
+    """The cover in a file. `what`: the flag, for messages. Raises UsageError."""
     try:
         data = read_bounded(path, MAX_COVER_BYTES)
     except OSError as error:
         raise UsageError(f"{what} {path} cannot be read ({error.strerror}); give a JPEG or a PNG") from None
     if (fault := image_fault(data)) is not None:
         raise UsageError(f"{what} {path} {fault}")
-    return data
-
-
-def cover_suffix(cover: bytes) -> str:
-    """What is added to the name of a clip for its cover."""
-    return f".cover{image_suffix(cover)}"
+    return Cover(data)
 
 
 def book_content(plan: ClipPlan) -> dict[str, object]:
@@ -85,7 +79,7 @@ def book_content(plan: ClipPlan) -> dict[str, object]:
     names = ("title", "author", "narrator", "language")
     content: dict[str, object] = {name: value for name in names if (value := getattr(plan.book, name)) is not None}
     if plan.cover is not None:
-        content["cover_sha256"] = hashlib.sha256(plan.cover).hexdigest()
+        content["cover_sha256"] = plan.cover.sha256
     return content
 
 
@@ -95,13 +89,13 @@ def _merged(nearer: BookTags, farther: BookTags) -> BookTags:
     return BookTags(**{name: near if near is not None else far for name, near, far in pairs})
 
 
-def _recorded_cover(manifest: Path, sha256: str) -> bytes | None:
+def _recorded_cover(manifest: Path, sha256: str) -> Cover | None:
     """The cover beside a manifest; None if there is none with this digest."""
     for suffix in COVER_SUFFIXES:
         try:
-            data = read_bounded(manifest.with_name(manifest.stem + suffix), MAX_COVER_BYTES)
+            cover = Cover(read_bounded(manifest.with_name(manifest.stem + suffix), MAX_COVER_BYTES))
         except OSError:
             continue
-        if hashlib.sha256(data).hexdigest() == sha256 and image_fault(data) is None:
-            return data
+        if cover.sha256 == sha256 and image_fault(cover.image) is None:
+            return cover
     return None

@@ -25,7 +25,7 @@ from ..files import errors_naming, make_folder, safe_stem, to_disk, write_whole
 from ..options.flag import Shapes
 from ..options.table import Options, flags
 from ..run.chapters import chapters_of_segments
-from ..run.clips import Clip, FinishedSegment, SegmentRecord
+from ..run.clips import Clip, FinishedSegment, MasteringProgress, SegmentRecord
 from ..run.engine import Engine
 from ..run.fleet_scheduler import make_scheduler
 from ..run.joining import Joining
@@ -38,7 +38,7 @@ from ..run.script_source import voices_in
 from ..text.script import format_script
 from ..text.subtitle_formats import SUBTITLE_SUFFIXES
 from ..voices.voice import Voice
-from .book import book_content, cover_suffix
+from .book import book_content
 from .clip_chapters import chapter_titles, chapters_of, recorded_chapters
 from .clip_tokens import member_name
 from .descriptions import SOFTWARE, bare_name, clip_tags, clip_title, one_line_title, recorded_settings, voice_name
@@ -146,9 +146,11 @@ def save_clips(
 
     def open_writer(plan: ClipPlan) -> ClipFiles:
         longest = longest_seconds(plan, recipe)
-        return ClipFiles(plan, folder, options, longest, run.clip(plan), partial(_manifest, options, recipe.engine))
+        manifest_of = partial(_manifest, options, recipe.engine)
+        return ClipFiles(plan, folder, options, longest, run.clip(plan), manifest_of, scheduler.report_mastering)
 
-    yield from make_scheduler(recipe, options.batch_size, run, known, open_writer, progress).run(plans)
+    scheduler = make_scheduler(recipe, options.batch_size, run, known, open_writer, progress)
+    yield from scheduler.run(plans)
 
 
 def write_clip(clip: Clip, segments: Iterable[FinishedSegment], engine: Engine, options: Options) -> Path:
@@ -185,8 +187,12 @@ class ClipFiles:
         longest_seconds: float,
         journal: ClipJournal,
         manifest_of: Callable[[Clip], Mapping[str, Any]],
+        report: Callable[[MasteringProgress], None] = lambda _: None,
     ):
-        """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: returns the manifest of the finished clip."""
+        """`longest_seconds`: an upper bound of the clip's length. `manifest_of`: returns the manifest of the finished clip.
+
+        `report` is called while the loudness of the finished clip is set.
+        """
         self._plan, self._folder, self._options, self._journal = plan, folder, options, journal
         self._manifest_of = manifest_of
         self._subtitles = SubtitleFiles(plan, options)
@@ -202,7 +208,7 @@ class ClipFiles:
         with contextlib.ExitStack() as stack, errors_naming(self._path):
             self._files = open_clip_sound(plan, self._path, self._at(""), options, longest_seconds)
             stack.callback(self._files.discard)
-            self._sound = Master(self._files, options, self._at(".unmastered"))
+            self._sound = Master(self._files, options, self._at(".unmastered"), report)
             stack.callback(self._sound.discard)
             if len(plan.segments) > 1 or options.keep_takes:
                 self._tokens_file = stack.enter_context(self._at(".segments.npz").open("xb"))
@@ -238,7 +244,7 @@ class ClipFiles:
                 to_disk(self._tokens_file)
                 self._tokens_file.close()
             if (cover := self._plan.cover) is not None:
-                write_whole(self._at(cover_suffix(cover)), lambda file: file.write(cover), overwrite=False)
+                write_whole(self._at(cover.suffix), lambda file: file.write(cover.image), overwrite=False)
             if options.always_save_speaker and clip.voice:
                 clip.voice.save(self._at(".npz"), overwrite=False)
             if options.hoarder_mode:
@@ -315,9 +321,8 @@ def open_clip_sound(plan: ClipPlan, path: Path, base: Path, options: Options, lo
     encoding = encoding_of(options)
     around = Joining.from_options(options).most_silence_around(plan)
     longest = round((longest_seconds + around) * encoding.sample_rate)
-    return open_sound(
-        base, SoundPlan(path, encoding, Tags(texts, plan.cover, tuple(titles)), longest), options.chapter_files
-    )
+    tags = Tags(texts, None if plan.cover is None else plan.cover.image, tuple(titles))
+    return open_sound(base, SoundPlan(path, encoding, tags, longest), options.chapter_files)
 
 
 def _add_tokens(archive: zipfile.ZipFile, segment: FinishedSegment) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,7 @@ from ..audio.polyphase import Resampler
 from ..audio.targets import LoudnessTarget, loudness_target, rate_in_file
 from ..audio.writing import Level
 from ..options.table import Options
+from ..run.clips import MasteringProgress
 from .sound_files import SoundSink
 
 _BLOCK = 2**18  # samples read at once from the temporary file
@@ -66,11 +68,18 @@ class _Meters:
 class Master(SoundSink):
     """A sink in front of another one that gives the sound its final rate, loudness and peaks."""
 
-    def __init__(self, sink: SoundSink, options: Options, scratch: Path):
+    def __init__(
+        self,
+        sink: SoundSink,
+        options: Options,
+        scratch: Path,
+        report: Callable[[MasteringProgress], None] = lambda _: None,
+    ):
         """`sink`: gets the samples at the options' rate. `scratch`: where a temporary file may be written.
 
-        With a loudness target, nothing arrives in `sink` before `close`.
+        With a loudness target, nothing arrives in `sink` before `close`, which calls `report` while it works.
         """
+        self._report, self._n_passes = report, 0
         self._sink, self._name, self._rate = sink, options.loudness, options.sample_rate
         self._target = loudness_target(options.loudness)
         self._cuts = _Cuts(self._rate)
@@ -191,11 +200,14 @@ class Master(SoundSink):
         return Levels(meter.loudness(), None, meter.rms_db())
 
     def _samples(self) -> Iterator[np.ndarray]:
-        """The samples of the temporary file, in blocks."""
+        """The samples of the temporary file, in blocks: one pass over the clip."""
         assert self._file is not None
+        size = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
+        self._n_passes += 1
         while len(data := self._file.read(4 * _BLOCK)):
             yield np.frombuffer(data, "<f4")
+            self._report(MasteringProgress(self._n_passes, self._file.tell() / size))
 
     def _resampled(self) -> Iterator[np.ndarray]:
         if self._resampler is None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,8 @@ from ..audio.voice_profile import (
     spectral_distance,
 )
 from ..errors import UsageError
-from ..files import write_whole
+from ..files import read_bounded, write_whole
+from ..run.naming import FOLDER_SUFFIX, PLAYLIST_SUFFIX
 from ..text.splitting import estimate_seconds
 from .manifest import Manifest, read_manifest
 
@@ -34,6 +38,7 @@ OUTLIER = 3.5  # robust z-score beyond which a value stands out (Iglewicz and Ho
 LEAST_SEGMENTS = 5  # of a speaker, for his medians to mean something
 _MAD_TO_SIGMA = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
 _MAX_SECONDS = 1e6  # of a clip, 11 days: more is damage
+_MAX_PLAYLIST_BYTES = 10_000_000  # likewise
 
 FEATURES = {  # name: how a difference from the speaker's median is written, and the least standard deviation that is assumed
     "pitch": ("{:+.1f} semitones of pitch", USUAL_PITCH),
@@ -119,11 +124,9 @@ def measure_clip(name: str) -> list[SegmentVoice]:
         raise UsageError(
             f"--voice_report {name} does not say where its segments are ({str(error)[:200]}); give the .json beside a clip"
         ) from None
-    path = _audio_beside(name, manifest)
-    try:
-        profiles = [measure_voice(samples, rate) for samples, rate in read_spans(path, spans)]
-    except (AudioError, OSError) as error:
-        raise UsageError(f"--voice_report {name}: {path} {error}") from None
+    profiles = [
+        profile for path, own in _spans_of_files(name, manifest, spans) for profile in _profiles(name, path, own)
+    ]
     texts = [text for text, _ in manifest.segments]
     speakers = [part.speaker for part in manifest.parts]
     return compare_segments(spans, speakers, texts, profiles)
@@ -179,6 +182,47 @@ def _span(segment: Mapping[str, Any]) -> tuple[float, float]:
     if not 0 <= start <= end <= _MAX_SECONDS:
         raise ValueError(f"a segment goes from {start} to {end} s")
     return start, end
+
+
+def _profiles(name: str, path: Path, spans: Sequence[tuple[float, float]]) -> list[VoiceProfile | None]:
+    """What is measured in the spans of an audio file. Raises UsageError."""
+    try:
+        return [measure_voice(samples, rate) for samples, rate in read_spans(path, spans)]
+    except (AudioError, OSError) as error:
+        raise UsageError(f"--voice_report {name}: {path} {error}") from None
+
+
+def _spans_of_files(
+    name: str, manifest: Manifest, spans: Sequence[tuple[float, float]]
+) -> Iterator[tuple[Path, list[tuple[float, float]]]]:
+    """Each audio file of the clip that has some of the spans, and these as seconds of that file. Raises UsageError."""
+    files = _chapter_files(Path(name).with_suffix(PLAYLIST_SUFFIX))
+    if not files:
+        yield _audio_beside(name, manifest), list(spans)
+        return
+    ends = list(accumulate(seconds for _, seconds in files))
+    # A segment is in one file; the rounded times in the playlist may be a little before or behind its beginning or end.
+    places = list(accumulate((min(bisect_right(ends, sum(span) / 2), len(files) - 1) for span in spans), max))
+    for (path, seconds), end, number in zip(files, ends, range(len(files)), strict=True):
+        own = [span for span, place in zip(spans, places, strict=True) if place == number]
+        if own:
+            yield path, [(max(0.0, start - (end - seconds)), stop - (end - seconds)) for start, stop in own]
+
+
+def _chapter_files(playlist: Path) -> list[tuple[Path, float]]:
+    """The files of --chapter_files in order, with their seconds; empty if there is no such playlist beside the clip."""
+    try:
+        lines = read_bounded(playlist, _MAX_PLAYLIST_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    folder = playlist.with_suffix(FOLDER_SUFFIX)  # wherever the lines say: they may be a stranger's
+    entries = (line for line in lines if line.startswith("#EXTINF:") or (line and not line.startswith("#")))
+    with suppress(ValueError):
+        return [
+            (folder / Path(path).name, float(about.removeprefix("#EXTINF:").partition(",")[0]))
+            for about, path in zip(entries, entries, strict=True)
+        ]
+    return []
 
 
 def _audio_beside(name: str, manifest: Manifest) -> Path:

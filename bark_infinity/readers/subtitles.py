@@ -53,7 +53,7 @@ def subtitles_by_content(text: str) -> SubtitleKind | None:
     return "srt" if _IS_SRT.match(text) else None
 
 
-def subtitle_text(text: str, cast: Container[str] = ()) -> str:
+def text_of_cues(text: str, cast: Container[str] = ()) -> str:
     """The text of all cues in order, one line per cue. Lines that rolling captions repeat appear once.
 
     `cast`: names of speakers, who are named before their cues. Raises TextError if there is no cue.
@@ -62,7 +62,7 @@ def subtitle_text(text: str, cast: Container[str] = ()) -> str:
 
 
 def timed_script(text: str, cast: Container[str] = ()) -> str:
-    """As `subtitle_text`, as a script where each cue begins at its time. Raises TextError for too long a silence, too."""
+    """As `text_of_cues`, as a script where each cue begins at its time. Raises TextError for too long a silence, too."""
     before, lines = 0.0, []
     for cue in sorted(read_cues(text), key=lambda cue: cue.start):
         if cue.start - before > MAX_PAUSE:

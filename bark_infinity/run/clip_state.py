@@ -93,11 +93,6 @@ class ClipState:
         """Whether `take_finished` has returned all segments."""
         return self._stitcher.complete
 
-    @property
-    def n_finished(self) -> int:
-        """The number of segments that are DONE or SILENT."""
-        return self._n_finished
-
     # ---- segments for the engine ----
 
     def ready(self, most: int) -> list[int]:

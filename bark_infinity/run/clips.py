@@ -165,6 +165,14 @@ class FailedClip:
     error: BarkError
 
 
+@dataclass(frozen=True)
+class MasteringProgress:
+    """How far the loudness of a finished clip is set, in several passes over its sound."""
+
+    number: int  # of the pass, from 1; how many there are to be is not known
+    share: float  # of the pass, 0..1
+
+
 class ClipWriter(Protocol):
     """Writes the files of one clip while it is generated. All methods but `discard` raise OutputError."""
 

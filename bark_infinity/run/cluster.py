@@ -218,6 +218,9 @@ class Cluster:
             if self._start is None:
                 self._start = now
             self._begin(batch)
+        for worker in self._dispatcher.hung:
+            self._pool.restart(worker)
+            self._lose(worker, "it has not answered for long")
 
     def _begin(self, batch: Batch) -> None:
         self._batches[batch.number] = batch

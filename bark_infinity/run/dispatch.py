@@ -18,6 +18,7 @@ from .pace import Pace
 SEGMENTS_PER_ROW = 2  # of a full batch, so that rows that end early are refilled
 MAX_TRIES = 3  # failures after which a segment is given up; the last try is its own batch, so no other can be to blame
 _LATE_AFTER_S, _LATE_FACTOR = 60.0, 3.0  # a batch is late after a minute beyond so many times its expected seconds
+_HUNG_FACTOR = 5.0  # how many times as long as until it is late a batch may take before its worker is given up
 _STRANGER_FACTOR = 3.0  # how much slower than all known workers a new one may be
 _OVERDUE_FACTOR = 3.0  # how many times as long as it is overdue a batch may still take
 _WORTHWHILE = 0.8  # share of the rest of a batch's time within which a duplicate must be finished
@@ -77,6 +78,8 @@ class Dispatcher:
         self._idle: dict[str, None] = {}  # workers without a batch, in order
         self._capacity = 0
         self._next_look = 0.0  # for late and for slow batches
+        self.hung: tuple[str, ...] = ()
+        """Workers that will hardly answer any more, when `assign` last looked: they are to be removed."""
 
     # ---- state ----
 
@@ -123,6 +126,7 @@ class Dispatcher:
             return ()
         given_up = self.failed(worker.batch.number) if worker.batch is not None else ()
         del self._workers[name], self._idle[name]
+        self.hung = tuple(other for other in self.hung if other != name)
         self._capacity -= worker.capacity
         return given_up
 
@@ -247,15 +251,20 @@ class Dispatcher:
 
     def _queue_late(self, now: float) -> None:
         """Queue the segments of batches that are past their deadlines; their workers get no others until they answer."""
+        hung = []
         for batch in self._running.values():
-            worker = self._workers[batch.worker]
-            if worker.late or now < batch.start + _LATE_AFTER_S:
+            worker, taken = self._workers[batch.worker], now - batch.start
+            if taken < _LATE_AFTER_S:
                 continue
-            if now > batch.start + _LATE_AFTER_S + _LATE_FACTOR * self._expected(worker, len(batch.tickets)):
+            deadline = _LATE_AFTER_S + _LATE_FACTOR * self._expected(worker, len(batch.tickets))
+            if taken > deadline and not worker.late:
                 worker.late = True
                 self._count_copies(batch, -1)
                 for ticket in reversed(batch.tickets):
                     self._queue_again(ticket, self._queue)
+            if taken > _HUNG_FACTOR * deadline:
+                hung.append(batch.worker)
+        self.hung = tuple(hung)
 
     # ---- segments of a batch ----
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import constants as c
+from ..audio.images import Cover
 from ..errors import TextError, UsageError
 from ..options.table import Options
 from ..seeds import Seeds, derive_seed
@@ -77,7 +78,7 @@ class ClipPlan:
 
     `text`: what is said, without markup. `stem`: its file name without suffix, unless that is taken when it is finished.
     `lead`: the gap before the first segment. `script`: the prompt with its markup; None: it has none.
-    `book`: what its files say of the book; `cover`: the image of one, a JPEG or a PNG.
+    `book`: what its files say of the book; `cover`: that of the book.
     """
 
     text: str
@@ -89,7 +90,7 @@ class ClipPlan:
     lead: Pause = NO_GAP
     script: Script | None = None
     book: BookTags = BookTags()
-    cover: bytes | None = field(default=None, repr=False, compare=False)
+    cover: Cover | None = field(default=None, repr=False, compare=False)
 
     def seconds(self, options: Options) -> float:
         """The estimated length of the clip in seconds."""

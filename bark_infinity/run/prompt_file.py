@@ -12,7 +12,7 @@ from ..readers.book import Book, Footnotes
 from ..readers.books import MAX_TEXT_BYTES, book_kind, kind_by_name, max_bytes, read_book
 from ..readers.encodings import check_encoding, decode_text
 from ..readers.plain import join_hyphens
-from ..readers.subtitles import subtitle_text, subtitles_by_content, subtitles_by_name, timed_script
+from ..readers.subtitles import subtitles_by_content, subtitles_by_name, text_of_cues, timed_script
 from ..text.front_matter import parse_cast
 from ..text.splitting import normalize_text
 
@@ -48,7 +48,7 @@ def read_prompt_file(name: str, options: Options, notify: Callable[[str], None])
         if subtitles_by_name(name) is None:
             notify(f"{where} is read as subtitles; only what is said in them is spoken")
         cast = parse_cast(options.cast) if options.cast is not None and options.script != "plain" else {}
-        return timed_script(text, cast) if options.fit_subtitles else subtitle_text(text, cast)
+        return timed_script(text, cast) if options.fit_subtitles else text_of_cues(text, cast)
     except TextError as error:
         raise TextError(f"{where}: {error}") from None
 

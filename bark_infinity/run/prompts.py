@@ -23,13 +23,6 @@ SAMPLE_PROMPTS = (
 )
 
 
-def read_prompts(options: Options, drawn_seed: int = 0, notify: Notify = lambda _: None) -> list[str]:
-    """The texts to speak, one per clip; `drawn_seed` seeds cuts at random places. Raises UsageError or TextError."""
-    text = read_source(options, notify)
-    assert not isinstance(text, Book)  # which is not cut into prompts
-    return cut_source(text, options, drawn_seed)
-
-
 def read_source(options: Options, notify: Notify = lambda _: None) -> str | Book | None:
     """The whole text of --text_prompt or --prompt_file, or the book in that file; None if neither is given.
 

@@ -153,7 +153,7 @@ class RayPool:
 
     @property
     def n_starting(self) -> int:
-        return sum(number is None for _, _, number in self._refs.values())
+        return sum(number is None for _, _, number in self._refs.values()) + len(self._free_places())
 
     def begin(
         self, number: int, worker: str, segments: Sequence[Segment], settings: Settings, rows: int, with_audio: bool
@@ -181,6 +181,11 @@ class RayPool:
         place.refused = True
         self._end(place)
 
+    def restart(self, worker: str) -> None:
+        place = self._place_of(worker)
+        place.n_lost += 1
+        self._end(place)
+
     def close(self) -> None:
         import ray
 
@@ -200,9 +205,8 @@ class RayPool:
             for number in range(self._workers_of(node)):
                 if (node["NodeID"], number) not in self._places:
                     self._add_place(node, number)
-        for place in list(self._places.values()):
-            if place.actor is None and place.usable and place.node in alive and self._has_room():
-                self._start(place)
+        for place in self._free_places():
+            self._start(place)
 
     def _workers_of(self, node: Mapping[str, Any]) -> int:
         """How many workers a machine has place for."""
@@ -211,8 +215,15 @@ class RayPool:
         cores = _amount(node, "CPU")
         return max(1, cores // self._cores) if cores else 0
 
-    def _has_room(self) -> bool:
-        return self._workers is None or sum(place.actor is not None for place in self._places.values()) < self._workers
+    def _free_places(self) -> list[_Place]:
+        """Where the next look will start workers, unless their machines have left meanwhile."""
+        alive = {node["NodeID"] for node in self._nodes}
+        free = [
+            place for place in self._places.values() if place.actor is None and place.usable and place.node in alive
+        ]
+        if self._workers is None:
+            return free
+        return free[: max(0, self._workers - sum(place.actor is not None for place in self._places.values()))]
 
     def _add_place(self, node: Mapping[str, Any], number: int) -> None:
         host = node["NodeManagerHostname"]
@@ -246,6 +257,7 @@ class RayPool:
         if place.actor is not None:
             ray.kill(place.actor)
             place.actor = None
+            self._next_look = 0.0  # another one is started there, or elsewhere in its stead
 
     def _place_of(self, worker: str) -> _Place:
         return next(place for place in self._places.values() if place.worker == worker)
@@ -277,7 +289,6 @@ class RayPool:
             return None  # refused, or lost before
         self._end(place)
         place.n_lost += 1
-        self._next_look = 0.0  # another one is started in its place
         return WorkerLost(worker, reason)
 
 

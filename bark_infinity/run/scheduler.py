@@ -17,7 +17,7 @@ from ..errors import BarkError, DeviceError, OutputError
 from ..model.devices import is_out_of_memory
 from ..stages.semantic import Statistics
 from .clip_state import ClipState
-from .clips import Clip, ClipWriter, FailedClip, FinishedSegment
+from .clips import Clip, ClipWriter, FailedClip, FinishedSegment, MasteringProgress
 from .engine import FleetProgress
 from .journal import KeptSegment, RunJournal
 from .planning import ClipPlan
@@ -66,6 +66,7 @@ class RunProgress:
     `segments_done`: finished segments of the run; `segments_recalled` of them come from an earlier run, `rows_done` from
     the current pass. `segments`: of which the pass makes takes, in parts where it does not make all takes of one;
     None: as many as takes. `fleet`: set for an engine of many workers, which has no passes: `rows` are all that it has.
+    `mastering`: set while no stage works because the loudness of a finished clip is set.
     """
 
     segments_done: int
@@ -77,6 +78,7 @@ class RunProgress:
     rows_done: int
     segments: float | None = None
     fleet: FleetProgress | None = None
+    mastering: MasteringProgress | None = None
 
 
 class Scheduler:
@@ -323,6 +325,10 @@ class Scheduler:
             if clip.writer is None:
                 clip.writer = self._open_writer(clip.plan)
             clip.writer.add(segment)
+
+    def report_mastering(self, mastering: MasteringProgress) -> None:
+        """Report how far the writer of a clip is that has all segments."""
+        self._progress(RunProgress(self._done, self._recalled, 0, "", 0, 0, 0, mastering=mastering))
 
     def _complete(self, state: ClipState) -> Clip:
         """The finished clip, with its files renamed to their final names. Raises OutputError, TextError if it is silent."""

@@ -75,7 +75,7 @@ class WorkerPool(Protocol):
 
     @property
     def n_starting(self) -> int:
-        """Workers that are being started."""
+        """Workers that are being started, or will be in place of lost or refused ones: 0 if no other is to be expected."""
 
     def begin(
         self, number: int, worker: str, segments: Sequence[Segment], settings: Settings, rows: int, with_audio: bool
@@ -87,6 +87,9 @@ class WorkerPool(Protocol):
 
     def refuse(self, worker: str) -> None:
         """End a worker, and start no other in its place."""
+
+    def restart(self, worker: str) -> None:
+        """End a worker that does not answer, without an event; another is started in its place, but not for ever."""
 
     def close(self) -> None:
         """End all workers."""

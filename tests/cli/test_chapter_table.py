@@ -82,4 +82,7 @@ def test_a_book_is_spoken_as_its_script_is(capfd):
 def test_a_program_speaks_a_book(demo: Bark):
     options = Options(chapters="2", footnotes="inline")
     narration = narrate(demo, Path("book.epub"), options=options)
-    assert [segment.chapter for segment in narration.plan.segments] == ["Ay", "Ay"] and narration.plan.cover == PNG
+    assert [segment.chapter for segment in narration.plan.segments] == [
+        "Ay",
+        "Ay",
+    ] and narration.plan.cover.image == PNG

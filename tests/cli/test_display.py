@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from bark_infinity.cli.console import RunDisplay
+from bark_infinity.run.clips import MasteringProgress
 from bark_infinity.run.engine import FleetProgress
 from bark_infinity.run.scheduler import RunProgress
 
@@ -90,3 +91,17 @@ def test_workers_are_shown_with_their_rate_and_what_is_queued(screen):
     first, second = screen.lines()
     assert "15/40 segments" in first and "1:15 left" in first and screen.bar() == 15  # 10 of the run in 30 s, 25 to go
     assert "3 of 3 workers busy" in second and "16 segments at work, 9 queued" in second
+
+
+def test_passes_over_a_finished_clip_are_shown_and_do_not_count_as_a_stages_time(screen):
+    screen.display.update(progress("fine", 10_000, 10_000, done=32))
+    before = screen.bar()
+    screen.display.update(RunProgress(32, 0, 0, "", 0, 0, 0, mastering=MasteringProgress(2, 0.37)))
+    first, second = screen.lines()
+    assert "32/40 segments" in first and "setting the loudness" in second and "pass 2, 37%" in second
+    assert screen.bar() == before
+    screen.now += 1000.0
+    screen.display.update(progress("fine", 1_000, 10_000, done=32))
+    screen.now += 10.0
+    screen.display.update(progress("fine", 10_000, 10_000, done=32))
+    assert " 900/s" in screen.lines()[1]

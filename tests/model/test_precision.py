@@ -139,10 +139,8 @@ def test_batched_rows_give_the_tokens_of_single_rows(loaded, make_voice):
 
     alone = [loaded.run_stage("semantic", [row])[0].tokens for row in semantic_rows()]
     assert len({len(tokens) for tokens in alone}) > 1
-    for max_active in (2, 4):
-        results = loaded.run_stage("semantic", semantic_rows(), max_active=max_active)
-        for ours, theirs in zip(results, alone, strict=True):
-            np.testing.assert_array_equal(ours.tokens, theirs)
+    for ours, theirs in zip(loaded.run_stage("semantic", semantic_rows(), max_active=3), alone, strict=True):
+        np.testing.assert_array_equal(ours.tokens, theirs)
 
     def coarse_rows():
         rows = []
@@ -152,9 +150,8 @@ def test_batched_rows_give_the_tokens_of_single_rows(loaded, make_voice):
         return rows
 
     alone = [loaded.run_stage("coarse", [row])[0] for row in coarse_rows()]
-    for max_active in (2, 4):
-        for ours, theirs in zip(loaded.run_stage("coarse", coarse_rows(), max_active=max_active), alone, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(loaded.run_stage("coarse", coarse_rows(), max_active=3), alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_every_stage_speaks_in_every_precision(loaded):

@@ -205,7 +205,7 @@ def test_cover_of_a_script_lies_beside_it():
         source(*asked)
     Path("folder/art.png").write_bytes(png())
     (plan,), _ = source(*asked).plan()
-    assert plan.cover == png() and plan.book.title == "T"
+    assert plan.cover.image == png() and plan.book.title == "T"
     Path("art.png").write_bytes(png())
     assert source("--text_prompt", script).book.cover is None  # of a stranger, maybe
 
@@ -215,7 +215,7 @@ def test_cover_of_a_script_that_is_mended_is_the_recorded_one():
     Path("play.txt").write_text("+++\n[cast]\nAnn = 'v2/en_speaker_1'\n[book]\ncover = 'art.png'\n+++\nAnn: Hi there.")
     manifest = made("--prompt_file", "play.txt").with_suffix(".json")
     Path("art.png").unlink()
-    assert source("--from_manifest", str(manifest), "--cast", "Ann=v2/en_speaker_2").book.cover == png()
+    assert source("--from_manifest", str(manifest), "--cast", "Ann=v2/en_speaker_2").book.cover.image == png()
 
 
 def test_cover_in_a_book_gives_way_to_the_chosen_one():
@@ -223,7 +223,8 @@ def test_cover_in_a_book_gives_way_to_the_chosen_one():
 
     def cover_of(inside: bytes, **options: str) -> bytes | None:
         asked = resolve(Options(prompt_file="book.epub", **options))
-        return RunBook.find(asked, BookTags(), None, notes.append, inside).cover
+        cover = RunBook.find(asked, BookTags(), None, notes.append, inside).cover
+        return None if cover is None else cover.image
 
     Path("other.jpg").write_bytes(jpeg())
     assert cover_of(png()) == png() and cover_of(png(), cover="other.jpg") == jpeg() and not notes

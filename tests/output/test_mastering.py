@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tracemalloc
 from collections.abc import Sequence
@@ -24,12 +25,14 @@ from bark_infinity.errors import UsageError
 from bark_infinity.narration import ClipSource
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
+from bark_infinity.output import mastering
 from bark_infinity.output.clip_files import clip_keys, save_clips
 from bark_infinity.output.mastering import Master
 from bark_infinity.output.restitching import restitch_file
 from bark_infinity.run.clips import Clip, FinishedSegment
 from bark_infinity.run.journal import RunJournal
 from bark_infinity.run.planning import plan_clips
+from bark_infinity.run.scheduler import RunProgress
 
 TEXT = "One is here.\nTwo is there.\nThree is gone."
 BOOK = "# One\nOne is here.\nTwo is there.\n# Two\nThree is gone.\n# Three\nFour is back.\n"
@@ -94,6 +97,20 @@ def test_ffmpeg_finds_the_loudness_and_no_peak_over_the_limit(name, rate):
     assert after["loudness_lufs"] == pytest.approx(found.lufs, abs=0.1)
     assert after["true_peak_dbtp"] == pytest.approx(found.true_peak_db, abs=0.2)
     assert not list(Path("out").glob("**/*.unmastered"))
+
+
+def test_passes_over_the_finished_clip_are_reported(monkeypatch):
+    """Each from its beginning to its end, after the last segment; the last pass writes the file."""
+    monkeypatch.setattr(mastering, "_BLOCK", RATE)
+    reports: list[RunProgress] = []
+    asked = {"split_each_text_prompt_by": "line", "loudness": "audiobook", "seed": 5, "output_dir": "out"}
+    options = resolve(Options(text_prompt=TEXT, **asked))
+    recipe = recipe_of(Speaking(), VOICE, **asked)
+    list(save_clips(recipe, ClipSource(options).plan()[0], Path("out"), options, progress=reports.append))
+    found = [report.mastering for report in reports if report.mastering is not None]
+    passes = [[one.share for one in own] for _, own in itertools.groupby(found, lambda one: one.number)]
+    assert len(passes) >= 2 and all(own == sorted(own) and own[-1] == 1.0 and len(own) > 5 for own in passes)
+    assert all(report.segments_done == 3 for report in reports if report.mastering is not None)
 
 
 def test_one_gain_for_the_whole_clip():

@@ -146,7 +146,7 @@ def manifest_of(made: WholeClip) -> Manifest:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(0, 4), st.text("-AB", min_size=1, max_size=9), st.booleans(), st.booleans())
 def test_dependents_are_the_segments_whose_tokens_change(data, interval, speakers, has_voice, has_voices):
     """With several speakers, silent segments, given voices and weights, compared with a clip that is made again as a whole."""

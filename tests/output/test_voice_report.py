@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -13,9 +14,12 @@ import pytest
 import soundfile
 from tones import RATE, vowel
 
+from bark_infinity.audio.encoding import Encoding
+from bark_infinity.audio.tags import Tags
 from bark_infinity.audio.voice_profile import measure_voice
 from bark_infinity.cli.main import main
 from bark_infinity.errors import UsageError
+from bark_infinity.output.sound_files import SoundPlan, open_sound
 from bark_infinity.output.voice_report import SegmentVoice, compare_segments, measure_clip
 
 TEXT = "The old dog walked home."
@@ -67,6 +71,38 @@ def test_a_segment_that_differs_is_the_outlier(changes, feature, audio):
     sounds = [varied(k, **(changes if k == 5 else {})) for k in range(N)]
     found = outliers(measure_clip(write_clip("a", sounds, audio=audio)))
     assert list(found) == [5] and feature in found[5]
+
+
+@pytest.mark.parametrize("audio", ["wav", "mp3", "m4a"])
+def test_a_clip_in_chapter_files_is_measured_as_one_in_one_file(audio):
+    sounds = [varied(k, **({"hz": 170.0} if k == 5 else {})) for k in range(N)]
+    one_file = measure_clip(write_clip("a", sounds))
+    samples = soundfile.read("a.wav", dtype="float32")[0]
+    cuts = [
+        round((segment.start - 0.1) * RATE) for segment in one_file[:6:2]
+    ]  # a chapter begins before its first segment
+    cuts = [0, *cuts[1:], len(samples)]
+    plan = SoundPlan(Path("b.m3u8"), Encoding(audio, RATE), Tags({}, None, ("One", "Two", "Three")), len(samples))
+    files = open_sound(Path("b"), plan, in_chapters=True)
+    for chapter, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        files.write(samples[start:stop], chapter)
+    files.close(())
+    files.use_name("b")
+    Path("a.json").rename("b.json")
+    measured = measure_clip("b.json")
+    assert outliers(measured).keys() == {5} == outliers(one_file).keys()
+    for ours, theirs in zip(measured, one_file, strict=True):
+        assert ours.profile.seconds == pytest.approx(theirs.profile.seconds, abs=0.03)
+        assert ours.profile.loudness == pytest.approx(theirs.profile.loudness, abs=0.5)
+
+
+def test_missing_chapter_file_and_damaged_playlist_are_told():
+    name = write_clip("a", [varied(k) for k in range(N)])
+    Path("a.m3u8").write_text("#EXTM3U\n#EXTINF:99.000,One\n../../etc/a.wav\n")
+    with pytest.raises(UsageError, match=r"a\.chapters.a\.wav"):
+        measure_clip(name)
+    Path("a.m3u8").write_text("#EXTM3U\n#EXTINF:long,One\na.chapters/a.wav\n#EXTINF:1.0,Two\n")
+    assert len(measure_clip(name)) == N  # the one file beside it
 
 
 def test_a_segment_spoken_far_too_slowly_is_an_outlier_of_pace():

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from bark_infinity.errors import TextError
 from bark_infinity.readers.subtitles import (
     read_cues,
-    subtitle_text,
     subtitles_by_content,
     subtitles_by_name,
+    text_of_cues,
     timed_script,
 )
 
@@ -38,7 +38,7 @@ REAL = """\ufeff1
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_spoken_text_of_a_subrip_file(line_end):
-    assert subtitle_text(REAL.replace("\n", line_end)).split("\n") == [
+    assert text_of_cues(REAL.replace("\n", line_end)).split("\n") == [
         "Where are you going?",
         "- Nowhere. [laughs] - Tom & I. ♪ la la ♪",
         "<nobody> answers: I <3 you ™ \ufffd &zzz;",
@@ -60,29 +60,29 @@ def test_spoken_text_of_a_subrip_file(line_end):
     ],
 )
 def test_spoken_numbers_are_kept_and_cue_counters_dropped(lines):
-    assert subtitle_text("\n".join(lines)) == "42\n43\nIt is"
+    assert text_of_cues("\n".join(lines)) == "42\n43\nIt is"
 
 
 def test_byte_order_mark_before_the_first_time_is_skipped():
-    assert subtitle_text(f"\ufeff{TIME}\nHello.") == "Hello."
+    assert text_of_cues(f"\ufeff{TIME}\nHello.") == "Hello."
 
 
 def test_number_at_the_end_of_a_cue_is_kept():
-    assert subtitle_text(f"1\n{TIME}\n2\n\n{TIME}\nThree.") == "2\nThree."
-    assert subtitle_text(f"{TIME}\nRoom\n101\n{TIME}\nWe are\n\n5\n{TIME}\nhere.\n6") == "Room 101\nWe are\nhere. 6"
+    assert text_of_cues(f"1\n{TIME}\n2\n\n{TIME}\nThree.") == "2\nThree."
+    assert text_of_cues(f"{TIME}\nRoom\n101\n{TIME}\nWe are\n\n5\n{TIME}\nhere.\n6") == "Room 101\nWe are\nhere. 6"
 
 
 @pytest.mark.parametrize(
     "time", ["0:01 --> 0:02", "00:00:01 --> 00:00:02", "0:0:1.5-->0:0:2.5", "00 : 00 : 01,000 -> 00 : 00 : 02,000"]
 )
 def test_time_formats_are_recognised(time):
-    assert subtitle_text(f"1\n{time}\nHello.") == "Hello."
+    assert text_of_cues(f"1\n{time}\nHello.") == "Hello."
 
 
 @pytest.mark.parametrize("text", ["", "Hello there.\n\n1\n\nNo times --> here.", "The train leaves at 10:30."])
 def test_text_that_is_not_subtitles_is_refused(text):
     with pytest.raises(TextError, match="no subtitle file"):
-        subtitle_text(text)
+        text_of_cues(text)
 
 
 WORDS = st.lists(
@@ -94,7 +94,7 @@ WORDS = st.lists(
 def test_well_formed_cues_are_returned(cues, line_end):
     times = [f"00:00:{2 * n:02},000 --> 00:00:{2 * n + 1:02},000" for n in range(len(cues))]
     text = "\n".join(f"{n}\n{times[n - 1]}\n" + "\n".join(cue) + "\n" for n, cue in enumerate(cues, 1))
-    assert subtitle_text(text.replace("\n", line_end)) == "\n".join(" ".join(cue) for cue in cues)
+    assert text_of_cues(text.replace("\n", line_end)) == "\n".join(" ".join(cue) for cue in cues)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_well_formed_cues_are_returned(cues, line_end):
 )
 def test_large_files_are_read_in_linear_time(unit):
     """A regular expression with quadratic backtracking would not finish here."""
-    assert subtitle_text(f"1\n{TIME}\nHello. " + unit * (1_000_000 // len(unit))).startswith("Hello.")
+    assert text_of_cues(f"1\n{TIME}\nHello. " + unit * (1_000_000 // len(unit))).startswith("Hello.")
 
 
 # ---- other formats --------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ Dialogue: 0,0:00:07.00,0:00:08.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0 100 100{\\
 
 def test_spoken_text_of_a_webvtt_file():
     for text in (VTT, VTT.replace("\n", "\r\n"), "\ufeff" + VTT):
-        assert subtitle_text(text).split("\n") == [
+        assert text_of_cues(text).split("\n") == [
             "Hello there, my friend. Come in!",
             "How are you & yours? 漢字",
             "42",
@@ -156,7 +156,7 @@ def test_spoken_text_of_a_webvtt_file():
 
 
 def test_spoken_text_of_a_substation_alpha_file():
-    assert subtitle_text(ASS).split("\n") == ["First one.", "Second, with a comma. and a line"]
+    assert text_of_cues(ASS).split("\n") == ["First one.", "Second, with a comma. and a line"]
 
 
 @pytest.mark.parametrize(
@@ -197,19 +197,19 @@ def srt(*cues: tuple[float, float, str]) -> str:
 
 def test_repeated_lines_of_rolling_captions_are_read_once():
     two_lines = srt((0, 2, "so today"), (1.99, 2, "so today"), (2, 4, "so today\nwe bake"), (4, 6, "we bake\na loaf"))
-    assert subtitle_text(two_lines).split("\n") == ["so today", "we bake", "a loaf"]
+    assert text_of_cues(two_lines).split("\n") == ["so today", "we bake", "a loaf"]
     growing = srt(
         (0, 1, "so"), (1, 2, "so today"), (2, 3, "so today we"), (3, 4, "so today we\nBake"), (4, 5, "bake it")
     )
-    assert subtitle_text(growing).split("\n") == ["so", "today", "we", "Bake", "it"]
+    assert text_of_cues(growing).split("\n") == ["so", "today", "we", "Bake", "it"]
 
 
 def test_lines_spoken_twice_are_kept_twice():
     text = srt(
         (0, 1, "No!"), (1, 2, "No!"), (2, 3, "I said"), (3, 4, "what I said."), (5, 6, "what I said."), (7, 8, "No!")
     )
-    assert subtitle_text(text).split("\n") == ["No!", "No!", "I said", "what I said.", "what I said.", "No!"]
-    assert subtitle_text(srt((0, 2, "No!"), (1, 3, "No!"), (4, 5, "Yes!"), (5, 6, "Well."))).split("\n") == [
+    assert text_of_cues(text).split("\n") == ["No!", "No!", "I said", "what I said.", "what I said.", "No!"]
+    assert text_of_cues(srt((0, 2, "No!"), (1, 3, "No!"), (4, 5, "Yes!"), (5, 6, "Well."))).split("\n") == [
         "No!",
         "Yes!",
         "Well.",
@@ -242,7 +242,7 @@ bake a loaf
 
 
 def test_automatic_captions_are_read_without_repetition():
-    assert subtitle_text(YOUTUBE).split("\n") == ["so today we", "bake a loaf", "and that's it"]
+    assert text_of_cues(YOUTUBE).split("\n") == ["so today we", "bake a loaf", "and that's it"]
 
 
 # ---- times and speakers ---------------------------------------------------------------------------------------------
@@ -257,11 +257,11 @@ def test_cues_have_their_times_and_speakers():
 
 
 def test_speakers_are_named_if_they_are_in_the_cast():
-    assert subtitle_text(VTT, {"Anna Bell"}).splitlines()[0] == "Anna Bell: Hello there, my friend. Come in!"
-    assert subtitle_text(ASS, {"Anna"}).splitlines()[0] == "Anna: First one."
-    assert subtitle_text(ASS, {"Bob"}).splitlines()[0] == "First one."
+    assert text_of_cues(VTT, {"Anna Bell"}).splitlines()[0] == "Anna Bell: Hello there, my friend. Come in!"
+    assert text_of_cues(ASS, {"Anna"}).splitlines()[0] == "Anna: First one."
+    assert text_of_cues(ASS, {"Bob"}).splitlines()[0] == "First one."
     several = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>Hi.</v>\n<v Bob>Ho.</v>\n"
-    assert subtitle_text(several, {"Anna", "Bob"}) == "Hi. Ho."
+    assert text_of_cues(several, {"Anna", "Bob"}) == "Hi. Ho."
 
 
 def test_each_cue_of_a_timed_script_begins_at_its_time():

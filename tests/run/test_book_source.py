@@ -169,7 +169,7 @@ def test_an_exported_script_gives_the_same_plan(book, number):
     options = resolve(parse(["--prompt_file", "script.txt", "--single_starting_seed", "1"]))
     again = ClipSource(options)
     (plan,), failed = again.plan()
-    assert not failed and again.book.cover == book.cover
+    assert not failed and (again.book.cover and again.book.cover.image) == book.cover
     assert [(s.text, s.pause, s.chapter, s.seeds) for s in plan.segments] == [
         (s.text, s.pause, s.chapter, s.seeds) for s in plans[0].segments
     ]
@@ -212,7 +212,7 @@ def test_a_book_is_one_clip_with_its_chapters_and_cover(epub):
         ("Bee", "Bee"),
         ("Bee", "Two."),
     ]
-    assert plan.segments[1].pause.kind == "chapter" and plan.cover == PNG and plan.stem.startswith("The_Book-SPK")
+    assert plan.segments[1].pause.kind == "chapter" and plan.cover.image == PNG and plan.stem.startswith("The_Book-SPK")
     assert plan.script is not None and (plan.script.book.title, plan.script.book.author) == ("The Book", "Ann")
     chapters = source("--prompt_file", "book.epub").chapters()
     assert [(chapter.title, chapter.skipped) for chapter, _ in chapters] == [
@@ -222,13 +222,13 @@ def test_a_book_is_one_clip_with_its_chapters_and_cover(epub):
     ]
     assert all(seconds > 0 for _, seconds in chapters)
     Path("another.jpg").write_bytes(JPEG)
-    assert source("--prompt_file", "book.epub", "--cover", "another.jpg").plan()[0][0].cover == JPEG
+    assert source("--prompt_file", "book.epub", "--cover", "another.jpg").plan()[0][0].cover.image == JPEG
 
 
 def test_a_book_is_known_by_its_content(epub, monkeypatch):
     notes: list[str] = []
     epub.rename("book.bin")
-    assert ClipSource(resolve(parse(["--prompt_file", "book.bin"])), notes.append).plan()[0][0].cover == PNG
+    assert ClipSource(resolve(parse(["--prompt_file", "book.bin"])), notes.append).plan()[0][0].cover.image == PNG
     assert notes == ["--prompt_file book.bin is read as a book (epub)"]
     Path("page").write_text("<!-- x -->\n<!DOCTYPE html><p>Hello there, you.</p>")
     assert source("--prompt_file", "page").plan()[0][0].text == "Hello there, you."
@@ -236,7 +236,7 @@ def test_a_book_is_known_by_its_content(epub, monkeypatch):
     assert source("--prompt_file", "page.txt").plan()[0][0].text == "<html> is a tag."
     with open("book.bin", "rb") as file:
         monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": file}))
-        assert source("--prompt_file", "-").plan()[0][0].cover == PNG
+        assert source("--prompt_file", "-").plan()[0][0].cover.image == PNG
 
 
 @pytest.mark.parametrize(

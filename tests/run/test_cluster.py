@@ -155,6 +155,24 @@ def test_poison_that_kills_workers_is_isolated_too():
     assert sum("is lost (killed)" in sentence for sentence in told) == MAX_TRIES
 
 
+def test_worker_that_never_answers_is_replaced():
+    """The only one there is: nobody else could finish the run."""
+    frozen: list[str] = []
+
+    def freeze(worker: str, texts: Sequence[str]) -> str | None:
+        if worker == "a" and not frozen and "clip 3 segment 0" in texts:
+            frozen.append(worker)
+            return "freeze"
+        return None
+
+    engine = Hashing()
+    pool = FakePool(engine, {"a": 0.0}, freeze)
+    cluster, told = cluster_of(pool, engine)
+    results = list(make_scheduler(recipe_of(cluster)).run(clips()))
+    assert digests(results) == digests(list(Scheduler(recipe_of(engine)).run(clips()))) and frozen
+    assert cluster.totals["a'"].segments and [s for s in told if "a is lost (it has not answered for long)" in s]
+
+
 def test_run_ends_in_one_sentence_when_no_worker_is_left(tmp_path):
     engine = Hashing()
     pool = FakePool(engine, {"a": 0.0}, lambda worker, texts: "die", restarts=1)

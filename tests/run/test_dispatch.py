@@ -84,6 +84,19 @@ def test_frozen_worker_gets_nothing_until_it_answers():
     assert {batch.worker for batch in made.assign(502.0)} == {quick.worker}
 
 
+def test_worker_that_is_late_for_long_is_to_be_removed():
+    made = dispatcher(40, a=4)
+    (batch,) = made.assign(0.0)
+    finish(made, batch, 20.0)
+    made.assign(20.0)
+    for now in range(21, 600):
+        assert not made.assign(float(now)) and not made.hung  # late after 120 s
+    assert made.n_queued == 32
+    made.assign(625.0)
+    assert made.hung == ("a",)
+    assert made.remove_worker("a") == () and made.n_queued == 32 and not made.hung
+
+
 def test_fast_idle_worker_duplicates_a_slow_batch():
     made = dispatcher(64, fast=16, slow=16)
     first = by_worker(made.assign(0.0))
@@ -174,7 +187,7 @@ def test_withdrawn_segments_are_not_started():
 EVENT = st.sampled_from(["finish"] * 6 + ["fail", "memory", "die", "join", "wait", "withdraw"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(1, 40), st.integers(1, 5), st.sets(st.integers(0, 39), max_size=3))
 def test_whatever_happens_no_segment_is_lost_and_none_is_finished_twice(data, segments, workers, poison):
     """Poisoned segments fail every batch with them; nothing else is ever given up by failures of the batch alone."""

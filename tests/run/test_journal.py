@@ -459,37 +459,41 @@ PERFORM = [sys.executable, str(Path(__file__).parents[2] / "bark_perform.py"), "
 MANY = "\n".join(f"This is line {k} of a text." for k in range(400))
 
 
-def started(*arguments: str) -> subprocess.Popen:
-    """A run that has finished its first segment."""
-    arguments = ("--text_prompt", MANY, "--split_each_text_prompt_by", "line", *arguments)
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_signal_stops_the_program_with_a_hint_how_to_resume():
+    """By SIGTERM; SIGINT is that of cli/test_main.py."""
+    arguments = ("--text_prompt", MANY, "--split_each_text_prompt_by", "line")
     process = subprocess.Popen([*PERFORM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(Path("bark_samples").glob("*.partial/segments/*.npz")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
-    return process
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signal_stops_the_program_with_a_hint_how_to_resume(number, status):
-    process = started()
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == status and not out
+    assert process.returncode == 143 and not out
     assert err.count("the same command goes on") == 1 and "Traceback" not in err
     assert n_finished(Path("bark_samples")) > 0
 
 
-def test_lock_is_released_when_its_process_dies():
-    process = started("--seed", "5")
-    (path,) = Path("bark_samples").glob(".run-*.jsonl")
-    assert not list(RunJournal.unfinished(Path("bark_samples"), lambda _: ""))
-    process.kill()
-    process.communicate()
-    (journal,) = RunJournal.unfinished(Path("bark_samples"), lambda _: "")
+@forks
+def test_lock_is_released_when_its_process_dies(demo):
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        try:
+            for _ in job(demo).run():
+                os.write(writer, b"a segment")
+                signal.pause()
+        finally:
+            os._exit(1)
+    os.close(writer)
+    assert os.read(reader, 100) == b"a segment"
+    (path,) = OUT.glob(".run-*.jsonl")
+    assert not list(RunJournal.unfinished(OUT, lambda _: ""))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    (journal,) = RunJournal.unfinished(OUT, lambda _: "")
     journal.close(complete=True)
-    assert not path.exists() and not list(Path("bark_samples").iterdir())
+    assert not path.exists() and not list(OUT.iterdir())
 
 
 # ---- the folder of a clip -------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def sources(
                 return
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data(), segments, rules, speakers_with_voice, st.booleans())
 def test_history_is_known_when_its_sources_are_finished(data, plans, rule, voiced, asks):
     """In every order in which segments can be finished, and as soon as it is possible."""

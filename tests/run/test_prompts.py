@@ -19,7 +19,7 @@ from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run import planning
 from bark_infinity.run.planning import plan_clips
-from bark_infinity.run.prompts import SAMPLE_PROMPTS, read_prompts
+from bark_infinity.run.prompts import SAMPLE_PROMPTS, cut_source, read_source
 from bark_infinity.run.recipe import Recipe
 from bark_infinity.text.splitting import split_with_breaks
 
@@ -27,7 +27,8 @@ POEM = "One two three.\nFour five.\nSix seven eight nine.\nTen."
 
 
 def prompts(drawn: int = 0, **options) -> list[str]:
-    return read_prompts(resolve(Options(**options)), drawn)
+    resolved = resolve(Options(**options))
+    return cut_source(read_source(resolved), resolved, drawn)
 
 
 def segments(text: str, **options) -> list[str]:
@@ -164,7 +165,8 @@ def test_extra_segments_without_text_follow_the_text():
 def notes_of(name: str, **options) -> tuple[list[str], list[str]]:
     """The prompts of a file, and the notices about how it was read."""
     notes: list[str] = []
-    return read_prompts(resolve(Options(prompt_file=name, **options)), notify=notes.append), notes
+    resolved = resolve(Options(prompt_file=name, **options))
+    return cut_source(read_source(resolved, notes.append), resolved), notes
 
 
 def test_guessed_encoding_is_reported():

@@ -143,7 +143,7 @@ def test_silent_clip_fails():
 # ---- on a real (tiny) model -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"stable_mode_interval": 0}, {"stable_mode_interval": 2}, {}])
+@pytest.mark.parametrize("options", [{"stable_mode_interval": 2}, {}])  # 0: one segment at a time
 def test_number_of_rows_does_not_change_the_result(bark: Bark, options):
     how = {"split_each_text_prompt_by": "sentence", "semantic_max_gen_duration_s": 0.5}  # longer than a coarse window
     options = resolve(Options(single_starting_seed=4, **how, **options))
@@ -433,7 +433,7 @@ def test_work_per_segment_does_not_grow_with_the_text(monkeypatch, interval, voi
     monkeypatch.setattr(lineage.Lineage, "is_known", lambda self, k: checked.append(k) or known(self, k))
     for speakers in ("-", "AB", "--ABC"):
         counts = []
-        for n in (50, 400):
+        for n in (40, 160):
             checked.clear()
             clip = spoken_by((speakers * n)[:n], plan([f"s{k}" for k in range(n)]))
             for _ in results_of(Recorder(), clip, voice=voice, stable_mode_interval=interval):

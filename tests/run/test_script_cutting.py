@@ -161,7 +161,7 @@ BARK = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(BARK), min_size=1, max_size=30).map(" ".join))
 def test_text_without_markup_is_planned_as_ever(text):
     """Bark's own markup is untouched in every kind of script, and the plan is that of the text itself."""

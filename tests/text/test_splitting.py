@@ -402,7 +402,7 @@ TEXTS = st.text(max_size=200) | st.lists(
 LENGTHS = st.tuples(st.integers(1, 60), st.integers(0, 60))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS, LENGTHS, st.integers(0, 30))
 def test_no_text_is_lost_and_no_segment_is_empty(text: str, lengths: tuple[int, int], jitter: int) -> None:
     parts = split_text(text, goal_length=lengths[0], max_length=sum(lengths), jitter=jitter, max_ids=1000)
@@ -413,7 +413,7 @@ def test_no_text_is_lost_and_no_segment_is_empty(text: str, lengths: tuple[int, 
         assert len(parts) == 1 or any(char.isalnum() for char in part)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(["a", "word", "Hm,", "end.", "Why?", "so —", "\n\n"]), max_size=80), LENGTHS)
 def test_length_limits_hold_for_texts_of_short_words(words: list[str], lengths: tuple[int, int]) -> None:
     limit = sum(lengths)

@@ -339,7 +339,7 @@ TEXTS = st.text(max_size=120) | st.lists(
 ).map(" ".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     TEXTS, st.integers(1, 5), st.sampled_from([None, "word", "line", "sentence", "char", "random", "rhyme"]), st.data()
 )
