@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from .. import constants as c
 from ..audio.tempo import Tempo
-from ..errors import BarkError, QueueFullError, TextError
+from ..errors import BarkError, QueueFullError, TextError, VoiceError
 from .live import LiveSpeech
 from .openai_errors import ApiError, api_error, error_response
 from .speech_formats import SpeechEncoder, SpeechFormat
@@ -86,8 +86,8 @@ class SpeechStream:
     def _begin(self) -> Iterator[np.ndarray]:
         try:
             speech = self._start()
-        except TextError as error:
-            raise api_error(error, "input") from None
+        except (TextError, VoiceError) as error:
+            raise api_error(error, "input" if isinstance(error, TextError) else "voice") from None
         with self._lock:
             self._speech, closed = speech, self._closed
         if closed:

@@ -19,7 +19,7 @@ from fakes import voice_of
 from speech_server import SEGMENT, SpeechServer, Tones, pitch_of, tone_of
 
 from bark_infinity import Options, narrate
-from bark_infinity.errors import BarkError
+from bark_infinity.errors import BarkError, TextError, VoiceError
 from bark_infinity.server.shared_engine import SharedEngine
 from bark_infinity.server.speech_request import MAX_INPUT_LENGTH
 
@@ -282,6 +282,17 @@ def test_an_error_before_the_first_segment_is_an_answer(server, client):
         server.before = fail
         with pytest.raises(openai.BadRequestError, match="it cannot be said"):
             client.audio.speech.create(**ASKED)
+
+
+@pytest.mark.parametrize("error, param", [(TextError, "input"), (VoiceError, "voice"), (BarkError, None)])
+def test_errors_of_planning_name_the_field(server, client, error, param):
+    def fail(k: int, speech: Tones) -> None:
+        raise error("it cannot be said")
+
+    server.before = fail
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.audio.speech.create(**ASKED)
+    assert raised.value.param == param
 
 
 def test_a_later_error_breaks_the_answer(server, client):
