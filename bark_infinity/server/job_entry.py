@@ -23,6 +23,7 @@ from .clip_contents import (
     contents_of_plan,
     contents_of_texts,
     contents_of_unfinished,
+    number_in,
     read_content,
     view_of_segment,
 )
@@ -365,8 +366,7 @@ class JobEntry:
 
     def _recorded_seconds(self, record: ClipRecord) -> float:
         content = read_content(self._shelf.folder / f"{record.name}.json") or {}
-        seconds = content.get("seconds", 0.0)
-        return float(seconds) if isinstance(seconds, int | float) else 0.0
+        return number_in(content.get("seconds")) or 0.0
 
     def failed(self, clip: int, error: BarkError) -> None:
         with self._shelf.changed:
