@@ -44,8 +44,8 @@ def edit(
     segments: list[SegmentPlan] = []
     unchanged: dict[int, int] = {}
     for k, segment in enumerate(before.segments):
-        text = " ".join(texts[k].split()) if k in texts else None
-        if text is None or text == (segment.written or segment.text):
+        text = _new_text(texts[k], options) if k in texts else None
+        if text is None or text == _without_affixes(segment.written or segment.text, options):
             unchanged[len(segments)] = k
             segments.append(segment)
         elif text:
@@ -120,18 +120,24 @@ def _edited_script(script: Script, manifest: Manifest, texts: Mapping[int, str],
             continue
         here, offset = number, match.end()
         if k in texts:
-            new = " ".join(texts[k].split())
-            text = speech.text[: match.start()] + new + speech.text[match.end() :]
+            new = _new_text(texts[k], options)
+            rest = speech.text[match.end() :]
+            text = speech.text[: match.start()] + new + (rest if new else rest.lstrip())
             events[speeches[number]] = dataclasses.replace(speech, text=text)
             offset = match.start() + len(new)
     said = tuple(event for event in events if not isinstance(event, Speech) or event.text.strip())
     return dataclasses.replace(script, events=said)
 
 
+def _new_text(text: str, options: Options) -> str:
+    """A new text as it is cut: in one line, without what is put around every segment."""
+    return _without_affixes(" ".join(text.split()), options)
+
+
 def _without_affixes(text: str, options: Options) -> str:
     """The text of a segment without --prompt_text_prefix and --prompt_text_suffix."""
     prefix, suffix = options.prompt_text_prefix or "", options.prompt_text_suffix or ""
-    return text.removeprefix(prefix.strip()).removesuffix(suffix.strip())
+    return text.removeprefix(prefix.strip()).removesuffix(suffix.strip()).strip()
 
 
 def _script_of(segments: Sequence[SegmentPlan], script: Script) -> Script:

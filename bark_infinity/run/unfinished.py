@@ -68,14 +68,15 @@ def unfinished_clip(path: Path) -> UnfinishedClip | None:
 def _read(path: Path, about: Mapping[str, Any]) -> UnfinishedClip:
     prompt, take = map(int, about["place"])
     digests = tuple(map(str, about["segments"]))
-    texts = tuple((str(text), _text(speaker), _text(chapter)) for text, speaker, chapter in about.get("texts", ()))
+    texts = tuple((_text(text) or "", _text(name), _text(chapter)) for text, name, chapter in about.get("texts", ()))
     if len(texts) != len(digests):
         texts = (("", None, None),) * len(digests)
     return UnfinishedClip(path, str(about["run"]), (prompt, take), texts, digests)
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    """A text as UTF-8 can have it."""
+    return None if value is None else str(value).encode(errors="replace").decode()
 
 
 def number_of_take(path: Path) -> int:

@@ -114,12 +114,12 @@ def contents_of_manifest(
     """A finished clip, from the parsed JSON of its manifest; what is damaged in it is left out."""
     entries = [entry for entry in content.get("segments", ()) if isinstance(entry, dict)]
     segments = [_recorded(first + k, index, entry, revision) for k, entry in enumerate(entries)]
-    seconds = _number(content.get("seconds")) or 0.0
+    seconds = number_in(content.get("seconds")) or 0.0
     return ClipContents(index, name, segments, JobState.FINISHED, seconds, files)
 
 
 def _recorded(number: int, clip: int, entry: Mapping[str, Any], revision: int) -> SegmentView:
-    start, end = _number(entry.get("start")), _number(entry.get("end"))
+    start, end = number_in(entry.get("start")), number_in(entry.get("end"))
     seconds = None if start is None or end is None else round(end - start, 6)
     takes, chosen, errors = 1, 0, None
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
@@ -129,9 +129,9 @@ def _recorded(number: int, clip: int, entry: Mapping[str, Any], revision: int) -
     return SegmentView(
         number,
         clip,
-        _text(entry.get("written")) or _text(entry.get("text")) or "",
-        _text(entry.get("speaker")),
-        _text(entry.get("chapter")),
+        text_in(entry.get("written")) or text_in(entry.get("text")) or "",
+        text_in(entry.get("speaker")),
+        text_in(entry.get("chapter")),
         SILENT if entry.get("frames") == 0 else MADE,
         start,
         seconds,
@@ -165,7 +165,7 @@ def view_of_segment(segment: FinishedSegment, revision: int) -> SegmentView:
 
 def faults_in_words(faults: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Each fault of a take as a few words. `faults`: {name: measured value}."""
-    known = {name: _number(value) for name, value in (faults or {}).items() if name in FAULTS}
+    known = {name: number_in(value) for name, value in (faults or {}).items() if name in FAULTS}
     return tuple(FAULTS[name].format(value) for name, value in known.items() if value is not None)
 
 
@@ -173,12 +173,17 @@ def _rate(errors: WordErrors | None) -> float | None:
     return None if errors is None else errors.rate
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+def number_in(value: object) -> float | None:
+    """A finite number in a file of anybody's; None for anything else."""
+    with contextlib.suppress(OverflowError):
+        if isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    return None
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def text_in(value: object) -> str | None:
+    """A text in a file of anybody's, as UTF-8 can have it; None for anything else."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 # ---- files of finished clips ------------------------------------------------------------------------------------------

@@ -18,9 +18,12 @@ from ..run.unfinished import UnfinishedClip, number_of_take
 def finished_codes(path: Path, segment: int, take: int | None) -> np.ndarray:
     """The codes (8, frames) of a segment of a finished clip. `path`: its manifest; `take`: None for the one in the clip.
 
-    Raises UsageError if the tokens are not there.
+    Raises UsageError if the tokens are not there, UnknownError if the clip is gone.
     """
-    manifest = _manifest(path, path.stat().st_mtime_ns)
+    try:
+        manifest = _manifest(path, path.stat().st_mtime_ns)
+    except OSError:
+        raise UnknownError(f"{path.name} is not in the output folder any more") from None
     takes = None if take is None else {segment: take}
     if take is not None and take == recorded_takes(manifest.content["segments"][segment]).chosen:
         takes = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..files import PARTIAL_SUFFIX
 from ..run.unfinished import UnfinishedClip, unfinished_clip
-from .clip_contents import files_of_clip, read_content
+from .clip_contents import files_of_clip, number_in, read_content, text_in
 
 JOURNALS_OF_JOBS = ".job-"
 """How the names of the journals of jobs begin, whose clips are not those of the command line."""
@@ -100,7 +100,7 @@ class FolderWatch:
             partial: list[Path] = []
             with os.scandir(self._folder) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
+                    if entry.name.startswith(".") or text_in(entry.name) != entry.name:
                         continue
                     if entry.name.endswith(PARTIAL_SUFFIX):
                         partial.append(Path(entry.path))
@@ -122,13 +122,12 @@ class FolderWatch:
         if content is None:
             return None
         files = files_of_clip(self._folder, stem, self._names.keys())
-        seconds = content.get("seconds")
         return FoundClip(
             stem,
             changed_ns / 1e9,
-            str(content.get("text", ""))[:200],
+            (text_in(content.get("text")) or "")[:200],
             len(content["segments"]),
-            float(seconds) if isinstance(seconds, int | float) else 0.0,
+            number_in(content.get("seconds")) or 0.0,
             files,
         )
 

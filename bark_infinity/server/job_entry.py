@@ -23,6 +23,7 @@ from .clip_contents import (
     contents_of_plan,
     contents_of_texts,
     contents_of_unfinished,
+    number_in,
     read_content,
     view_of_segment,
 )
@@ -36,7 +37,7 @@ from .swapping import complete_swap
 from .waveform import Waveform
 
 _CLOCKS_S = 2.0  # by which the clock of a file system may be behind
-_MOST_EVENTS = 1_000  # of a job that are remembered
+_MOST_EVENTS, _MOST_AT_REST = 1_000, 200  # of a job that are remembered, while it runs and afterwards
 MOST_TEXT = 200
 """Characters of a job's text that are shown."""
 
@@ -192,6 +193,12 @@ class JobEntry:
         if self.run is None and self._contents is not None:
             self.n_done = {clip.index: clip.n_done for clip in self._contents}
             self._contents = None
+
+    def rest(self) -> None:
+        """Free the memory of what is only needed while it runs."""
+        self.waveforms.clear()
+        while len(self._events) > _MOST_AT_REST:
+            self._events.popleft()
 
     def set_contents(self, contents: list[ClipContents]) -> None:
         """Show these segments."""
@@ -359,8 +366,7 @@ class JobEntry:
 
     def _recorded_seconds(self, record: ClipRecord) -> float:
         content = read_content(self._shelf.folder / f"{record.name}.json") or {}
-        seconds = content.get("seconds", 0.0)
-        return float(seconds) if isinstance(seconds, int | float) else 0.0
+        return number_in(content.get("seconds")) or 0.0
 
     def failed(self, clip: int, error: BarkError) -> None:
         with self._shelf.changed:

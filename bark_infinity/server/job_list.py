@@ -8,7 +8,7 @@ import time
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from ..errors import UnknownError, UnknownJobError, UsageError
+from ..errors import BarkError, UnknownError, UnknownJobError, UsageError
 from ..run.journal import named_file
 from ..run.unfinished import finished_in, remove_run, unfinished_clips
 from .clip_contents import ClipContents
@@ -63,6 +63,11 @@ class JobList:
 
     def contents(self, entry: JobEntry) -> list[ClipContents]:
         """The clips of a job with their segments. Raises BarkError if its text cannot be read any more."""
+        self.remember(entry)
+        return entry.contents
+
+    def remember(self, entry: JobEntry) -> None:
+        """The segments of a job are in memory or about to be; those of others that were not asked for lately are dropped."""
         id = entry.record.id
         self._recent.pop(id, None)
         self._recent[id] = None
@@ -71,7 +76,6 @@ class JobList:
             del self._recent[oldest]
             if oldest in self.entries:
                 self.entries[oldest].drop()
-        return entry.contents
 
     def find(self, entry: JobEntry, segment: int) -> tuple[ClipContents, int]:
         """The clip of a segment, and the index of the segment in it. Raises UnknownError."""
@@ -112,15 +116,23 @@ class JobList:
         for record in list(shelf.queue.records.values()):
             entry = self.entries[record.id] = JobEntry(record, shelf)
             if record.swap is not None:
-                entry.end_swap(record.changes[1:])
-                if record.state is JobState.WAITING and not entry.record.changes:
-                    entry.save(state=JobState.FINISHED)
+                self._end_swap(entry)
         self._remove_left_runs()
         for clip in unfinished_clips(shelf.folder):
             if (owner := self._of_journal(clip.run)) is not None:
                 for k, one in enumerate(owner.record.clips):
                     if one.place == clip.place:
                         owner.n_done[k] = sum("-" not in path.stem for path in clip.saved_takes())
+
+    def _end_swap(self, entry: JobEntry) -> None:
+        """Put a changed clip in its place, which an earlier server began to do."""
+        try:
+            entry.end_swap(entry.record.changes[1:])
+        except BarkError as error:
+            entry.save(state=JobState.FAILED, error=str(error))
+            return
+        if entry.record.state is JobState.WAITING and not entry.record.changes:
+            entry.save(state=JobState.FINISHED)
 
     def _remove_left_runs(self) -> None:
         """Remove journals of jobs that are over or gone; of the others, note the clips that are not recorded yet."""

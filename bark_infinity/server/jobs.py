@@ -203,6 +203,7 @@ class JobStore:
                 )
                 entry.adopt()
                 self._list.entries[record.id] = entry
+                self._list.remember(entry)
                 self._start_ready()
                 return entry.view()
         except BaseException:
@@ -353,7 +354,7 @@ class JobStore:
                 clip, k = self._list.find(entry, segment)
                 wanted.setdefault(clip.index, {})[self._before_change(entry, clip.index, k)] = value
             self._list.adopt(entry)
-            changes = list(entry.record.changes)
+            changes = [] if entry.state is JobState.FAILED else list(entry.record.changes)
             for index, values in wanted.items():
                 _add(changes, Change(index, kind, values), n_begun=0 if entry.run is None else 1)
             entry.expect(changes, self._list.first_order)
@@ -431,7 +432,8 @@ class JobStore:
     def _end(self, entry: JobEntry, run: JobRun, stopped: bool, error: str | None) -> None:
         """A run has ended; its job is in the state that somebody has asked for meanwhile, or in that which follows."""
         entry.run = entry.changing = None
-        entry.waveforms.clear()
+        entry.rest()
+        self._list.remember(entry)
         if run.discard:
             remove_run(self._shelf.folder, run.record.journal, keep_finished=entry.saved)
             entry.forget()

@@ -138,6 +138,8 @@ def test_what_is_no_manifest_is_not_listed(store):
         "a.json": "[" * 5_000,
         "b.json": '{"segments": 5, "settings": {}}',
         "c.json": '{"segments": [5, null, {"text": 7, "tries": 5, "start": "x"}], "settings": {}, "text": 5, "seconds": "x"}',
+        "g.json": '{"segments": [{"text": "\\ud800", "start": 1e999, "end": 1' + "0" * 400 + '}], "settings": {}, '
+        '"text": "\\ud800", "seconds": NaN}',
         "d.subtitles.json": "{}",
     }.items():
         (FOLDER / name).write_text(content)
@@ -147,6 +149,10 @@ def test_what_is_no_manifest_is_not_listed(store):
     (FOLDER / "f.partial" / "plan.json").write_text(
         '{"run": ".run-1.jsonl", "place": [0, 0], "segments": [1], "texts": [5]}'
     )
-    (view,) = store.jobs()
+    os.rename(os.fsencode(FOLDER / "a.wav"), os.fsencode(FOLDER) + b"/\xff.wav")
+    (FOLDER / os.fsdecode(b"\xff.json")).write_text('{"segments": [], "settings": {}}')
+    odd, view = sorted(store.jobs(), key=lambda view: view.name, reverse=True)
     assert view.name == "c" and [s.text for s in store.segments(view.id)] == [""]
+    assert (odd.name, odd.text, odd.seconds) == ("g", "?", 0.0)
+    assert [(s.text, s.start, s.seconds) for s in store.segments(odd.id)] == [("?", None, None)]
     assert Path("missing").exists() is False
