@@ -1,7 +1,8 @@
 """Decides which requests reach the server's routes, and adds the headers that tell browsers what the page may do.
 
 - The Host header must name the server, so that no foreign name that is pointed at this machine (DNS rebinding) reads it.
-- A request that changes something, and comes from a browser, must come from a page of the server itself (CSRF).
+- A request that changes something, and comes from a browser, must come from a page of the server itself (CSRF), under the
+  requested host or another name of the server: a proxy may replace the Host header.
 - With an API key, every request but those for the login and for /health needs it: as `Authorization: Bearer KEY`, or by
   the cookie that the login form sets. The cookie has no key in it, and no address ever has one, so that no log does.
 - Bodies are counted while they arrive, and must arrive in time; nothing is read before.
@@ -36,6 +37,8 @@ _EVERY_ADDRESS = frozenset(("0.0.0.0", "::", ""))
 _MOST_HEADERS, _MOST_HEADER_BYTES = 100, 32_768
 _MULTIPART_BYTES = 65_536  # of an upload beside the file itself
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::(?P<port>\d{1,5}))?", re.ASCII)
+_ORIGIN = re.compile(rf"(?P<scheme>https?)://{_HOST.pattern}", re.ASCII)
+_USUAL_PORTS = {"http": "80", "https": "443"}  # of an origin that names none
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
@@ -89,7 +92,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings):
         self._app, self._settings = app, settings
-        self._names = _own_names(settings)
+        self._ports = _own_ports(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -131,7 +134,7 @@ class Guard:
         """The Host header. Raises ApiError for one that does not name this server."""
         hosts = headers.getlist("host")
         match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if match is None or not self._is_own(match["name"].strip("[]").lower().rstrip(".")):
+        if match is None or not self._is_own(_plain(match["name"])):
             raise ApiError(
                 421,
                 "the request is for a host that this server does not go by; start it with --host_names to add one",
@@ -140,7 +143,7 @@ class Guard:
         return hosts[0]
 
     def _is_own(self, name: str) -> bool:
-        if name in self._names:
+        if name in self._ports:
             return True
         if is_loopback(self._settings.host):
             return False
@@ -150,17 +153,27 @@ class Guard:
             return False
         return True
 
-    @staticmethod
-    def _check_origin(method: str, headers: Headers, host: str) -> None:
+    def _check_origin(self, method: str, headers: Headers, host: str) -> None:
         """Raise ApiError for a request of a foreign page. Programs that are no browsers send none of these headers."""
         site = headers.get("sec-fetch-site", "none").lower()
         opens_page = headers.get("sec-fetch-mode") == "navigate" and method in _SAFE
         is_foreign = site not in ("same-origin", "none") and not opens_page
         origin = headers.get("origin")
         if origin is not None and method not in _SAFE:
-            is_foreign = is_foreign or origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}")
+            is_foreign = is_foreign or not self._is_own_origin(origin.lower(), host.lower())
         if is_foreign:
             raise ApiError(403, "the request comes from a page of another site", code="foreign_origin")
+
+    def _is_own_origin(self, origin: str, host: str) -> bool:
+        """Whether a page is the server's own: it is at the Host, or, as a proxy may replace that, at a name of the server."""
+        if origin in (f"http://{host}", f"https://{host}"):
+            return True
+        match = _ORIGIN.fullmatch(origin)
+        if match is None:
+            return False
+        ports = self._ports.get(_plain(match["name"]))
+        usual = _USUAL_PORTS[match["scheme"]]
+        return ports is not None and (match["port"] or usual) in {usual, *ports}
 
     def _check_key(self, scope: Scope, headers: Headers) -> Response | None:
         """A way to the login for a browser that opens the page without a key. Raises ApiError for others."""
@@ -261,11 +274,21 @@ def _has_key(headers: Headers, key: str) -> bool:
     return is_key(cookie, cookie_of(key))
 
 
-def _own_names(settings: ServerSettings) -> frozenset[str]:
-    """The host names under which the server may be asked."""
-    names = {*_LOOPBACK_NAMES, *settings.names}
+def _own_ports(settings: ServerSettings) -> dict[str, frozenset[str]]:
+    """The host names under which the server may be asked, each with the ports that its pages may have beside the usual ones."""
+    ports = {name: {str(settings.port)} for name in _LOOPBACK_NAMES}
     if settings.host not in _EVERY_ADDRESS:
-        names.add(settings.host.strip("[]"))
+        ports[_plain(settings.host)] = {str(settings.port)}
     elif host := socket.gethostname():
-        names |= {host, f"{host}.local"}
-    return frozenset(name.lower().rstrip(".") for name in names)
+        ports |= {_plain(name): {str(settings.port)} for name in (host, f"{host}.local")}
+    for given in settings.names:
+        match = _HOST.fullmatch(given)  # None for an IPv6 address without brackets
+        own = ports.setdefault(_plain(given if match is None else match["name"]), {str(settings.port)})
+        if match is not None and match["port"] is not None:
+            own.add(match["port"])
+    return {name: frozenset(own) for name, own in ports.items()}
+
+
+def _plain(name: str) -> str:
+    """A host name as names are compared."""
+    return name.strip("[]").lower().rstrip(".")

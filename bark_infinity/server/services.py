@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class ServerSettings:
     """How the server is reached, and how much it takes in.
 
-    `host`: the address it listens on. `names`: further host names under which it is reached, as in the Host header of a
-    request that comes through a proxy. `api_key`: None lets in everybody who reaches it.
+    `host`: the address it listens on. `names`: further host names under which it is reached, through a proxy, say, each with
+    its port (`bark.lan:8443`) unless that is 80 or 443. `api_key`: None lets in everybody who reaches it.
     """
 
     host: str = "127.0.0.1"

@@ -91,6 +91,37 @@ def test_own_pages_and_programs_make_jobs(tmp_path, headers):
     assert client(tmp_path).post("/v1/jobs", json={"text": "Hello."}, headers=headers).status_code == 201
 
 
+BEHIND_A_PROXY = {
+    "https://speech.example": 201,
+    "http://SPEECH.example": 201,
+    "https://speech.example:443": 201,
+    "https://bark.lan:8443": 201,
+    "http://localhost": 201,
+    "http://localhost:7860": 201,
+    "https://speech.example:8443": 403,
+    "https://bark.lan:9999": 403,
+    "http://localhost:9999": 403,
+    "https://evil.speech.example": 403,
+    "https://speech.example.evil": 403,
+    "https://user@speech.example": 403,
+    "https://speech.example/": 403,
+    "ftp://speech.example": 403,
+    "speech.example": 403,
+    "http://192.168.0.7": 403,
+    "null": 403,
+}
+
+
+def test_own_pages_behind_a_proxy_that_replaces_the_host_make_jobs(tmp_path):
+    asked = client(tmp_path, names=("Speech.example", "bark.lan:8443"))
+    for origin, status in BEHIND_A_PROXY.items():
+        answer = asked.post("/v1/jobs", json={"text": "Hello."}, headers={"Origin": origin})
+        assert answer.status_code == status, origin
+    assert asked.get("/v1/jobs", headers={"Host": "bark.lan:8443"}).status_code == 200
+    foreign = {"Origin": "https://speech.example", "Sec-Fetch-Site": "same-site"}
+    assert asked.post("/v1/jobs", json={"text": "Hello."}, headers=foreign).status_code == 403
+
+
 def test_foreign_pages_read_nothing_but_may_link_here(tmp_path):
     asked = client(tmp_path)
     assert (
