@@ -20,7 +20,7 @@ from .shared_recognizers import SharedRecognizers
 
 @dataclass
 class Shelf:
-    """What jobs share. `folder`: of their clips. `names`: finds the files that texts name; None: they are opened as named.
+    """What jobs share. `folder`: of their clips. `names`: finds the files that texts name.
 
     The lock of `changed` guards all jobs, and it is notified of each new revision. `revision`: of the last change; it begins
     with the time, so that revisions rise over restarts too.
@@ -30,7 +30,7 @@ class Shelf:
     defaults: Options
     bark: Bark
     queue: QueueFile
-    names: ScriptNames | None = None
+    names: ScriptNames
     recognizers: SharedRecognizers = field(default_factory=SharedRecognizers)
     changed: threading.Condition = field(default_factory=threading.Condition)
     revision: int = field(default_factory=lambda: time.time_ns() // 1_000_000)

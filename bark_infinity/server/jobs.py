@@ -60,13 +60,13 @@ class JobStore:
         defaults: Options,
         bark: Bark,
         engine: Engines,
+        names: ScriptNames,
         most_waiting: int = 100,
         uploads: Uploads | None = None,
-        names: ScriptNames | None = None,
         most_running: int = 8,
     ):
-        """`defaults`: resolved options of the server. `uploads`: None: it takes none. `names`: finds the files that texts name;
-        None: they are opened as they are named. Raises UsageError if another server uses the folder, OutputError.
+        """`defaults`: resolved options of the server. `names`: finds the files that texts name, which come from strangers.
+        `uploads`: None: it takes none. Raises UsageError if another server uses the folder, OutputError.
         """
         make_folder(folder)
         self._engine, self._uploads = engine, uploads

@@ -53,7 +53,7 @@ def load_services(settings: ServerSettings, defaults: Options, console: Console)
     )
     engine = SharedEngine(bark, defaults.batch_size)
     names = NetworkNames(shelf, uploads)
-    store = JobStore(folder, defaults, bark, engine, settings.most_waiting, uploads, names)
+    store = JobStore(folder, defaults, bark, engine, names, settings.most_waiting, uploads)
     return Services(store, engine, bark, defaults, shelf, uploads, settings)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from fakes import EngineStream, Hashing
 
 from bark_infinity.bark import Bark, Segment, Settings, StageProgress
-from bark_infinity.errors import EngineClosedError
+from bark_infinity.errors import EngineClosedError, UnknownUploadError, VoiceError
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.server.job_views import JobRequest, JobState, JobView
@@ -82,6 +82,21 @@ class GatedClient(Hashing):
         self._gate.wake()
 
 
+class OneVoice:
+    """Finds a script's voice.npz, and no other file."""
+
+    def voice(self, name: str) -> str:
+        if name != "voice.npz":
+            raise VoiceError(f"there is no voice {name}")
+        return name
+
+    def sound(self, name: str) -> str:
+        raise UnknownUploadError(f"there is no uploaded recording {name}")
+
+    def cover(self, name: str) -> str:
+        raise UnknownUploadError(f"there is no uploaded image {name}")
+
+
 class GatedEngine:
     """Gives jobs their access."""
 
@@ -96,7 +111,7 @@ class GatedEngine:
 
 
 def store_of(folder: Path, bark: Bark, engine: GatedEngine, **arguments: object) -> JobStore:
-    return JobStore(folder, resolve(Options(model="demo")), bark, engine, **arguments)  # type: ignore[arg-type]
+    return JobStore(folder, resolve(Options(model="demo")), bark, engine, OneVoice(), **arguments)  # type: ignore[arg-type]
 
 
 def request(

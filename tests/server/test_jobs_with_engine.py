@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from job_fakes import FOLDER, request, until, wait_for
+from job_fakes import FOLDER, OneVoice, request, until, wait_for
 
 from bark_infinity.bark import Bark
 from bark_infinity.narration import ClipSource, Job, recipe_of
@@ -21,7 +21,7 @@ def test_job_is_that_of_the_command_line_and_ends_within_a_step(demo: Bark):
     asked = {"seed": 3, "history_prompt": None, "semantic_max_gen_duration_s": 0.4, "output_filename": "one"}
     assert demo.codec  # loaded
     with SharedEngine(demo) as engine:
-        store = JobStore(FOLDER, defaults, demo, engine)
+        store = JobStore(FOLDER, defaults, demo, engine, OneVoice())
         endless = store.create(
             request("x. " * 20, semantic_allow_early_stop=False, semantic_max_gen_duration_s=None, history_prompt=None)
         )

@@ -43,7 +43,7 @@ def serving(folder: Path, demo) -> Iterator[TestClient]:
     uploads = Uploads(output, SETTINGS.most_upload_bytes, SETTINGS.most_uploads_bytes)
     shelf = VoiceShelf(voice_folders(output, voices), voices, uploads, demo.spec.semantic_vocab_size)
     with SharedEngine(demo) as engine:
-        store = JobStore(output, defaults, demo, engine, 10, uploads, NetworkNames(shelf, uploads))
+        store = JobStore(output, defaults, demo, engine, NetworkNames(shelf, uploads), 10, uploads)
         try:
             app = make_app(Services(store, engine, demo, defaults, shelf, uploads, SETTINGS))
             with TestClient(app, "http://127.0.0.1:7860") as client:
