@@ -30,6 +30,7 @@ from .job_records import Change, ClipRecord, JobRecord, QueueFile, keep_source
 from .job_run import JobClient, JobRun, RunStopped
 from .job_shelf import Shelf
 from .job_views import JobRequest, JobState, JobView, SegmentView
+from .silence_bound import check_silence
 from .uploads import Uploads
 from .waveform import peaks_of_files
 
@@ -234,7 +235,9 @@ class JobStore:
         """The entry of a new job with its segments as they are planned without the model, and a name for it."""
         with self._lock:
             entry = JobEntry(record, self._shelf, saved=False)
-        plans, _ = self._shelf.source(record).plan()
+        source = self._shelf.source(record)
+        plans, _ = source.plan()
+        check_silence(plans, source.options)
         contents: list[ClipContents] = []
         for k, plan in enumerate(plans):
             contents.append(contents_of_plan(k, sum(len(clip.segments) for clip in contents), plan, entry.revision))

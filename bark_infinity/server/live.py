@@ -20,6 +20,7 @@ from ..options.table import Options
 from ..run.program_options import COMMAND_LINE, IN_A_FOLDER, as_loaded, check_program_options, check_text
 from ..text.events import Script
 from .engine_client import EngineClient
+from .silence_bound import check_silence
 
 if TYPE_CHECKING:
     from .services import Services
@@ -134,7 +135,9 @@ def speak_live(
     client = services.engine.client(urgent=True)
     try:
         recipe = recipe_of(source, services.bark, engine=client)
-        return LiveSpeech(Narration(source, recipe, in_memory=True), client)
+        narration = Narration(source, recipe, in_memory=True)
+        check_silence([narration.plan], source.options)
+        return LiveSpeech(narration, client)
     except BaseException:
         client.close()
         raise

@@ -11,6 +11,7 @@ from ..options.numbers import chosen_numbers
 from ..options.table import Options
 from ..run.planning import ClipPlan
 from ..run.script_names import ScriptNames
+from .silence_bound import check_silence
 
 MOST_TEXTS = 100  # segments whose texts are shown
 _MOST_CLIPS = 50  # that are listed
@@ -62,11 +63,12 @@ class Preview:
 def preview(options: Options, names: ScriptNames) -> Preview:
     """Plan what resolved options ask for. `names`: finds the files that the text names.
 
-    Raises what planning raises: TextError (of scripts, with line and column), UsageError.
+    Raises what creating the job would: TextError (of scripts, with line and column), UsageError.
     """
     notes: list[str] = []
     source = ClipSource(options, notes.append, names=names)
     plans, failed = source.plan()
+    check_silence(plans, source.options)
     notes += [f"{prompt.error}; this prompt is left out" for prompt in failed]
     options, segments = source.options, [segment for plan in plans for segment in plan.segments]
     script = source.script

@@ -146,6 +146,7 @@ def test_what_cannot_be_spoken_is_refused_and_leaves_nothing(start):
         (request(""), TextError, "has no text"),
         (request("a\ud800b"), TextError, "lone surrogates"),
         (request("One is here. [sound: voice.npz]"), TextError, "no uploaded recording voice.npz"),
+        (request("One is here." + "[pause:3600s]" * 3 + "Two is here."), TextError, "last 180.0 minutes"),
         (request(nonsense=1), UsageError, "there is no flag nonsense"),
         (request(shard="1/2"), UsageError, "--shard is not for jobs"),
         (request(model="large"), UsageError, "not how the server's model is loaded"),

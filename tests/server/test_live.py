@@ -69,6 +69,7 @@ def test_scripts_and_files_are_spoken_with_settings_above_the_servers(services, 
         ("Hello.", {"output_iterations": 2}, None, UsageError),
         ("Hello.", {"history_prompt": "usual"}, "other", UsageError),
         ("Hello.", {}, "nobody.npz", VoiceError),
+        ("Hello." + "[pause:3600s]" * 2 + "You.", {}, None, TextError),
         ("[chapter: ]", {"script": "tags"}, None, BarkError),
     ],
 )
