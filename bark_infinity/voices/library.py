@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import json
 import os
 import zipfile
@@ -24,6 +25,7 @@ from .npz import BoundedFile, open_member, open_voice_file, read_npy_header
 DEMO_VOICES = Path(__file__).parents[1] / "assets" / "demo" / "voices"  # a part of the package
 _SHOWN_IDS = 4_096  # semantic tokens that are read to tell which models a voice suits
 _MAX_MANIFEST_BYTES = 20_000_000  # a manifest of a day of speech has less
+_MOST_REMEMBERED = 65_536  # voice files whose length is not read again
 _MAX_NAME_LENGTH = 100  # characters of a model's name, which a stranger's manifest may have made up
 
 HUB_PRESETS = ("announcer",) + tuple(
@@ -148,7 +150,7 @@ def _is_skipped(name: str) -> bool:
 
 
 def list_voices(folders: Sequence[Path], voice_dir: Path | None = None) -> list[FoundVoice]:
-    """All voices below these folders, sorted by language and name; only the start of each file is read.
+    """All voices below these folders, sorted by language and name; only the start of a file is read, once until it changes.
 
     `voice_dir`: that among the folders whose recordings are listed as well.
     """
@@ -166,7 +168,24 @@ def list_voices(folders: Sequence[Path], voice_dir: Path | None = None) -> list[
 
 
 def _seconds_and_models(path: Path) -> tuple[float | None, str]:
-    """Length of a voice file in seconds (None if it is not one), and the models that it suits."""
+    """Length of a voice file in seconds (None if it is not one), and the models that it suits; read once until it changes."""
+    return _read_once(path.absolute(), _version(path), _version(path.with_suffix(".json")))
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What differs once a file has changed; None if there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def _read_once(
+    path: Path, version: tuple[int, int] | None, manifest: tuple[int, int] | None
+) -> tuple[float | None, str]:
+    """As `_seconds_and_models`, of these versions of the voice and of the manifest beside it."""
     try:
         with open_voice_file(path) as voice, zipfile.ZipFile(BoundedFile(voice)) as archive:
             with open_member(archive, "fine_prompt.npy") as file:

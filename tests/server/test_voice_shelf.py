@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import soundfile
 from bark_infinity.errors import VoiceError
 from bark_infinity.server.uploads import Uploads
 from bark_infinity.server.voice_shelf import VoiceShelf
+from bark_infinity.voices import library
 
 
 @pytest.fixture
@@ -83,3 +85,20 @@ def test_added_recording_is_cloned_later(shelf, uploads):
 def test_text_is_no_voice(shelf, uploads):
     with pytest.raises(VoiceError, match="a.txt is no voice"):
         shelf.add(upload(uploads, "a.txt", b"Hello."), "a")
+
+
+def test_voices_are_read_once_until_they_or_their_manifests_change(shelf, tmp_path, make_voice, monkeypatch):
+    read: list[str] = []
+    opened = library.open_voice_file
+    monkeypatch.setattr(library, "open_voice_file", lambda path: read.append(Path(path).name) or opened(path))
+    before = shelf.listed()
+    assert shelf.listed() == before and read == ["bob.npz"]
+    make_voice(3.0).save(tmp_path / "voices" / "bob.npz")
+    make_voice().save(tmp_path / "voices" / "eve.npz")
+    assert own(shelf) == {"bob", "eve"} and read == ["bob.npz", "bob.npz", "eve.npz"]
+    (tmp_path / "voices" / "eve.json").write_text('{"model": "demo"}')
+    assert own(shelf) == {"bob", "eve"} and read[3:] == ["eve.npz"]
+    (tmp_path / "voices" / "eve.npz").write_bytes(b"nothing")
+    assert own(shelf) == {"bob"}
+    (tmp_path / "voices" / "bob.npz").unlink()
+    assert own(shelf) == set()
