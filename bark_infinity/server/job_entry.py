@@ -28,18 +28,17 @@ from .clip_contents import (
     view_of_segment,
 )
 from .folder_watch import FoundRun
-from .job_options import command_line
+from .job_options import command_line, command_of
 from .job_records import Change, ClipRecord, JobRecord, Swap
 from .job_run import JobRun, PlannedClip
 from .job_shelf import Shelf
 from .job_views import ClipView, JobState, JobView, SegmentView
 from .swapping import complete_swap
+from .uploads import with_shown_names
 from .waveform import Waveform
 
 _CLOCKS_S = 2.0  # by which the clock of a file system may be behind
 _MOST_EVENTS, _MOST_AT_REST = 1_000, 200  # of a job that are remembered, while it runs and afterwards
-MOST_TEXT = 200
-"""Characters of a job's text that are shown."""
 
 
 class JobEntry:
@@ -140,10 +139,10 @@ class JobEntry:
             clips = [clip for clip in record.clips if clip.files]
             path = self._shelf.folder / f"{clips[0].name}.json" if clips else None
             return "" if path is None else command_line({"from_manifest": str(path)})
-        path = self._shelf.queue.folder_of(record.id) / record.source
-        is_short = record.is_text and len(record.text) < MOST_TEXT
-        spoken = {"text_prompt": record.text} if is_short else {"prompt_file": str(path)}
-        return command_line({**spoken, **record.options, "output_dir": str(self._shelf.folder)})
+        folder = self._shelf.folder
+        asked = {name: with_shown_names(value, folder) for name, value in record.options.items()}
+        text = record.text if record.is_text else None
+        return command_of({**asked, "output_dir": str(folder)}, text, record.source)
 
     def touch(self) -> None:
         """It has changed, so it is shown anew."""

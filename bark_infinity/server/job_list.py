@@ -13,7 +13,8 @@ from ..run.journal import named_file
 from ..run.unfinished import finished_in, remove_run, unfinished_clips
 from .clip_contents import ClipContents
 from .folder_watch import JOURNALS_OF_JOBS, FolderWatch, FoundClip, FoundRun
-from .job_entry import MOST_TEXT, JobEntry
+from .job_entry import JobEntry
+from .job_options import MOST_TEXT
 from .job_records import ClipRecord, JobRecord
 from .job_shelf import Shelf
 from .job_views import JobState, JobView

@@ -14,6 +14,10 @@ from ..options.resolve import REPORTS, resolve
 from ..options.table import Options, flags
 from ..run.program_options import AS_LOADED, as_loaded
 
+MOST_TEXT = 200
+"""Characters of a job's text that are shown."""
+TEXT_FILE = "text.txt"
+"""The name of the file that holds a job's text."""
 _PROGRAM = "bark-infinity"
 _REFUSED = (  # what a job cannot do: other commands, other machines, and what jobs do by themselves
     "text_prompt", "prompt_file", "from_manifest", "regenerate", "restitch", "take", "output_dir", "list_chapters",
@@ -63,6 +67,15 @@ def file_settings(recorded: Mapping[str, object]) -> dict[str, object]:
     for name, value in found.items():
         table[name].check(value)
     return found
+
+
+def command_of(asked: Mapping[str, object], text: str | None, file: str) -> str:
+    """The command line that speaks a text, which is in it if it is short, or a file, under the name that its user knows.
+
+    `asked`: other flags. `text`: None, or at least its first MOST_TEXT characters.
+    """
+    is_short = text is not None and len(text) < MOST_TEXT
+    return command_line({**({"text_prompt": text} if is_short else {"prompt_file": file}), **asked})
 
 
 def command_line(settings: Mapping[str, object]) -> str:

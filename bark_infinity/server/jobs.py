@@ -23,9 +23,9 @@ from ..run.script_names import ScriptNames
 from ..run.unfinished import remove_run, unfinished_clips
 from .clip_contents import MADE, SILENT, ClipContents, audio_files, contents_of_plan
 from .clip_sound import finished_codes, unfinished_codes
-from .job_entry import MOST_TEXT, JobEntry, segments_of
+from .job_entry import JobEntry, segments_of
 from .job_list import JobList
-from .job_options import read_asked
+from .job_options import MOST_TEXT, TEXT_FILE, read_asked
 from .job_records import Change, ClipRecord, JobRecord, QueueFile, keep_source
 from .job_run import JobClient, JobRun, RunStopped
 from .job_shelf import Shelf
@@ -36,7 +36,6 @@ from .waveform import peaks_of_files
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0  # between looks at the folder, while somebody waits
-_TEXT_FILE = "text.txt"
 
 
 class Engines(Protocol):
@@ -228,8 +227,8 @@ class JobStore:
             content = (request.text or "").encode()
         except UnicodeEncodeError:
             raise TextError("the text has lone surrogates, which stand for no character; send UTF-8") from None
-        keep_source(folder, _TEXT_FILE, content)
-        return dataclasses.replace(record, source=_TEXT_FILE, text=(request.text or "")[:MOST_TEXT])
+        keep_source(folder, TEXT_FILE, content)
+        return dataclasses.replace(record, source=TEXT_FILE, text=(request.text or "")[:MOST_TEXT])
 
     def _planned(self, record: JobRecord) -> tuple[JobEntry, str]:
         """The entry of a new job with its segments as they are planned without the model, and a name for it."""

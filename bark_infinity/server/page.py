@@ -20,6 +20,7 @@ from ..options.layers import layered
 from ..options.resolve import resolve
 from ..options.table import Options
 from .flag_form import form_groups
+from .job_options import TEXT_FILE, command_of
 from .jobs_api import JobBody, job_request
 from .network_options import ALLOWED, CHECKED
 from .page_jobs import page_job_routes
@@ -115,6 +116,7 @@ def page_routes(services: Services) -> APIRouter:
 
 def planned(body: JobBody, services: Services) -> dict[str, object]:
     """What a job would make, as JSON has it. `making_s`: estimated seconds until it is made; None while that is not known.
+    `command`: the command line that does the same.
 
     Raises BarkError, naming an upload as its user does.
     """
@@ -133,7 +135,9 @@ def planned(body: JobBody, services: Services) -> dict[str, object]:
         speaker["voice"] = names.get(speaker["voice"], speaker["voice"])
     engine = services.engine.statistics()
     speed = engine.sound_s / engine.busy_s if engine.sound_s > _LEAST_SOUND_S and engine.busy_s else None
-    return content | {"making_s": None if speed is None else content["seconds"] / speed}
+    asked = {name: value for name, value in body.options.items() if value is not None}
+    command = command_of(asked, body.text, TEXT_FILE if upload is None else upload.name)
+    return content | {"making_s": None if speed is None else content["seconds"] / speed, "command": command}
 
 
 def is_in_form(name: str) -> bool:

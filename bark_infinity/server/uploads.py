@@ -173,6 +173,12 @@ def shown_name(name: str) -> str:
     return portable_stem(f"{portable_stem(stem, _MAX_NAME_BYTES)}.{ending}")
 
 
+def with_shown_names(value: object, output_folder: Path) -> object:
+    """The value of a flag with the names of uploads, as they are shown, in place of their paths."""
+    place = re.escape(str((output_folder / FOLDER).absolute()))
+    return re.sub(rf"{place}[/\\][^/\\]*[/\\]", "", value) if isinstance(value, str) else value
+
+
 def _read(folder: Path) -> Upload | None:
     """The upload in a folder; None if it is none."""
     id, _, kind = folder.name.partition(".")

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import re
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -148,6 +149,15 @@ def test_preview_says_what_is_wrong_and_where(client):
     assert "--output_dir" in preview(client, text="Good day.", options={"output_dir": "/"})["problem"]
 
 
+def test_preview_has_the_command_that_does_the_same(client):
+    plan = preview(client, text="It's warm.", options={"keep_takes": True, "seed": None, "text_temp": 0.5})
+    assert shlex.split(plan["command"])[1:] == shlex.split(
+        '--text_prompt "It\'s warm." --keep_takes true --text_temp 0.5'
+    )
+    assert preview(client, text="It is warm. " * 20)["command"] == "bark-infinity --prompt_file text.txt"
+    assert preview(client, text="It is warm.", options={"seed": "many"}).keys() == {"problem"}
+
+
 def test_preview_of_a_book_marks_what_is_chosen_and_never_shows_where_the_upload_lies(client):
     documents = {f"c{k}.xhtml": f"<h1>Chapter {k}</h1><p>Words of {k}.</p>" for k in (1, 2, 3)}
     nav = [(f"Chapter {k}", f"c{k}.xhtml") for k in (1, 2, 3)]
@@ -155,6 +165,7 @@ def test_preview_of_a_book_marks_what_is_chosen_and_never_shows_where_the_upload
     plan = preview(client, upload=id, options={"chapters": "1,3"})
     assert [chapter["chosen"] for chapter in plan["chapters"]] == [True, False, True]
     assert plan["title"] == "Three"
+    assert plan["command"] == "bark-infinity --prompt_file book.epub --chapters 1,3"
     assert "--chapters" in preview(client, upload=id, options={"chapters": "9"})["problem"]
     text = upload(client, "script.txt", b"[pauze:1s] Goodbye.")
     problem = preview(client, upload=text)["problem"]

@@ -78,6 +78,8 @@ def test_uploads_are_spoken(tmp_path, demo, make_voice):
         id = made.json()["id"]
         job = finished(client, id)
         assert (job["state"], job["error"]) == ("finished", None)
+        assert job["command"].startswith("bark-infinity --prompt_file play.txt --seed 3 --history_prompt mine.npz ")
+        assert ".uploads" not in job["command"] and ".bark-jobs" not in job["command"]
         samples, rate = soundfile.read(io.BytesIO(client.get(f"/v1/jobs/{id}/result").content))
         assert np.isclose(samples, 0.25, atol=1e-3).sum() >= 12_000 and rate == 24_000
         segments = client.get(f"/v1/jobs/{id}/segments").json()["data"]

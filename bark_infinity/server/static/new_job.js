@@ -4,13 +4,12 @@ import { send, upload } from "./api.js";
 import { chosenChapters, showChapters, startChapters } from "./chapters.js";
 import { castOption, showCast, startCast } from "./cast.js";
 import { $, during, mark, say, soon, toast, whisper } from "./dom.js";
-import { changedSettings, commandLine, startSettings } from "./settings.js";
+import { changedSettings, startSettings } from "./settings.js";
 import { state } from "./state.js";
 import { chosenVoice, startVoices, takeVoice } from "./voices.js";
 import { roughly, t } from "./words.js";
 
 const DRAFT = "bark-draft", MOST_DRAFT = 200000; // characters that are kept over a reload
-const SHORT_TEXT = 200; // characters of a text that is in the command as it is
 
 let file = null; // what the server says of the uploaded file
 let asked = null; // the request for the preview that is under way
@@ -54,6 +53,7 @@ function goTo(line, column) {
 
 function showPlan(plan) {
   showProblem(null);
+  say($("command-text"), plan.command);
   showChapters(plan);
   showCast(plan);
   const segments = t("segments_n", { n: plan.segments }), sound = roughly(plan.seconds);
@@ -80,13 +80,13 @@ function showNothing() {
   $("preview-list").replaceChildren();
   $("notes").hidden = true;
   say($("preview-count"), "");
+  say($("command-text"), "");
   say($("estimate"), t("new.estimate_empty"));
 }
 
 async function plan() {
   asked?.abort();
   asked = null;
-  showCommand();
   if (!hasText()) return showNothing();
   const own = (asked = new AbortController());
   try {
@@ -94,6 +94,7 @@ async function plan() {
     if (asked !== own) return;
     if (result.problem) {
       showProblem(result.problem);
+      say($("command-text"), "");
       say($("estimate"), "");
     } else showPlan(result);
   } catch (error) {
@@ -107,14 +108,7 @@ const soonPlan = soon(plan, 500);
 
 function changed() {
   if (hasText()) say($("estimate"), t("new.checking"));
-  showCommand();
   soonPlan();
-}
-
-function showCommand() {
-  const text = $("text").value;
-  const source = file ? { prompt_file: file.name } : text.length > SHORT_TEXT ? { prompt_file: "text.txt" } : { text_prompt: text };
-  say($("command-text"), commandLine({ ...source, ...settings() }));
 }
 
 // ---- the text or file -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-// The form of flags: what was changed in it, its search, and the command line that does the same.
+// The form of flags: what was changed in it, and its search.
 
 import { upload } from "./api.js";
 import { $, mark, say, toast } from "./dom.js";
@@ -82,14 +82,6 @@ function search() {
     found += own;
   }
   $("settings-none").hidden = found > 0;
-}
-
-const quoted = text => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
-
-/** A command line with these settings. */
-export function commandLine(settings) {
-  const words = Object.entries(settings).map(([name, value]) => (value === true ? `--${name}` : `--${name} ${quoted(String(value))}`));
-  return ["bark-infinity", ...words].join(" ");
 }
 
 /** `changed` is called after every change. */
