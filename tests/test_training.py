@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
     }
     tiny |= {
         f"{stage}_SCHEDULE": settings.Schedule(2, 1e-3)
-        for stage in ("SEMANTIC", "SPECTRAL", "REFINING", "ENCODER", "COARSE", "FINE")
+        for stage in ("SEMANTIC", "DECODER", "ENCODER", "COARSE", "FINE")
     }
     tiny |= {name: 500 for name in vars(settings) if name.endswith("_POSITIONS")}
     with pytest.MonkeyPatch.context() as patch:

@@ -26,7 +26,6 @@ STAGES: dict[
     "code": (codec.code, "codes.npz"),
     "semantic": (semantic.learn, None),  # these resume from their saved state, and end at once after their last step
     "decoder": (codec_halves.learn_decoder, None),
-    "refine": (codec_halves.refine_decoder, None),
     "encoder": (codec_halves.learn_encoder, None),
     "coarse": (coarse.learn, None),
     "fine": (fine.learn, None),
