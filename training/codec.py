@@ -74,9 +74,8 @@ def codebooks(folder: Path) -> Tensor:
 
 
 def trained_codec(folder: Path) -> EncodecModel:
-    """The codec with its codebooks and both trained halves."""
+    """The codec with its codebooks and its trained decoder; its encoder stays untrained, as nothing uses it."""
     model = EncodecModel(config())
-    load_trained(folder, "encoder", model.encoder)
     load_trained(folder, "decoder", model.decoder)
     for layer, book in zip(model.quantizer.layers, latents.SCALE * codebooks(folder), strict=True):
         layer.codebook.embed.copy_(book)

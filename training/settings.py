@@ -54,17 +54,16 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(1_900, 3e-3, warm_up=40, falling=0.5)
+SEMANTIC_SCHEDULE = Schedule(6_000, 3e-3, warm_up=40, falling=0.5)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
 
 CODEC_FILTERS = 16
-DECODER_SCHEDULE = Schedule(4_200, 2e-3, warm_up=100, falling=0.6)
-ENCODER_SCHEDULE = Schedule(600, 2e-3, warm_up=100)
+DECODER_SCHEDULE = Schedule(5_400, 2e-3, warm_up=100, falling=0.6)
 
 COARSE = Shape(4, 256, 4)
-COARSE_SCHEDULE = Schedule(3_000, 2.5e-3, falling=0.5)
+COARSE_SCHEDULE = Schedule(9_000, 2.5e-3, falling=0.5)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows

@@ -1,4 +1,4 @@
-"""Train the two halves of the codec: the decoder by the spectra of its sound, and the encoder."""
+"""Train the codec's decoder, by the spectra of its sound."""
 
 from __future__ import annotations
 
@@ -66,15 +66,6 @@ class _Examples:
             for of, near in zip(codes, self._near, strict=False):
                 wrong = rng.random(len(of)) < rng.random() * _MISHEARD_CODES
                 of[wrong] = near[of[wrong], rng.integers(_NEIGHBOURS, size=wrong.sum())]
-
-    def exact(self, pieces: list[tuple[Coded, int]]) -> Tensor:
-        """[rows, 64, frames]: the exact latents, scaled as the decoder's input."""
-        around = 4  # frames, of context, so that the windows at the ends are complete
-        found = []
-        for one, first in pieces:
-            sound = _samples(one.clip, first - around, first + _FRAMES + around)
-            found.append(latents.latents(sound, settings.VOICES[one.clip.voice])[around:-around])
-        return latents.SCALE * torch.stack(found).transpose(1, 2).to(DEVICE)
 
 
 def _samples(clip: Clip, first: int, last: int) -> Tensor:
@@ -150,7 +141,7 @@ def _examples(folder: Path) -> tuple[_Examples, _Examples]:
     return _Examples(clips, books), _Examples(held, books)
 
 
-def learn_decoder(folder: Path) -> None:
+def learn(folder: Path) -> None:
     """Train the decoder by its spectra, mostly on fewer codebooks so that coarse codes alone work; writes `decoder.pt`."""
     torch.manual_seed(settings.SEED)
     decoder = EncodecModel(config()).decoder.to(DEVICE)
@@ -175,35 +166,6 @@ def learn_decoder(folder: Path) -> None:
         decoder,
         [adam],
         settings.DECODER_SCHEDULE,
-        lambda rng: losses(rng, examples, False),
-        _judge(losses, held),
-        clip=3.0,
-    )
-
-
-def learn_encoder(folder: Path) -> None:
-    """Train the encoder, from samples to latents; only cloning needs it. Writes `encoder.pt`."""
-    torch.manual_seed(settings.SEED)
-    encoder = EncodecModel(config()).encoder.to(DEVICE)
-    examples, held = _examples(folder)
-    if not (folder / "encoder.pt").is_file():
-        pieces = examples.draw(np.random.default_rng(settings.SEED))
-        _calibrate(encoder, examples.sound(pieces)[:, None], float(examples.exact(pieces).std()))
-    adam = torch.optim.AdamW(_groups(encoder), betas=(0.9, 0.98), weight_decay=0.0)
-
-    def losses(rng: np.random.Generator, drawn: _Examples, _: bool) -> dict[str, Tensor]:
-        pieces = drawn.draw(rng)
-        found, exact = _run(encoder, drawn.sound(pieces)[:, None])[..., _SCORED], drawn.exact(pieces)[..., _SCORED]
-        apart = (found - exact).square().mean((0, 2))
-        bands, phase = apart[: latents.N_MELS].mean(), apart[latents.N_MELS :].mean()
-        return {"loss": apart.mean(), "bands": bands / exact.var(), "phase": phase / exact.var()}
-
-    train(
-        folder,
-        "encoder",
-        encoder,
-        [adam],
-        settings.ENCODER_SCHEDULE,
         lambda rng: losses(rng, examples, False),
         _judge(losses, held),
         clip=3.0,
