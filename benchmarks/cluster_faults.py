@@ -114,6 +114,8 @@ class Trouble(threading.Thread):
         self._frozen: list[int] = []
 
     def run(self) -> None:
+        while self._busy() is None and not self._over.is_set():
+            pass
         for kind in self._plan:
             if self._over.wait(self._pause_s):
                 return
@@ -232,7 +234,7 @@ def counted_keeps() -> Counter[tuple[str, str, int]]:
     return kept
 
 
-def troubled_run(model: str, segments: int, seed: int, folder: Path, report: Report) -> bool:
+def troubled_run(model: str, segments: int, seed: int, pause_s: float, folder: Path, report: Report) -> bool:
     """A run in which everything happens; whether its clips are those of a single process."""
     trouble_folder = Path(os.environ["BARK_TROUBLE"])
     for path in trouble_folder.iterdir():
@@ -249,7 +251,7 @@ def troubled_run(model: str, segments: int, seed: int, folder: Path, report: Rep
         trouble = Trouble(
             trouble_folder,
             seed,
-            max(2.0, seconds / 8),
+            pause_s,
             report,
             lambda: cluster.remove_node(extra, allow_graceful=False),
         )
@@ -308,6 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", type=int, nargs="*", default=[1, 2, 3], help="of the order of faults; one run for each"
     )
+    parser.add_argument("--pause_s", type=float, default=5.0, help="between two faults")
     parser.add_argument("--model", default=None, help="a folder or a name; by default a tiny one with random weights")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
@@ -323,7 +326,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         good = []
         for seed in args.seeds:
             (folder / str(seed)).mkdir()
-            good.append(troubled_run(model, args.segments, seed, folder / str(seed), _say))
+            good.append(troubled_run(model, args.segments, seed, args.pause_s, folder / str(seed), _say))
         (folder / "killed").mkdir()
         good.append(killed_command(model, args.segments, folder / "killed", _say))
     return 0 if all(good) else 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from . import coarse, codec, codec_halves, export, fine, semantic, speech
+from . import coarse, codec, decoder, export, fine, semantic, speech
 
 DEMO = Path(__file__).parents[1] / "bark_infinity" / "assets" / "demo"
 
@@ -25,9 +25,7 @@ STAGES: dict[
     "speak": (speech.speak, "clips.cuts.npz"),
     "code": (codec.code, "codes.npz"),
     "semantic": (semantic.learn, None),  # these resume from their saved state, and end at once after their last step
-    "decoder": (codec_halves.learn_decoder, None),
-    "refine": (codec_halves.refine_decoder, None),
-    "encoder": (codec_halves.learn_encoder, None),
+    "decoder": (decoder.learn, None),
     "coarse": (coarse.learn, None),
     "fine": (fine.learn, None),
     "export": (_export, None),

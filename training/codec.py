@@ -14,7 +14,6 @@ from bark_infinity.constants import CODEBOOK_SIZE
 
 from . import latents, settings
 from .loop import load_trained
-from .spectra import Refined
 from .speech import Clip, Clips, held_and_learned
 
 _N_POINTS = 120_000  # latents that the codebooks are made from
@@ -75,10 +74,9 @@ def codebooks(folder: Path) -> Tensor:
 
 
 def trained_codec(folder: Path) -> EncodecModel:
-    """The codec with its codebooks and both trained halves."""
+    """The codec with its codebooks and its trained decoder; its encoder stays untrained, as nothing uses it."""
     model = EncodecModel(config())
-    load_trained(folder, "encoder", model.encoder)
-    load_trained(folder, "refined", Refined(model.decoder))
+    load_trained(folder, "decoder", model.decoder)
     for layer, book in zip(model.quantizer.layers, latents.SCALE * codebooks(folder), strict=True):
         layer.codebook.embed.copy_(book)
     return model.eval()

@@ -37,6 +37,12 @@ SPEC = BarkSpec(
 _VOICE_SECONDS = (2.8, 4.0)
 # Causal masks and buffers of training: 9 MB that transformers creates by itself.
 CREATED_ON_LOADING = (".attn.bias", ".embed_avg", ".cluster_size", ".inited")
+_UNUSED = "codec_model.encoder."  # nothing can be cloned for the demo: no recording has its semantic tokens
+
+
+def is_left_out(name: str) -> bool:
+    """Whether the checkpoint lacks a tensor of transformers' model, which makes it anew when it loads the rest."""
+    return name.endswith(CREATED_ON_LOADING) or name.startswith(_UNUSED)
 
 
 def _stage_config(shape: settings.Shape, inputs: int, outputs: int) -> dict[str, object]:
@@ -90,7 +96,7 @@ def export(folder: Path, target: Path) -> None:
     model = model_of(folder).to(torch.bfloat16)
     model.generation_config = GenerationConfig()  # its own is written below: `save_pretrained` refuses it
     target.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(CREATED_ON_LOADING)}
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if not is_left_out(name)}
     model.save_pretrained(target, state_dict=tensors)
     (target / "model.safetensors").chmod(0o644)
     stages = dict.fromkeys(("semantic", "coarse", "fine"), SPEC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +48,12 @@ def train(
     loss_of: Callable[[np.random.Generator], dict[str, Tensor]],
     judge: Callable[[], dict[str, float]],
     clip: float = 1.0,
-    parts: Sequence[nn.Module] = (),
 ) -> None:
     """Until `schedule.steps`, from `folder`/`name`.pt where that is. The model is on `DEVICE` already.
 
     loss_of(rng) draws a batch and gives its losses by name; "loss" is the one to follow down. judge() gives what to tell
-    of clips that are held out. `clip` is the largest norm of the gradients, of each of the `parts` by itself where there are
-    any. The log is a line of JSON for every `_LOG_EVERY` steps in `folder`/`name`.log.
+    of clips that are held out. `clip` is the largest norm of the gradients. The log is a line of JSON for every
+    `_LOG_EVERY` steps in `folder`/`name`.log.
     """
     path = folder / f"{name}.pt"
     step, seconds = 0, 0.0
@@ -82,8 +81,7 @@ def train(
             optimiser.zero_grad()
         losses = loss_of(np.random.default_rng([settings.SEED, step]))
         losses["loss"].backward()
-        for part in parts or (model,):
-            torch.nn.utils.clip_grad_norm_(part.parameters(), clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         for optimiser in optimisers:
             optimiser.step()
         step += 1

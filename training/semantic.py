@@ -254,7 +254,7 @@ def learn(folder: Path) -> None:
     torch.manual_seed(settings.SEED)
     model = Semantic().to(DEVICE)
     held, learned = held_and_learned(Clips(folder).read())
-    durations = Durations([clip.utterance for clip in learned])
+    durations = Durations([clip.utterance for clip in learned if clip.voice == settings.TIMING])
     reader = Reader(folder, durations)
     examples = (_example(random.Random(0), [clip.utterance], None, durations, clean=True) for clip in held)
     judged = sorted((one for one in examples if one), key=lambda e: len(e.semantic))

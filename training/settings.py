@@ -24,8 +24,11 @@ class Voice:
     short_clips: int  # of a few words
 
 
-# Kokoro is 75 times slower than hibari. What a phone sounds like beside which others is learned from both voices.
-VOICES = (Voice("male", "kokoro", 95.0, 1_200, 720, 120), Voice("female", "hibari", 205.0, 700, 4_400, 800))
+# What a phone sounds like beside which others is learned from both voices.
+VOICES = (Voice("male", "piper", 88.0, 1_200, 1_000, 160), Voice("female", "hibari", 205.0, 700, 4_400, 800))
+
+
+TIMING = 1  # the voice whose phones say how long a phone lasts: the one with most clips
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,16 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(5_000, 3e-3, warm_up=40, falling=0.5)
+SEMANTIC_SCHEDULE = Schedule(6_000, 3e-3, warm_up=40, falling=0.5)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
 
 CODEC_FILTERS = 16
-SPECTRAL_SCHEDULE = Schedule(9_000, 2e-3, warm_up=100, falling=0.6)
-REFINING_SCHEDULE = Schedule(2_000, 6e-4, warm_up=30, falling=0.6)
-# Beside the discriminators' verdict. With 4 and 2 the spectra got worse from step to step, and DNSMOS with them.
-SPECTRA_WEIGHT, FEATURES_WEIGHT = 20.0, 1.0
-ENCODER_SCHEDULE = Schedule(1_500, 2e-3, warm_up=100)
+DECODER_SCHEDULE = Schedule(5_400, 2e-3, warm_up=100, falling=0.6)
 
 COARSE = Shape(4, 256, 4)
-COARSE_SCHEDULE = Schedule(7_500, 2.5e-3, falling=0.5)
+COARSE_SCHEDULE = Schedule(9_000, 2.5e-3, falling=0.5)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
@@ -73,4 +72,4 @@ PHASE_WEIGHT = 0.5  # beside the bands: much of the phase is chance, and it is n
 COARSE_SHARPNESS = 1.2
 
 FINE = Shape(3, 64, 1)
-FINE_SCHEDULE = Schedule(1_500, 3e-3)
+FINE_SCHEDULE = Schedule(800, 3e-3)

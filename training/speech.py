@@ -97,12 +97,21 @@ def _in_processes(work: Callable, items: Sequence) -> list:
 
 
 def _clip_texts() -> list[tuple[str, int]]:
-    """Texts and their voices: of one to three sentences, some with digits, questions or dialogue; and of a few words."""
-    rng = random.Random(settings.SEED + 3)
-    found = texts.sentences()[settings.N_HELD_OUT :]
-    clips, short = _turns([v.clips for v in settings.VOICES]), _turns([v.short_clips for v in settings.VOICES])
-    sources = [*map(iter, (texts.plain(found), found[::-1], texts.passages(found)))]  # both orders: few come twice
-    sources += [iter(texts.numbered(4 * len(clips))), iter(texts.said(4 * len(clips)))]
+    """Texts and their voices, which take turns: of one to three sentences, behind them those of a few words."""
+    waiting = [iter(_texts_of(voice)) for voice in range(len(settings.VOICES))]
+    return [(next(waiting[voice]), voice) for voice in _turns([v.clips + v.short_clips for v in settings.VOICES])]
+
+
+def _texts_of(voice: int) -> list[str]:
+    """What a voice speaks, some of it with digits, questions or dialogue; each voice other texts."""
+    rng = random.Random(settings.SEED + 3 + voice)
+    kind, own = settings.VOICES[voice], slice(voice, None, len(settings.VOICES))
+    learned = texts.sentences()[settings.N_HELD_OUT :]
+    found = learned[own]
+    sources = [
+        *map(iter, (texts.plain(found), found[::-1], texts.passages(learned)[own]))
+    ]  # both orders: few come twice
+    sources += [iter(texts.numbered(4 * kind.clips)), iter(texts.said(4 * kind.clips))]
 
     def one() -> str:
         text = next(rng.choices(sources, _CLIP_SHARES)[0])
@@ -110,7 +119,7 @@ def _clip_texts() -> list[tuple[str, int]]:
             text += " " + next(rng.choices(sources, _CLIP_SHARES)[0])
         return text
 
-    return [*((one(), voice) for voice in clips), *zip(texts.short(found, len(short)), short, strict=True)]
+    return [*(one() for _ in range(kind.clips)), *texts.short(found, kind.short_clips)]
 
 
 def _turns(counts: Sequence[int]) -> list[int]:
@@ -178,4 +187,8 @@ def held_and_learned(clips: list) -> tuple[list, list]:
 
 def speak(folder: Path) -> None:
     """Every clip text in its voice. The first clips are held out."""
+    for voice in settings.VOICES:
+        TEACHERS[
+            voice.teacher
+        ]()  # here first: a package that unpacks its model when it is first used takes one process
     Clips(folder).write(_aligned(_in_processes(_spoken, _clip_texts())))

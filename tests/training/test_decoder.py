@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import EncodecModel
 
-from training import codec, codec_halves, latents, loop, settings
+from training import codec, decoder, latents, loop, settings
 from training.speech import Clip, Utterance
 
 
@@ -19,7 +19,7 @@ def examples():
     sounds = [rng.integers(-3_000, 3_000, 200 * latents.HOP).astype(np.int16) for _ in range(2)]
     clips = [codec.Coded(Clip(i, nobody, sound), rng.integers(0, 1024, (8, 200))) for i, sound in enumerate(sounds)]
     books = torch.arange(1024.0)[:, None].expand(8, 1024, latents.WIDTH)
-    return codec_halves._Examples(clips, books)
+    return decoder._Examples(clips, books)
 
 
 def test_rows_have_two_to_eight_codebooks_and_some_wrong_codes_nearby(examples):
@@ -31,7 +31,7 @@ def test_rows_have_two_to_eight_codebooks_and_some_wrong_codes_nearby(examples):
         examples._worsen(codes, rng)
         count = int((codes >= 0).all(1).sum())
         assert (codes[count:] == -1).all() and (codes[2:count] == right[2:count]).all()
-        assert np.abs(codes[:2] - right[:2]).max() <= codec_halves._NEIGHBOURS
+        assert np.abs(codes[:2] - right[:2]).max() <= decoder._NEIGHBOURS
         counts.append(count)
         wrong += (codes[:2] != right[:2]).mean() / 300
     assert set(counts) == set(range(2, 9)) and 0.3 < np.mean(np.array(counts) == 2) < 0.6
@@ -47,26 +47,15 @@ def test_left_out_codebooks_add_nothing(examples):
     assert torch.equal(latents.decoded(few, books), latents.decoded(codes[:2], books))
 
 
-def test_exact_latents_and_sound_belong_to_the_same_frames(examples):
-    pieces = examples.draw(np.random.default_rng(3))
-    one, first = pieces[0]
-    whole = latents.latents(
-        torch.from_numpy(one.clip.sound.astype(np.float32) / 32_768), settings.VOICES[one.clip.voice]
-    )
-    piece = examples.exact(pieces)[0].T / latents.SCALE
-    assert torch.allclose(piece[5:-5], whole[first + 5 : first + 70], atol=1e-4)
-    assert examples.sound(pieces).shape[1] == 75 * latents.HOP
-
-
 def test_gradients_in_bfloat16_are_those_of_float32(monkeypatch):
     monkeypatch.setattr(settings, "CODEC_FILTERS", 16)  # whose narrow layers oneDNN gets wrong
     torch.manual_seed(0)
-    decoder = EncodecModel(codec.config()).decoder
+    model = EncodecModel(codec.config()).decoder
     inputs = torch.randn(2, latents.WIDTH, 20)
     found = []
     for kind in (torch.float32, torch.bfloat16):
         monkeypatch.setattr(loop, "native_type", lambda kind=kind: kind)
-        decoder.zero_grad()
-        codec_halves._run(decoder, inputs).square().mean().sqrt().backward()
-        found.append(torch.cat([p.grad.flatten() for p in decoder.parameters()]))
+        model.zero_grad()
+        decoder._run(model, inputs).square().mean().sqrt().backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert (found[0] - found[1]).norm() < 0.05 * found[0].norm()

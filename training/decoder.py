@@ -1,4 +1,4 @@
-"""Train the two halves of the codec: the decoder, at first by its spectra and then against discriminators, and the encoder."""
+"""Train the codec's decoder, by the spectra of its sound."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bark_infinity.constants import N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS
 
 from . import latents, settings
 from .codec import Coded, codebooks, coded_clips, config
-from .loop import DEVICE, load_trained, products, train
-from .spectra import Refined, spectral_losses
+from .loop import DEVICE, products, train
+from .spectra import spectral_losses
 from .speech import Clip
 
 _FRAMES = 75  # of an example
@@ -32,13 +32,15 @@ class _Examples:
     """Random pieces of the clips: their samples, codes and latents."""
 
     def __init__(self, clips: list[Coded], books: Tensor):
-        self._clips = [one for one in clips if one.codes.shape[1] > _FRAMES]
+        longer = [one for one in clips if one.codes.shape[1] > _FRAMES]
+        self._voices = [[one for one in longer if one.clip.voice == voice] for voice in range(len(settings.VOICES))]
         self._books = books.to(DEVICE)
         self._near = [latents.neighbours(book, _NEIGHBOURS) for book in books[:N_COARSE_CODEBOOKS]]
 
     def draw(self, rng: np.random.Generator) -> list[tuple[Coded, int]]:
-        """A batch of pieces: (clip, first frame)."""
-        drawn = [self._clips[i] for i in rng.integers(len(self._clips), size=_ROWS)]
+        """A batch of pieces, as many of each voice on average: (clip, first frame)."""
+        voices = [self._voices[i] for i in rng.integers(len(self._voices), size=_ROWS)]
+        drawn = [clips[rng.integers(len(clips))] for clips in voices]
         return [(one, int(rng.integers(0, one.codes.shape[1] - _FRAMES))) for one in drawn]
 
     def sound(self, pieces: list[tuple[Coded, int]]) -> Tensor:
@@ -64,15 +66,6 @@ class _Examples:
             for of, near in zip(codes, self._near, strict=False):
                 wrong = rng.random(len(of)) < rng.random() * _MISHEARD_CODES
                 of[wrong] = near[of[wrong], rng.integers(_NEIGHBOURS, size=wrong.sum())]
-
-    def exact(self, pieces: list[tuple[Coded, int]]) -> Tensor:
-        """[rows, 64, frames]: the exact latents, scaled as the decoder's input."""
-        around = 4  # frames, of context, so that the windows at the ends are complete
-        found = []
-        for one, first in pieces:
-            sound = _samples(one.clip, first - around, first + _FRAMES + around)
-            found.append(latents.latents(sound, settings.VOICES[one.clip.voice])[around:-around])
-        return latents.SCALE * torch.stack(found).transpose(1, 2).to(DEVICE)
 
 
 def _samples(clip: Clip, first: int, last: int) -> Tensor:
@@ -148,98 +141,31 @@ def _examples(folder: Path) -> tuple[_Examples, _Examples]:
     return _Examples(clips, books), _Examples(held, books)
 
 
-def _generated(
-    decoder: nn.Module, drawn: _Examples, rng: np.random.Generator, judged: bool
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """What a decoder makes of random pieces and their real sound, both [rows, n], and the losses between them."""
-    pieces = drawn.draw(rng)
-    inputs = drawn.latents_of_codes(pieces, None if judged else rng)
-    generated, real = _scored(_run(decoder, inputs)[:, 0]), _scored(drawn.sound(pieces))
-    waves = (generated - real).abs().mean()
-    spectra, bands, mel = spectral_losses(generated, real)
-    return generated, real, {"loss": 8 * waves + spectra + bands, "waves": waves / real.abs().mean(), "mel": mel}
-
-
-def learn_decoder(folder: Path) -> None:
-    """Train the decoder by its spectra, mostly on fewer codebooks so that coarse codes alone work; writes `spectral.pt`."""
+def learn(folder: Path) -> None:
+    """Train the decoder by its spectra, mostly on fewer codebooks so that coarse codes alone work; writes `decoder.pt`."""
     torch.manual_seed(settings.SEED)
     decoder = EncodecModel(config()).decoder.to(DEVICE)
     examples, held = _examples(folder)
-    if not (folder / "spectral.pt").is_file():
+    if not (folder / "decoder.pt").is_file():
         pieces = examples.draw(np.random.default_rng(settings.SEED))
         loudness = 0.5 * float(examples.sound(pieces).std())
         _calibrate(decoder, examples.latents_of_codes(pieces, None), loudness)
     adam = torch.optim.AdamW(_groups(decoder), betas=(0.9, 0.98), weight_decay=0.0)
 
     def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
-        return _generated(decoder, drawn, rng, judged)[2]
+        pieces = drawn.draw(rng)
+        inputs = drawn.latents_of_codes(pieces, None if judged else rng)
+        generated, real = _scored(_run(decoder, inputs)[:, 0]), _scored(drawn.sound(pieces))
+        waves = (generated - real).abs().mean()
+        spectra, bands, mel = spectral_losses(generated, real)
+        return {"loss": 8 * waves + spectra + bands, "waves": waves / real.abs().mean(), "mel": mel}
 
     train(
         folder,
-        "spectral",
+        "decoder",
         decoder,
         [adam],
-        settings.SPECTRAL_SCHEDULE,
-        lambda rng: losses(rng, examples, False),
-        _judge(losses, held),
-        clip=3.0,
-    )
-
-
-def refine_decoder(folder: Path) -> None:
-    """Train the decoder on against discriminators, which know noise from a blur; writes `refined.pt`."""
-    torch.manual_seed(settings.SEED)
-    decoder = load_trained(folder, "spectral", EncodecModel(config()).decoder).train()
-    model = Refined(decoder).to(DEVICE)
-    examples, held = _examples(folder)
-    groups = [*_groups(model.decoder), {"params": [*model.discriminators.parameters()], "scale": 1.0}]
-    adam = torch.optim.AdamW(groups, betas=(0.8, 0.99), weight_decay=0.0)
-
-    def losses(rng: np.random.Generator, drawn: _Examples, judged: bool) -> dict[str, Tensor]:
-        generated, real, found = _generated(model.decoder, drawn, rng, judged)
-        count = len(model.discriminators.each)
-        of = range(count) if judged else [int(rng.integers(count))]  # one at a time: a third of the work
-        with products():
-            learned, fooled, features = model.discriminators.losses(generated, real, of)
-        loss = settings.SPECTRA_WEIGHT * found["loss"] + fooled + settings.FEATURES_WEIGHT * features + learned
-        return {**found, "loss": loss, "learned": learned, "fooled": fooled, "features": features}
-
-    train(
-        folder,
-        "refined",
-        model,
-        [adam],
-        settings.REFINING_SCHEDULE,
-        lambda rng: losses(rng, examples, False),
-        _judge(losses, held),
-        clip=3.0,
-        parts=[model.decoder, model.discriminators],
-    )
-
-
-def learn_encoder(folder: Path) -> None:
-    """Train the encoder, from samples to latents; only cloning needs it. Writes `encoder.pt`."""
-    torch.manual_seed(settings.SEED)
-    encoder = EncodecModel(config()).encoder.to(DEVICE)
-    examples, held = _examples(folder)
-    if not (folder / "encoder.pt").is_file():
-        pieces = examples.draw(np.random.default_rng(settings.SEED))
-        _calibrate(encoder, examples.sound(pieces)[:, None], float(examples.exact(pieces).std()))
-    adam = torch.optim.AdamW(_groups(encoder), betas=(0.9, 0.98), weight_decay=0.0)
-
-    def losses(rng: np.random.Generator, drawn: _Examples, _: bool) -> dict[str, Tensor]:
-        pieces = drawn.draw(rng)
-        found, exact = _run(encoder, drawn.sound(pieces)[:, None])[..., _SCORED], drawn.exact(pieces)[..., _SCORED]
-        apart = (found - exact).square().mean((0, 2))
-        bands, phase = apart[: latents.N_MELS].mean(), apart[latents.N_MELS :].mean()
-        return {"loss": apart.mean(), "bands": bands / exact.var(), "phase": phase / exact.var()}
-
-    train(
-        folder,
-        "encoder",
-        encoder,
-        [adam],
-        settings.ENCODER_SCHEDULE,
+        settings.DECODER_SCHEDULE,
         lambda rng: losses(rng, examples, False),
         _judge(losses, held),
         clip=3.0,
