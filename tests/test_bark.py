@@ -17,6 +17,7 @@ from bark_infinity.model.sampling import RowRandom
 from bark_infinity.stages.coarse import CoarseSettings
 from bark_infinity.stages.fine import FineSettings
 from bark_infinity.stages.semantic import SemanticRow, SemanticSettings
+from bark_infinity.stages.slots import Slots
 from bark_infinity.voices.history import History
 
 TEXT = "Hello there, General."
@@ -279,15 +280,23 @@ def test_offloaded_model_is_on_the_gpu_only_while_in_use():
     assert len(model.moves) == 2
 
 
-def test_steps_of_a_narrow_model_take_one_thread(bark, two_threads):
-    """Of several the others would wait longer than they work, and on a busy machine for a core."""
-    counts = []
+def test_steps_of_a_narrow_model_take_one_thread(bark, two_threads, monkeypatch):
+    """Of several the others would wait longer than they work, and on a busy machine for a core. What the caller does
+    between steps has all of them."""
+    in_steps, between = [], []
+    step = Slots.step
+
+    def observed(slots: Slots, tokens: torch.Tensor) -> torch.Tensor:
+        in_steps.append(torch.get_num_threads())
+        return step(slots, tokens)
+
+    monkeypatch.setattr(Slots, "step", observed)
     bark.run_stage(
         "semantic",
         [SemanticRow(bark.encode("Hi."), np.zeros(0, int), RowRandom(0), SemanticSettings(max_gen_duration_s=0.1))],
-        lambda *_: counts.append(torch.get_num_threads()),
+        lambda *_: between.append(torch.get_num_threads()),
     )
-    assert set(counts) == {1} and torch.get_num_threads() == 2
+    assert set(in_steps) == {1} and set(between) == {2} and torch.get_num_threads() == 2
 
 
 def test_placement_follows_the_flags(monkeypatch):
