@@ -93,9 +93,14 @@ def _in_a_line(error: BaseException) -> str:
 
 
 def _in_short(error: BaseException) -> str:
-    """The last line of an exception's message, which for Ray's is the one that says what has happened."""
+    """The last line of an exception's message, which for Ray's says what has happened; of a long one, whole sentences."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:_LONGEST_REASON]
+    if not lines:
+        return type(error).__name__
+    line = lines[-1]
+    return (
+        line if len(line) <= _LONGEST_REASON else line[:_LONGEST_REASON].rpartition(". ")[0] or line[:_LONGEST_REASON]
+    )
 
 
 # ---- workers --------------------------------------------------------------------------------------------------------

@@ -109,6 +109,22 @@ def test_a_run_with_one_worker_expects_another_when_it_is_lost(start_ray):
     assert pool.n_starting == 0 and not wait(pool) and len(fake.actors) == ray_pool._MOST_LOSSES
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("A trace.\n  OSError: no disk. Put one in.\n", "OSError: no disk. Put one in."),
+        ("It is dead. It had died. " + "Some causes " * 30, "It is dead. It had died"),
+        ("x" * 300, "x" * 200),
+        ("", "RayError"),
+    ],
+)
+def test_reasons_are_short_and_end_with_a_sentence(start_ray, message, reason):
+    fake = start_ray(a=8)
+    pool = RayPool(Choice(), None)
+    fake.actors[0].answer = FakeRay.RayError(message)
+    assert wait(pool) == [WorkerLost("a:0", reason)]
+
+
 def test_none_is_expected_where_the_model_is_absent(start_ray):
     fake = start_ray(a=8)
     pool = RayPool(Choice(), None)
