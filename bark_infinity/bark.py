@@ -257,6 +257,11 @@ class Bark:
         return self._codec.result()
 
     @property
+    def codec_model(self) -> str:
+        """The name or place of the model that the codec is from, which is that of the fine stage."""
+        return self.name if self.choice is None else self.choice.model_of("fine")
+
+    @property
     def token_limits(self) -> dict[str, int]:
         """The vocabulary of each part of a history."""
         coarse, fine = self.stages["coarse"].spec, self.stages["fine"].spec

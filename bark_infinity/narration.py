@@ -574,8 +574,7 @@ def recipe_of(
     folders = voice_folders(options.output_dir, options.voice_dir)
     hub = Hub(options.model_dir, options.offline) if options.model_dir is not None or options.offline else bark.hub
     for recorded in voices_to_clone(named_voices(source), options.voice_dir):
-        model = bark.name if bark.choice is None else bark.choice.model_of("fine")
-        recorded.clone(model, hub, bark.codec_placement.device, tell)
+        recorded.clone(bark.codec_model, hub, bark.codec_placement.device, tell)
     given = options.history_prompt if voice is None else voice
     starting = None if options.history_prompt == RANDOM else bark.find_voice(given, folders, hub)
     spoken = bark.find_voice(options.bark_speaker_as_the_prompt, folders, hub)

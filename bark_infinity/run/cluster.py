@@ -23,7 +23,7 @@ from ..voices.compatibility import check_compatible
 from ..voices.history import History
 from ..voices.voice import Voice
 from .dispatch import MAX_TRIES, SEGMENTS_PER_ROW, Batch, Dispatcher
-from .engine import FleetProgress
+from .engine import FleetProgress, stream_of_fleet
 from .workers import BatchDone, BatchFailed, WorkerDescription, WorkerEvent, WorkerLost, WorkerPool, WorkerReady
 
 Notify = Callable[[str], None]
@@ -123,19 +123,9 @@ class Cluster:
         self, segments: Sequence[Segment], settings: Settings, progress: StageProgress, rows: int | None
     ) -> Generator[tuple[int, Generation], None, None]:
         """As `Engine.stream`; `rows` is of no meaning to workers that differ. Raises DeviceError for a segment that fails."""
-        places = {self.submit(segment, settings): place for place, segment in enumerate(segments)}
         try:
-            for done in range(len(segments)):
-                progress("fine", done, len(segments))
-                finished = self.next_finished(lambda _: None)
-                assert finished is not None
-                number, result = finished
-                if isinstance(result, BarkError):
-                    raise result
-                yield places[number], result
+            yield from stream_of_fleet(self, segments, settings, progress)
         finally:
-            for number in places:
-                self.withdraw(number)
             self._results.clear()
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:

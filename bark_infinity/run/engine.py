@@ -88,3 +88,22 @@ class Fleet(Engine, Protocol):
         `report` and `until` are called while it waits; once `until` is true, it returns None. Raises DeviceError if no
         worker is left.
         """
+
+
+def stream_of_fleet(
+    fleet: Fleet, segments: Sequence[Segment], settings: Settings, progress: StageProgress
+) -> Generator[tuple[int, Generation], None, None]:
+    """`Engine.stream` for a fleet that has nothing else to do. Raises the BarkError of a segment that fails."""
+    places = {fleet.submit(segment, settings): place for place, segment in enumerate(segments)}
+    try:
+        for done in range(len(segments)):
+            progress("fine", done, len(segments))
+            finished = fleet.next_finished(lambda _: None)
+            assert finished is not None
+            number, result = finished
+            if isinstance(result, BarkError):
+                raise result
+            yield places[number], result
+    finally:
+        for number in places:
+            fleet.withdraw(number)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from ..bark import Generation, Segment, Settings, StageProgress
 from ..errors import BarkError, EngineClosedError
 from ..model.spec import BarkSpec
-from ..run.engine import Engine, FleetProgress
+from ..run.engine import Engine, FleetProgress, stream_of_fleet
 from ..voices.history import History
 
 CLOSED = "the engine is closed; what is finished is kept, and the same job goes on from there when it is started again"
@@ -98,9 +97,7 @@ class EngineClient:
     def __enter__(self) -> EngineClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # ---- Engine ----
@@ -137,15 +134,7 @@ class EngineClient:
     ) -> Generator[tuple[int, Generation], None, None]:
         """As `Engine.stream`, in batches with others' segments, so that `rows` is of no meaning."""
         with self._shared.client(self._urgent) as own:
-            places = {own.submit(segment, settings): place for place, segment in enumerate(segments)}
-            for done in range(len(segments)):
-                progress("fine", done, len(segments))
-                finished = own.next_finished(lambda _: None)
-                assert finished is not None
-                number, result = finished
-                if isinstance(result, BarkError):
-                    raise result
-                yield places[number], result
+            yield from stream_of_fleet(own, segments, settings, progress)
 
     # ---- Fleet ----
 

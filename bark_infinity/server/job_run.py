@@ -167,8 +167,7 @@ class JobRun:
         kept = self._shelf.queue.folder_of(self.record.id) / _KEPT_VOICE
         if not kept.exists():
             recording, bark = Path(options.audio_file_as_history_prompt), self._shelf.bark
-            model = bark.name if bark.choice is None else bark.choice.model_of("fine")
-            cloned = clone_voice(recording, model, bark.hub, bark.codec_placement.device)
+            cloned = clone_voice(recording, bark.codec_model, bark.hub, bark.codec_placement.device)
             for warning in cloned.warnings:
                 self._listener.noted(warning)
             voice = Voice.from_prompts(cloned.prompts, f"the voice cloned from {recording.name}")

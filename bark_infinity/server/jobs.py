@@ -427,7 +427,6 @@ class JobStore:
             except BarkError as failure:  # of a full disk
                 _log.warning("job %s: %s", entry.record.id, failure)
             finally:
-                entry.run = entry.changing = None
                 self._threads.pop(entry.record.id, None)
                 self._start_ready()
 
