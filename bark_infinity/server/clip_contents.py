@@ -56,6 +56,11 @@ class ClipContents:
         """Replace a segment, by its index in the clip, by one whose index and clip are those of the one before."""
         self.segments[index] = dataclasses.replace(view, index=self.segments[index].index, clip=self.index)
 
+    def keep_made(self, saved: ClipContents) -> None:
+        """Show the segments that an earlier process has made, if the clip that it worked on has the same texts."""
+        if [segment.text for segment in self.segments] == [segment.text for segment in saved.segments]:
+            self.segments, self.seconds = saved.segments, saved.seconds
+
     def keep_revisions(self, before: ClipContents) -> None:
         """Give segments that are what they were before the revision that they had."""
         for k, (now, then) in enumerate(zip(self.segments, before.segments, strict=False)):

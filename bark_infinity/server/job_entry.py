@@ -290,10 +290,14 @@ class JobEntry:
 
     def _plan_all(self, clips: Sequence[PlannedClip]) -> None:
         before = self._contents or []
+        unfinished = self._unfinished()
         contents: list[ClipContents] = []
         for clip in clips:
             first = sum(len(earlier.segments) for earlier in contents)
-            contents.append(contents_of_plan(clip.index, first, clip.plan, self.revision))
+            now = contents_of_plan(clip.index, first, clip.plan, self.revision)
+            if (saved := unfinished.get((clip.plan.prompt_index, clip.plan.take))) is not None:
+                now.keep_made(contents_of_unfinished(clip.index, first, saved, self.revision))
+            contents.append(now)
         for now, then in zip(contents, before, strict=False):
             now.keep_revisions(then)
         records = tuple(
@@ -320,11 +324,12 @@ class JobEntry:
             self.tell("segment", clip=clip, index=self.contents[clip].segments[segment.index].index)
             contents = self.contents[clip]
             view = view_of_segment(segment, self.revision)
-            self._left_sound -= estimate_seconds(contents.segments[segment.index].text)
+            if contents.segments[segment.index].state == WAITING:
+                self._left_sound -= estimate_seconds(contents.segments[segment.index].text)
             if not segment.record.recalled:
                 self._made_sound += segment.record.seconds
             contents.set(segment.index, view)
-            contents.seconds = segment.end
+            contents.seconds = max(contents.seconds, segment.end)  # what is kept counts before it is read again
             self.waveforms.setdefault(clip, Waveform()).add(segment.sound)
 
     def finished(self, clip: int, record: ClipRecord) -> None:

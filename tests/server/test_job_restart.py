@@ -14,6 +14,7 @@ from job_fakes import FOLDER, GatedEngine, request, store_of, until, wait_for
 
 from bark_infinity.bark import Bark
 from bark_infinity.files import file_sha256
+from bark_infinity.server.job_entry import JobEntry
 from bark_infinity.server.job_records import FOLDER as HIDDEN
 from bark_infinity.server.job_records import JobRecord, QueueFile
 from bark_infinity.server.job_views import JobState
@@ -35,7 +36,6 @@ def test_jobs_wait_and_stay_paused_over_a_restart(start):
     store, engine = start(is_open=False, most_running=1)
     states = {id: store.job(id).state for id in (running, waiting, paused, done)}
     assert list(states.values()) == [JobState.RUNNING, JobState.WAITING, JobState.PAUSED, JobState.CANCELLED]
-    wait_for(store, lambda: store.job(running).n_done == 1)  # what is kept is read again when the run has planned
     assert store.job(running).n_done == 1 and store.job(running).n_segments == 2
     assert [segment.state for segment in store.segments(running)] == ["made", "waiting"]
     assert len(store.segment_audio(running, 0)) and store.segments(waiting)[0].text == "Nought is here."
@@ -43,6 +43,21 @@ def test_jobs_wait_and_stay_paused_over_a_restart(start):
     until(store, waiting, JobState.FINISHED)
     assert engine.gate.spoken == ["Two is here.", "Nought is here.", "Two is here."]
     assert store.job(paused).state is JobState.PAUSED and store.events(waiting)[0]["event"] == "created"
+
+
+def test_what_is_kept_counts_before_it_is_read_again(start, monkeypatch):
+    store, engine = start(is_open=False)
+    id = store.create(request("One is here. Two is here. Three is here.")).id
+    engine.gate.let(2)
+    wait_for(store, lambda: store.job(id).n_done == 2)
+    before = store.job(id).seconds
+    store.close()
+    monkeypatch.setattr(JobEntry, "made", lambda *_: None)  # nothing is read again
+    store, engine = start(is_open=False)
+    wait_for(store, lambda: "planned" in [event["event"] for event in store.events(id)])
+    assert store.job(id).n_done == 2 and 0 < store.job(id).seconds <= before  # without the silences between segments
+    assert [segment.state for segment in store.segments(id)] == ["made", "made", "waiting"]
+    assert len(store.segment_audio(id, 1))
 
 
 def _serve(demo: Bark, texts: list[str], n_let: int) -> None:
