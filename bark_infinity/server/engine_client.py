@@ -71,6 +71,8 @@ class EngineClient:
         self._n_submitted = self._n_finished = 0
         self._start: float | None = None  # of the first segment
         self._closed = False
+        self.precedence = 0.0
+        """Segments of clients with a lower one go first, among those that are urgent and among those that are not."""
         # Of the shared engine, under its lock:
         self.queue: deque[Ticket] = deque()
         self.last_served = 0

@@ -72,7 +72,8 @@ class JobRecord:
 
     `source`: the name of the file in the job's folder that is spoken; None: it began with a finished clip of the command
     line. `is_text`: whether that is a given text, and no uploaded file. `order`: the waiting jobs run from the lowest to
-    the highest. `run`: how many runs of it are over, the first one and those of its changes.
+    the highest. `run`: how many runs of it are over, the first one and those of its changes. `moved_up`: whether its
+    segments go before those of other jobs, by their order.
     """
 
     id: str
@@ -91,6 +92,7 @@ class JobRecord:
     run: int = 0
     error: str | None = None
     note: str | None = None
+    moved_up: bool = False
 
     @property
     def journal(self) -> str:

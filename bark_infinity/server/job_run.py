@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -39,11 +40,15 @@ from .job_records import Change, ClipRecord, JobRecord
 from .job_shelf import Shelf
 
 _KEPT_VOICE = "voice.npz"  # in a job's folder: what was cloned for it
+_USUAL_PRECEDENCE = math.inf  # behind every job that was moved up; among equals segments take turns
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")
 
 
 class JobClient(Engine, Protocol):
     """The access of a job to the engine that all jobs share."""
+
+    precedence: float
+    """Segments of jobs with a lower one go first."""
 
     def close(self) -> None:
         """Withdraw what is not finished; whoever waits for it gets an EngineClosedError."""
@@ -87,6 +92,7 @@ class JobRun:
     def __init__(self, record: JobRecord, shelf: Shelf, client: JobClient, listener: RunListener):
         self.record, self._shelf, self._client, self._listener = record, shelf, client, listener
         self._stopped = threading.Event()
+        self.prefer(record)
         self.discard = False
         """Whether what is unfinished is to be removed when the run has ended."""
         self.places: Mapping[int, int] = {}
@@ -110,6 +116,10 @@ class JobRun:
         """End within a step of the engine. What is finished is kept."""
         self._stopped.set()
         self._client.close()
+
+    def prefer(self, record: JobRecord) -> None:
+        """Let its segments go before those of other jobs, if the job was moved up. `record`: as it is now."""
+        self._client.precedence = record.order if record.moved_up else _USUAL_PRECEDENCE
 
     def _check(self, _: object = None) -> None:
         """Called between steps. Raises RunStopped once the run is to stop."""

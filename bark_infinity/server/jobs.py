@@ -272,11 +272,13 @@ class JobStore:
             return self._settled(entry)
 
     def move_up(self, id: str) -> JobView:
-        """Put a job before all others that wait."""
+        """Put a job before all others: it waits before them, and while it runs its segments go before theirs."""
         with self._lock:
             entry = self._list.own(id, (JobState.WAITING, JobState.RUNNING, JobState.PAUSED), "be moved up")
             entry.tell("moved up")
-            entry.save(order=self._list.first_order)
+            entry.save(order=self._list.first_order, moved_up=True)
+            if entry.run is not None:
+                entry.run.prefer(entry.record)
             return self._settled(entry)
 
     def cancel(self, id: str) -> JobView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -32,9 +33,10 @@ _Decoding = tuple[Sequence[np.ndarray], "Future[list[np.ndarray]]"]  # codes, an
 class SharedEngine:
     """Owns an engine and the only thread that computes with it; `client` gives each job its access.
 
-    A batch takes segments of all clients of equal standing in turn. Urgent ones go before the others: where `preempts`, a
-    batch of the others stops between two of its steps while urgent segments are generated, else they are next after it.
-    While both have work, the others get at least a quarter of the time. `rows`: the batch size; None: as many as fit.
+    A batch takes segments of all clients of equal standing and precedence in turn. Urgent ones go before the others: where
+    `preempts`, a batch of the others stops between two of its steps while urgent segments are generated, else they are next
+    after it. While both have work, the others get at least a quarter of the time. `rows`: the batch size; None: as many as
+    fit.
     `preempts` None: where all stages are on the CPU; elsewhere a batch leaves too little memory for another one.
     """
 
@@ -270,12 +272,17 @@ class SharedEngine:
         return tickets, self._batch_rows
 
     def _in_turn(self, urgent: bool) -> Iterator[Ticket]:
-        """The next segment of the client that was served longest ago, and so on; each is taken before the next is asked for."""
-        clients = sorted(self._ready_clients(urgent), key=lambda client: client.last_served)
-        while clients:
-            for client in clients:
-                yield client.queue[0]
-            clients = [client for client in clients if client.queue]
+        """The next segment of the client that was served longest ago, and so on; each is taken before the next is asked for.
+
+        All segments of clients with a lower precedence go before those of others.
+        """
+        waiting = sorted(self._ready_clients(urgent), key=lambda client: (client.precedence, client.last_served))
+        for _, equals in itertools.groupby(waiting, key=lambda client: client.precedence):
+            clients = list(equals)
+            while clients:
+                for client in clients:
+                    yield client.queue[0]
+                clients = [client for client in clients if client.queue]
 
     def _try(self, tickets: Sequence[Ticket], rows: int, urgent: bool) -> Exception | None:
         """Generate segments and hand each to its client. Returns what went wrong, without its frames, which hold memory."""

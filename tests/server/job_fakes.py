@@ -65,6 +65,7 @@ class GatedClient(Hashing):
     """A job's access: it speaks hashes, when the gate lets it."""
 
     name = "demo"
+    precedence: float | None = None  # what is no job has none
 
     def __init__(self, gate: Gate):
         super().__init__()

@@ -77,6 +77,25 @@ def test_paused_job_keeps_what_it_has_and_goes_on(start):
         store.pause(id)
 
 
+def test_running_job_that_is_moved_up_goes_before_the_others_also_after_a_restart(start):
+    def precedences() -> list[float]:
+        return [client.precedence for client in engine.clients if client.precedence is not None]
+
+    store, engine = start(is_open=False)
+    first, second, third = [store.create(request(f"{name} is here.")).id for name in ("One", "Two", "Three")]
+    assert len(set(precedences())) == 1  # they take turns
+    store.move_up(second)
+    store.move_up(third)
+    one, two, three = precedences()
+    assert three < two < one
+    store.close()
+    store, engine = start(is_open=False)
+    assert sorted(precedences()) == [three, two, one]
+    engine.gate.open()
+    for id in (first, second, third):
+        until(store, id, JobState.FINISHED)
+
+
 def test_jobs_wait_in_order_and_can_be_moved_up(start):
     store, engine = start(is_open=False, most_running=1, most_waiting=3)
     first, *others = [store.create(request(f"{word} is here.")).id for word in ("Nought", "One", "Two", "Three")]

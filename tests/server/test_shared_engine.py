@@ -133,6 +133,25 @@ def test_batches_are_filled_by_all_clients_in_turn(held):
     ]
 
 
+def test_segments_of_a_client_with_precedence_go_first_whenever_it_gets_it(held):
+    engine = Stepping(rows=1)
+    shared, go = held(engine)
+    one, two, three = [shared.client() for _ in range(3)]
+    for name, client in (("one", one), ("two", two), ("three", three)):
+        submit(client, *(f"{name} {k}" for k in range(3)))
+    three.precedence, two.precedence = -2.0, -1.0  # after they were queued
+    go()
+    for client in (one, two, three):
+        assert len(collect(client, 3)) == 3
+    assert [sorted(batch) for batch in engine.batches] == [
+        ["three 0", "three 1"],
+        ["three 2", "two 0"],
+        ["two 1", "two 2"],
+        ["one 0", "one 1"],
+        ["one 2"],
+    ]
+
+
 def test_batch_fill_with_fifty_clients(held):
     """Segments of 1 to 4 s, two of each client."""
     engine = Stepping(rows=4)

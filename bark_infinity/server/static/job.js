@@ -10,7 +10,7 @@ import { clock, roughly, t } from "./words.js";
 
 const ACTIONS = { // that make sense in each state
   waiting: ["pause", "move_up", "cancel"],
-  running: ["pause", "cancel"],
+  running: ["pause", "move_up", "cancel"],
   paused: ["go_on", "cancel"],
   finished: ["remove"],
   failed: ["retry", "remove"],
