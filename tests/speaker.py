@@ -77,7 +77,7 @@ def run_to_end(engine: Speaker, folder: Path, **options: object) -> Path:
     """Run as the command line does; the manifest of the clip."""
     given = {"model": "demo", "text_prompt": "\n".join(TEXTS), "output_dir": str(folder), "batch_size": 2}
     resolved = resolve(Options(**HOW | given | options))
-    recipe = Recipe.from_options(resolved, engine)
+    recipe = dataclasses.replace(Recipe.from_options(resolved, engine), distances=None)  # its noise has no voice
     if resolved.recognizer != "off":
         recipe = dataclasses.replace(recipe, recognizer=Listening(engine.words_of))
     *_, clip = Job(resolved, ClipSource(resolved), recipe).run()

@@ -14,6 +14,7 @@ from bark_infinity import Bark, Options, Voice, narrate
 from bark_infinity.bark import Segment
 from bark_infinity.checkpoints.finding import DEMO
 from bark_infinity.errors import VoiceError
+from bark_infinity.run.voice_distance import VoiceDistances
 from bark_infinity.seeds import Seeds
 from bark_infinity.voices.history import History
 from bark_infinity.voices.library import DEMO_VOICES
@@ -66,6 +67,10 @@ def test_voice_file_decides_the_pitch(bark, name):
     generations = generate(bark, "The old man smiled.", "It was late.", "Where do we go now?", voice=voice(name))
     pitches = [median_pitch(one.audio, RATE) for one in generations]
     assert [pitch > middle for pitch in pitches] == [name == "female"] * 3, pitches
+    distances = VoiceDistances(lambda codes: bark.decode([codes])[0])  # by which candidates are ranked
+    own, other = (History.of_voice(voice(v.name)) for v in sorted(settings.VOICES, key=lambda v: v.name != name))
+    for one in generations:
+        assert distances.distance(own, one.audio) < 0.6 * distances.distance(other, one.audio)
 
 
 def test_voice_stays_the_same_within_a_clip_without_a_given_voice(bark):

@@ -98,8 +98,7 @@ def median_profile(profiles: Sequence[VoiceProfile]) -> VoiceProfile:
 def distance(profile: VoiceProfile, reference: VoiceProfile) -> float:
     """How far a profile is from a reference: 1 is as far as segments of one voice usually are.
 
-    To rank takes of a segment: `reference` is the `median_profile` of the segments that are finished. What both lack counts
-    nothing.
+    `reference` may be the `median_profile` of several. What one of them lacks counts nothing.
     """
     parts = [
         (profile.loudness - reference.loudness) / USUAL_LOUDNESS,

@@ -33,13 +33,17 @@ def show_takes(console: Console, name: str, segments: Sequence[tuple[Sequence[Tr
     for column in ("faults", "word errors"):
         table.add_column(column)
     table.add_column("seconds", justify="right", no_wrap=True)
+    has_voices = any(known.voice_distance is not None for tries, _ in segments for known in tries)
+    if has_voices:
+        table.add_column("voice", justify="right", no_wrap=True)
     rows = [(k, take, chosen, tries[take]) for k, (tries, chosen) in enumerate(segments) for take in range(len(tries))]
     for k, take, chosen, known in rows[:_MOST_ROWS]:
         cells = (str(k + 1) if take == 0 else "", str(take + 1), "kept" if take == chosen else "")
         errors = "" if known.word_errors is None else ", ".join(_errors(known.word_errors))
         cut = " (cut)" if known.trim is not None else ""
         seconds = "" if known.seconds is None else f"{known.seconds:.2f}{cut}"
-        table.add_row(*cells, Text(known.describe()), errors, seconds, style=None if take == chosen else "dim")
+        voice = [] if not has_voices else ["" if known.voice_distance is None else f"{known.voice_distance:.1f}"]
+        table.add_row(*cells, Text(known.describe()), errors, seconds, *voice, style=None if take == chosen else "dim")
     print_table(console, f"takes of {name}", table)
     if len(rows) > _MOST_ROWS:
         say(console, f"and {count(len(rows) - _MOST_ROWS, 'more take')}, which the .json of the clip tells")

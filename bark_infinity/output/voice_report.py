@@ -30,6 +30,7 @@ from ..audio.voice_profile import (
 )
 from ..errors import UsageError
 from ..files import read_bounded, write_whole
+from ..run.checks import USUAL_PACE
 from ..run.naming import FOLDER_SUFFIX, PLAYLIST_SUFFIX
 from ..text.splitting import estimate_seconds
 from .manifest import Manifest, read_manifest
@@ -43,7 +44,7 @@ _MAX_PLAYLIST_BYTES = 10_000_000  # likewise
 FEATURES = {  # name: how a difference from the speaker's median is written, and the least standard deviation that is assumed
     "pitch": ("{:+.1f} semitones of pitch", USUAL_PITCH),
     "spread": ("{:+.1f} semitones of spread", USUAL_SPREAD),
-    "pace": ("{:+.0%} of pace", 0.12),
+    "pace": ("{:+.0%} of pace", USUAL_PACE),
     "loudness": ("{:+.1f} dB of loudness", USUAL_LOUDNESS),
     "spectrum": ("a spectrum {:.1f} dB from the usual one", USUAL_SPECTRUM / 3),
 }

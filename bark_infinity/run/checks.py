@@ -116,6 +116,10 @@ class SegmentChecks:
         return found
 
 
+USUAL_PACE = 0.12
+"""How much the pace of a segment usually differs from that of others, as a share."""
+
+
 def pace_of(seconds: float, text: str) -> float | None:
     """The length of a segment as a multiple of that estimated from its text; None where that cannot be estimated."""
     if not (estimate := _estimate(text)) or _UNTIMED.search(text):

@@ -52,6 +52,7 @@ def judge_take(
         None if heard is None else heard.text.strip(),
         None if comparison is None else comparison.errors,
         trim if is_cut else None,
+        None if recipe.distances is None else recipe.distances.distance(segment.history, generation.audio),
     )
 
 

@@ -20,6 +20,7 @@ from .joining import Joining
 from .planning import history_plan
 from .recognition import Recognizer
 from .takes import TakeRules
+from .voice_distance import VoiceDistances
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Recipe:
     takes: TakeRules = TakeRules()
     recognizer: Recognizer | None = None  # listens to every take
     language: str | None = None  # of the narrator's voice, by its name
+    distances: VoiceDistances | None = None  # ranks takes by their voice; None: it is not measured
 
     @classmethod
     def from_options(
@@ -64,6 +66,7 @@ class Recipe:
             TakeRules.from_options(options),
             recognizer,
             options.history_prompt and language_of_voice(options.history_prompt),
+            VoiceDistances(lambda codes: engine.decode([codes])[0]) if options.candidates > 1 else None,
         )
 
     def voice_of(self, speaker: str | None) -> Voice | None:

@@ -13,7 +13,7 @@ from ..options.table import Options
 from ..seeds import Seeds, derive_seed
 from ..text.word_errors import WordErrors
 from ..voices.voice import Voice
-from .checks import FAULTS, LESS_IS_WORSE
+from .checks import FAULTS, LESS_IS_WORSE, USUAL_PACE
 from .trimming import Trim
 
 if TYPE_CHECKING:  # finished clips are looked at without torch
@@ -60,7 +60,9 @@ class Try:
 
     `faults`: {name: measured value}, empty without faults, None if unchecked. `pace`: its length as a multiple of that
     estimated from its text; None without an estimate. `heard`, `word_errors`: what a recogniser heard in all of it; None if
-    none listened. `trim`: the cut, if it was cut; faults, seconds and pace are those of what is left.
+    none listened. `trim`: the cut, if it was cut; faults, seconds, pace and voice are those of what is left.
+    `voice_distance`: how far its voice is from the one that the segment goes on from, as `VoiceDistances` has it; None if
+    it goes on from none, or that was not measured.
     """
 
     seeds: Seeds
@@ -70,6 +72,7 @@ class Try:
     heard: str | None = None
     word_errors: WordErrors | None = None
     trim: Trim | None = None
+    voice_distance: float | None = None
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Try:
@@ -79,6 +82,7 @@ class Try:
         if unknown := (faults or {}).keys() - FAULTS.keys():
             raise ValueError(f"unknown faults: {unknown}")
         seconds, pace, heard = (content.get(name) for name in ("seconds", "pace", "heard"))
+        voice_distance = content.get("voice_distance")
         errors, trim = content.get("word_errors"), content.get("trimmed")
         return cls(
             Seeds(**content["seeds"]),
@@ -88,6 +92,7 @@ class Try:
             None if heard is None else str(heard)[:_MOST_HEARD],
             None if errors is None else WordErrors(**{name: int(n) for name, n in dict(errors).items()}),
             None if trim is None else Trim(int(trim["frames"]), int(trim["of_frames"])),
+            None if voice_distance is None else _finite(voice_distance),
         )
 
     def content(self) -> dict[str, object]:
@@ -97,6 +102,7 @@ class Try:
             "faults": None if self.faults is None else dict(self.faults),
             **({} if self.seconds is None else {"seconds": round(self.seconds, 6)}),
             **({} if self.pace is None else {"pace": self.pace}),
+            **({} if self.voice_distance is None else {"voice_distance": self.voice_distance}),
             **self.hearing_content(),
         }
 
@@ -124,9 +130,10 @@ class Try:
 
     @property
     def rank(self) -> tuple[list[tuple[int, float]], float, float]:
-        """A sort key for takes, smallest is best: faults, then word errors, then distance to the usual pace."""
+        """A sort key for takes, smallest is best: faults, then word errors, then distance to the usual pace and voice."""
         errors = math.inf if self.word_errors is None else self.word_errors.rate
-        return self.badness, errors, 0.0 if self.pace is None else abs(math.log(max(self.pace, _LEAST_PACE)))
+        pace = 0.0 if self.pace is None else math.log(max(self.pace, _LEAST_PACE)) / math.log(1 + USUAL_PACE)
+        return self.badness, errors, math.hypot(pace, self.voice_distance or 0.0)
 
     def describe(self) -> str:
         """The faults in words; an empty string without faults."""

@@ -36,7 +36,7 @@ THREE = {"a": 0.0, "b": 3.0, "c": 7.0}
 
 
 def recipe_with_ears(engine: Engine, speaker: Speaker, options: Options) -> Recipe:
-    recipe = Recipe.from_options(options, engine)
+    recipe = dataclasses.replace(Recipe.from_options(options, engine), distances=None)  # noise has no voice
     if options.recognizer == "off":
         return recipe
     return dataclasses.replace(recipe, recognizer=Listening(speaker.words_of))

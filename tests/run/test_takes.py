@@ -34,7 +34,7 @@ OUT = Path("out")
 
 def clip_of(engine: Speaker, n: int = 4, rows: int = 4, listener: Recognizer | None = None, **options):
     resolved = resolve(Options(**HOW | options))
-    recipe = Recipe.from_options(resolved, engine)
+    recipe = dataclasses.replace(Recipe.from_options(resolved, engine), distances=None)  # its noise has no voice
     if options.get("recognizer", "off") != "off":
         recipe = dataclasses.replace(recipe, recognizer=listener or Listening(engine.words_of))
     (clip,) = whole_clips(recipe, plan_clips(["\n".join(TEXTS[:n])], resolved, 0)[0], rows)
@@ -49,9 +49,11 @@ TAIL = f"{TEXTS[0]} and then we all went somewhere"
 # ---- choosing -------------------------------------------------------------------------------------------------------
 
 
-def tried(faults: dict[str, float] | None = None, wrong: int | None = 0, pace: float | None = 1.0) -> Try:
+def tried(
+    faults: dict[str, float] | None = None, wrong: int | None = 0, pace: float | None = 1.0, voice: float | None = None
+) -> Try:
     errors = None if wrong is None else WordErrors(10, wrong)
-    return Try(Seeds(1), faults or {}, 1.0, pace, None, errors)
+    return Try(Seeds(1), faults or {}, 1.0, pace, None, errors, voice_distance=voice)
 
 
 @pytest.mark.parametrize(
@@ -61,16 +63,19 @@ def tried(faults: dict[str, float] | None = None, wrong: int | None = 0, pace: f
         ([tried(wrong=2, pace=1.0), tried(wrong=1, pace=3.0)], 1),  # which count before the pace
         ([tried(pace=1.5), tried(pace=0.8), tried(pace=1.0)], 2),
         ([tried(pace=2.0), tried(pace=0.5)], 0),  # equally far
+        ([tried(pace=1.01, voice=3.0), tried(pace=1.02, voice=0.5)], 1),  # both in units of what is usual
+        ([tried(pace=0.7, voice=0.5), tried(pace=1.0, voice=0.7)], 1),
+        ([tried(wrong=1, voice=0.5), tried(voice=3.0)], 1),
         ([tried(), tried()], 0),
         ([tried(wrong=None), tried(wrong=5)], 1),  # what nobody listened to is not known to be better
     ],
 )
-def test_takes_are_ranked_by_faults_then_word_errors_then_pace(tries, best):
+def test_takes_are_ranked_by_faults_then_word_errors_then_pace_and_voice(tries, best):
     assert best_of(tries) == best
 
 
 def test_take_survives_a_json_round_trip():
-    take = Try(Seeds(3, coarse=0), {}, 1.25, 0.9, "what was heard", WordErrors(5, 1, 2, 3, 1), Trim(90, 120))
+    take = Try(Seeds(3, coarse=0), {}, 1.25, 0.9, "what was heard", WordErrors(5, 1, 2, 3, 1), Trim(90, 120), 1.5)
     assert Try.of(json.loads(json.dumps(take.content()))) == take
 
 
