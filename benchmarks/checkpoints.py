@@ -40,13 +40,13 @@ SIZES = {
 }
 
 
-def write_checkpoint(folder: Path, size: Size) -> None:
+def write_checkpoint(folder: Path, size: Size, seed: int = 0) -> None:
     """Config, tokenizer and float32 weights, one file a stage. The folder appears whole or not at all."""
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
         _write_small_files(partial, size)
-        _write_weights(partial, size)
+        _write_weights(partial, size, seed)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -83,11 +83,11 @@ def _write_small_files(folder: Path, size: Size) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
 
 
-def _write_weights(folder: Path, size: Size) -> None:
+def _write_weights(folder: Path, size: Size, seed: int) -> None:
     from safetensors.torch import save_file
 
     files: dict[str, str] = {}  # of each tensor
-    for part, tensors in _parts(size):
+    for part, tensors in _parts(size, seed):
         name = f"model-{part}.safetensors"
         save_file(tensors, folder / name, metadata={"format": "pt"})
         files |= dict.fromkeys(tensors, name)
@@ -95,13 +95,13 @@ def _write_weights(folder: Path, size: Size) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def _parts(size: Size) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+def _parts(size: Size, seed: int) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
     """Each stage and the codec, one after the other: all at once would take twice the memory of the model."""
     import torch
     from transformers.models.bark import modeling_bark as bark
 
     config = _config(size)
-    block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)) * _STD
+    block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed)) * _STD
     stages = {
         "semantic": (bark.BarkSemanticModel, config.semantic_config),
         "coarse_acoustics": (bark.BarkCoarseModel, config.coarse_acoustics_config),

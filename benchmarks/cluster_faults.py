@@ -2,15 +2,18 @@
 
     python benchmarks/cluster_faults.py
     python benchmarks/cluster_faults.py --segments 300 --seeds 1 2 3 --model demo
+    sudo python benchmarks/cluster_faults.py --segments 300 --seeds --cut_s 20
 
-Each run is compared, bit for bit, with one of a single process. Another one's command is killed, and given again. The
-model is a tiny one with random weights, unless --model names another.
+Each run is compared, bit for bit, with one of a single process. Another one's command is killed, and given again; --cut_s
+cuts another one's machine off the network, by network namespaces of Linux. The model is a tiny one with random weights,
+unless --model names another.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -37,6 +40,8 @@ INTERVALS = (1, 0, 3)  # of --stable_mode_interval, one for each seed in turn
 N_CLIPS = 6
 LATE_AFTER_S = 8.0  # in place of a minute, so that a frozen worker is seen soon
 FROZEN_S = 30.0
+CUT_AFTER_S = 12.0  # when the workers have begun
+RAY_STARTS_S = 8.0
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -60,10 +65,9 @@ class TroubledWorker:
         self._folder = Path(os.environ["BARK_TROUBLE"])
         if self._is_asked("broken_start"):
             raise OSError("no such disk")
-        if self._is_asked("absent_model"):
-            import dataclasses
-
-            choice = dataclasses.replace(choice, model=str(self._folder / "absent"))
+        for fault in ("absent_model", "other_model"):  # the folder of one of them is there
+            if self._is_asked(fault):
+                choice = dataclasses.replace(choice, model=str(self._folder.parent / fault))
         self._worker = ClusterWorker(choice, settings)
 
     def _is_asked(self, fault: str) -> bool:
@@ -103,14 +107,22 @@ def _raising(error: Exception) -> Callable[..., object]:
 class Trouble(threading.Thread):
     """Does something bad to a worker that has a batch, again and again, in random order."""
 
-    def __init__(self, folder: Path, seed: int, pause_s: float, report: Report, remove_node: Callable[[], None]):
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        pause_s: float,
+        report: Report,
+        add_node: Callable[[], None],
+        remove_node: Callable[[], None],
+    ):
         super().__init__(daemon=True)
         self.done: Counter[str] = Counter()
         self._folder, self._random, self._pause_s, self._report = folder, random.Random(seed), pause_s, report
-        self._remove_node = remove_node
+        self._add_node, self._remove_node = add_node, remove_node
         self._over = threading.Event()
         kinds = ["kill", "kill", "memory", "error", "broken_start", "freeze", "freeze for good"]
-        self._plan = self._random.sample(kinds, len(kinds)) + ["node"]
+        self._plan = ["absent_model", "other_model", *self._random.sample(kinds, len(kinds)), "node"]
         self._frozen: list[int] = []
 
     def run(self) -> None:
@@ -130,6 +142,9 @@ class Trouble(threading.Thread):
     def _do(self, kind: str) -> None:
         if kind in ("memory", "error", "broken_start"):
             (self._folder / kind).touch()
+        elif kind in ("absent_model", "other_model"):
+            (self._folder / kind).touch()
+            self._add_node()
         elif kind == "node":
             self._remove_node()
         elif (process := self._busy()) is None:
@@ -245,7 +260,6 @@ def troubled_run(model: str, segments: int, seed: int, pause_s: float, folder: P
     seconds = time.monotonic() - start
     report(f"seed {seed}: one process makes {segments} segments in {seconds:.0f} s")
     with ray_cluster(3) as cluster:
-        (trouble_folder / "absent_model").touch()
         kept = counted_keeps()
         extra = cluster.add_node(num_cpus=1)
         trouble = Trouble(
@@ -253,6 +267,7 @@ def troubled_run(model: str, segments: int, seed: int, pause_s: float, folder: P
             seed,
             pause_s,
             report,
+            lambda: cluster.add_node(num_cpus=1),
             lambda: cluster.remove_node(extra, allow_graceful=False),
         )
         trouble.start()
@@ -294,6 +309,67 @@ def killed_command(model: str, segments: int, folder: Path, report: Report) -> b
     return same
 
 
+def cut_network(model: str, segments: int, seconds: float, folder: Path, report: Report) -> bool:
+    """One of two machines is out of reach for so many seconds; whether the clips are those of a single process.
+
+    Needs Linux, `ip` and its rights.
+    """
+    assert run_command(arguments(model, segments, 1, folder / "local"), lambda _: None)[0] == 0
+    with _two_machines() as (address, link):
+        cut = threading.Timer(CUT_AFTER_S, _run, ("ip", "link", "set", link, "down"))
+        mend = threading.Timer(CUT_AFTER_S + seconds, _run, ("ip", "link", "set", link, "up"))
+        start = time.monotonic()
+        for timer in (cut, mend):
+            timer.start()
+        status, _ = run_command(arguments(model, segments, 1, folder / "far"), report, "--cluster", address)
+        took = time.monotonic() - start
+        mend.join()
+    manifests = [json.loads(path.read_text()) for path in (folder / "far").glob("*.json")]
+    workers = Counter(segment.get("worker") for manifest in manifests for segment in manifest["segments"])
+    same = digests(folder / "far") == digests(folder / "local") and status == 0
+    report(
+        f"cut off for {seconds:.0f} of {took:.0f} s: {'the same clips' if same else 'OTHER CLIPS'}, by {dict(workers)}"
+    )
+    return same
+
+
+@contextlib.contextmanager
+def _two_machines() -> Iterator[tuple[str, str]]:
+    """The address of a cluster of two, the second one in a network namespace of its own, and the name of the link to that."""
+    near, far, name = "10.213.7.1", "10.213.7.2", "bark_far"
+    node = ["--num-cpus", "1", "--disable-usage-stats", "--block"]
+    ray = [str(Path(sys.executable).with_name("ray")), "start"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    _run("ip", "netns", "add", name)
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        _run("ip", "link", "add", "bark0", "type", "veth", "peer", "name", "bark1", "netns", name)
+        _run("ip", "addr", "add", f"{near}/24", "dev", "bark0")
+        _run("ip", "link", "set", "bark0", "up")
+        for words in (
+            ["addr", "add", f"{far}/24", "dev", "bark1"],
+            *(["link", "set", d, "up"] for d in ("bark1", "lo")),
+        ):
+            _run("ip", "netns", "exec", name, "ip", *words)
+        head = ["--head", "--node-ip-address", near, "--port", "6411", "--include-dashboard", "false"]
+        started.append(subprocess.Popen([*ray, *head, *node], **quiet))
+        time.sleep(RAY_STARTS_S)
+        join = ["ip", "netns", "exec", name, *ray, "--address", f"{near}:6411", "--node-ip-address", far]
+        started.append(subprocess.Popen([*join, *node], **quiet))
+        time.sleep(RAY_STARTS_S)
+        yield f"{near}:6411", "bark0"
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait()
+        _run("ip", "netns", "delete", name)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
 def _actors() -> list[int]:
     """The processes of Ray's actors on this machine, by what they call themselves."""
     found = []
@@ -311,24 +387,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--seeds", type=int, nargs="*", default=[1, 2, 3], help="of the order of faults; one run for each"
     )
     parser.add_argument("--pause_s", type=float, default=5.0, help="between two faults")
+    parser.add_argument("--cut_s", type=float, default=None, help="cut a machine off for so long, in one more run")
     parser.add_argument("--model", default=None, help="a folder or a name; by default a tiny one with random weights")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "trouble").mkdir()
         _prepare({**ENVIRONMENT, "BARK_TROUBLE": str(folder / "trouble"), "XDG_CACHE_HOME": str(folder / "cache")})
+        from benchmarks.checkpoints import SIZES, write_checkpoint
+
         model = args.model
         if model is None:
-            from benchmarks.checkpoints import SIZES, write_checkpoint
-
             model = str(folder / "tiny")
             write_checkpoint(folder / "tiny", SIZES["tiny"])
+        write_checkpoint(folder / "other_model", SIZES["tiny"], seed=1)
         good = []
         for seed in args.seeds:
             (folder / str(seed)).mkdir()
             good.append(troubled_run(model, args.segments, seed, args.pause_s, folder / str(seed), _say))
         (folder / "killed").mkdir()
         good.append(killed_command(model, args.segments, folder / "killed", _say))
+        if args.cut_s is not None:
+            (folder / "cut").mkdir()
+            good.append(cut_network(model, args.segments, args.cut_s, folder / "cut", _say))
     return 0 if all(good) else 1
 
 

