@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 
-from ..model.attention import Attention, CompiledAttention, TorchPrefix
 from ..model.choices import (
     Choices,
     can_fuse_int8,
@@ -27,6 +26,7 @@ from ..model.devices import Placement, choose_device, directml_device, free_memo
 from ..model.gpt import CausalGPT, FineGPT
 from ..model.precision import pack, working_type
 from ..model.spec import BarkSpec
+from ..model.steps import compile_narrow_steps
 from ..model.threads import CannotCompile, load_loops
 from ..model.tokenizer import Tokenizer
 from ..options.table import Options
@@ -147,8 +147,7 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
         pack(model, dtype, fused=dtype == torch.int8 and can_fuse_int8(model.config))
         return
     if narrow_steps_are_compiled(model, dtype):
-        model.chosen_attention = Attention(CompiledAttention(dtype), TorchPrefix(dtype))
-        pack(model, dtype, compiled_steps=True)
+        compile_narrow_steps(model)
         return
     attention = model.chosen_attention = fastest_attention(model.config, dtype, choices)
     fused = dtype == torch.int8 and can_fuse_int8(model.config)

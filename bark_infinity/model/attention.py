@@ -74,6 +74,9 @@ class StepAttention(Protocol):
 
     cache_dtype: torch.dtype
 
+    def width_in_cache(self, head_width: int) -> int:
+        """Channels that the cache has for a head; those beyond its own stay 0."""
+
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
         """The attention of one step for rows that have so many positions filled; to be called for each layer."""
 
@@ -90,13 +93,13 @@ class TorchPrefix:
 
     def prefill(self, qkv: torch.Tensor, caches: Sequence[Cache], lengths: Sequence[int]) -> torch.Tensor:
         for row, ((keys, values), length) in enumerate(zip(caches, lengths, strict=True)):
-            keys[:, :length] = qkv[row, :length, 1].transpose(0, 1)
-            values[:, :length] = qkv[row, :length, 2].transpose(0, 1)
+            keys[:, :length, : qkv.shape[-1]] = qkv[row, :length, 1].transpose(0, 1)
+            values[:, :length, : qkv.shape[-1]] = qkv[row, :length, 2].transpose(0, 1)
         return self.attend(qkv, causal=True)
 
 
 class CompiledPrefix:
-    """Compiled loops in float32, one row after the other, for CPUs and heads of 64 channels.
+    """Compiled loops in float32, one row after the other, for CPUs and heads of 64 channels, or fewer, which are filled up.
 
     Causal attention computes little more than the half of the products that it needs.
     """
@@ -106,22 +109,27 @@ class CompiledPrefix:
         self._loops = threads.load_loops()
 
     def attend(self, qkv: torch.Tensor, causal: bool) -> torch.Tensor:
-        outputs = torch.empty(qkv.shape[:2] + qkv.shape[3:])
+        outputs = self._outputs(qkv)
         for row, output in zip(qkv, outputs, strict=True):
             self._attend(row, None, causal, output)
-        return outputs
+        return outputs[..., : qkv.shape[-1]]
 
     def prefill(self, qkv: torch.Tensor, caches: Sequence[Cache], lengths: Sequence[int]) -> torch.Tensor:
-        outputs = torch.empty(qkv.shape[:2] + qkv.shape[3:])
+        outputs = self._outputs(qkv)
         for row, output, cache, length in zip(qkv, outputs, caches, lengths, strict=True):
             self._attend(row[:length], cache, True, output[:length])
             output[length:] = 0  # padding
-        return outputs
+        return outputs[..., : qkv.shape[-1]]
+
+    def _outputs(self, qkv: torch.Tensor) -> torch.Tensor:
+        return torch.empty(*qkv.shape[:2], qkv.shape[3], self._loops.HEAD_WIDTH)
 
     def _attend(self, qkv: torch.Tensor, cache: Cache | None, causal: bool, output: torch.Tensor) -> None:
-        """One row, (T, 3, H, D), into `output` (T, H, D), which is contiguous."""
-        qkv, n_threads, loops = qkv.float().contiguous(), torch.get_num_threads(), self._loops
-        positions, _, heads, width = qkv.shape
+        """One row, (T, 3, H, D), into `output` (T, H, 64), which is contiguous."""
+        n_threads, loops = torch.get_num_threads(), self._loops
+        positions, _, heads, own = qkv.shape
+        width = loops.HEAD_WIDTH
+        qkv = F.pad(qkv.float(), (0, width - own)).contiguous()
         padded = _padded_row(positions, loops.COLUMNS_AT_ONCE)
         keys, values = torch.empty(heads, width, padded), torch.empty(heads, padded, width)
         scratch = torch.empty(n_threads, loops.QUERIES_AT_ONCE, 2 * width + padded)
@@ -129,7 +137,7 @@ class CompiledPrefix:
         pack = loops.pack_prefix_bfloat16 if cached[0].dtype == torch.bfloat16 else loops.pack_prefix_float32
         threads.run_with(pack, (qkv, *cached, keys, values), (positions, heads, length, padded), n_threads)
         tensors = qkv, keys, values, output, scratch
-        threads.run_with(loops.attend_prefix, tensors, (positions, heads, padded, int(causal)), n_threads)
+        threads.run_with(loops.attend_prefix, tensors, (positions, heads, padded, int(causal), own), n_threads)
 
 
 def _padded_row(positions: int, columns_at_once: int) -> int:
@@ -147,6 +155,9 @@ class TorchAttention:
 
     def __init__(self, cache_dtype: torch.dtype):
         self.cache_dtype = cache_dtype
+
+    def width_in_cache(self, head_width: int) -> int:
+        return head_width
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
         positions, slots = torch.tensor(lengths, device=device), torch.arange(len(lengths), device=device)
@@ -169,14 +180,19 @@ class CompiledAttention:
     """Loops over float32 or bfloat16 keys and values, compiled by Numba, for CPUs and heads of 64 channels.
 
     They read the cache at about the speed of memory, where torch's attention, made for many queries at once, takes 1.5 times
-    as long in float32 and up to 8 times in bfloat16. Sums are float32.
+    as long in float32 and up to 8 times in bfloat16. Sums are float32. Heads of fewer channels come with others that are 0.
     """
 
-    def __init__(self, cache_dtype: torch.dtype):
-        """Raises CannotCompile."""
+    def __init__(self, cache_dtype: torch.dtype, head_width: int = 64):
+        """`head_width`: channels that are not always 0. Raises CannotCompile, also for more than 64."""
         loops = threads.load_loops()
-        self.cache_dtype = cache_dtype
+        if head_width > loops.HEAD_WIDTH:
+            raise threads.CannotCompile
+        self.cache_dtype, self.head_width, self._padded_width = cache_dtype, head_width, loops.HEAD_WIDTH
         self.loop = {torch.float32: loops.attend_float32, torch.bfloat16: loops.attend_bfloat16}[cache_dtype]
+
+    def width_in_cache(self, head_width: int) -> int:
+        return self._padded_width
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
         n_threads, filled = torch.get_num_threads(), torch.tensor(lengths)
@@ -189,7 +205,7 @@ class CompiledAttention:
                 scratch = torch.empty(n_threads, length + 2 * width)
             qkv, output = qkv.float().contiguous(), torch.empty(rows, 1, heads, width)
             tensors = qkv, keys, values, filled, output, scratch
-            threads.run_with(self.loop, tensors, (rows, heads, length), n_threads)
+            threads.run_with(self.loop, tensors, (rows, heads, length, self.head_width), n_threads)
             return output
 
         return attend

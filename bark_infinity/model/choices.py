@@ -215,14 +215,17 @@ def narrow_steps_are_compiled(model: CausalGPT, dtype: torch.dtype) -> bool:
     There are loops for float32 inputs and bfloat16 weights. So its weights must be such numbers, as in a checkpoint that
     was saved in bfloat16; then nothing is lost.
     """
-    if model.config.width >= NARROW or model.config.head_width != 64 or dtype != torch.float32:
+    if model.config.width >= NARROW or dtype != torch.float32:
         return False
     if not all(torch.equal(w, w.to(torch.bfloat16).float()) for w in model.parameters() if w.dim() > 1):
         return False
     try:
-        return load_loops().HAS_WIDE
+        loops = load_loops()
     except CannotCompile:
         return False
+    # Heads are filled up with zeros, which is of use for a few; the outputs of a step's layers are whole groups.
+    has_heads = loops.HEAD_WIDTH // 2 < model.config.head_width <= loops.HEAD_WIDTH
+    return loops.HAS_WIDE and has_heads and model.config.width % loops.BFLOAT16_OUTPUTS == 0
 
 
 @torch.inference_mode()

@@ -41,11 +41,15 @@ class CachedDecoder:
 
     def __init__(self, model: CausalGPT, rows: int, length: int):
         config = model.config
-        shape = (config.n_layer, rows, config.n_head, length, config.head_width)
         self.model = model
         self.attention = model.attention
+        width = self.attention.step.width_in_cache(config.head_width)
+        shape = (config.n_layer, rows, config.n_head, length, width)
         self.keys = torch.empty(shape, dtype=self.attention.step.cache_dtype, device=model.device)  # (L, B, H, S, D)
         self.values = torch.empty_like(self.keys)
+        if width > config.head_width:
+            self.keys.zero_()
+            self.values.zero_()
         self.lengths: list[int] = []  # positions written so far, in each active slot
         self._blocks = CompiledBlocks(model, self.keys, self.values) if CompiledBlocks.works_for(model) else None
 
@@ -254,5 +258,6 @@ def _prefill_batches(lengths: Sequence[int], most: int) -> Iterator[range]:
 
 def cache_bytes_per_row(model: CausalGPT) -> int:
     """Bytes of one row's keys and values at full context."""
-    config = model.config
-    return 2 * config.n_layer * config.width * config.block_size * model.attention.step.cache_dtype.itemsize
+    config, step = model.config, model.attention.step
+    numbers = config.n_layer * config.n_head * step.width_in_cache(config.head_width) * config.block_size
+    return 2 * numbers * step.cache_dtype.itemsize

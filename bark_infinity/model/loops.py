@@ -24,7 +24,6 @@ from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
 HEAD_WIDTH = 64  # of both published models; as a constant it lets the compiler unroll the inner loops
-_SCALE = np.float32(HEAD_WIDTH**-0.5)
 _ZERO, _LEAST = np.float32(0), np.float32(-3e38)
 
 _FEATURES = binding.get_host_cpu_features()
@@ -407,6 +406,7 @@ def _attend(
     place in a vector of the cache.
     """
     counters, rows, heads, length = arguments[0], arguments[7], arguments[8], arguments[9]
+    scale = np.float32(1) / np.sqrt(np.float32(arguments[10]))
     qkv = carray(float32s(arguments[1]), (rows, 3, heads, HEAD_WIDTH))
     lengths = carray(int64s(arguments[4]), (rows,))
     outputs = carray(float32s(arguments[5]), (rows, heads, HEAD_WIDTH))
@@ -426,7 +426,7 @@ def _attend(
         values = carray(numbers(values_at), (length, HEAD_WIDTH))
         filled = lengths[row]
         for d in range(HEAD_WIDTH):
-            query[place_of(d)] = qkv[row, 0, head, d] * _SCALE
+            query[place_of(d)] = qkv[row, 0, head, d] * scale
             keys[filled, d] = stored(qkv[row, 1, head, d])
             values[filled, d] = stored(qkv[row, 2, head, d])
         filled += 1
@@ -465,7 +465,8 @@ def attend_float32(arguments: Any) -> None:
 
     An item of work is a row and a head. Arguments: counters (2,), query with key and value float32 (rows, 3, heads, 64), keys
     and values (rows, heads, length, 64), filled positions int64 (rows,), output float32 (rows, heads, 64), scratch float32
-    (threads, length + 128); the numbers of rows, of heads, and the allocated length.
+    (threads, length + 128); the numbers of rows, of heads, the allocated length, and of a head's channels that are not
+    always 0.
     """
     _attend(arguments, 4, float32s, _float32, _place_of_float32, _scores_float32, _values_float32)
 
@@ -587,9 +588,10 @@ def attend_prefix(arguments: Any) -> None:
     An item of work is 32 queries of a head, the last ones of causal attention first, because they take longest. Arguments:
     counters (2,), query with key and value float32 (positions, 3, heads, 64), packed keys and values as of
     `pack_prefix_float32`, output float32 (positions, heads, 64), scratch float32 (threads, 32, 128 + padded); the numbers of
-    positions, of heads and of padded positions; 1 for causal, else 0.
+    positions, of heads and of padded positions; 1 for causal, else 0; of a head's channels that are not always 0.
     """
     positions, heads, padded, causal = arguments[6], arguments[7], arguments[8], arguments[9]
+    scale = np.float32(1) / np.sqrt(np.float32(arguments[10]))
     qkv = carray(float32s(arguments[1]), (positions, 3, heads, HEAD_WIDTH))
     output = carray(float32s(arguments[4]), (positions, heads, HEAD_WIDTH))
     blocks = (positions + QUERIES_AT_ONCE - 1) // QUERIES_AT_ONCE
@@ -609,7 +611,7 @@ def attend_prefix(arguments: Any) -> None:
         read = first + n if causal else positions  # positions that any of these queries attends to
         for i in range(n):
             for d in range(HEAD_WIDTH):
-                queries[i, d] = qkv[first + i, 0, head, d] * _SCALE
+                queries[i, d] = qkv[first + i, 0, head, d] * scale
         keys_at = arguments[2] + 4 * head * HEAD_WIDTH * padded
         for column in range(0, read, COLUMNS_AT_ONCE):
             scores_of_column, keys_of_column = scores_at + 4 * column, keys_at + 4 * column

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from .attention import CompiledAttention
-from .compiled_layers import threads_of_rows
+from .attention import Attention, CompiledAttention, CompiledPrefix
+from .compiled_layers import CompiledBfloat16Linear, threads_of_rows
 from .gpt import Block, CausalGPT
-from .precision import SteppingLinear
+from .precision import SteppingLinear, pack
 from .threads import Call, Program, can_run_programs
 
 
@@ -27,11 +28,11 @@ class CompiledBlocks:
         attention = model.attention.step
         assert isinstance(attention, CompiledAttention)
         self._blocks, self._attention, self._keys, self._values = list(model.blocks), attention, keys, values
-        rows, width = keys.shape[1], model.config.width
+        rows, width, all_heads = keys.shape[1], model.config.width, keys.shape[2] * keys.shape[4]
         self._residuals = torch.empty(rows, width)  # (B, C)
         self._normalised = torch.empty(rows, width)
-        self._qkv = torch.empty(rows, 3 * width)
-        self._attended = torch.empty(rows, width)
+        self._qkv = torch.empty(rows, 3 * all_heads)
+        self._attended = torch.empty(rows, all_heads)
         self._hidden = torch.empty(rows, 4 * width)
         self._lengths = torch.zeros(rows, dtype=torch.int64)
         self._programs: dict[tuple[int, int], Program] = {}  # by the number of rows and of threads
@@ -70,7 +71,8 @@ class CompiledBlocks:
         self._add_product(program, block.qkv, normalised, qkv, "PLAIN")
         scratch = torch.empty(program.n_threads, length + 2 * width)
         tensors = qkv, keys, values, self._lengths, attended, scratch
-        program.add(Call(self._attention.loop, tensors, (rows, heads, length), program.n_threads))
+        sizes = rows, heads, length, self._attention.head_width
+        program.add(Call(self._attention.loop, tensors, sizes, program.n_threads))
         self._add_product(program, block.attention_out, attended, x, "ADDED")
         self._add_norm(program, block.mlp_norm, x, normalised)
         self._add_product(program, block.mlp_in, normalised, hidden, "GELU")
@@ -87,3 +89,39 @@ class CompiledBlocks:
     ) -> None:
         for call in layer.steps.calls(x, result, getattr(program.loops, mode), program.n_threads):
             program.add(call)
+
+
+def compile_narrow_steps(model: CausalGPT) -> None:
+    """Give a narrow float32 model, whose weights are bfloat16 numbers, steps in compiled loops. Raises CannotCompile.
+
+    Attention in loops is made for heads of 64 channels: narrower ones get more of them in steps, which are always 0.
+    """
+    config = model.config
+    attention = CompiledAttention(torch.float32, config.head_width)
+    n_more = attention.width_in_cache(config.head_width) - config.head_width
+    padded = [
+        (
+            _with_more_outputs(block.qkv, 3 * config.n_head, n_more),
+            _with_more_inputs(block.attention_out, config.n_head, n_more),
+        )
+        for block in model.blocks
+    ]
+    pack(model, torch.float32, compiled_steps=True)
+    model.chosen_attention = Attention(attention, CompiledPrefix())
+    for block, (qkv, attention_out) in zip(model.blocks, padded, strict=True):
+        block.qkv.steps, block.attention_out.steps = qkv, attention_out
+
+
+def _with_more_outputs(layer: nn.Linear, n_groups: int, n_more: int) -> CompiledBfloat16Linear:
+    """A layer whose outputs are in equal groups, with `n_more` outputs of 0 at the end of each."""
+    weight, bias = layer.weight.unflatten(0, (n_groups, -1)), layer.bias
+    more = F.pad(weight, (0, 0, 0, n_more)).flatten(0, 1)
+    return CompiledBfloat16Linear(
+        more, None if bias is None else F.pad(bias.unflatten(0, (n_groups, -1)), (0, n_more)).flatten()
+    )
+
+
+def _with_more_inputs(layer: nn.Linear, n_groups: int, n_more: int) -> CompiledBfloat16Linear:
+    """A layer whose inputs are in equal groups, with `n_more` inputs that do not count at the end of each."""
+    more = F.pad(layer.weight.unflatten(1, (n_groups, -1)), (0, n_more)).flatten(1)
+    return CompiledBfloat16Linear(more, layer.bias)

@@ -10,7 +10,7 @@ from bark_infinity.model.attention import Attention, CompiledAttention, TorchAtt
 from bark_infinity.model.decoding import CachedDecoder
 from bark_infinity.model.gpt import CausalGPT, GPTConfig
 from bark_infinity.model.precision import pack, packed_layer, working_type
-from bark_infinity.model.steps import CompiledBlocks
+from bark_infinity.model.steps import CompiledBlocks, compile_narrow_steps
 from bark_infinity.model.threads import load_loops
 
 PREFIXES = (20, 2, 33, 1, 7, 8, 9, 30, 11)  # lengths, of nine rows
@@ -72,6 +72,26 @@ def test_float32_steps_with_bfloat16_numbers_as_weights_lose_nothing(make_model,
         if "norm" not in name:
             parameter.data = parameter.data.to(torch.bfloat16).float()
     assert torch.allclose(compiled, hidden_states(plain, range(9)), atol=2e-5)
+
+
+@pytest.mark.parametrize("calls", ["together", "one at a time"])
+@pytest.mark.parametrize(("bias", "heads", "width"), [(False, 4, 224), (True, 2, 96), (True, 2, 128)])
+def test_narrow_heads_filled_up_with_zeros_lose_nothing(needs_int8_loops, monkeypatch, bias, heads, width, calls):
+    if not load_loops().HAS_WIDE:
+        pytest.skip("this processor has no AVX512")
+    if calls == "one at a time":
+        monkeypatch.setattr(CompiledBlocks, "works_for", lambda _: False)
+    plain, compiled = (
+        CausalGPT(GPTConfig(2, heads, width, 96, 60, 60, bias=bias, norm_bias=bias)).eval().requires_grad_(False)
+        for _ in range(2)
+    )
+    torch.manual_seed(1)
+    for (name, parameter), same in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        torch.nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.1)
+        parameter.data = parameter.data.to(torch.bfloat16).float()
+        same.data = parameter.data.clone()
+    compile_narrow_steps(compiled)
+    assert torch.allclose(hidden_states(compiled, range(9)), hidden_states(plain, range(9)), atol=2e-5)
 
 
 def test_a_rows_bits_do_not_depend_on_its_neighbours_or_on_threads(make_model):
