@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..model.attention import CompiledPrefix
 from ..model.choices import (
     Choices,
     can_fuse_int8,
@@ -17,6 +18,7 @@ from ..model.choices import (
     fastest_attention,
     fastest_prefix,
     int8_advice,
+    narrow_attention_is_compiled,
     narrow_steps_are_compiled,
     steps_are_compiled,
     wants_compiled_loops,
@@ -144,6 +146,8 @@ def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) 
     if isinstance(model, FineGPT):
         if wants_compiled_loops(model.config, dtype):
             model.attention = fastest_prefix(model.config, dtype, choices, causal=False)
+        elif narrow_attention_is_compiled(model.config, dtype):
+            model.attention = CompiledPrefix()
         pack(model, dtype, fused=dtype == torch.int8 and can_fuse_int8(model.config))
         return
     if narrow_steps_are_compiled(model, dtype):

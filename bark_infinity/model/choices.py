@@ -209,23 +209,27 @@ def can_fuse_int8(config: GPTConfig) -> bool:
     return True
 
 
-def narrow_steps_are_compiled(model: CausalGPT, dtype: torch.dtype) -> bool:
-    """True for a narrow float32 model whose steps take compiled loops: that is not measured, since it is always faster.
-
-    There are loops for float32 inputs and bfloat16 weights. So its weights must be such numbers, as in a checkpoint that
-    was saved in bfloat16; then nothing is lost.
-    """
-    if model.config.width >= NARROW or dtype != torch.float32:
-        return False
-    if not all(torch.equal(w, w.to(torch.bfloat16).float()) for w in model.parameters() if w.dim() > 1):
+def narrow_attention_is_compiled(config: GPTConfig, dtype: torch.dtype) -> bool:
+    """True for a narrow float32 model whose prefixes attend in compiled loops; not measured, as that is always faster."""
+    if config.width >= NARROW or dtype != torch.float32:
         return False
     try:
         loops = load_loops()
     except CannotCompile:
         return False
-    # Heads are filled up with zeros, which is of use for a few; the outputs of a step's layers are whole groups.
-    has_heads = loops.HEAD_WIDTH // 2 < model.config.head_width <= loops.HEAD_WIDTH
-    return loops.HAS_WIDE and has_heads and model.config.width % loops.BFLOAT16_OUTPUTS == 0
+    # Heads are filled up with zeros, which is of use for a few.
+    return loops.HAS_WIDE and loops.HEAD_WIDTH // 2 < config.head_width <= loops.HEAD_WIDTH
+
+
+def narrow_steps_are_compiled(model: CausalGPT, dtype: torch.dtype) -> bool:
+    """True for a narrow float32 model whose steps take compiled loops too; not measured, as that is always faster.
+
+    There are loops for float32 inputs and bfloat16 weights. So its weights must be such numbers, as in a checkpoint that
+    was saved in bfloat16; then nothing is lost.
+    """
+    if not narrow_attention_is_compiled(model.config, dtype) or model.config.width % load_loops().BFLOAT16_OUTPUTS:
+        return False
+    return all(torch.equal(w, w.to(torch.bfloat16).float()) for w in model.parameters() if w.dim() > 1)
 
 
 @torch.inference_mode()
