@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +35,18 @@ _LONGEST_REASON, _LONGEST_MESSAGE = 200, 400  # characters
 def connect(cluster: str) -> None:
     """Connect to the Ray cluster of --cluster, or start Ray on this machine.
 
-    Raises UsageError; if nothing answers at the address, within about 5 s.
+    Raises UsageError; if nothing answers at the address, or the token is wrong, within about 5 s.
     """
     try:
         import ray
     except ImportError:
         raise missing_extra("--cluster", "cluster") from None
     address = _address(cluster)
+    if address is not None and _refuses_token(address):
+        raise UsageError(
+            f"--cluster {cluster}: the cluster has a token, and this machine has another one or none; copy the head's "
+            "~/.ray/auth_token here, and set RAY_AUTH_MODE=token"
+        )
     handler = signal.getsignal(signal.SIGTERM)
     own = {"include_dashboard": False} if address is None else {}
     try:
@@ -85,6 +91,45 @@ def _silence_of(address: str) -> str | None:
             return None
     except (OSError, ValueError, OverflowError) as error:
         return getattr(error, "strerror", None) or str(error)
+
+
+def _refuses_token(address: str) -> bool:
+    """Whether the cluster does not accept the token of this process, which ray.init would try again for 20 s."""
+    import ray
+
+    try:  # parts of Ray that another version may not have; its ray.init then says what is wrong
+        from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without annotations
+        from ray.exceptions import AuthenticationError
+    except ImportError:
+        return False
+    try:
+        ensure_token_if_auth_enabled(create_token_if_missing=False)  # without one, the client would end the process
+        with _without_stderr():
+            GcsClient(address=address)
+    except AuthenticationError:
+        return True
+    except (RuntimeError, ray.exceptions.RayError):  # ray.init meets it again
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Nothing is written to the process's stderr, also by compiled code, which tells there what its exception says too."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _in_a_line(error: BaseException) -> str:

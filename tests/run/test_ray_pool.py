@@ -18,6 +18,7 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
+from ray._private.authentication_test_utils import reset_auth_token_state  # noqa: E402
 from ray.cluster_utils import Cluster as RayCluster  # noqa: E402
 
 from bark_infinity.cli.main import main  # noqa: E402
@@ -29,6 +30,7 @@ from bark_infinity.run.workers import BatchDone, BatchFailed, WorkerEvent, Worke
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster, in one process
 ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 120.0  # on a busy machine
+TOKEN = "5a" * 32
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,16 @@ def cluster(tmp_path_factory) -> Iterator[RayCluster]:
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", TOKEN)
+        reset_auth_token_state()  # Ray has read these variables when it was imported
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         made = RayCluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         made.add_node(num_cpus=1)
         yield made
         ray.shutdown()
         made.shutdown()
+    reset_auth_token_state()
 
 
 @pytest.fixture
@@ -197,6 +203,21 @@ def test_command_line_gives_the_sound_of_a_local_run(cluster, huggingface_folder
     (local,), (far,) = Path("local").glob("*.wav"), Path("far").glob("*.wav")
     assert local.read_bytes() == far.read_bytes()
     assert '"worker": "' in far.with_suffix(".json").read_text()
+
+
+@pytest.mark.parametrize(
+    "token", [{"RAY_AUTH_TOKEN": "a5" * 32}, {"RAY_AUTH_TOKEN": ""}, {"RAY_AUTH_TOKEN": "", "RAY_AUTH_MODE": ""}]
+)
+def test_wrong_or_missing_token_is_told_in_a_sentence(cluster, tmp_path, token):
+    start = time.monotonic()
+    line = [sys.executable, str(ROOT / "bark_perform.py"), "--model", "demo", "--text_prompt", "Hi."]
+    environment = {name: value for name, value in {**os.environ, "HOME": str(tmp_path), **token}.items() if value}
+    told = subprocess.run([*line, "--cluster", cluster.address], capture_output=True, text=True, env=environment)
+    assert told.returncode == 2 and time.monotonic() - start < 15
+    *before, last = told.stderr.splitlines()
+    assert len(before) <= 1 and last.startswith(f"error: --cluster {cluster.address}: the cluster has a token"), (
+        told.stderr
+    )
 
 
 def test_machines_join_and_leave(connected):
