@@ -40,6 +40,7 @@ INTERVALS = (1, 0, 3)  # of --stable_mode_interval, one for each seed in turn
 N_CLIPS = 6
 LATE_AFTER_S = 8.0  # in place of a minute, so that a frozen worker is seen soon
 FROZEN_S = 30.0
+WRONG_MODELS = ("absent_model", "other_model")  # of which the second one's folder is there
 CUT_AFTER_S = 12.0  # when the workers have begun
 RAY_STARTS_S = 8.0
 ENVIRONMENT = {
@@ -65,8 +66,9 @@ class TroubledWorker:
         self._folder = Path(os.environ["BARK_TROUBLE"])
         if self._is_asked("broken_start"):
             raise OSError("no such disk")
-        for fault in ("absent_model", "other_model"):  # the folder of one of them is there
+        for fault in WRONG_MODELS:
             if self._is_asked(fault):
+                self._wait_for_another()
                 choice = dataclasses.replace(choice, model=str(self._folder.parent / fault))
         self._worker = ClusterWorker(choice, settings)
 
@@ -76,6 +78,11 @@ class TroubledWorker:
             (self._folder / fault).unlink()
             return True
         return False
+
+    def _wait_for_another(self) -> None:
+        """Wait until another worker has a batch: the first one's weights are those of the run."""
+        while not list(self._folder.glob("busy_*")):
+            time.sleep(0.05)
 
     def describe(self) -> WorkerDescription | str:
         return self._worker.describe()
@@ -107,22 +114,14 @@ def _raising(error: Exception) -> Callable[..., object]:
 class Trouble(threading.Thread):
     """Does something bad to a worker that has a batch, again and again, in random order."""
 
-    def __init__(
-        self,
-        folder: Path,
-        seed: int,
-        pause_s: float,
-        report: Report,
-        add_node: Callable[[], None],
-        remove_node: Callable[[], None],
-    ):
+    def __init__(self, folder: Path, seed: int, pause_s: float, report: Report, remove_node: Callable[[], None]):
         super().__init__(daemon=True)
         self.done: Counter[str] = Counter()
         self._folder, self._random, self._pause_s, self._report = folder, random.Random(seed), pause_s, report
-        self._add_node, self._remove_node = add_node, remove_node
+        self._remove_node = remove_node
         self._over = threading.Event()
         kinds = ["kill", "kill", "memory", "error", "broken_start", "freeze", "freeze for good"]
-        self._plan = ["absent_model", "other_model", *self._random.sample(kinds, len(kinds)), "node"]
+        self._plan = self._random.sample(kinds, len(kinds)) + ["node"]
         self._frozen: list[int] = []
 
     def run(self) -> None:
@@ -142,9 +141,6 @@ class Trouble(threading.Thread):
     def _do(self, kind: str) -> None:
         if kind in ("memory", "error", "broken_start"):
             (self._folder / kind).touch()
-        elif kind in ("absent_model", "other_model"):
-            (self._folder / kind).touch()
-            self._add_node()
         elif kind == "node":
             self._remove_node()
         elif (process := self._busy()) is None:
@@ -251,15 +247,16 @@ def counted_keeps() -> Counter[tuple[str, str, int]]:
 
 def troubled_run(model: str, segments: int, seed: int, pause_s: float, folder: Path, report: Report) -> bool:
     """A run in which everything happens; whether its clips are those of a single process."""
-    trouble_folder = Path(os.environ["BARK_TROUBLE"])
-    for path in trouble_folder.iterdir():
-        path.unlink()
+    trouble_folder = _without_trouble()
     start = time.monotonic()
     local = arguments(model, segments, seed, folder / "local")
     assert run_command(local, lambda _: None)[0] == 0
     seconds = time.monotonic() - start
     report(f"seed {seed}: one process makes {segments} segments in {seconds:.0f} s")
     with ray_cluster(3) as cluster:
+        for fault in WRONG_MODELS:
+            (trouble_folder / fault).touch()
+            cluster.add_node(num_cpus=1)
         kept = counted_keeps()
         extra = cluster.add_node(num_cpus=1)
         trouble = Trouble(
@@ -267,7 +264,6 @@ def troubled_run(model: str, segments: int, seed: int, pause_s: float, folder: P
             seed,
             pause_s,
             report,
-            lambda: cluster.add_node(num_cpus=1),
             lambda: cluster.remove_node(extra, allow_graceful=False),
         )
         trouble.start()
@@ -284,10 +280,19 @@ def troubled_run(model: str, segments: int, seed: int, pause_s: float, folder: P
     return same and not twice and len(kept) == segments
 
 
+def _without_trouble() -> Path:
+    """The folder of faults to come, without those that an earlier run has left there."""
+    folder = Path(os.environ["BARK_TROUBLE"])
+    for path in folder.iterdir():
+        path.unlink()
+    return folder
+
+
 def killed_command(model: str, segments: int, folder: Path, report: Report) -> bool:
     """The command is killed in the middle, and given again; whether its clips are those of a single process."""
     assert run_command(arguments(model, segments, 1, folder / "local"), lambda _: None)[0] == 0
     line = arguments(model, segments, 1, folder / "far")
+    _without_trouble()
     with ray_cluster(2) as cluster:
         command = [sys.executable, str(ROOT / "bark_perform.py"), *line, "--cluster", cluster.address]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -315,6 +320,7 @@ def cut_network(model: str, segments: int, seconds: float, folder: Path, report:
     Needs Linux, `ip` and its rights.
     """
     assert run_command(arguments(model, segments, 1, folder / "local"), lambda _: None)[0] == 0
+    _without_trouble()
     with _two_machines() as (address, link):
         cut = threading.Timer(CUT_AFTER_S, _run, ("ip", "link", "set", link, "down"))
         mend = threading.Timer(CUT_AFTER_S + seconds, _run, ("ip", "link", "set", link, "up"))

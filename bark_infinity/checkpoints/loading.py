@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 
-from ..model.attention import CompiledPrefix
 from ..model.choices import (
     Choices,
     can_fuse_int8,
@@ -18,7 +17,7 @@ from ..model.choices import (
     fastest_attention,
     fastest_prefix,
     int8_advice,
-    narrow_attention_is_compiled,
+    narrow_loops_work,
     narrow_steps_are_compiled,
     steps_are_compiled,
     wants_compiled_loops,
@@ -144,14 +143,12 @@ def load_models(choice: ModelChoice) -> Models:
 def _speed_up(model: CausalGPT | FineGPT, dtype: torch.dtype, choices: Choices) -> None:
     """Give a model on the CPU the layers and the attention that are fastest here."""
     if isinstance(model, FineGPT):
-        if wants_compiled_loops(model.config, dtype):
+        if wants_compiled_loops(model.config, dtype) or narrow_loops_work(model.config, dtype):
             model.attention = fastest_prefix(model.config, dtype, choices, causal=False)
-        elif narrow_attention_is_compiled(model.config, dtype):
-            model.attention = CompiledPrefix()
         pack(model, dtype, fused=dtype == torch.int8 and can_fuse_int8(model.config))
         return
     if narrow_steps_are_compiled(model, dtype):
-        compile_narrow_steps(model)
+        compile_narrow_steps(model, fastest_prefix(model.config, dtype, choices))
         return
     attention = model.chosen_attention = fastest_attention(model.config, dtype, choices)
     fused = dtype == torch.int8 and can_fuse_int8(model.config)

@@ -209,8 +209,8 @@ def can_fuse_int8(config: GPTConfig) -> bool:
     return True
 
 
-def narrow_attention_is_compiled(config: GPTConfig, dtype: torch.dtype) -> bool:
-    """True for a narrow float32 model whose prefixes attend in compiled loops; not measured, as that is always faster."""
+def narrow_loops_work(config: GPTConfig, dtype: torch.dtype) -> bool:
+    """True for a narrow float32 model on a CPU with AVX512, with heads that compiled loops can attend with."""
     if config.width >= NARROW or dtype != torch.float32:
         return False
     try:
@@ -222,12 +222,12 @@ def narrow_attention_is_compiled(config: GPTConfig, dtype: torch.dtype) -> bool:
 
 
 def narrow_steps_are_compiled(model: CausalGPT, dtype: torch.dtype) -> bool:
-    """True for a narrow float32 model whose steps take compiled loops too; not measured, as that is always faster.
+    """True for a narrow float32 model whose steps take compiled loops; not measured, as that is always faster.
 
     There are loops for float32 inputs and bfloat16 weights. So its weights must be such numbers, as in a checkpoint that
     was saved in bfloat16; then nothing is lost.
     """
-    if not narrow_attention_is_compiled(model.config, dtype) or model.config.width % load_loops().BFLOAT16_OUTPUTS:
+    if not narrow_loops_work(model.config, dtype) or model.config.width % load_loops().BFLOAT16_OUTPUTS:
         return False
     return all(torch.equal(w, w.to(torch.bfloat16).float()) for w in model.parameters() if w.dim() > 1)
 

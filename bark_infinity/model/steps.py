@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .attention import Attention, CompiledAttention, CompiledPrefix
+from .attention import Attention, CompiledAttention, PrefixAttention
 from .compiled_layers import CompiledBfloat16Linear, threads_of_rows
 from .gpt import Block, CausalGPT
 from .precision import SteppingLinear, pack
@@ -91,9 +91,10 @@ class CompiledBlocks:
             program.add(call)
 
 
-def compile_narrow_steps(model: CausalGPT) -> None:
+def compile_narrow_steps(model: CausalGPT, prefix: PrefixAttention) -> None:
     """Give a narrow float32 model, whose weights are bfloat16 numbers, steps in compiled loops. Raises CannotCompile.
 
+    `prefix`: attends before the steps.
     Attention in loops is made for heads of 64 channels: narrower ones get more of them in steps, which are always 0.
     """
     config = model.config
@@ -107,7 +108,7 @@ def compile_narrow_steps(model: CausalGPT) -> None:
         for block in model.blocks
     ]
     pack(model, torch.float32, compiled_steps=True)
-    model.chosen_attention = Attention(attention, CompiledPrefix())
+    model.chosen_attention = Attention(attention, prefix)
     for block, (qkv, attention_out) in zip(model.blocks, padded, strict=True):
         block.qkv.steps, block.attention_out.steps = qkv, attention_out
 

@@ -160,7 +160,7 @@ def test_narrow_steps_are_compiled_where_weights_are_bfloat16_numbers(monkeypatc
     assert wanted(narrow(), torch.float32) and wanted(narrow(n_head=4, width=224), torch.float32)
     assert not wanted(narrow(), torch.bfloat16), "which has its own rule"
     assert not wanted(narrow(n_head=2), torch.float32), "heads of 32"
-    attends = choices.narrow_attention_is_compiled
+    attends = choices.narrow_loops_work
     assert attends(narrow(width=48).config, torch.float32) and not attends(narrow(n_head=2).config, torch.float32)
     assert not attends(narrow(n_head=8, width=512).config, torch.float32)
     assert not wanted(narrow(n_head=2, width=112), torch.float32), "no whole groups of outputs"

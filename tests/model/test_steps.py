@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bark_infinity.model import steps, threads
-from bark_infinity.model.attention import Attention, CompiledAttention, TorchAttention, TorchPrefix
+from bark_infinity.model.attention import Attention, CompiledAttention, CompiledPrefix, TorchAttention, TorchPrefix
 from bark_infinity.model.decoding import CachedDecoder
 from bark_infinity.model.gpt import CausalGPT, GPTConfig
 from bark_infinity.model.precision import pack, packed_layer, working_type
@@ -75,8 +75,11 @@ def test_float32_steps_with_bfloat16_numbers_as_weights_lose_nothing(make_model,
 
 
 @pytest.mark.parametrize("calls", ["together", "one at a time"])
+@pytest.mark.parametrize("prefix", [CompiledPrefix, TorchPrefix])
 @pytest.mark.parametrize(("bias", "heads", "width"), [(False, 4, 224), (True, 2, 96), (True, 2, 128)])
-def test_narrow_heads_filled_up_with_zeros_lose_nothing(needs_int8_loops, monkeypatch, bias, heads, width, calls):
+def test_narrow_heads_filled_up_with_zeros_lose_nothing(
+    needs_int8_loops, monkeypatch, bias, heads, width, prefix, calls
+):
     if not load_loops().HAS_WIDE:
         pytest.skip("this processor has no AVX512")
     if calls == "one at a time":
@@ -90,7 +93,7 @@ def test_narrow_heads_filled_up_with_zeros_lose_nothing(needs_int8_loops, monkey
         torch.nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.1)
         parameter.data = parameter.data.to(torch.bfloat16).float()
         same.data = parameter.data.clone()
-    compile_narrow_steps(compiled)
+    compile_narrow_steps(compiled, prefix())
     assert torch.allclose(hidden_states(compiled, range(9)), hidden_states(plain, range(9)), atol=2e-5)
 
 
