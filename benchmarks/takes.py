@@ -200,7 +200,8 @@ def show_spoiled(recipe: Recipe, recognizer: Recognizer, whole: Sequence[WholeTa
         won = 0
         for case in range(n):
             text, generation, heard, good = whole[case % len(whole)]
-            _, other, other_heard, _ = whole[(case + 1 + case // len(whole)) % len(whole)]
+            others = [one for one in whole if one[0] != text]
+            _, other, other_heard, _ = others[case % len(others)]
             audio = spoil(SpokenTake(generation.audio, heard.words), SpokenTake(other.audio, other_heard.words), rng)
             bad, _ = judged(recipe, recognizer, text, Generation(generation.voice, audio, 0, {}))
             won += best_of([bad, good]) == 1
@@ -281,7 +282,7 @@ def main() -> None:
         texts = path.read_text(encoding="utf-8").splitlines()[: getattr(arguments, name)]
         whole += compare(name, texts, bark, recognizers, arguments.takes, arguments.voice)
     evaluator = recognizers[_EVALUATED_BY]
-    if arguments.spoiled and evaluator is not None and len(whole) > 1:
+    if arguments.spoiled and evaluator is not None and len({text for text, *_ in whole}) > 1:
         show_spoiled(Recipe.from_options(_OPTIONS, bark), evaluator, whole, arguments.spoiled)
     plain = _TEXTS["plain"].read_text(encoding="utf-8").splitlines()
     print("\n| run with 16 rows | takes | seconds | | word errors |\n|---|---|---|---|---|")
