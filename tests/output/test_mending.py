@@ -151,7 +151,7 @@ def test_text_of_a_settings_file_does_not_mend(manifest):
 turns = st.lists(st.tuples(st.sampled_from(["Anna: ", "Bob: ", ""]), st.sampled_from("abcdef")), min_size=1, max_size=9)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turns, turns, st.integers(0, 3), st.booleans())
 def test_kept_segments_are_those_that_making_all_again_would_not_change(before, after, interval, has_voice):
     for number, name in enumerate(("anna", "bob"), 1):
