@@ -23,7 +23,7 @@ from ..model.choices import (
     wants_compiled_loops,
 )
 from ..model.codec import Codec
-from ..model.devices import Placement, choose_device, directml_device, free_memory
+from ..model.devices import Placement, choose_device, directml_device, free_memory, return_free_memory
 from ..model.gpt import CausalGPT, FineGPT
 from ..model.precision import pack, working_type
 from ..model.spec import BarkSpec
@@ -132,6 +132,7 @@ def load_models(choice: ModelChoice) -> Models:
         if place.device.type == "cpu":
             _speed_up(model, place.dtype, choices)
         stages[stage] = LoadedStage(model, checkpoint.spec, place, checkpoint.name, weights_digest)
+    return_free_memory()
     loader = ThreadPoolExecutor(1)
     codec = loader.submit(Codec, checkpoints["fine"].codec(), placements["codec"].resting, checkpoints["fine"].name)
     loader.shutdown(wait=False)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +126,17 @@ def linux_memory(root: Path = Path("/")) -> tuple[int, int]:
     total, free = (int(info[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     granted, granted_free = memory_limit(root)
     return int(min(total, granted)), int(min(free, granted_free))
+
+
+def return_free_memory() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc.
+
+    It keeps what lies between blocks that are still used. After layers of a large model are packed one by one, that is half a
+    gigabyte of temporary copies.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def use_physical_cores() -> None:
