@@ -13,6 +13,7 @@ from bark_infinity.bark import Generation, Segment, Settings, StageProgress
 from bark_infinity.narration import ClipSource, Job
 from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
+from bark_infinity.run.engine import Engine
 from bark_infinity.run.recipe import Recipe
 from bark_infinity.seeds import derive_seed
 from bark_infinity.voices.voice import Voice
@@ -73,11 +74,16 @@ HOW = {"seed": SEED, "split_each_text_prompt_by": "line", "check_segments": "ret
 HEARD = {"recognizer": "pocketsphinx"}  # the fake takes its place
 
 
+def recipe_without_voices(options: Options, engine: Engine) -> Recipe:
+    """A recipe that does not rank takes by their voice, which a Speaker's noise has not."""
+    return dataclasses.replace(Recipe.from_options(options, engine), distances=None)
+
+
 def run_to_end(engine: Speaker, folder: Path, **options: object) -> Path:
     """Run as the command line does; the manifest of the clip."""
     given = {"model": "demo", "text_prompt": "\n".join(TEXTS), "output_dir": str(folder), "batch_size": 2}
     resolved = resolve(Options(**HOW | given | options))
-    recipe = dataclasses.replace(Recipe.from_options(resolved, engine), distances=None)  # its noise has no voice
+    recipe = recipe_without_voices(resolved, engine)
     if resolved.recognizer != "off":
         recipe = dataclasses.replace(recipe, recognizer=Listening(engine.words_of))
     *_, clip = Job(resolved, ClipSource(resolved), recipe).run()

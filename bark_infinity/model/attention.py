@@ -75,7 +75,7 @@ class StepAttention(Protocol):
     cache_dtype: torch.dtype
 
     def width_in_cache(self, head_width: int) -> int:
-        """Channels that the cache has for a head; those beyond its own stay 0."""
+        """Channels that the cache has for a head; those beyond its own are zero padding."""
 
     def start(self, lengths: Sequence[int], device: torch.device) -> AttendToCache:
         """The attention of one step for rows that have so many positions filled; to be called for each layer."""
@@ -99,7 +99,7 @@ class TorchPrefix:
 
 
 class CompiledPrefix:
-    """Compiled loops in float32, one row after the other, for CPUs and heads of 64 channels, or fewer, which are filled up.
+    """Compiled loops in float32, one row after the other, for CPUs and heads of 64 channels, or fewer, zero-padded.
 
     Causal attention computes little more than the half of the products that it needs.
     """
@@ -129,7 +129,10 @@ class CompiledPrefix:
         n_threads, loops = torch.get_num_threads(), self._loops
         positions, _, heads, own = qkv.shape
         width = loops.HEAD_WIDTH
-        qkv = F.pad(qkv.float(), (0, width - own)).contiguous()
+        qkv = qkv.float()
+        if own < width:  # F.pad copies also where there is nothing to add
+            qkv = F.pad(qkv, (0, width - own))
+        qkv = qkv.contiguous()
         padded = _padded_row(positions, loops.COLUMNS_AT_ONCE)
         keys, values = torch.empty(heads, width, padded), torch.empty(heads, padded, width)
         scratch = torch.empty(n_threads, loops.QUERIES_AT_ONCE, 2 * width + padded)
@@ -180,11 +183,11 @@ class CompiledAttention:
     """Loops over float32 or bfloat16 keys and values, compiled by Numba, for CPUs and heads of 64 channels.
 
     They read the cache at about the speed of memory, where torch's attention, made for many queries at once, takes 1.5 times
-    as long in float32 and up to 8 times in bfloat16. Sums are float32. Heads of fewer channels come with others that are 0.
+    as long in float32 and up to 8 times in bfloat16. Sums are float32. Narrower heads must be zero-padded.
     """
 
     def __init__(self, cache_dtype: torch.dtype, head_width: int = 64):
-        """`head_width`: channels that are not always 0. Raises CannotCompile, also for more than 64."""
+        """`head_width`: channels of a head without its padding. Raises CannotCompile, also for more than 64."""
         loops = threads.load_loops()
         if head_width > loops.HEAD_WIDTH:
             raise threads.CannotCompile

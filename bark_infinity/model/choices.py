@@ -217,7 +217,7 @@ def narrow_loops_work(config: GPTConfig, dtype: torch.dtype) -> bool:
         loops = load_loops()
     except CannotCompile:
         return False
-    # Heads are filled up with zeros, which is of use for a few.
+    # Narrower heads are zero-padded; in much narrower ones most products would be with zeros.
     return loops.HAS_WIDE and loops.HEAD_WIDTH // 2 < config.head_width <= loops.HEAD_WIDTH
 
 

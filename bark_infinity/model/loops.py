@@ -465,8 +465,8 @@ def attend_float32(arguments: Any) -> None:
 
     An item of work is a row and a head. Arguments: counters (2,), query with key and value float32 (rows, 3, heads, 64), keys
     and values (rows, heads, length, 64), filled positions int64 (rows,), output float32 (rows, heads, 64), scratch float32
-    (threads, length + 128); the numbers of rows, of heads, the allocated length, and of a head's channels that are not
-    always 0.
+    (threads, length + 128); the numbers of rows, of heads, the allocated length, and of a head's channels without
+    padding.
     """
     _attend(arguments, 4, float32s, _float32, _place_of_float32, _scores_float32, _values_float32)
 
@@ -588,7 +588,7 @@ def attend_prefix(arguments: Any) -> None:
     An item of work is 32 queries of a head, the last ones of causal attention first, because they take longest. Arguments:
     counters (2,), query with key and value float32 (positions, 3, heads, 64), packed keys and values as of
     `pack_prefix_float32`, output float32 (positions, heads, 64), scratch float32 (threads, 32, 128 + padded); the numbers of
-    positions, of heads and of padded positions; 1 for causal, else 0; of a head's channels that are not always 0.
+    positions, of heads and of padded positions; 1 for causal, else 0; of a head's channels without padding.
     """
     positions, heads, padded, causal = arguments[6], arguments[7], arguments[8], arguments[9]
     scale = np.float32(1) / np.sqrt(np.float32(arguments[10]))

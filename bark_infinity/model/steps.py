@@ -95,7 +95,7 @@ def compile_narrow_steps(model: CausalGPT, prefix: PrefixAttention) -> None:
     """Give a narrow float32 model, whose weights are bfloat16 numbers, steps in compiled loops. Raises CannotCompile.
 
     `prefix`: attends before the steps.
-    Attention in loops is made for heads of 64 channels: narrower ones get more of them in steps, which are always 0.
+    Compiled attention is made for heads of 64 channels: in steps, narrower heads are zero-padded.
     """
     config = model.config
     attention = CompiledAttention(torch.float32, config.head_width)

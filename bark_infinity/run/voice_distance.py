@@ -1,4 +1,4 @@
-"""How far the voice of a take is from the one that its segment goes on from, so that takes can be ranked by it."""
+"""How far the voice of a take is from the voice of its segment's history, so that takes can be ranked by it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from ..voices.history import History
 
 NO_SPEECH = 100.0
 """The distance of a take in which no speech is found."""
-_MOST_KNOWN = (
-    64  # histories; with one voice for each speaker there are few, otherwise each is used at about the same time
-)
+_MOST_KNOWN = 64  # histories whose profiles are kept: usually there is one for each speaker
 
 
 class VoiceDistances:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from ..run.engine import Engine, FleetProgress, stream_of_fleet
 from ..voices.history import History
 
 CLOSED = "the engine is closed; what is finished is kept, and the same job goes on from there when it is started again"
+USUAL_PRECEDENCE = math.inf  # behind every client that was given another one; among equals segments take turns
 _BATCHES_QUEUED = 2  # for which a client should have segments ready
 _LOOK_S = 0.5  # between a waiting client's calls of `report` and `until`
 
@@ -71,7 +73,7 @@ class EngineClient:
         self._n_submitted = self._n_finished = 0
         self._start: float | None = None  # of the first segment
         self._closed = False
-        self.precedence = 0.0
+        self.precedence = USUAL_PRECEDENCE
         """Segments of clients with a lower one go first, among those that are urgent and among those that are not."""
         # Of the shared engine, under its lock:
         self.queue: deque[Ticket] = deque()
@@ -136,6 +138,7 @@ class EngineClient:
     ) -> Generator[tuple[int, Generation], None, None]:
         """As `Engine.stream`, in batches with others' segments, so that `rows` is of no meaning."""
         with self._shared.client(self._urgent) as own:
+            own.precedence = self.precedence
             yield from stream_of_fleet(own, segments, settings, progress)
 
     # ---- Fleet ----

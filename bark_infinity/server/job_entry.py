@@ -290,7 +290,7 @@ class JobEntry:
 
     def _plan_all(self, clips: Sequence[PlannedClip]) -> None:
         before = self._contents or []
-        unfinished = self._unfinished()
+        unfinished = self._unfinished() if any(clip.n_done for clip in self._clip_views()) else {}
         contents: list[ClipContents] = []
         for clip in clips:
             first = sum(len(earlier.segments) for earlier in contents)

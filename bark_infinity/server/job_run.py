@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -35,12 +34,12 @@ from ..run.recipe import Recipe
 from ..voices.cloning import clone_voice
 from ..voices.voice import Voice
 from .clip_contents import files_of_clip
+from .engine_client import USUAL_PRECEDENCE
 from .job_options import file_settings
 from .job_records import Change, ClipRecord, JobRecord
 from .job_shelf import Shelf
 
 _KEPT_VOICE = "voice.npz"  # in a job's folder: what was cloned for it
-_USUAL_PRECEDENCE = math.inf  # behind every job that was moved up; among equals segments take turns
 _VOICES = ("history_prompt", "bark_speaker_as_the_prompt")
 
 
@@ -119,7 +118,7 @@ class JobRun:
 
     def prefer(self, record: JobRecord) -> None:
         """Let its segments go before those of other jobs, if the job was moved up. `record`: as it is now."""
-        self._client.precedence = record.order if record.moved_up else _USUAL_PRECEDENCE
+        self._client.precedence = record.order if record.moved_up else USUAL_PRECEDENCE
 
     def _check(self, _: object = None) -> None:
         """Called between steps. Raises RunStopped once the run is to stop."""

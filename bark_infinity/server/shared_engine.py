@@ -35,9 +35,10 @@ class SharedEngine:
 
     A batch takes segments of all clients of equal standing and precedence in turn. Urgent ones go before the others: where
     `preempts`, a batch of the others stops between two of its steps while urgent segments are generated, else they are next
-    after it. While both have work, the others get at least a quarter of the time. `rows`: the batch size; None: as many as
-    fit.
-    `preempts` None: where all stages are on the CPU; elsewhere a batch leaves too little memory for another one.
+    after it. While both have work, the others get at least a quarter of the time.
+
+    `rows`: the batch size; None: as many as fit. `preempts` None: where all stages are on the CPU; elsewhere a batch leaves
+    too little memory for another one.
     """
 
     def __init__(

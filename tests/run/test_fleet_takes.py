@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fakes import Listening, whole_clips
 from pool import FakePool, Fault, cluster_of
-from speaker import HEARD, HOW, TEXTS, Speaker
+from speaker import HEARD, HOW, TEXTS, Speaker, recipe_without_voices
 
 from bark_infinity.bark import Segment, Settings
 from bark_infinity.narration import ClipSource, Job
@@ -36,7 +36,7 @@ THREE = {"a": 0.0, "b": 3.0, "c": 7.0}
 
 
 def recipe_with_ears(engine: Engine, speaker: Speaker, options: Options) -> Recipe:
-    recipe = dataclasses.replace(Recipe.from_options(options, engine), distances=None)  # noise has no voice
+    recipe = recipe_without_voices(options, engine)
     if options.recognizer == "off":
         return recipe
     return dataclasses.replace(recipe, recognizer=Listening(speaker.words_of))

@@ -14,7 +14,7 @@ import speaker
 from fakes import Listening, whole_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from speaker import HEARD, HOW, SECONDS, TEXTS, Speaker, run_to_end
+from speaker import HEARD, HOW, SECONDS, TEXTS, Speaker, recipe_without_voices, run_to_end
 
 from bark_infinity import narrate
 from bark_infinity.bark import Generation, Segment
@@ -22,7 +22,6 @@ from bark_infinity.options.resolve import resolve
 from bark_infinity.options.table import Options
 from bark_infinity.run.clips import FailedClip
 from bark_infinity.run.planning import plan_clips
-from bark_infinity.run.recipe import Recipe
 from bark_infinity.run.recognition import Listener, Recognizer
 from bark_infinity.run.takes import TakeRules, Try, best_of, describe_take
 from bark_infinity.run.trimming import Trim
@@ -34,7 +33,7 @@ OUT = Path("out")
 
 def clip_of(engine: Speaker, n: int = 4, rows: int = 4, listener: Recognizer | None = None, **options):
     resolved = resolve(Options(**HOW | options))
-    recipe = dataclasses.replace(Recipe.from_options(resolved, engine), distances=None)  # its noise has no voice
+    recipe = recipe_without_voices(resolved, engine)
     if options.get("recognizer", "off") != "off":
         recipe = dataclasses.replace(recipe, recognizer=listener or Listening(engine.words_of))
     (clip,) = whole_clips(recipe, plan_clips(["\n".join(TEXTS[:n])], resolved, 0)[0], rows)
