@@ -209,7 +209,7 @@ def test_misheard_codes_are_neighbours_of_the_right_ones():
     batch = coarse.collate([coarse.ClipTokens(rng.integers(0, t.N_SEMANTIC, 100), codes)] * 40)
     misheard = coarse.Windows([], books)._with_neighbours(rng, batch.codes)
     wrong = misheard != batch.codes
-    assert 0.05 < wrong.float().mean() < 0.15  # half of `COARSE_MISHEARD`
+    assert 0.8 < wrong.float().mean() / (settings.COARSE_MISHEARD / 2) < 1.2
     assert (misheard - batch.codes)[wrong].abs().max() <= 8
     assert ((misheard - t.N_SEMANTIC) // 1024 == (batch.codes - t.N_SEMANTIC) // 1024).all()
 

@@ -16,13 +16,19 @@ from . import latents, settings
 from . import tokens as t
 from .codec import Coded, codebooks, coded_clips
 from .loop import DEVICE, optimisers, train
-from .transformer import Transformer, sinusoids, table
+from .transformer import Clock, Transformer, table
 
 _SEMANTIC_WINDOW = 256
 _LOOK_AHEAD = 47  # semantic tokens of a window ahead of the history's: 256 minus the 209 that belong to 630 codes
 _MAX_CODES = 690  # 630 of history and 60 to make
 _USUAL_CODES = 340
 _NEIGHBOURS = 8
+_TO_PHONE = Clock(0.06, 6, 32, query=64, key=0)  # in seconds: the phones at the time of a code
+_TO_CODE = Clock(0.06, 6, 32, query=64, key=64)  # the codes at about that time
+_LOOKS_AT = (  # seconds from a code's time, of the heads of the first blocks
+    ((_TO_PHONE, 0.0), (_TO_PHONE, 0.06), (_TO_PHONE, -0.06), (_TO_CODE, -0.013)),
+    ((_TO_PHONE, 0.0), (_TO_PHONE, 0.12), (_TO_CODE, -0.04)),
+)
 
 
 @dataclass(frozen=True)
@@ -131,10 +137,16 @@ class Coarse(nn.Module):
                 tensor[rows] += points @ torch.randn(points.shape[1], tensor.shape[1]) / points.shape[1] ** 0.5 * std
         tokens = (torch.arange(_SEMANTIC_WINDOW) + 0.5) / SEMANTIC_RATE_HZ
         frames = (torch.arange(1024 - _SEMANTIC_WINDOW - 1) // 2 + 0.5) / FRAME_RATE_HZ
-        self.position[:_SEMANTIC_WINDOW, :128] += sinusoids(tokens, 128, 0.12, 30) * 0.06
-        self.position[_SEMANTIC_WINDOW + 1 :, :128] += sinusoids(frames, 128, 0.12, 30) * 0.06
-        self.position[_SEMANTIC_WINDOW + 1 :: 2, 129] += 0.1  # which of the two codebooks
-        self.position[_SEMANTIC_WINDOW + 2 :: 2, 129] -= 0.1
+        for of_ids in (self.phone, self.begins, self.code, self.other):  # they leave what finds the time clear
+            of_ids[:, : _TO_CODE.query_channels.stop] = 0.0
+        spoken, heard = self.position[:_SEMANTIC_WINDOW], self.position[_SEMANTIC_WINDOW + 1 :]
+        spoken[:, _TO_PHONE.key_channels] += _TO_PHONE.said(tokens) * 0.06
+        heard[:, _TO_PHONE.query_channels] += _TO_PHONE.said(frames) * 0.06
+        heard[::2, 129] += 0.1  # which of the two codebooks
+        heard[1::2, 129] -= 0.1
+        for block, offsets in zip(self.body.blocks, _LOOKS_AT, strict=False):
+            for head, (clock, offset) in zip(range(block.heads), offsets, strict=False):
+                clock.turn_head(block, head, offset, 1.4)
 
     def inputs(self) -> Tensor:
         """[ids, width]: input embeddings; a semantic token's place in the text is ignored, as it cannot be heard."""

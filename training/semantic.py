@@ -17,10 +17,10 @@ from bark_infinity.constants import SEMANTIC_RATE_HZ
 from . import settings
 from . import tokens as t
 from .durations import Durations
-from .loop import DEVICE, optimisers, train
+from .loop import DEVICE, optimisers, products, train
 from .speech import Clips, Corpus, Utterance, held_and_learned
 from .texts import plain
-from .transformer import Transformer, sinusoids, table
+from .transformer import Clock, Transformer, sinusoids, table
 
 _MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
 _MAX_HISTORY = 256
@@ -29,6 +29,9 @@ _PAUSE = 0  # the id of the phone "pau"
 _MAX_POSITIONS = 1024
 _TOKENS_A_PHONE = 4.2  # about
 _CHARACTERS_PER_SECOND = 12.5  # the teacher's, white space left out
+_PLACE = Clock(2, 16, 16, query=0, key=160)  # in characters: which one a token reads, which one stands at a position
+_TIME = Clock(1.5, 40, 16, query=32, key=32)  # in seconds: which of the characters with the same place modulo 16
+_LOOKS_AT = ((0, 1, 2, 3), (0, 1, -1, 4))  # places from the one being read, of the heads of the first blocks
 
 
 @dataclass(frozen=True)
@@ -196,15 +199,22 @@ class Semantic(nn.Module):
             self._resemble()
 
     def _place_characters(self) -> None:
-        """Initialise positions as sinusoids: a character's place as in the tokens, and the time when it is read."""
+        """Initialise positions as sinusoids, and heads that look at the characters about the one being read."""
         count = torch.arange(_MAX_POSITIONS)
-        places = sinusoids(torch.arange(t.N_PLACES), 32, 2, 16) * 0.1
-        self.place[:, :32] += places
-        self.position[: t.MAX_TEXT, :32] += places[count[: t.MAX_TEXT] % t.N_PLACES]
-        text, semantic = count[: t.MAX_TEXT], count[t.MAX_TEXT + 1 :] - t.MAX_TEXT - 1
-        self.position[text, 32:96] += sinusoids(text / _CHARACTERS_PER_SECOND, 64, 0.3, 40) * 0.05
-        self.position[semantic + t.MAX_TEXT + 1, 32:96] += sinusoids(semantic / SEMANTIC_RATE_HZ, 64, 0.3, 40) * 0.05
+        for of_phones in (self.phone, self.begins, self.other):  # they leave what finds the characters clear
+            for channels in (_PLACE.query_channels, _PLACE.key_channels, _TIME.key_channels):
+                of_phones[:, channels] = 0.0
+        text, spoken = count[: t.MAX_TEXT], count[t.MAX_TEXT :] - t.MAX_TEXT - 1
+        seconds = torch.cat([text / _CHARACTERS_PER_SECOND, spoken / SEMANTIC_RATE_HZ])
+        self.place[:, _PLACE.query_channels] += _PLACE.said(torch.arange(t.N_PLACES)) * 0.1
+        self.position[: t.MAX_TEXT, _PLACE.key_channels] += _PLACE.said(text % t.N_PLACES) * 0.1
+        self.position[:, _TIME.key_channels] += _TIME.said(seconds) * 0.05
+        self.position[:, 64:96] += sinusoids(seconds, 32, 0.3, 1.5) * 0.05
         self.position[:, 96:160] += sinusoids(count, 64, 2, 500) * 0.03
+        for block, offsets in zip(self.body.blocks, _LOOKS_AT, strict=False):
+            for head, offset in zip(range(block.heads), offsets, strict=False):
+                _PLACE.turn_head(block, head, offset, 1.5)
+                _TIME.turn_head(block, head, 0.0, 0.7, 2 * _PLACE.count)
 
     def _resemble(self) -> None:
         """Initialise capitals, accented letters and letters inside words near the small letter they stand for."""
@@ -230,7 +240,9 @@ class Semantic(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of every token to be predicted, in the order of `batch.target >= 0`."""
-        return F.linear(self.hidden(batch), self.head())
+        hidden = self.hidden(batch)
+        with products(exact=not self.training):  # in float32 a sixth of a step's time
+            return F.linear(hidden, self.head()).float()
 
     def hidden(self, batch: Batch) -> Tensor:
         """[n, width]: the last hidden state of every token to be predicted."""

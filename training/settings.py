@@ -54,7 +54,7 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(6_000, 3e-3, warm_up=40, falling=0.5)
+SEMANTIC_SCHEDULE = Schedule(8_400, 3e-3, warm_up=40, falling=0.5)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
@@ -67,7 +67,7 @@ COARSE_SCHEDULE = Schedule(9_000, 2.5e-3, falling=0.5)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
-COARSE_MISHEARD = 0.2  # largest share of a window's input codes replaced by neighbours
+COARSE_MISHEARD = 0.4  # largest share of a window's input codes replaced by neighbours
 PHASE_WEIGHT = 0.5  # beside the bands: much of the phase is chance, and it is not what is understood
 COARSE_SHARPNESS = 1.2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -69,13 +70,60 @@ class Transformer(nn.Module):
         return weights
 
 
+@dataclass(frozen=True)
+class Clock:
+    """Sinusoids in two places of the embeddings, by which queries can find keys: [sines, cosines] of the same periods.
+
+    shortest, longest: of the periods, in the unit of what they say; count: of the periods; query, key: first channels.
+    """
+
+    shortest: float
+    longest: float
+    count: int
+    query: int
+    key: int
+
+    def said(self, at: Tensor) -> Tensor:
+        """[n] to [n, 2 * count]."""
+        return sinusoids(at, 2 * self.count, self.shortest, self.longest)
+
+    @property
+    def query_channels(self) -> slice:
+        return slice(self.query, self.query + 2 * self.count)
+
+    @property
+    def key_channels(self) -> slice:
+        return slice(self.key, self.key + 2 * self.count)
+
+    @torch.no_grad()
+    def turn_head(self, block: Block, head: int, offset: float, sharpness: float, first: int = 0) -> None:
+        """Initialise channels of a head, from its `first`, so that it attends where keys say what queries say plus `offset`.
+
+        The logit is `sharpness` squared times the sum of the cosines of the differences' angles. What stands at the right
+        place can be learned only by a head that has found it; with this it has from the first step.
+        """
+        width = block.attention_in.in_features
+        start = head * width // block.heads + first
+        angles = 2 * math.pi * offset / periods_between(self.shortest, self.longest, self.count)
+        sine, cosine = angles.sin().diag(), angles.cos().diag()
+        turned = torch.cat([torch.cat([cosine, sine], 1), torch.cat([-sine, cosine], 1)])
+        rows = slice(start, start + 2 * self.count)
+        block.attention_in.weight[rows, self.query_channels] = sharpness * turned
+        block.attention_in.weight[width:][rows, self.key_channels] = sharpness * torch.eye(2 * self.count)
+
+
+def periods_between(shortest: float, longest: float, count: int) -> Tensor:
+    """[count]: periods in geometric progression."""
+    return torch.exp(torch.linspace(math.log(shortest), math.log(longest), count))
+
+
 def table(rows: int, width: int, std: float) -> nn.Parameter:
     """A randomly initialised embedding table [rows, width]."""
     return nn.Parameter(torch.randn(rows, width) * std)
 
 
 def sinusoids(at: Tensor, channels: int, shortest: float, longest: float) -> Tensor:
-    """[n] to [n, channels]: sines and cosines with periods in geometric progression, in the unit of `at`."""
-    periods = torch.exp(torch.linspace(math.log(shortest), math.log(longest), channels // 2))
+    """[n] to [n, channels]: sines and cosines of `periods_between` two, in the unit of `at`."""
+    periods = periods_between(shortest, longest, channels // 2)
     angles = 2 * math.pi * at.float()[:, None] / periods
     return torch.cat([angles.sin(), angles.cos()], 1)
