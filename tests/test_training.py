@@ -107,7 +107,7 @@ def test_interrupted_training_resumes_with_the_same_result(tmp_path):
             torch.manual_seed(1)
             model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))
 
-            def loss_of(rng, model=model):
+            def loss_of(rng, _, model=model):
                 x = torch.from_numpy(rng.standard_normal((8, 4))).float()
                 return {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()}
 
@@ -221,7 +221,7 @@ def test_training_step_uses_only_the_device(folder, monkeypatch, module):
     losses = []
 
     def step(folder, name, model, optimisers, schedule, loss_of, judge, **_):
-        loss = loss_of(np.random.default_rng(0))["loss"]
+        loss = loss_of(np.random.default_rng(0), 10**6)["loss"]
         loss.backward()
         losses.append(loss)
         assert all(p.grad is None or p.grad.is_meta for p in model.parameters())

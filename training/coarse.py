@@ -15,7 +15,7 @@ from bark_infinity.constants import CODEBOOK_SIZE, FRAME_RATE_HZ, SEMANTIC_RATE_
 from . import latents, settings
 from . import tokens as t
 from .codec import Coded, codebooks, coded_clips
-from .loop import DEVICE, optimisers, train
+from .loop import DEVICE, optimisers, products, train
 from .transformer import Clock, Transformer, table
 
 _SEMANTIC_WINDOW = 256
@@ -23,6 +23,7 @@ _LOOK_AHEAD = 47  # semantic tokens of a window ahead of the history's: 256 minu
 _MAX_CODES = 690  # 630 of history and 60 to make
 _USUAL_CODES = 340
 _NEIGHBOURS = 8
+_TEMPERATURE = 0.7  # at which the program draws codes
 _TO_PHONE = Clock(0.06, 6, 32, query=64, key=0)  # in seconds: the phones at the time of a code
 _TO_CODE = Clock(0.06, 6, 32, query=64, key=64)  # the codes at about that time
 _LOOKS_AT = (  # seconds from a code's time, of the heads of the first blocks
@@ -167,15 +168,33 @@ class Coarse(nn.Module):
         semantic = F.embedding(batch.semantic, embeddings) + self.position[:length]
         return self.body(torch.cat([semantic, codes], 1))[:, length:]
 
+    def _logits(self, hidden: Tensor, codebook: int) -> Tensor:
+        """[..., width] to [..., 1024]."""
+        with products(exact=not self.training):
+            return F.linear(hidden, self.code_head[codebook * CODEBOOK_SIZE : (codebook + 1) * CODEBOOK_SIZE]).float()
+
     def entropies(self, batch: Batch) -> list[Tensor]:
         """Cross entropy of each of the two codebooks."""
         hidden, found = self(batch), []
         for i in range(2):
             mask = batch.mask[:, i::2]
-            logits = F.linear(hidden[:, i::2][mask], self.code_head[i * CODEBOOK_SIZE : (i + 1) * CODEBOOK_SIZE])
             target = batch.codes[:, i::2][mask] - t.N_SEMANTIC - i * CODEBOOK_SIZE
-            found.append(F.cross_entropy(logits, target))
+            found.append(F.cross_entropy(self._logits(hidden[:, i::2][mask], i), target))
         return found
+
+    @torch.no_grad()
+    def hearing_itself(self, rng: np.random.Generator, batch: Batch) -> Batch:
+        """The batch with a random share of each row's input codes drawn anew by this model, as it draws when it speaks."""
+        hidden, inputs = self(batch), batch.inputs.clone()
+        share = rng.random((len(inputs), 1))
+        for i, most in enumerate(settings.COARSE_OWN_CODES):
+            logits = settings.COARSE_SHARPNESS / _TEMPERATURE * self._logits(hidden[:, i::2], i)
+            below = logits.softmax(-1).cumsum(-1)
+            chance = rng.random((2, *below.shape[:2]), np.float32)
+            drawn = (below < torch.from_numpy(chance[0]).to(DEVICE)[..., None]).sum(-1).clamp(max=CODEBOOK_SIZE - 1)
+            own = torch.from_numpy(chance[1] < most * share).to(DEVICE)
+            inputs[:, i::2] = torch.where(own, drawn + t.N_SEMANTIC + i * CODEBOOK_SIZE, inputs[:, i::2])
+        return replace(batch, inputs=inputs)
 
 
 def learn(folder: Path) -> None:
@@ -187,13 +206,19 @@ def learn(folder: Path) -> None:
     learned, judged = Windows(clips, books), Windows(held)
     batches = [judged.batch(np.random.default_rng(i), settings.COARSE_POSITIONS) for i in range(8)]
 
-    def loss_of(rng: np.random.Generator) -> dict[str, Tensor]:
-        bands, phase = model.entropies(learned.batch(rng, settings.COARSE_POSITIONS))
+    def loss_of(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        batch = learned.batch(rng, settings.COARSE_POSITIONS)
+        rounds = sum(step >= first for first in settings.COARSE_OWN_FROM)
+        if rounds and rng.random() < settings.COARSE_OWN:
+            for _ in range(rounds):
+                batch = model.hearing_itself(rng, batch)
+        bands, phase = model.entropies(batch)
         return {"loss": bands + settings.PHASE_WEIGHT * phase, "bands": bands, "phase": phase}
 
     def judge() -> dict[str, float]:
+        own = [model.hearing_itself(np.random.default_rng(i), batch) for i, batch in enumerate(batches)]
         with torch.no_grad():
-            found = np.mean([[float(one) for one in model.entropies(batch)] for batch in batches], 0)
-        return {"held bands": found[0], "held phase": found[1]}
+            found = [np.mean([[float(one) for one in model.entropies(b)] for b in of], 0) for of in (batches, own)]
+        return {"held bands": found[0][0], "held phase": found[0][1], "held bands after own codes": found[1][0]}
 
     train(folder, "coarse", model, optimisers(model, model.body, 1.0), settings.COARSE_SCHEDULE, loss_of, judge)

@@ -166,7 +166,7 @@ def learn(folder: Path) -> None:
         decoder,
         [adam],
         settings.DECODER_SCHEDULE,
-        lambda rng: losses(rng, examples, False),
+        lambda rng, _: losses(rng, examples, False),
         _judge(losses, held),
         clip=3.0,
     )

@@ -71,7 +71,7 @@ def learn(folder: Path) -> None:
     model = Fine(codebooks(folder)).to(DEVICE)
     predicted = range(N_COARSE_CODEBOOKS, N_FINE_CODEBOOKS)
 
-    def loss_of(rng: np.random.Generator) -> dict[str, Tensor]:
+    def loss_of(rng: np.random.Generator, _: int) -> dict[str, Tensor]:
         return {"loss": model.entropy(*_batch(rng, clips), int(rng.choice(predicted)))}
 
     def judge() -> dict[str, float]:

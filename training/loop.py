@@ -45,13 +45,13 @@ def train(
     model: nn.Module,
     optimisers: list[torch.optim.Optimizer],
     schedule: settings.Schedule,
-    loss_of: Callable[[np.random.Generator], dict[str, Tensor]],
+    loss_of: Callable[[np.random.Generator, int], dict[str, Tensor]],
     judge: Callable[[], dict[str, float]],
     clip: float = 1.0,
 ) -> None:
     """Until `schedule.steps`, from `folder`/`name`.pt where that is. The model is on `DEVICE` already.
 
-    loss_of(rng) draws a batch and gives its losses by name; "loss" is the one to follow down. judge() gives what to tell
+    loss_of(rng, step) draws a batch and gives its losses by name; "loss" is the one to follow down. judge() gives what to tell
     of clips that are held out. `clip` is the largest norm of the gradients. The log is a line of JSON for every
     `_LOG_EVERY` steps in `folder`/`name`.log.
     """
@@ -79,7 +79,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["scale"]
             optimiser.zero_grad()
-        losses = loss_of(np.random.default_rng([settings.SEED, step]))
+        losses = loss_of(np.random.default_rng([settings.SEED, step]), step)
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         for optimiser in optimisers:

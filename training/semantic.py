@@ -272,7 +272,7 @@ def learn(folder: Path) -> None:
     judged = sorted((one for one in examples if one), key=lambda e: len(e.semantic))
     batches = [collate(judged[i : i + 8], t.MAX_TEXT) for i in range(0, len(judged), 8)]
 
-    def loss_of(numbers: np.random.Generator) -> dict[str, Tensor]:
+    def loss_of(numbers: np.random.Generator, _: int) -> dict[str, Tensor]:
         draw = random.Random(int(numbers.integers(2**62)))
         brisk = draw.random() < settings.BRISK
         batch = reader.batch(draw, settings.SEMANTIC_POSITIONS, brisk)

@@ -54,7 +54,7 @@ class Schedule:
 
 
 SEMANTIC = Shape(4, 256, 4)
-SEMANTIC_SCHEDULE = Schedule(8_400, 3e-3, warm_up=40, falling=0.5)
+SEMANTIC_SCHEDULE = Schedule(7_900, 3e-3, warm_up=40, falling=0.5)
 SEMANTIC_POSITIONS = 4_000  # of a step
 SEMANTIC_SHARPNESS = 1.5  # of the logits: the program's temperature of 0.7 then suits a stage as small as this
 BRISK = 0.35  # share of the batches with one token a phone: reading is learned there, at a third of the cost
@@ -63,11 +63,14 @@ CODEC_FILTERS = 16
 DECODER_SCHEDULE = Schedule(5_400, 2e-3, warm_up=100, falling=0.6)
 
 COARSE = Shape(4, 256, 4)
-COARSE_SCHEDULE = Schedule(9_000, 2.5e-3, falling=0.5)
+COARSE_SCHEDULE = Schedule(7_600, 2.5e-3, falling=0.5)
 COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
 COARSE_MISHEARD = 0.4  # largest share of a window's input codes replaced by neighbours
+COARSE_OWN = 0.7  # share of the batches in which the stage hears codes that it drew itself,
+COARSE_OWN_FROM = (2_000, 2_900)  # once from the one step, and from the other again after it has heard those,
+COARSE_OWN_CODES = (1.0, 0.25)  # and the largest share of a window's codes that it hears so, of bands and of phases
 PHASE_WEIGHT = 0.5  # beside the bands: much of the phase is chance, and it is not what is understood
 COARSE_SHARPNESS = 1.2
 
