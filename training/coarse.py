@@ -23,7 +23,7 @@ _LOOK_AHEAD = 47  # semantic tokens of a window ahead of the history's: 256 minu
 _MAX_CODES = 690  # 630 of history and 60 to make
 _USUAL_CODES = 340
 _NEIGHBOURS = 8
-_TEMPERATURE = 0.7  # at which the program draws codes
+_TEMPERATURE = 0.7 / 1.2  # at which the stage draws the codes that it hears
 _TO_PHONE = Clock(0.06, 6, 32, query=64, key=0)  # in seconds: the phones at the time of a code
 _TO_CODE = Clock(0.06, 6, 32, query=64, key=64)  # the codes at about that time
 _LOOKS_AT = (  # seconds from a code's time, of the heads of the first blocks
@@ -79,19 +79,23 @@ class Windows:
             codes.append(following.codes)
         return ClipTokens(np.concatenate(semantic)[:tokens], np.concatenate(codes)[:longest])
 
-    def batch(self, rng: np.random.Generator, positions: int) -> Batch:
-        """Windows with about `positions` positions in all; a share of the batches has windows of full length."""
+    def batch(self, rng: np.random.Generator, positions: int, phases: bool = True) -> Batch:
+        """Windows with about `positions` positions in all; a share of the batches has windows of full length.
+
+        phases: whether some of the second codebook's input codes are neighbours too.
+        """
         longest = _MAX_CODES if rng.random() < settings.COARSE_WHOLE else _USUAL_CODES
         rows = max(1, positions // (longest + longest // 3 + _LOOK_AHEAD))
         windows = [self.draw(rng, longest) for _ in range(rows)]
         batch = collate(windows, _SEMANTIC_WINDOW if rng.random() < 0.15 else 0)
         if self._near is not None:
-            batch = replace(batch, inputs=self._with_neighbours(rng, batch.codes))
+            batch = replace(batch, inputs=self._with_neighbours(rng, batch.codes, phases))
         return Batch(*(tensor.to(DEVICE) for tensor in vars(batch).values()))
 
-    def _with_neighbours(self, rng: np.random.Generator, codes: Tensor) -> Tensor:
+    def _with_neighbours(self, rng: np.random.Generator, codes: Tensor, phases: bool = True) -> Tensor:
         """[rows, length]: the codes with a random share of each row replaced by neighbours."""
         wrong = rng.random(codes.shape) < settings.COARSE_MISHEARD * rng.random((len(codes), 1))
+        wrong[:, 1::2] &= phases
         others = self._near[codes.numpy() - t.N_SEMANTIC, rng.integers(_NEIGHBOURS, size=codes.shape)]
         return torch.where(torch.from_numpy(wrong), torch.from_numpy(others), codes)
 
@@ -154,10 +158,11 @@ class Coarse(nn.Module):
         kind = torch.arange(t.N_SEMANTIC, device=self.code.device) // t.N_PLACES
         return torch.cat([self.phone[kind // 2] + self.begins[kind % 2], self.code, self.other])
 
-    def head(self) -> Tensor:
-        """[ids, width]: output embeddings, zero for ids that this stage never produces."""
+    def head(self, sharpness: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+        """[ids, width]: output embeddings times the sharpness of their codebook, zero for ids that are never produced."""
         before = self.code_head.new_zeros(t.N_SEMANTIC, self.code_head.shape[1])
-        return torch.cat([before, self.code_head, before[:2]])
+        halves = self.code_head.split(CODEBOOK_SIZE)
+        return torch.cat([before, *(of * half for of, half in zip(sharpness, halves, strict=True)), before[:2]])
 
     def forward(self, batch: Batch) -> Tensor:
         """[rows, codes, width]: hidden states, each of which predicts the code at its position."""
@@ -183,12 +188,15 @@ class Coarse(nn.Module):
         return found
 
     @torch.no_grad()
-    def hearing_itself(self, rng: np.random.Generator, batch: Batch) -> Batch:
-        """The batch with a random share of each row's input codes drawn anew by this model, as it draws when it speaks."""
+    def hearing_itself(self, rng: np.random.Generator, batch: Batch, most_phases: float) -> Batch:
+        """The batch with some input codes drawn anew by this model, as it draws when it speaks.
+
+        Their share is drawn for each row, up to 1 of the bands and up to `most_phases` of the phases.
+        """
         hidden, inputs = self(batch), batch.inputs.clone()
         share = rng.random((len(inputs), 1))
-        for i, most in enumerate(settings.COARSE_OWN_CODES):
-            logits = settings.COARSE_SHARPNESS / _TEMPERATURE * self._logits(hidden[:, i::2], i)
+        for i, most in enumerate((1.0, most_phases)):
+            logits = self._logits(hidden[:, i::2], i) / _TEMPERATURE
             below = logits.softmax(-1).cumsum(-1)
             chance = rng.random((2, *below.shape[:2]), np.float32)
             drawn = (below < torch.from_numpy(chance[0]).to(DEVICE)[..., None]).sum(-1).clamp(max=CODEBOOK_SIZE - 1)
@@ -207,16 +215,17 @@ def learn(folder: Path) -> None:
     batches = [judged.batch(np.random.default_rng(i), settings.COARSE_POSITIONS) for i in range(8)]
 
     def loss_of(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        batch = learned.batch(rng, settings.COARSE_POSITIONS)
+        late = step >= settings.COARSE_PHASES_FROM
+        batch = learned.batch(rng, settings.COARSE_POSITIONS, phases=not late)
         rounds = sum(step >= first for first in settings.COARSE_OWN_FROM)
         if rounds and rng.random() < settings.COARSE_OWN:
             for _ in range(rounds):
-                batch = model.hearing_itself(rng, batch)
+                batch = model.hearing_itself(rng, batch, settings.COARSE_OWN_PHASES[late])
         bands, phase = model.entropies(batch)
         return {"loss": bands + settings.PHASE_WEIGHT * phase, "bands": bands, "phase": phase}
 
     def judge() -> dict[str, float]:
-        own = [model.hearing_itself(np.random.default_rng(i), batch) for i, batch in enumerate(batches)]
+        own = [model.hearing_itself(np.random.default_rng(i), batch, 0.25) for i, batch in enumerate(batches)]
         with torch.no_grad():
             found = [np.mean([[float(one) for one in model.entropies(b)] for b in of], 0) for of in (batches, own)]
         return {"held bands": found[0][0], "held phase": found[0][1], "held bands after own codes": found[1][0]}

@@ -34,7 +34,6 @@ SPEC = BarkSpec(
     coarse_semantic_pad_token=t.COARSE_PAD,
     coarse_infer_token=t.COARSE_INFER,
 )
-_VOICE_SECONDS = (2.8, 4.0)
 # Causal masks and buffers of training: 9 MB that transformers creates by itself.
 CREATED_ON_LOADING = (".attn.bias", ".embed_avg", ".cluster_size", ".inited")
 _UNUSED = "codec_model.encoder."  # nothing can be cloned for the demo: no recording has its semantic tokens
@@ -65,7 +64,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     tensors["semantic.input_embeds_layer.weight"] = semantic.inputs()
     tensors["semantic.lm_head.weight"] = settings.SEMANTIC_SHARPNESS * semantic.head()
     tensors["coarse_acoustics.input_embeds_layer.weight"] = coarse.inputs()
-    tensors["coarse_acoustics.lm_head.weight"] = settings.COARSE_SHARPNESS * coarse.head()
+    tensors["coarse_acoustics.lm_head.weight"] = coarse.head(settings.COARSE_SHARPNESS)
     for i in range(c.N_FINE_CODEBOOKS):
         tensors[f"fine_acoustics.input_embeds_layers.{i}.weight"] = fine.tables[i]
     for i in range(c.N_FINE_CODEBOOKS - 1):  # a head is the table of the codebook that it predicts
@@ -106,14 +105,12 @@ def export(folder: Path, target: Path) -> None:
 
 
 def voices(folder: Path, target: Path) -> None:
-    """`demo_<name>.npz` for each voice: the teacher's tokens of a held-out clip of some seconds."""
+    """`demo_<name>.npz` for each voice: the teacher's tokens of its sample, a held-out clip."""
     target.mkdir(parents=True, exist_ok=True)
-    shortest, longest = _VOICE_SECONDS
     held, _ = coded_clips(folder)
     for i, voice in enumerate(settings.VOICES):
-        clip = next(
-            one for one in held if one.clip.voice == i and shortest < len(one.clip.sound) / c.SAMPLE_RATE < longest
-        )
+        of_voice = [one for one in held if one.clip.voice == i]
+        clip = next((one for one in of_voice if one.clip.utterance.text == voice.sample), of_voice[0])
         semantic = clip_tokens(clip).semantic
         codes = clip.codes[:, : SPEC.coarse_steps(len(semantic)) // SPEC.n_coarse_codebooks].astype(np.int64)
         Voice(semantic, codes[: SPEC.n_coarse_codebooks], codes).save(target / f"demo_{voice.name}.npz")

@@ -22,10 +22,14 @@ class Voice:
     window: int  # samples at 24 kHz: a Hann window as long keeps the second harmonic out
     clips: int  # to speak, of one to three sentences
     short_clips: int  # of a few words
+    sample: str  # the text of the held-out clip that is its voice file, chosen by what judges make of the speech it leads to
 
 
 # What a phone sounds like beside which others is learned from both voices.
-VOICES = (Voice("male", "piper", 88.0, 1_200, 1_000, 160), Voice("female", "hibari", 205.0, 700, 4_400, 800))
+VOICES = (
+    Voice("male", "piper", 88.0, 1_200, 1_000, 160, "In the living room there was a tank of colorful fish."),
+    Voice("female", "hibari", 205.0, 700, 4_400, 800, "Consisting of or made of wood of the beech tree."),
+)
 
 
 TIMING = 1  # the voice whose phones say how long a phone lasts: the one with most clips
@@ -70,9 +74,10 @@ COARSE_JOINED = 0.8  # chance that another clip of the voice follows
 COARSE_MISHEARD = 0.4  # largest share of a window's input codes replaced by neighbours
 COARSE_OWN = 0.7  # share of the batches in which the stage hears codes that it drew itself,
 COARSE_OWN_FROM = (2_000, 2_900)  # once from the one step, and from the other again after it has heard those,
-COARSE_OWN_CODES = (1.0, 0.25)  # and the largest share of a window's codes that it hears so, of bands and of phases
+COARSE_OWN_PHASES = (0.25, 0.1)  # and the largest share of a window's phases that it hears so, before and
+COARSE_PHASES_FROM = 4_400  # from this step, when it has to follow the phase and no phase is a neighbour any more
 PHASE_WEIGHT = 0.5  # beside the bands: much of the phase is chance, and it is not what is understood
-COARSE_SHARPNESS = 1.2
+COARSE_SHARPNESS = (1.6, 1.2)  # of the logits of bands and phases
 
 FINE = Shape(3, 64, 1)
 FINE_SCHEDULE = Schedule(800, 3e-3)

@@ -9,14 +9,14 @@ from ..errors import VoiceError
 from .voice import Voice
 
 PUBLISHED_MODELS = "large, small"  # each speaks with the other's voices
-DEMO_SEMANTIC_VOCAB_SIZE = 1_536  # semantic ids of the built-in demo model
+DEMO_SEMANTIC_VOCAB_SIZE = 2_528  # semantic ids of the built-in demo model
 SEMANTIC_VOCAB_SIZES = {  # by name of --model, for what is checked before a model is loaded
     "large": c.SEMANTIC_VOCAB_SIZE,
     "small": c.SEMANTIC_VOCAB_SIZE,
     "demo": DEMO_SEMANTIC_VOCAB_SIZE,
 }
 # So many different ids, all below the demo's limit, mark a voice as the demo's. The longest stretch of such ids in Bark's
-# published presets has 16.
+# published presets has 17.
 _DISTINCT_DEMO_IDS = 24
 
 

@@ -87,12 +87,12 @@ def test_no_second_of_a_published_voice_is_taken_for_a_demo_voice(shared_voices)
 
 
 def test_voice_of_another_model_is_refused_naming_suitable_voices(make_voice):
-    check_compatible(demo_voice(), "it", "demo", 1536)
+    check_compatible(demo_voice(), "it", "demo", compatibility.DEMO_SEMANTIC_VOCAB_SIZE)
     check_compatible(make_voice(3.0), "it", "large", PUBLISHED)
     with pytest.raises(VoiceError, match="^the voice x was made for another model.*suit large: Bark's presets"):
         check_compatible(demo_voice(), "the voice x", "large", PUBLISHED)
-    with pytest.raises(VoiceError, match="beyond the 1536 that demo knows.*suit demo: demo_male, demo_female"):
-        check_compatible(make_voice(3.0), "the voice x", "demo", 1536)
+    with pytest.raises(VoiceError, match="beyond the 2528 that demo knows.*suit demo: demo_male, demo_female"):
+        check_compatible(make_voice(3.0), "the voice x", "demo", compatibility.DEMO_SEMANTIC_VOCAB_SIZE)
 
 
 @pytest.mark.parametrize(
