@@ -106,4 +106,5 @@ def test_files_of_a_run_do_not_contain_its_folders(format, make_voice, tmp_path,
 
 def test_published_example_has_no_paths_in_its_tags():
     with soundfile.SoundFile(Path(__file__).parents[2] / "docs" / "hello.flac") as sound:
-        assert sound.comment == "seed 2; --model demo --seed 2" and sound.title == "Hello, I am very small."
+        assert sound.comment == "seed 6; --history_prompt demo_female --model demo --seed 6"
+        assert sound.title == "Hello, I am very small."
