@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,7 @@ def folder(tmp_path_factory):
         "FINE": settings.Shape(1, 64, 1),
         "CODEC_FILTERS": 2,
         "N_HELD_CLIPS": 1,
+        "VOICES": tuple(replace(one, sample=SENTENCES[i]) for i, one in enumerate(settings.VOICES)),
     }
     tiny |= {f"{stage}_SCHEDULE": settings.Schedule(2, 1e-3) for stage in ("SEMANTIC", "DECODER", "COARSE", "FINE")}
     tiny |= {name: 500 for name in vars(settings) if name.endswith("_POSITIONS")}

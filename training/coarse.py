@@ -16,16 +16,16 @@ from . import latents, settings
 from . import tokens as t
 from .codec import Coded, codebooks, coded_clips
 from .loop import DEVICE, optimisers, products, train
-from .transformer import Clock, Transformer, table
+from .transformer import SharedSinusoids, Transformer, table
 
 _SEMANTIC_WINDOW = 256
 _LOOK_AHEAD = 47  # semantic tokens of a window ahead of the history's: 256 minus the 209 that belong to 630 codes
 _MAX_CODES = 690  # 630 of history and 60 to make
 _USUAL_CODES = 340
 _NEIGHBOURS = 8
-_TEMPERATURE = 0.7 / 1.2  # at which the stage draws the codes that it hears
-_TO_PHONE = Clock(0.06, 6, 32, query=64, key=0)  # in seconds: the phones at the time of a code
-_TO_CODE = Clock(0.06, 6, 32, query=64, key=64)  # the codes at about that time
+_TEMPERATURE = 0.7 / 1.2  # of the samples that replace input codes
+_TO_PHONE = SharedSinusoids(0.06, 6, 32, query=64, key=0)  # in seconds: the phones at the time of a code
+_TO_CODE = SharedSinusoids(0.06, 6, 32, query=64, key=64)  # the codes at about that time
 _LOOKS_AT = (  # seconds from a code's time, of the heads of the first blocks
     ((_TO_PHONE, 0.0), (_TO_PHONE, 0.06), (_TO_PHONE, -0.06), (_TO_CODE, -0.013)),
     ((_TO_PHONE, 0.0), (_TO_PHONE, 0.12), (_TO_CODE, -0.04)),
@@ -142,16 +142,16 @@ class Coarse(nn.Module):
                 tensor[rows] += points @ torch.randn(points.shape[1], tensor.shape[1]) / points.shape[1] ** 0.5 * std
         tokens = (torch.arange(_SEMANTIC_WINDOW) + 0.5) / SEMANTIC_RATE_HZ
         frames = (torch.arange(1024 - _SEMANTIC_WINDOW - 1) // 2 + 0.5) / FRAME_RATE_HZ
-        for of_ids in (self.phone, self.begins, self.code, self.other):  # they leave what finds the time clear
-            of_ids[:, : _TO_CODE.query_channels.stop] = 0.0
+        for embeddings in (self.phone, self.begins, self.code, self.other):  # noise there would blur the alignment
+            embeddings[:, : _TO_CODE.query_channels.stop] = 0.0
         spoken, heard = self.position[:_SEMANTIC_WINDOW], self.position[_SEMANTIC_WINDOW + 1 :]
-        spoken[:, _TO_PHONE.key_channels] += _TO_PHONE.said(tokens) * 0.06
-        heard[:, _TO_PHONE.query_channels] += _TO_PHONE.said(frames) * 0.06
+        spoken[:, _TO_PHONE.key_channels] += _TO_PHONE.encoded(tokens) * 0.06
+        heard[:, _TO_PHONE.query_channels] += _TO_PHONE.encoded(frames) * 0.06
         heard[::2, 129] += 0.1  # which of the two codebooks
         heard[1::2, 129] -= 0.1
         for block, offsets in zip(self.body.blocks, _LOOKS_AT, strict=False):
-            for head, (clock, offset) in zip(range(block.heads), offsets, strict=False):
-                clock.turn_head(block, head, offset, 1.4)
+            for head, (sinusoids, offset) in zip(range(block.heads), offsets, strict=False):
+                sinusoids.align_head(block, head, offset, 1.4)
 
     def inputs(self) -> Tensor:
         """[ids, width]: input embeddings; a semantic token's place in the text is ignored, as it cannot be heard."""
@@ -188,8 +188,8 @@ class Coarse(nn.Module):
         return found
 
     @torch.no_grad()
-    def hearing_itself(self, rng: np.random.Generator, batch: Batch, most_phases: float) -> Batch:
-        """The batch with some input codes drawn anew by this model, as it draws when it speaks.
+    def with_sampled_inputs(self, rng: np.random.Generator, batch: Batch, most_phases: float) -> Batch:
+        """The batch with some input codes replaced by samples of this model: scheduled sampling, all positions at once.
 
         Their share is drawn for each row, up to 1 of the bands and up to `most_phases` of the phases.
         """
@@ -220,12 +220,12 @@ def learn(folder: Path) -> None:
         rounds = sum(step >= first for first in settings.COARSE_OWN_FROM)
         if rounds and rng.random() < settings.COARSE_OWN:
             for _ in range(rounds):
-                batch = model.hearing_itself(rng, batch, settings.COARSE_OWN_PHASES[late])
+                batch = model.with_sampled_inputs(rng, batch, settings.COARSE_OWN_PHASES[late])
         bands, phase = model.entropies(batch)
         return {"loss": bands + settings.PHASE_WEIGHT * phase, "bands": bands, "phase": phase}
 
     def judge() -> dict[str, float]:
-        own = [model.hearing_itself(np.random.default_rng(i), batch, 0.25) for i, batch in enumerate(batches)]
+        own = [model.with_sampled_inputs(np.random.default_rng(i), batch, 0.25) for i, batch in enumerate(batches)]
         with torch.no_grad():
             found = [np.mean([[float(one) for one in model.entropies(b)] for b in of], 0) for of in (batches, own)]
         return {"held bands": found[0][0], "held phase": found[0][1], "held bands after own codes": found[1][0]}

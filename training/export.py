@@ -105,12 +105,15 @@ def export(folder: Path, target: Path) -> None:
 
 
 def voices(folder: Path, target: Path) -> None:
-    """`demo_<name>.npz` for each voice: the teacher's tokens of its sample, a held-out clip."""
+    """`demo_<name>.npz` for each voice: the teacher's tokens of its sample, a held-out clip. Raises LookupError without it."""
     target.mkdir(parents=True, exist_ok=True)
     held, _ = coded_clips(folder)
     for i, voice in enumerate(settings.VOICES):
-        of_voice = [one for one in held if one.clip.voice == i]
-        clip = next((one for one in of_voice if one.clip.utterance.text == voice.sample), of_voice[0])
+        clip = next((one for one in held if one.clip.voice == i and one.clip.utterance.text == voice.sample), None)
+        if clip is None:
+            raise LookupError(
+                f"no held-out clip of {voice.name} says {voice.sample!r}: name another in settings.VOICES"
+            )
         semantic = clip_tokens(clip).semantic
         codes = clip.codes[:, : SPEC.coarse_steps(len(semantic)) // SPEC.n_coarse_codebooks].astype(np.int64)
         Voice(semantic, codes[: SPEC.n_coarse_codebooks], codes).save(target / f"demo_{voice.name}.npz")

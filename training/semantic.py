@@ -20,7 +20,7 @@ from .durations import Durations
 from .loop import DEVICE, optimisers, products, train
 from .speech import Clips, Corpus, Utterance, held_and_learned
 from .texts import plain
-from .transformer import Clock, Transformer, sinusoids, table
+from .transformer import SharedSinusoids, Transformer, sinusoids, table
 
 _MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
 _MAX_HISTORY = 256
@@ -29,8 +29,12 @@ _PAUSE = 0  # the id of the phone "pau"
 _MAX_POSITIONS = 1024
 _TOKENS_A_PHONE = 4.2  # about
 _CHARACTERS_PER_SECOND = 12.5  # the teacher's, white space left out
-_PLACE = Clock(2, 16, 16, query=0, key=160)  # in characters: which one a token reads, which one stands at a position
-_TIME = Clock(1.5, 40, 16, query=32, key=32)  # in seconds: which of the characters with the same place modulo 16
+_PLACE = SharedSinusoids(
+    2, 16, 16, query=0, key=160
+)  # in characters: which one a token reads, which one stands at a position
+_TIME = SharedSinusoids(
+    1.5, 40, 16, query=32, key=32
+)  # in seconds: which of the characters with the same place modulo 16
 _LOOKS_AT = ((0, 1, 2, 3), (0, 1, -1, 4))  # places from the one being read, of the heads of the first blocks
 
 
@@ -201,20 +205,20 @@ class Semantic(nn.Module):
     def _place_characters(self) -> None:
         """Initialise positions as sinusoids, and heads that look at the characters about the one being read."""
         count = torch.arange(_MAX_POSITIONS)
-        for of_phones in (self.phone, self.begins, self.other):  # they leave what finds the characters clear
+        for embeddings in (self.phone, self.begins, self.other):  # noise in these channels would blur the alignment
             for channels in (_PLACE.query_channels, _PLACE.key_channels, _TIME.key_channels):
-                of_phones[:, channels] = 0.0
+                embeddings[:, channels] = 0.0
         text, spoken = count[: t.MAX_TEXT], count[t.MAX_TEXT :] - t.MAX_TEXT - 1
         seconds = torch.cat([text / _CHARACTERS_PER_SECOND, spoken / SEMANTIC_RATE_HZ])
-        self.place[:, _PLACE.query_channels] += _PLACE.said(torch.arange(t.N_PLACES)) * 0.1
-        self.position[: t.MAX_TEXT, _PLACE.key_channels] += _PLACE.said(text % t.N_PLACES) * 0.1
-        self.position[:, _TIME.key_channels] += _TIME.said(seconds) * 0.05
+        self.place[:, _PLACE.query_channels] += _PLACE.encoded(torch.arange(t.N_PLACES)) * 0.1
+        self.position[: t.MAX_TEXT, _PLACE.key_channels] += _PLACE.encoded(text % t.N_PLACES) * 0.1
+        self.position[:, _TIME.key_channels] += _TIME.encoded(seconds) * 0.05
         self.position[:, 64:96] += sinusoids(seconds, 32, 0.3, 1.5) * 0.05
         self.position[:, 96:160] += sinusoids(count, 64, 2, 500) * 0.03
         for block, offsets in zip(self.body.blocks, _LOOKS_AT, strict=False):
             for head, offset in zip(range(block.heads), offsets, strict=False):
-                _PLACE.turn_head(block, head, offset, 1.5)
-                _TIME.turn_head(block, head, 0.0, 0.7, 2 * _PLACE.count)
+                _PLACE.align_head(block, head, offset, 1.5)
+                _TIME.align_head(block, head, 0.0, 0.7, 2 * _PLACE.count)
 
     def _resemble(self) -> None:
         """Initialise capitals, accented letters and letters inside words near the small letter they stand for."""

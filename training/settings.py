@@ -72,10 +72,10 @@ COARSE_POSITIONS = 3_000
 COARSE_WHOLE = 0.5  # share of the batches with whole windows: behind a voice, all that is new stands at their end
 COARSE_JOINED = 0.8  # chance that another clip of the voice follows
 COARSE_MISHEARD = 0.4  # largest share of a window's input codes replaced by neighbours
-COARSE_OWN = 0.7  # share of the batches in which the stage hears codes that it drew itself,
-COARSE_OWN_FROM = (2_000, 2_900)  # once from the one step, and from the other again after it has heard those,
-COARSE_OWN_PHASES = (0.25, 0.1)  # and the largest share of a window's phases that it hears so, before and
-COARSE_PHASES_FROM = 4_400  # from this step, when it has to follow the phase and no phase is a neighbour any more
+COARSE_OWN = 0.7  # share of the batches with scheduled sampling: input codes replaced by the stage's own samples
+COARSE_OWN_FROM = (2_000, 2_900)  # steps from which there is a first and a second pass of it
+COARSE_PHASES_FROM = 4_400  # from this step, no code of the second codebook is replaced by a neighbour
+COARSE_OWN_PHASES = (0.25, 0.1)  # largest share of its codes replaced by samples, before and from that step
 PHASE_WEIGHT = 0.5  # beside the bands: much of the phase is chance, and it is not what is understood
 COARSE_SHARPNESS = (1.6, 1.2)  # of the logits of bands and phases
 

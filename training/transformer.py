@@ -71,10 +71,10 @@ class Transformer(nn.Module):
 
 
 @dataclass(frozen=True)
-class Clock:
-    """Sinusoids in two places of the embeddings, by which queries can find keys: [sines, cosines] of the same periods.
+class SharedSinusoids:
+    """Sinusoidal position encodings with the same periods for queries and for keys, each in channels of its own.
 
-    shortest, longest: of the periods, in the unit of what they say; count: of the periods; query, key: first channels.
+    shortest, longest: of the periods, in the unit of the positions; count: of the periods; query, key: first channels.
     """
 
     shortest: float
@@ -83,8 +83,8 @@ class Clock:
     query: int
     key: int
 
-    def said(self, at: Tensor) -> Tensor:
-        """[n] to [n, 2 * count]."""
+    def encoded(self, at: Tensor) -> Tensor:
+        """Positions [n] to their encodings [n, 2 * count]: sines, then cosines."""
         return sinusoids(at, 2 * self.count, self.shortest, self.longest)
 
     @property
@@ -96,11 +96,11 @@ class Clock:
         return slice(self.key, self.key + 2 * self.count)
 
     @torch.no_grad()
-    def turn_head(self, block: Block, head: int, offset: float, sharpness: float, first: int = 0) -> None:
-        """Initialise channels of a head, from its `first`, so that it attends where keys say what queries say plus `offset`.
+    def align_head(self, block: Block, head: int, offset: float, sharpness: float, first: int = 0) -> None:
+        """Initialise channels of a head, from its `first`, to attend to keys at the query's position plus `offset`.
 
-        The logit is `sharpness` squared times the sum of the cosines of the differences' angles. What stands at the right
-        place can be learned only by a head that has found it; with this it has from the first step.
+        The query matrix rotates the encodings by `offset`, so that the logit is `sharpness` squared times the sum of cos(2 pi
+        difference / period). The head then attends to the right position from the first step, and need not find it.
         """
         width = block.attention_in.in_features
         start = head * width // block.heads + first
