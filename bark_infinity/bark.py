@@ -331,10 +331,12 @@ class Bark:
 
         Another batch may be run in `progress`, to its end; its time does not count as that of these segments.
         """
+        if not segments:
+            return
         for segment in segments:
             self.check_history(segment.history)
         batch = [self._row(segment, settings) for segment in segments]
-        rows = rows or min(map(self.rows_at_once, {row.settings for row in batch}), default=1)
+        rows = rows or min(map(self.rows_at_once, {row.settings for row in batch}))
 
         timer = _StageTimer(len(batch), progress)
         with timer("semantic"):

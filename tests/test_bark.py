@@ -62,6 +62,10 @@ def test_segments_of_a_batch_equal_single_segments(bark, make_voice):
         np.testing.assert_allclose(together.audio, alone.audio, atol=1e-6)
 
 
+def test_no_segments_give_no_generations(bark):
+    assert bark.generate([]) == []
+
+
 def test_segments_with_different_settings_run_in_one_batch(bark, make_voice, monkeypatch):
     """Each stage runs once, and every segment has the tokens that it has alone: with and without words, text or history."""
     short = SemanticSettings(max_gen_duration_s=0.4)
