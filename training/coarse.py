@@ -16,7 +16,7 @@ from . import latents, settings
 from . import tokens as t
 from .codec import Coded, codebooks, coded_clips
 from .loop import DEVICE, optimisers, products, train
-from .transformer import SharedSinusoids, Transformer, table
+from .transformer import SharedSinusoids, Transformer, periods_between, table
 
 _SEMANTIC_WINDOW = 256
 _LOOK_AHEAD = 47  # semantic tokens of a window ahead of the history's: 256 minus the 209 that belong to 630 codes
@@ -24,8 +24,9 @@ _MAX_CODES = 690  # 630 of history and 60 to make
 _USUAL_CODES = 340
 _NEIGHBOURS = 8
 _TEMPERATURE = 0.7 / 1.2  # of the samples that replace input codes
-_TO_PHONE = SharedSinusoids(0.06, 6, 32, query=64, key=0)  # in seconds: the phones at the time of a code
-_TO_CODE = SharedSinusoids(0.06, 6, 32, query=64, key=64)  # the codes at about that time
+_PERIODS = periods_between(0.06, 6, 32)  # in seconds
+_TO_PHONE = SharedSinusoids(_PERIODS, query=64, key=0)  # the phones at the time of a code
+_TO_CODE = SharedSinusoids(_PERIODS, query=64, key=64)  # the codes at about that time
 _LOOKS_AT = (  # seconds from a code's time, of the heads of the first blocks
     ((_TO_PHONE, 0.0), (_TO_PHONE, 0.06), (_TO_PHONE, -0.06), (_TO_CODE, -0.013)),
     ((_TO_PHONE, 0.0), (_TO_PHONE, 0.12), (_TO_CODE, -0.04)),
@@ -42,7 +43,7 @@ class ClipTokens:
 class Batch:
     semantic: Tensor  # [rows, length]
     codes: Tensor  # [rows, even length]
-    inputs: Tensor  # [rows, even length]: the codes as fed to the stage, some replaced by neighbours of the right ones
+    inputs: Tensor  # [rows, even length]: the codes as fed to the stage, some of the first codebook's replaced
     mask: Tensor  # [rows, even length]: True where a code is to be predicted, False in the padding
 
 
@@ -58,11 +59,11 @@ class Windows:
     """Draws training windows: from the beginning of a clip or from inside it, continued with other clips of the same voice."""
 
     def __init__(self, clips: list[Coded], books: Tensor | None = None):
-        """With `books`, some input codes are replaced by neighbours of the right ones, as in the stage's own output."""
+        """With `books`, some input codes of the first are replaced by neighbours, as in the stage's own output."""
         self._voices = [
             [clip_tokens(one) for one in clips if one.clip.voice == voice] for voice in range(len(settings.VOICES))
         ]
-        self._near = None if books is None else _neighbours(books)
+        self._near = None if books is None else latents.neighbours(books[0], _NEIGHBOURS)
 
     def draw(self, rng: np.random.Generator, longest: int) -> ClipTokens:
         """Clips of one voice joined, from a random position, at most as long as a window."""
@@ -79,31 +80,23 @@ class Windows:
             codes.append(following.codes)
         return ClipTokens(np.concatenate(semantic)[:tokens], np.concatenate(codes)[:longest])
 
-    def batch(self, rng: np.random.Generator, positions: int, phases: bool = True) -> Batch:
-        """Windows with about `positions` positions in all; a share of the batches has windows of full length.
-
-        phases: whether some of the second codebook's input codes are neighbours too.
-        """
+    def batch(self, rng: np.random.Generator, positions: int) -> Batch:
+        """Windows with about `positions` positions in all; a share of the batches has windows of full length."""
         longest = _MAX_CODES if rng.random() < settings.COARSE_WHOLE else _USUAL_CODES
         rows = max(1, positions // (longest + longest // 3 + _LOOK_AHEAD))
         windows = [self.draw(rng, longest) for _ in range(rows)]
         batch = collate(windows, _SEMANTIC_WINDOW if rng.random() < 0.15 else 0)
         if self._near is not None:
-            batch = replace(batch, inputs=self._with_neighbours(rng, batch.codes, phases))
+            batch = replace(batch, inputs=self._with_neighbours(rng, batch.codes))
         return Batch(*(tensor.to(DEVICE) for tensor in vars(batch).values()))
 
-    def _with_neighbours(self, rng: np.random.Generator, codes: Tensor, phases: bool = True) -> Tensor:
-        """[rows, length]: the codes with a random share of each row replaced by neighbours."""
-        wrong = rng.random(codes.shape) < settings.COARSE_MISHEARD * rng.random((len(codes), 1))
-        wrong[:, 1::2] &= phases
-        others = self._near[codes.numpy() - t.N_SEMANTIC, rng.integers(_NEIGHBOURS, size=codes.shape)]
-        return torch.where(torch.from_numpy(wrong), torch.from_numpy(others), codes)
-
-
-def _neighbours(books: Tensor) -> np.ndarray:
-    """[2048, `_NEIGHBOURS`]: for every code of the first two codebooks, the ids of its nearest codes."""
-    near = [latents.neighbours(book, _NEIGHBOURS) for book in books[:2]]
-    return np.concatenate([near[0], near[1] + CODEBOOK_SIZE]) + t.N_SEMANTIC
+    def _with_neighbours(self, rng: np.random.Generator, codes: Tensor) -> Tensor:
+        """[rows, length]: the codes with a random share of each row's first codebook replaced by neighbours."""
+        inputs, bands = codes.clone(), codes[:, ::2]
+        wrong = rng.random(bands.shape) < settings.COARSE_MISHEARD * rng.random((len(bands), 1))
+        others = self._near[bands.numpy() - t.N_SEMANTIC, rng.integers(_NEIGHBOURS, size=bands.shape)] + t.N_SEMANTIC
+        inputs[:, ::2] = torch.where(torch.from_numpy(wrong), torch.from_numpy(others), bands)
+        return inputs
 
 
 def collate(windows: list[ClipTokens], length: int = 0) -> Batch:
@@ -126,8 +119,7 @@ class Coarse(nn.Module):
         super().__init__()
         width = settings.COARSE.width
         self.body = Transformer(settings.COARSE)
-        self.phone, self.begins = table(len(t.PHONES), width, 0.05), table(2, width, 0.05)
-        self.other = table(2, width, 0.05)
+        self.phone, self.other = table(len(t.PHONES), width, 0.05), table(2, width, 0.05)
         self.code, self.code_head = (table(2 * CODEBOOK_SIZE, width, 0.02) for _ in range(2))
         self.position = table(1024, width, 0.005)
         if books is not None:
@@ -142,7 +134,7 @@ class Coarse(nn.Module):
                 tensor[rows] += points @ torch.randn(points.shape[1], tensor.shape[1]) / points.shape[1] ** 0.5 * std
         tokens = (torch.arange(_SEMANTIC_WINDOW) + 0.5) / SEMANTIC_RATE_HZ
         frames = (torch.arange(1024 - _SEMANTIC_WINDOW - 1) // 2 + 0.5) / FRAME_RATE_HZ
-        for embeddings in (self.phone, self.begins, self.code, self.other):  # noise there would blur the alignment
+        for embeddings in (self.phone, self.code, self.other):  # noise there would blur the alignment
             embeddings[:, : _TO_CODE.query_channels.stop] = 0.0
         spoken, heard = self.position[:_SEMANTIC_WINDOW], self.position[_SEMANTIC_WINDOW + 1 :]
         spoken[:, _TO_PHONE.key_channels] += _TO_PHONE.encoded(tokens) * 0.06
@@ -154,9 +146,8 @@ class Coarse(nn.Module):
                 sinusoids.align_head(block, head, offset, 1.4)
 
     def inputs(self) -> Tensor:
-        """[ids, width]: input embeddings; a semantic token's place in the text is ignored, as it cannot be heard."""
-        kind = torch.arange(t.N_SEMANTIC, device=self.code.device) // t.N_PLACES
-        return torch.cat([self.phone[kind // 2] + self.begins[kind % 2], self.code, self.other])
+        """[ids, width]: input embeddings; of a semantic token its phone alone counts."""
+        return torch.cat([self.phone.repeat_interleave(2 * t.N_PLACES, 0), self.code, self.other])
 
     def head(self, sharpness: tuple[float, float] = (1.0, 1.0)) -> Tensor:
         """[ids, width]: output embeddings times the sharpness of their codebook, zero for ids that are never produced."""
@@ -215,12 +206,11 @@ def learn(folder: Path) -> None:
     batches = [judged.batch(np.random.default_rng(i), settings.COARSE_POSITIONS) for i in range(8)]
 
     def loss_of(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        late = step >= settings.COARSE_PHASES_FROM
-        batch = learned.batch(rng, settings.COARSE_POSITIONS, phases=not late)
+        batch = learned.batch(rng, settings.COARSE_POSITIONS)
         rounds = sum(step >= first for first in settings.COARSE_OWN_FROM)
         if rounds and rng.random() < settings.COARSE_OWN:
             for _ in range(rounds):
-                batch = model.with_sampled_inputs(rng, batch, settings.COARSE_OWN_PHASES[late])
+                batch = model.with_sampled_inputs(rng, batch, settings.COARSE_OWN_PHASES)
         bands, phase = model.entropies(batch)
         return {"loss": bands + settings.PHASE_WEIGHT * phase, "bands": bands, "phase": phase}
 

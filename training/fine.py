@@ -14,7 +14,7 @@ from bark_infinity.constants import CODEBOOK_SIZE, N_COARSE_CODEBOOKS, N_FINE_CO
 from . import settings
 from .codec import Coded, codebooks, coded_clips
 from .loop import DEVICE, optimisers, train
-from .transformer import Transformer, sinusoids
+from .transformer import Transformer, periods_between, sinusoids
 
 _UNKNOWN = CODEBOOK_SIZE  # the id of a code that is not predicted yet
 _WINDOW = 1024  # frames
@@ -36,7 +36,7 @@ class Fine(nn.Module):
                 self.tables[:, :CODEBOOK_SIZE] += (
                     points @ torch.randn(books.shape[2], width) / books.shape[2] ** 0.5 * 0.05
                 )
-                self.position[:, :64] += sinusoids(torch.arange(_WINDOW), 64, 2, 300) * 0.03
+                self.position[:, :64] += sinusoids(torch.arange(_WINDOW), periods_between(2, 300, 32)) * 0.03
 
     def entropy(self, codes: Tensor, mask: Tensor, codebook: int) -> Tensor:
         """Cross entropy of one codebook. codes: [rows, frames, 8]; mask: [rows, frames], True where to predict."""

@@ -26,7 +26,7 @@ N_MELS, WIDTH = 54, 64
 _MEL_WINDOW, _FFT, _MEL_TOP = 640, 1_024, 11_000  # samples, samples, Hz: the male teacher has nothing above
 _FLOOR = 2e-3  # added to every band: 20 dB under a quiet vowel
 PHASE_AT = (-128, -64, 0, 64, 128)  # samples from a frame's middle, as far apart as the decoder's first outputs
-_PHASE_FLOOR = 0.004  # amplitude of the fundamental at which a frame counts as half voiced
+_VOICED_BAND = 60.0, 1_500.0  # Hz: what is squared where the fundamental is missing
 PHASE_WEIGHT = 1.0  # of the phase beside the bands, in a codebook's distances
 SCALE = 0.7  # of the latents that the decoder hears, and of the codebooks in the checkpoint
 
@@ -49,7 +49,16 @@ def latents(sound: Tensor, voice: settings.Voice) -> Tensor:
     pieces = padded.unfold(0, _MEL_WINDOW, 1)[middles - _MEL_WINDOW // 2] * torch.hann_window(_MEL_WINDOW)
     magnitude = torch.fft.rfft(pieces, _FFT).abs() / math.sqrt(_MEL_WINDOW)
     bands = (torch.log(magnitude @ mel_bands(N_MELS, _FFT, _MEL_TOP).T + _FLOOR) + 3.5) / 2
-    return torch.cat([bands, *(_phase(padded, middles + at, voice) for at in PHASE_AT)], 1)
+    voiced = _with_fundamental(padded) if voice.fundamental_missing else padded
+    return torch.cat([bands, *(_phase(voiced, middles + at, voice) for at in PHASE_AT)], 1)
+
+
+def _with_fundamental(sound: Tensor) -> Tensor:
+    """The square of the sound's low harmonics: they beat at the fundamental, also where that was filtered away."""
+    spectrum, frequencies = torch.fft.rfft(sound), torch.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE)
+    lowest, highest = _VOICED_BAND
+    spectrum[(frequencies < lowest) | (frequencies > highest)] = 0
+    return torch.fft.irfft(spectrum, len(sound)).square()
 
 
 def _phase(padded: Tensor, at: Tensor, voice: settings.Voice) -> Tensor:
@@ -59,7 +68,9 @@ def _phase(padded: Tensor, at: Tensor, voice: settings.Voice) -> Tensor:
     carrier = torch.stack([angle.cos(), angle.sin()], 1) * (window / window.sum())[:, None]
     found = padded.unfold(0, voice.window, 1)[at - voice.window // 2] @ carrier
     strength = found.norm(dim=1, keepdim=True)
-    return PHASE_WEIGHT * found / (strength + _PHASE_FLOOR)
+    direction = found / strength.clamp(min=1e-9)
+    amplitude = strength.sqrt() if voice.fundamental_missing else strength
+    return PHASE_WEIGHT * direction * amplitude / (amplitude + voice.half_voiced)
 
 
 def nearest(points: Tensor, entries: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from .durations import Durations
 from .loop import DEVICE, optimisers, products, train
 from .speech import Clips, Corpus, Utterance, held_and_learned
 from .texts import plain
-from .transformer import SharedSinusoids, Transformer, sinusoids, table
+from .transformer import SharedSinusoids, Transformer, harmonic_periods, periods_between, sinusoids, table
 
 _MAX_SEMANTIC = 740  # tokens of an example: Bark's segments have at most 768
 _MAX_HISTORY = 256
@@ -28,14 +28,17 @@ _MOST_CHARACTERS = 244  # of an example, which may get more punctuation: the sta
 _PAUSE = 0  # the id of the phone "pau"
 _MAX_POSITIONS = 1024
 _TOKENS_A_PHONE = 4.2  # about
-_CHARACTERS_PER_SECOND = 12.5  # the teacher's, white space left out
-_PLACE = SharedSinusoids(
-    2, 16, 16, query=0, key=160
-)  # in characters: which one a token reads, which one stands at a position
-_TIME = SharedSinusoids(
-    1.5, 40, 16, query=32, key=32
-)  # in seconds: which of the characters with the same place modulo 16
-_LOOKS_AT = ((0, 1, 2, 3), (0, 1, -1, 4))  # places from the one being read, of the heads of the first blocks
+_CHARACTERS_PER_SECOND = 14.3  # the teacher's, white space left out
+_PLACE = SharedSinusoids(  # in pairs of characters: which pair a token reads, and where a character stands
+    harmonic_periods(t.N_PLACES, 16), query=0, key=160
+)
+_TIME = SharedSinusoids(  # in seconds: which of the characters at the same place
+    periods_between(1.5, 40, 16), query=32, key=32
+)
+_LOOKS_AT = (
+    (0, 1, 2, 3),
+    (1, 2, -1, 4),
+)  # characters from the first of the pair being read, of the first blocks' heads
 
 
 @dataclass(frozen=True)
@@ -211,13 +214,13 @@ class Semantic(nn.Module):
         text, spoken = count[: t.MAX_TEXT], count[t.MAX_TEXT :] - t.MAX_TEXT - 1
         seconds = torch.cat([text / _CHARACTERS_PER_SECOND, spoken / SEMANTIC_RATE_HZ])
         self.place[:, _PLACE.query_channels] += _PLACE.encoded(torch.arange(t.N_PLACES)) * 0.1
-        self.position[: t.MAX_TEXT, _PLACE.key_channels] += _PLACE.encoded(text % t.N_PLACES) * 0.1
+        self.position[: t.MAX_TEXT, _PLACE.key_channels] += _PLACE.encoded(text / t.CHARACTERS_PER_PLACE) * 0.1
         self.position[:, _TIME.key_channels] += _TIME.encoded(seconds) * 0.05
-        self.position[:, 64:96] += sinusoids(seconds, 32, 0.3, 1.5) * 0.05
-        self.position[:, 96:160] += sinusoids(count, 64, 2, 500) * 0.03
+        self.position[:, 64:96] += sinusoids(seconds, periods_between(0.3, 1.5, 16)) * 0.05
+        self.position[:, 96:160] += sinusoids(count, periods_between(2, 500, 32)) * 0.03
         for block, offsets in zip(self.body.blocks, _LOOKS_AT, strict=False):
             for head, offset in zip(range(block.heads), offsets, strict=False):
-                _PLACE.align_head(block, head, offset, 1.5)
+                _PLACE.align_head(block, head, offset / t.CHARACTERS_PER_PLACE, 1.5)
                 _TIME.align_head(block, head, 0.0, 0.7, 2 * _PLACE.count)
 
     def _resemble(self) -> None:
@@ -230,16 +233,11 @@ class Semantic(nn.Module):
 
     def inputs(self) -> Tensor:
         """[ids, width]: the table of embeddings."""
-        ids = torch.arange(t.N_SEMANTIC, device=self.phone.device)
-        kind = ids // t.N_PLACES
-        parts = self.phone[kind // 2] + self.begins[kind % 2] + self.place[ids % t.N_PLACES]
-        return torch.cat([parts + self.token, self.other])
+        return torch.cat([_sums(self.phone, self.begins, self.place) + self.token, self.other])
 
     def head(self) -> Tensor:
         """[semantic tokens and the end, width]."""
-        ids = torch.arange(t.N_SEMANTIC, device=self.phone.device)
-        kind = ids // t.N_PLACES
-        parts = self.phone_head[kind // 2] + self.begins_head[kind % 2] + self.place_head[ids % t.N_PLACES]
+        parts = _sums(self.phone_head, self.begins_head, self.place_head)
         return torch.cat([parts, parts.new_zeros(1, parts.shape[1])]) + self.token_head
 
     def forward(self, batch: Batch) -> Tensor:
@@ -255,6 +253,11 @@ class Semantic(nn.Module):
         semantic = F.embedding(torch.cat([batch.infer, batch.semantic[:, :-1]], 1), embeddings)
         semantic = semantic + self.position[t.MAX_TEXT : t.MAX_TEXT + semantic.shape[1]]
         return self.body(torch.cat([text, semantic], 1))[:, prefix:][batch.target >= 0]
+
+
+def _sums(phone: Tensor, begins: Tensor, place: Tensor) -> Tensor:
+    """[phones, width], [2, width], [places, width] to [semantic tokens, width]: the sums of their parts."""
+    return (phone[:, None, None] + begins[:, None] + place).flatten(0, 2)
 
 
 def scores(logits: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -74,18 +74,20 @@ class Transformer(nn.Module):
 class SharedSinusoids:
     """Sinusoidal position encodings with the same periods for queries and for keys, each in channels of its own.
 
-    shortest, longest: of the periods, in the unit of the positions; count: of the periods; query, key: first channels.
+    periods: [count], in the unit of the positions; query, key: first channels.
     """
 
-    shortest: float
-    longest: float
-    count: int
+    periods: Tensor
     query: int
     key: int
 
+    @property
+    def count(self) -> int:
+        return len(self.periods)
+
     def encoded(self, at: Tensor) -> Tensor:
         """Positions [n] to their encodings [n, 2 * count]: sines, then cosines."""
-        return sinusoids(at, 2 * self.count, self.shortest, self.longest)
+        return sinusoids(at, self.periods)
 
     @property
     def query_channels(self) -> slice:
@@ -104,7 +106,7 @@ class SharedSinusoids:
         """
         width = block.attention_in.in_features
         start = head * width // block.heads + first
-        angles = 2 * math.pi * offset / periods_between(self.shortest, self.longest, self.count)
+        angles = 2 * math.pi * offset / self.periods
         sine, cosine = angles.sin().diag(), angles.cos().diag()
         turned = torch.cat([torch.cat([cosine, sine], 1), torch.cat([-sine, cosine], 1)])
         rows = slice(start, start + 2 * self.count)
@@ -117,13 +119,17 @@ def periods_between(shortest: float, longest: float, count: int) -> Tensor:
     return torch.exp(torch.linspace(math.log(shortest), math.log(longest), count))
 
 
+def harmonic_periods(longest: float, count: int) -> Tensor:
+    """[count]: `longest` and its fractions. Positions modulo `longest` then have neighbours at both ends."""
+    return longest / torch.arange(1, count + 1)
+
+
 def table(rows: int, width: int, std: float) -> nn.Parameter:
     """A randomly initialised embedding table [rows, width]."""
     return nn.Parameter(torch.randn(rows, width) * std)
 
 
-def sinusoids(at: Tensor, channels: int, shortest: float, longest: float) -> Tensor:
-    """[n] to [n, channels]: sines and cosines of `periods_between` two, in the unit of `at`."""
-    periods = periods_between(shortest, longest, channels // 2)
+def sinusoids(at: Tensor, periods: Tensor) -> Tensor:
+    """[n], [periods] to [n, 2 * periods]: sines, then cosines. `periods` are in the unit of `at`."""
     angles = 2 * math.pi * at.float()[:, None] / periods
     return torch.cat([angles.sin(), angles.cos()], 1)
