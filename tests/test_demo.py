@@ -69,14 +69,28 @@ def test_voice_file_decides_the_pitch(bark, name):
     assert [pitch > middle for pitch in pitches] == [name == "female"] * 3, pitches
 
 
-@pytest.mark.parametrize("name", [voice.name for voice in settings.VOICES])
-def test_clips_are_nearer_to_their_own_voice(bark, name):
+_NOT_NEAR_ENOUGH = pytest.mark.xfail(
+    strict=True, reason="1.1 s in the male voice: 0.61 of the distance to the other one"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("male", "The old man smiled."),
+        pytest.param("male", "It was late.", marks=_NOT_NEAR_ENOUGH),
+        ("male", "Where do we go now?"),
+        ("female", "The old man smiled."),
+        ("female", "It was late."),
+        ("female", "Where do we go now?"),
+    ],
+)
+def test_clips_are_nearer_to_their_own_voice(bark, name, text):
     """Candidates are ranked by this distance."""
     distances = VoiceDistances(lambda codes: bark.decode([codes])[0])
-    generations = generate(bark, "The old man smiled.", "It was late.", "Where do we go now?", voice=voice(name))
+    (one,) = generate(bark, text, voice=voice(name))
     own, other = (History.of_voice(voice(v.name)) for v in sorted(settings.VOICES, key=lambda v: v.name != name))
-    for one in generations:
-        assert distances.distance(own, one.audio) < 0.8 * distances.distance(other, one.audio)
+    assert distances.distance(own, one.audio) < 0.6 * distances.distance(other, one.audio)
 
 
 def test_voice_stays_the_same_within_a_clip_without_a_given_voice(bark):

@@ -43,7 +43,7 @@ class ClipTokens:
 class Batch:
     semantic: Tensor  # [rows, length]
     codes: Tensor  # [rows, even length]
-    inputs: Tensor  # [rows, even length]: the codes as fed to the stage, some of the first codebook's replaced
+    inputs: Tensor  # [rows, even length]: the codes as fed to the stage, some of them replaced
     mask: Tensor  # [rows, even length]: True where a code is to be predicted, False in the padding
 
 
@@ -59,7 +59,7 @@ class Windows:
     """Draws training windows: from the beginning of a clip or from inside it, continued with other clips of the same voice."""
 
     def __init__(self, clips: list[Coded], books: Tensor | None = None):
-        """With `books`, some input codes of the first are replaced by neighbours, as in the stage's own output."""
+        """With `books`, some input codes of the first codebook are replaced by neighbours, as in the stage's own output."""
         self._voices = [
             [clip_tokens(one) for one in clips if one.clip.voice == voice] for voice in range(len(settings.VOICES))
         ]

@@ -69,7 +69,7 @@ def _phase(padded: Tensor, at: Tensor, voice: settings.Voice) -> Tensor:
     found = padded.unfold(0, voice.window, 1)[at - voice.window // 2] @ carrier
     strength = found.norm(dim=1, keepdim=True)
     direction = found / strength.clamp(min=1e-9)
-    amplitude = strength.sqrt() if voice.fundamental_missing else strength
+    amplitude = strength.sqrt() if voice.fundamental_missing else strength  # of a square, the root goes with the sound
     return PHASE_WEIGHT * direction * amplitude / (amplitude + voice.half_voiced)
 
 

@@ -35,10 +35,8 @@ _PLACE = SharedSinusoids(  # in pairs of characters: which pair a token reads, a
 _TIME = SharedSinusoids(  # in seconds: which of the characters at the same place
     periods_between(1.5, 40, 16), query=32, key=32
 )
-_LOOKS_AT = (
-    (0, 1, 2, 3),
-    (1, 2, -1, 4),
-)  # characters from the first of the pair being read, of the first blocks' heads
+# Characters from the first of the pair being read, of the heads of the first blocks.
+_LOOKS_AT = ((0, 1, 2, 3), (1, 2, -1, 4))
 
 
 @dataclass(frozen=True)
